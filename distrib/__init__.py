@@ -1,0 +1,62 @@
+"""distrib: data-parallel training on many processes, over one NumPy core.
+
+Names and behaviour follow tf.distribute and Keras wherever those have a name.
+"""
+
+from distrib import callbacks, datasets
+from distrib.comm.communicator import ReduceOp
+from distrib.errors import (
+    ConfigError,
+    DataError,
+    DistribError,
+    NonFiniteError,
+    PeerLostError,
+    ProtocolError,
+    ShapeError,
+)
+from distrib.nn import activations, initializers, layers, losses, metrics, optimizers, regularizers
+from distrib.nn.layers import Input
+from distrib.nn.variable import Variable, constant
+from distrib.strategies.base import Strategy
+from distrib.strategies.mirrored import MirroredStrategy
+from distrib.strategies.options import CommunicationOptions
+from distrib.strategies.replica_context import ReplicaContext, get_replica_context
+from distrib.strategies.single import DefaultStrategy, get_strategy, has_strategy
+from distrib.training.seeds import reset, set_random_seed
+from distrib.training.sequential import Sequential
+from distrib.version import __version__
+
+__all__ = [
+    "CommunicationOptions",
+    "ConfigError",
+    "DataError",
+    "DefaultStrategy",
+    "DistribError",
+    "Input",
+    "MirroredStrategy",
+    "NonFiniteError",
+    "PeerLostError",
+    "ProtocolError",
+    "ReduceOp",
+    "ReplicaContext",
+    "Sequential",
+    "ShapeError",
+    "Strategy",
+    "Variable",
+    "__version__",
+    "activations",
+    "callbacks",
+    "constant",
+    "datasets",
+    "get_replica_context",
+    "get_strategy",
+    "has_strategy",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "optimizers",
+    "regularizers",
+    "reset",
+    "set_random_seed",
+]

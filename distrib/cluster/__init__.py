@@ -1,0 +1,1 @@
+"""Who am I. Values only; opens no socket and starts no MPI."""

@@ -1,0 +1,45 @@
+"""What a launcher says about this process, read from the environment.
+
+The variables only choose what to do; the truth is `MPI_COMM_WORLD`. They are needed because asking MPI
+means starting it, and because a launcher of one MPI with the library of another gives N processes that each
+believe to be alone.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from typing import NamedTuple
+
+
+class Launched(NamedTuple):
+    """A process of an MPI job.
+
+    Attributes:
+        launcher: who started it, such as `Open MPI mpirun`.
+        world_size: number of processes the launcher speaks of; 0 where it does not say.
+    """
+
+    launcher: str
+    world_size: int
+
+
+_LAUNCHERS = (
+    ("Open MPI mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
+    ("MPICH Hydra", "PMI_RANK", "PMI_SIZE"),
+    ("srun", "PMIX_RANK", "SLURM_STEP_NUM_TASKS"),
+)
+
+
+def launched(environ: Mapping[str, str] | None = None) -> Launched | None:
+    """What started this process; None if no MPI launcher did.
+
+    Args:
+        environ: environment variables; `os.environ` by default.
+    """
+    environ = os.environ if environ is None else environ
+    for launcher, rank, world_size in _LAUNCHERS:
+        if rank in environ:
+            size = environ.get(world_size, "")
+            return Launched(launcher, int(size) if size.isdigit() else 0)
+    return None

@@ -1,0 +1,1 @@
+"""Arrays between ranks. It knows no learning."""

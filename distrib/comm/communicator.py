@@ -1,0 +1,91 @@
+"""Communicator: what strategies ask of the other ranks. Every call here is collective and has a deadline.
+
+All ranks make the same calls in the same order. A rank that does not is found out: each message carries a
+header that says what the sender thinks is going on (`comm/header.py`).
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from enum import Enum
+
+from distrib.arrays import Array
+from distrib.comm.counters import Counters
+from distrib.ranges import Range, split
+
+
+class ReduceOp(Enum):
+    """How values of several replicas become one."""
+
+    SUM = "sum"
+    MEAN = "mean"
+    MAX = "max"
+    MIN = "min"
+
+
+class Communicator(ABC):
+    """Collectives over `world_size` ranks, of which this process is `rank`.
+
+    Attributes:
+        rank: position of this process, from 0.
+        world_size: number of processes.
+        counters: bytes sent so far.
+    """
+
+    rank: int
+    world_size: int
+    counters: Counters
+
+    def own_range(self, num_elements: int) -> Range:
+        """The range of a vector that `reduce_scatter` leaves on this rank."""
+        return split(num_elements, self.world_size)[self.rank]
+
+    @abstractmethod
+    def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
+        """Combine `vector` over the ranks, each rank getting the result in its own range only.
+
+        Args:
+            vector: `(num_elements,)`, C-contiguous; overwritten. Outside of the own range: unspecified after.
+            op: SUM, MEAN, MAX or MIN.
+            row: up to `header.MAX_ROW` float64 that ride along and reach every rank.
+
+        Returns:
+            `(world_size, len(row))` float64: the rows of all ranks, in rank order. Valid until the next call.
+        """
+
+    @abstractmethod
+    def all_gather(self, vector: Array, row: Array | None = None) -> Array:
+        """Fill `vector` in place: each rank contributes its own range. `row` and result as above."""
+
+    @abstractmethod
+    def gather_rows(self, row: Array) -> Array:
+        """The rows of all ranks: `(world_size, len(row))` float64. Valid until the next call."""
+
+    @abstractmethod
+    def gather_bytes(self, payload: bytes) -> list[bytes]:
+        """The payloads of all ranks, in rank order. They may differ in length."""
+
+    @abstractmethod
+    def broadcast(self, vector: Array, root: int = 0) -> None:
+        """Overwrite `vector` on every rank with that of `root`."""
+
+    def all_reduce(self, vector: Array, op: ReduceOp = ReduceOp.SUM) -> None:
+        """Combine `vector` over the ranks, in place, every rank getting the whole result."""
+        self.reduce_scatter(vector, op)
+        self.all_gather(vector)
+
+    def barrier(self) -> None:
+        """Return when every rank has called it."""
+        self.gather_bytes(b"")
+
+    @abstractmethod
+    def agree_on_model(self, fingerprint: bytes) -> None:
+        """Stamp the messages from here on with 8 bytes that stand for the model; those of others are refused."""
+
+    @abstractmethod
+    def at_step(self, step: int) -> None:
+        """Say at which training step this rank is, for error messages and peers."""
+
+    @abstractmethod
+    def close(self) -> None:
+        """Leave the job in good order, when every rank has called it."""

@@ -1,0 +1,77 @@
+"""Waiting for a peer: spin briefly, then yield, then sleep, with an eye on the deadline and on the peers.
+
+A peer on another core answers within microseconds: spin. If it takes longer, the peer may be waiting for this
+very core: yield it. If it takes longer still, the peer is at something else: sleep, and look every 10 ms
+whether all peers are well.
+"""
+
+from __future__ import annotations
+
+import os
+import time
+from collections.abc import Sequence
+
+from distrib.comm.header import Header
+from distrib.comm.transport import Request, Transport
+from distrib.errors import PeerLostError
+from distrib.logs import LOGGER
+
+_SPINS = 200
+_YIELD_S = 0.002
+_SLEEP_S = 0.0002
+_CHECK_EVERY_S = 0.01
+WARN_AFTER_S = 5.0
+
+DEFAULT_TIMEOUT_S = 600.0
+
+
+def wait(
+    requests: Sequence[Request], transport: Transport, peer: int, header: Header, timeout_s: float
+) -> None:
+    """Return when every request is done.
+
+    Args:
+        requests: messages to and from `peer` (and its like).
+        transport: knows whether the peers are well.
+        peer: rank that is waited for.
+        header: the collective this is part of.
+        timeout_s: seconds after which to give up.
+
+    Raises:
+        PeerLostError: the deadline passed, or a peer is lost.
+    """
+    for request in requests:
+        for _ in range(_SPINS):
+            if request.Test():
+                break
+        else:
+            _wait_long(request, transport, peer, header, timeout_s)
+
+
+def _wait_long(
+    request: Request, transport: Transport, peer: int, header: Header, timeout_s: float
+) -> None:
+    begin = time.monotonic()
+    next_check, warned = begin + _CHECK_EVERY_S, False
+    while not request.Test():
+        now = time.monotonic()
+        if now - begin < _YIELD_S:
+            os.sched_yield()
+            continue
+        time.sleep(_SLEEP_S)
+        if now < next_check:
+            continue
+        next_check = now + _CHECK_EVERY_S
+        transport.check_peers()
+        if now - begin > timeout_s:
+            raise PeerLostError(
+                f"Rank {transport.rank} waited {timeout_s:g} s in {header}. {_late(transport, header, peer)} "
+                "Does every rank make the same calls? Raise CommunicationOptions(timeout_s=...) for slow steps."
+            )
+        if now - begin > WARN_AFTER_S and not warned:
+            warned = True
+            LOGGER.warning("waiting for %.0f s in %s. %s", now - begin, header, _late(transport, header, peer))
+
+
+def _late(transport: Transport, header: Header, peer: int) -> str:
+    return transport.absent(header.sequence) or f"{transport.who(peer)} has not sent its part."

@@ -1,0 +1,118 @@
+"""ArrayDataset: arrays, and the part of every batch that one replica computes."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from distrib.arrays import Array
+from distrib.data.sharding import Schedule
+from distrib.errors import DataError
+
+
+class Batch(NamedTuple):
+    """One replica's part of a batch.
+
+    The arrays are valid until the next batch.
+
+    Attributes:
+        x: `(rows, ...)`, in the model's dtype; rows may be 0.
+        y: `(rows, ...)` targets.
+        weight: `(rows,)` sample weights, or None.
+        pass_index: pass over the data.
+        position: position in that pass of the first row.
+    """
+
+    x: Array
+    y: Array
+    weight: Array | None
+    pass_index: int
+    position: int
+
+
+class ArrayDataset:
+    """Examples in memory.
+
+    Args:
+        x: `(num_examples, ...)`.
+        y: `(num_examples, ...)` targets, in the form the loss takes.
+        weight: `(num_examples,)` sample weights, or None.
+        dtype: dtype of the model, to which batches of `x` and `weight` are converted.
+    """
+
+    def __init__(self, x: Array, y: Array, weight: Array | None, dtype: np.dtype[Any]) -> None:
+        self.x = _Column(x, dtype)
+        self.y = _Column(y, y.dtype)
+        self.weight = None if weight is None else _Column(weight, dtype)
+
+    def __len__(self) -> int:
+        return len(self.x.source)
+
+    def batches(self, schedule: Schedule, epoch: int, index: int, count: int) -> Iterator[Batch]:
+        """Part `index` of `count` of every batch of an epoch.
+
+        Args:
+            schedule: which examples make up the batches.
+            epoch: which epoch, from 0.
+            index: which replica.
+            count: number of replicas.
+        """
+        for pass_index, whole in schedule.epoch(epoch):
+            own = whole.part(index, count)
+            order = schedule.order(pass_index)
+            yield self.batch(own.slice if order is None else order[own.slice], pass_index, own.begin)
+
+    def batch(self, rows: slice | Array, pass_index: int, position: int) -> Batch:
+        """The examples `rows`, as the batch at `position` of a pass."""
+        weight = None if self.weight is None else self.weight.rows(rows)
+        return Batch(self.x.rows(rows), self.y.rows(rows), weight, pass_index, position)
+
+
+class _Column:
+    """One array of a data set, whose rows are gathered into memory that is used again for every batch."""
+
+    def __init__(self, source: Array, dtype: np.dtype[Any]) -> None:
+        self.source = np.ascontiguousarray(source)
+        self._gathered = np.empty((0, *source.shape[1:]), source.dtype)
+        self._converted = np.empty((0, *source.shape[1:]), dtype)
+
+    def rows(self, rows: slice | Array) -> Array:
+        """The rows, in the column's dtype; a view where nothing has to be gathered or converted."""
+        if isinstance(rows, slice):
+            gathered = self.source[rows]
+        else:
+            if len(self._gathered) < len(rows):
+                self._gathered = np.empty((len(rows), *self.source.shape[1:]), self.source.dtype)
+            # mode="clip": with the default, take() would go through a buffer of its own
+            gathered = self._gathered[: len(rows)]
+            np.take(self.source, rows, axis=0, out=gathered, mode="clip")
+        if gathered.dtype == self._converted.dtype:
+            return gathered
+        if len(self._converted) < len(gathered):
+            self._converted = np.empty(gathered.shape, self._converted.dtype)
+        converted = self._converted[: len(gathered)]
+        np.copyto(converted, gathered, casting="unsafe")
+        return converted
+
+
+def as_array(value: Any, what: str) -> Array:
+    """A numeric array of at least one axis.
+
+    Args:
+        value: array, nested list, or anything NumPy understands.
+        what: what it is, for the error message.
+
+    Raises:
+        DataError: it is not numeric, ragged, or a single number.
+    """
+    try:
+        array = np.asarray(value)
+    except (ValueError, TypeError) as error:
+        raise DataError(f"{what} cannot be made an array: {error}") from None
+    if array.dtype.kind not in "biuf":
+        raise DataError(f"{what} holds numbers. Received: dtype {array.dtype} of type {type(value).__name__}.")
+    if array.ndim == 0:
+        raise DataError(f"{what} has one row an example. Received: a single number.")
+    return array

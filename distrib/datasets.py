@@ -1,0 +1,5 @@
+"""`distrib.datasets`: data sets to begin with."""
+
+from distrib.data.builtin import digits, fashion_mnist
+
+__all__ = ["digits", "fashion_mnist"]

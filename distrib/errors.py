@@ -1,0 +1,57 @@
+"""The exception tree. Each error carries the exit code its process ends with.
+
+    DistribError                      70  a bug of ours or of the user
+    |-- ConfigError (ValueError)      64  an argument, a name or an environment that cannot be right
+    |-- DataError (ValueError)        65  data that cannot be trained on
+    |   +-- ShapeError                65  ... because of its shape
+    |-- NonFiniteError (ArithmeticError)  70  NaN or Inf in a gradient
+    |-- PeerLostError                 75  another process died, left, or came too late; worth a restart
+    +-- ProtocolError                 76  processes disagree on what they do together
+
+Every message says what, who, what was expected, what was received and what to do about it.
+"""
+
+from __future__ import annotations
+
+
+class DistribError(Exception):
+    """Base of every error this library raises on purpose."""
+
+    exit_code = 70
+
+
+class ConfigError(DistribError, ValueError):
+    """An argument, a name, or an environment variable cannot be right."""
+
+    exit_code = 64
+
+
+class DataError(DistribError, ValueError):
+    """The data cannot be trained on: empty, labels out of range, lengths that differ."""
+
+    exit_code = 65
+
+
+class ShapeError(DataError):
+    """An array has another shape than the one that was declared."""
+
+
+class NonFiniteError(DistribError, ArithmeticError):
+    """A gradient holds NaN or Inf."""
+
+
+class PeerLostError(DistribError):
+    """Another process of the job died, left, or did not come in time."""
+
+    exit_code = 75
+
+
+class ProtocolError(DistribError):
+    """The processes of the job disagree on what they do together."""
+
+    exit_code = 76
+
+
+def exit_code_of(error: BaseException) -> int:
+    """The exit code of a process that ends by `error` (70 where the error is not ours)."""
+    return error.exit_code if isinstance(error, DistribError) else DistribError.exit_code

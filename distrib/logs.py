@@ -1,0 +1,27 @@
+"""Logging: one logger, lines that say which rank speaks.
+
+`DISTRIB_DEBUG=1` in the environment logs every collective call, as `r0 | all_reduce #12 float32[79510] 1.3 ms`.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+
+LOGGER = logging.getLogger("distrib")
+
+DEBUG = os.environ.get("DISTRIB_DEBUG", "") not in ("", "0")
+
+
+def enable(rank: int, host: str) -> None:
+    """Print this process's log lines to stderr, prefixed `[r<rank> <host>]`.
+
+    Does nothing where the application has configured the logger itself.
+    """
+    if LOGGER.handlers:
+        return
+    handler = logging.StreamHandler()
+    handler.setFormatter(logging.Formatter(f"[r{rank} {host}] %(levelname)s %(message)s"))
+    LOGGER.addHandler(handler)
+    LOGGER.setLevel(logging.DEBUG if DEBUG else logging.WARNING)
+    LOGGER.propagate = False

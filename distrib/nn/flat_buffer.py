@@ -1,0 +1,88 @@
+"""FlatBuffer: every trainable variable is a view into ONE vector of values and ONE of gradients.
+
+A reshaped slice of a contiguous vector stays a view, so layers write their gradients straight into what a
+strategy sends, and an optimizer updates any range of the vector without knowing what it holds.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from distrib.arrays import Array, Shape, aligned_vector
+from distrib.nn.variable import Variable
+from distrib.ranges import Range
+
+
+class Entry(NamedTuple):
+    """Where one variable lies in the flat vectors."""
+
+    name: str
+    shape: Shape
+    range: Range
+
+
+class FlatBuffer:
+    """The flat vectors of a model, and the layout table name -> range.
+
+    Args:
+        variables: the trainable variables, in the order in which they shall lie. Their values are kept.
+        dtype: dtype of both vectors.
+    """
+
+    def __init__(self, variables: Sequence[Variable], dtype: np.dtype[Any]) -> None:
+        self._variables = tuple(variables)
+        self.layout: list[Entry] = []
+        begin = 0
+        for variable in self._variables:
+            own = Range(begin, begin + variable.size)
+            self.layout.append(Entry(variable.name, variable.shape, own))
+            begin = own.end
+        self.rebind(aligned_vector(begin, dtype), aligned_vector(begin, dtype))
+
+    def rebind(self, values: Array, grads: Array) -> None:
+        """Move every variable into these vectors, as when a strategy brings memory of its own.
+
+        Args:
+            values: `(size,)`, receives the present values.
+            grads: `(size,)`, contents are kept as they are.
+        """
+        self.values, self.grads = values, grads
+        for variable, entry in zip(self._variables, self.layout, strict=True):
+            own = entry.range.slice
+            variable.move_to(values[own].reshape(entry.shape), grads[own].reshape(entry.shape))
+
+    @property
+    def size(self) -> int:
+        """Number of elements in each vector."""
+        return self.values.size
+
+    def first_nonfinite(self, vector: Array, part: Range | None = None) -> int | None:
+        """Index into `layout` of the first variable where `vector` holds NaN or Inf; None if there is none.
+
+        The usual answer costs one dot product: a sum of squares is finite only if every element is. Only when
+        it is not (a square may also overflow) are the elements looked at.
+
+        Args:
+            vector: `values`, `grads`, or another of their size.
+            part: the range to look at; all of it by default.
+        """
+        part = part or Range(0, vector.size)
+        looked_at = vector[part.slice]
+        if math.isfinite(np.dot(looked_at, looked_at)):
+            return None
+        for index, entry in enumerate(self.layout):
+            if not np.isfinite(vector[entry.range.intersect(part).slice]).all():
+                return index
+        return None
+
+    def entries_in(self, part: Range) -> Iterator[tuple[Entry, Range]]:
+        """The variables that lie in `part`, each with the range of it that does."""
+        for entry in self.layout:
+            shared = entry.range.intersect(part)
+            if shared.size:
+                yield entry, shared
+

@@ -1,0 +1,152 @@
+"""Layer: the interface between the network and the kinds of layers.
+
+A layer owns its variables and its scratch memory. Its `forward` keeps what its `backward` needs until the next
+`forward`; `backward` *overwrites* the gradients of its variables with the sum over the examples of the batch.
+Arrays that a layer returns are valid until its next call.
+"""
+
+from __future__ import annotations
+
+import re
+from abc import ABC, abstractmethod
+from collections.abc import Sequence
+from typing import Any, ClassVar
+
+import numpy as np
+
+from distrib.arrays import Array, Shape
+from distrib.errors import ConfigError
+from distrib.nn.activations import Activation
+from distrib.nn.random import Draw
+from distrib.nn.regularizers import Regularizer
+from distrib.nn.variable import Variable
+from distrib.nn.workspace import Workspace
+
+
+class Layer(ABC):
+    """Base of all layers.
+
+    Args:
+        name: unique in its model; by default the class name in snake case, numbered by the model.
+        trainable: whether an optimizer may update the layer's variables. Read when a model is compiled.
+        input_shape: shape of one example, without the batch, for the first layer of a model.
+
+    Attributes:
+        variables: all variables, in Keras' order. Empty until built.
+        regularizers: variable name -> its penalty.
+        needs_input_gradient: set by the network; False where nothing below has anything to learn.
+    """
+
+    draws_random_numbers: ClassVar[bool] = False
+
+    def __init__(
+        self, *, name: str | None = None, trainable: bool = True, input_shape: Shape | None = None
+    ) -> None:
+        if name is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
+            raise ConfigError(
+                f"A layer's name has 1 to 64 letters, digits, dots, underscores or dashes. Received: {name!r}."
+            )
+        self.name = name or ""
+        self.trainable = trainable
+        self.declared_input_shape = None if input_shape is None else check_shape(input_shape)
+        self.input_shape: Shape = ()
+        self.output_shape: Shape = ()
+        self.dtype = np.dtype(np.float32)
+        self.variables: list[Variable] = []
+        self.regularizers: dict[str, Regularizer] = {}
+        self.needs_input_gradient = True
+        self._scratch = Workspace()
+
+    def build(self, input_shape: Shape, dtype: np.dtype[Any], seed: int) -> None:
+        """Make the variables, once.
+
+        Args:
+            input_shape: shape of one example as it comes in.
+            dtype: dtype to compute in.
+            seed: seed of the initializers.
+        """
+        self.input_shape, self.dtype = input_shape, dtype
+        self.variables = self.make_variables(input_shape, seed)
+        self.output_shape = self.compute_output_shape(input_shape)
+
+    def make_variables(self, input_shape: Shape, seed: int) -> list[Variable]:
+        """The layer's new variables; none by default."""
+        return []
+
+    @abstractmethod
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        """Shape of one example as it leaves. Raises `ShapeError` if it cannot come in."""
+
+    @abstractmethod
+    def forward(self, x: Array, draw: Draw | None) -> Array:
+        """Compute the outputs of a batch.
+
+        Args:
+            x: `(batch, *input_shape)`. Not modified.
+            draw: which random numbers to draw while training; None when not training.
+
+        Returns:
+            `(batch, *output_shape)`, valid until the next call.
+        """
+
+    @abstractmethod
+    def backward(self, d_y: Array) -> Array:
+        """Write the variables' gradients for the last forward pass, and return that of its input.
+
+        Args:
+            d_y: `(batch, *output_shape)`, gradient of the summed loss. May be overwritten.
+
+        Returns:
+            `(batch, *input_shape)`; unspecified where `needs_input_gradient` is False.
+        """
+
+    def get_config(self) -> dict[str, Any]:
+        """What the layer is, as JSON values: compared between replicas and shown in errors."""
+        return {"class": type(self).__name__, "name": self.name, "trainable": self.trainable}
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} '{self.name}'>"
+
+
+class ActivatedLayer(Layer):
+    """A layer that ends in an activation function: `activation(linear(x))`.
+
+    The two halves can be called apart. A network whose last activation is a softmax or a sigmoid, and whose
+    loss is the cross-entropy of its result, leaves the activation out: the loss computes both at once,
+    exactly and without overflow.
+    """
+
+    activation: Activation
+
+    @abstractmethod
+    def linear(self, x: Array) -> Array:
+        """What comes before the activation, in memory of this layer."""
+
+    @abstractmethod
+    def linear_backward(self, d_z: Array) -> Array:
+        """As `backward`, from the gradient of what `linear` returned."""
+
+    def forward(self, x: Array, draw: Draw | None) -> Array:
+        z = self.linear(x)
+        self._z = z
+        self._y = self._scratch.like("activated", z) if self.activation.needs_input else z
+        self.activation.forward(z, self._y)
+        return self._y
+
+    def backward(self, d_y: Array) -> Array:
+        self.activation.backward(d_y, self._z, self._y)
+        return self.linear_backward(d_y)
+
+
+def check_shape(shape: Sequence[Any]) -> Shape:
+    """`shape` as a tuple of positive ints. Raises `ConfigError` for anything else."""
+    try:
+        sizes = tuple(shape)
+    except TypeError:
+        sizes = (shape,)
+    if not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
+        raise ConfigError(
+            "Expected the shape of one example, without the batch, as positive ints, such as (784,). "
+            f"Received: {shape!r}."
+        )
+    return tuple(int(size) for size in sizes)

@@ -1,0 +1,393 @@
+"""Losses with Keras' names, definitions and defaults.
+
+A loss gives one value an example (a mean over the other axes) and the gradient of that value. Sums over
+examples, weights and the one division by their number are the network's and the strategy's business.
+
+Cross-entropy of a softmax (of a sigmoid) is computed from the logits where the network can hand them over:
+`log(sum(exp(z))) - z[label]` neither overflows nor needs the clipping at 1e-7 that probabilities need, and its
+gradient is `softmax(z) - one_hot(label)`. Keras on TensorFlow does the same; the two agree wherever
+no probability is below 1e-7.
+"""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import ABC, abstractmethod
+from typing import Any, ClassVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from distrib.arrays import Array, Shape
+from distrib.errors import DataError, ShapeError
+from distrib.nn import activations
+from distrib.nn.registry import Registry
+from distrib.nn.workspace import Workspace
+
+EPSILON = 1e-7
+"""Probabilities are clipped to [EPSILON, 1 - EPSILON], as in Keras."""
+
+
+class Loss(ABC):
+    """One value an example, and its gradient."""
+
+    fused_activation: ClassVar[type[activations.Activation] | None] = None
+    """The activation whose logits this loss can start from."""
+
+    def __init__(self, from_logits: bool = False) -> None:
+        self.from_logits = from_logits
+        self._scratch = Workspace()
+
+    def prepare(self, y_true: Array, output_shape: Shape, dtype: np.dtype[Any]) -> Array:
+        """Check the targets of a whole data set and bring them into the form `forward` takes.
+
+        Args:
+            y_true: `(examples, ...)` as the user gave them.
+            output_shape: shape of one output of the model.
+            dtype: the model's dtype.
+
+        Raises:
+            ShapeError: they do not fit the outputs.
+            DataError: they hold values this loss cannot take.
+        """
+        if y_true.shape[1:] != output_shape and (*y_true.shape[1:], 1) == output_shape:
+            y_true = y_true.reshape(len(y_true), *output_shape)
+        if y_true.shape[1:] != output_shape:
+            raise ShapeError(
+                f"{type(self).__name__} expects targets of shape {_batch(output_shape)}. "
+                f"Received: {_batch(y_true.shape[1:])}."
+            )
+        return np.asarray(y_true, dtype=dtype)
+
+    @abstractmethod
+    def forward(self, y_true: Array, y_pred: Array) -> Array:
+        """The values `(batch,)`, in memory of this loss.
+
+        Args:
+            y_true: prepared targets of the batch.
+            y_pred: `(batch, *output_shape)`; logits if `from_logits`.
+        """
+
+    @abstractmethod
+    def backward(self, y_true: Array, y_pred: Array) -> Array:
+        """Gradient of each value with respect to its prediction, `(batch, *output_shape)`, after `forward`."""
+
+    def activate(self, logits: Array) -> Array:
+        """What the activation makes of `logits`, after `forward`; only if `fused_activation` is set."""
+        raise AssertionError(f"{type(self).__name__} does not start from logits")
+
+    def on_logits(self) -> Loss:
+        """The same loss of the same probabilities, starting from their logits."""
+        twin = copy.copy(self)
+        twin.from_logits, twin._scratch = True, Workspace()
+        return twin
+
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The mean over the batch of weight times value, as Keras' `sum_over_batch_size`.
+
+        Args:
+            y_true: targets, `(batch, ...)`.
+            y_pred: predictions, `(batch, *output_shape)`.
+            sample_weight: `(batch,)`; 1 by default.
+        """
+        predictions = np.asarray(y_pred)
+        if predictions.dtype.kind != "f":
+            predictions = predictions.astype(np.float32)
+        targets = self.prepare(np.asarray(y_true), predictions.shape[1:], predictions.dtype)
+        values = self.forward(targets, predictions)
+        weighted = values if sample_weight is None else values * np.asarray(sample_weight, values.dtype)
+        return float(np.sum(weighted, dtype=np.float64)) / max(1, len(values))
+
+    def get_config(self) -> dict[str, Any]:
+        """What the loss is, as JSON values."""
+        fields = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return {"class": type(self).__name__, **fields}
+
+    def _smooth(self, y_true: Array, share: float, towards: float) -> Array:
+        """Targets moved `share` of the way towards `towards`."""
+        if not share:
+            return y_true
+        smooth = self._scratch.like("smooth", y_true)
+        np.multiply(y_true, 1.0 - share, out=smooth)
+        smooth += share * towards
+        return smooth
+
+    def _values(self, elements: Array) -> Array:
+        """The mean of `(batch, ...)` elements over all axes but the first."""
+        values = self._scratch.rows("values", len(elements), (), elements.dtype)
+        if elements.ndim == 1:
+            np.copyto(values, elements)
+        else:
+            np.mean(elements, axis=tuple(range(1, elements.ndim)), out=values)
+        return values
+
+
+class MeanSquaredError(Loss):
+    """Mean of `(y_true - y_pred) ** 2`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, y_true: Array, y_pred: Array) -> Array:
+        squared = self._scratch.like("squared", y_pred)
+        np.subtract(y_pred, y_true, out=squared)
+        np.multiply(squared, squared, out=squared)
+        return self._values(squared)
+
+    def backward(self, y_true: Array, y_pred: Array) -> Array:
+        d_y = self._scratch.like("d_y", y_pred)
+        np.subtract(y_pred, y_true, out=d_y)
+        d_y *= 2.0 / _elements_per_example(y_pred)
+        return d_y
+
+
+class MeanAbsoluteError(Loss):
+    """Mean of `|y_true - y_pred|`."""
+
+    def __init__(self) -> None:
+        super().__init__()
+
+    def forward(self, y_true: Array, y_pred: Array) -> Array:
+        distance = self._scratch.like("distance", y_pred)
+        np.subtract(y_pred, y_true, out=distance)
+        np.abs(distance, out=distance)
+        return self._values(distance)
+
+    def backward(self, y_true: Array, y_pred: Array) -> Array:
+        d_y = self._scratch.like("d_y", y_pred)
+        np.subtract(y_pred, y_true, out=d_y)
+        np.sign(d_y, out=d_y)
+        d_y *= 1.0 / _elements_per_example(y_pred)
+        return d_y
+
+
+class BinaryCrossentropy(Loss):
+    """Mean of `-(y log p + (1 - y) log(1 - p))`.
+
+    Args:
+        from_logits: predictions are logits, p = sigmoid(prediction).
+        label_smoothing: in [0, 1]: targets are squeezed that share of the way towards 0.5.
+    """
+
+    fused_activation = activations.Sigmoid
+
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
+        super().__init__(from_logits)
+        self.label_smoothing = label_smoothing
+        self._sigmoid = activations.Sigmoid()
+
+    def forward(self, y_true: Array, y_pred: Array) -> Array:
+        y_true = self._smooth(y_true, self.label_smoothing, 0.5)
+        elements = self._scratch.like("elements", y_pred)
+        if self.from_logits:
+            # max(z, 0) - z y + log(1 + exp(-|z|)), as in TensorFlow
+            np.abs(y_pred, out=elements)
+            np.negative(elements, out=elements)
+            np.exp(elements, out=elements)
+            np.log1p(elements, out=elements)
+            term = self._scratch.like("term", y_pred)
+            elements += np.maximum(y_pred, 0, out=term)
+            elements -= np.multiply(y_pred, y_true, out=term)
+        else:
+            p = np.clip(y_pred, EPSILON, 1.0 - EPSILON)
+            np.negative(y_true * np.log(p) + (1.0 - y_true) * np.log(1.0 - p), out=elements)
+        return self._values(elements)
+
+    def backward(self, y_true: Array, y_pred: Array) -> Array:
+        y_true = self._smooth(y_true, self.label_smoothing, 0.5)
+        d_y = self._scratch.like("d_y", y_pred)
+        if self.from_logits:
+            self._sigmoid.forward(y_pred, d_y)
+            d_y -= y_true
+        else:
+            p = np.clip(y_pred, EPSILON, 1.0 - EPSILON)
+            np.multiply((p - y_true) / (p * (1.0 - p)), p == y_pred, out=d_y)
+        d_y *= 1.0 / _elements_per_example(y_pred)
+        return d_y
+
+    def activate(self, logits: Array) -> Array:
+        p = self._scratch.like("activated", logits)
+        self._sigmoid.forward(logits, p)
+        return p
+
+
+class _SoftmaxCrossentropy(Loss):
+    """What the two categorical cross-entropies share: log-probabilities along the last axis."""
+
+    fused_activation = activations.Softmax
+
+    def _log_probabilities(self, y_pred: Array) -> Array:
+        """`log p`, in scratch memory; p itself is kept for `backward` and `activate`."""
+        self._p = p = self._scratch.like("p", y_pred)
+        log_p = self._scratch.like("log_p", y_pred)
+        row = self._scratch.rows("row", len(y_pred), (*y_pred.shape[1:-1], 1), y_pred.dtype)
+        if self.from_logits:
+            np.max(y_pred, axis=-1, keepdims=True, out=row)
+            np.subtract(y_pred, row, out=log_p)
+            np.exp(log_p, out=p)
+            np.add.reduce(p, axis=-1, keepdims=True, out=row)
+            np.divide(p, row, out=p)
+            np.log(row, out=row)
+            log_p -= row
+        else:
+            # Keras divides by the row sum, clips, and takes the logarithm of what is left.
+            np.add.reduce(y_pred, axis=-1, keepdims=True, out=row)
+            np.divide(y_pred, row, out=p)
+            np.clip(p, EPSILON, 1.0 - EPSILON, out=log_p)
+            np.log(log_p, out=log_p)
+        return log_p
+
+    def activate(self, logits: Array) -> Array:
+        return self._p
+
+    def _from_probabilities(self, d_log_p: Array, y_pred: Array) -> Array:
+        """Turn the gradient of log p into that of the unnormalised predictions, in place."""
+        p = self._p
+        inside = (p >= EPSILON) & (p <= 1.0 - EPSILON)
+        d_p = np.where(inside, d_log_p / np.maximum(p, EPSILON), 0)
+        d_p -= np.sum(d_p * p, axis=-1, keepdims=True)
+        np.divide(d_p, np.sum(y_pred, axis=-1, keepdims=True), out=d_log_p)
+        return d_log_p
+
+
+class CategoricalCrossentropy(_SoftmaxCrossentropy):
+    """`-sum(y_true * log p)` over the last axis; targets are distributions, such as one-hot rows.
+
+    Args:
+        from_logits: predictions are logits, p = softmax(prediction).
+        label_smoothing: in [0, 1]: that share of the weight is spread over all classes.
+    """
+
+    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
+        super().__init__(from_logits)
+        self.label_smoothing = label_smoothing
+
+    def prepare(self, y_true: Array, output_shape: Shape, dtype: np.dtype[Any]) -> Array:
+        if y_true.shape[1:] == output_shape[:-1] and output_shape[-1:] != (1,):
+            raise ShapeError(
+                f"CategoricalCrossentropy expects one-hot targets of shape {_batch(output_shape)}. Received: "
+                f"{_batch(y_true.shape[1:])}. Use 'sparse_categorical_crossentropy' for integer labels."
+            )
+        return super().prepare(y_true, output_shape, dtype)
+
+    def forward(self, y_true: Array, y_pred: Array) -> Array:
+        log_p = self._log_probabilities(y_pred)
+        log_p *= self._smooth(y_true, self.label_smoothing, 1.0 / y_true.shape[-1])
+        elements = self._scratch.rows("elements", len(y_pred), y_pred.shape[1:-1], y_pred.dtype)
+        np.add.reduce(log_p, axis=-1, out=elements)
+        np.negative(elements, out=elements)
+        return self._values(elements)
+
+    def backward(self, y_true: Array, y_pred: Array) -> Array:
+        y_true = self._smooth(y_true, self.label_smoothing, 1.0 / y_true.shape[-1])
+        d_y = self._scratch.like("d_y", y_pred)
+        if self.from_logits:
+            total = np.add.reduce(y_true, axis=-1, keepdims=True)
+            np.multiply(self._p, total, out=d_y)
+            d_y -= y_true
+        else:
+            np.negative(y_true, out=d_y)
+            d_y = self._from_probabilities(d_y, y_pred)
+        d_y *= 1.0 / math.prod(y_pred.shape[1:-1])
+        return d_y
+
+
+class SparseCategoricalCrossentropy(_SoftmaxCrossentropy):
+    """`-log p[label]`; targets are integer labels.
+
+    Args:
+        from_logits: predictions are logits, p = softmax(prediction).
+    """
+
+    def __init__(self, from_logits: bool = False) -> None:
+        super().__init__(from_logits)
+        self._row_begins = np.empty(0, np.intp)
+
+    def prepare(self, y_true: Array, output_shape: Shape, dtype: np.dtype[Any]) -> Array:
+        labels = y_true
+        if labels.shape[1:] == (*output_shape[:-1], 1):
+            labels = labels.reshape(labels.shape[:-1])
+        if not output_shape or labels.shape[1:] != output_shape[:-1]:
+            hint = (
+                " Use 'categorical_crossentropy' for one-hot targets."
+                if labels.shape[1:] == output_shape
+                else ""
+            )
+            raise ShapeError(
+                f"SparseCategoricalCrossentropy expects integer labels of shape {_batch(output_shape[:-1])} for "
+                f"outputs of shape {_batch(output_shape)}. Received: {_batch(y_true.shape[1:])}.{hint}"
+            )
+        as_int = labels.astype(np.intp)
+        if not np.array_equal(as_int, labels):
+            raise DataError("SparseCategoricalCrossentropy expects integer labels. Received: fractions or NaN.")
+        classes = output_shape[-1]
+        if as_int.size and not (0 <= as_int.min() and as_int.max() < classes):
+            wrong = int(as_int.min() if as_int.min() < 0 else as_int.max())
+            where = int(np.argmax((as_int.reshape(len(as_int), -1) == wrong).any(axis=1)))
+            raise DataError(
+                f"SparseCategoricalCrossentropy expects labels 0 to {classes - 1}, as the model has {classes} "
+                f"outputs. Received: label {wrong} in example {where}."
+            )
+        return as_int
+
+    def _at_labels(self, y_true: Array, y_pred: Array) -> Array:
+        """Indices of the labels' elements in the flattened predictions."""
+        classes = y_pred.shape[-1]
+        rows = y_pred.size // classes
+        begins = self._row_begins
+        if len(begins) < rows or (len(begins) > 1 and begins[1] != classes):
+            self._row_begins = begins = np.arange(rows, dtype=np.intp) * classes
+        index = self._scratch.like("index", y_true)
+        np.add(begins[:rows], y_true.reshape(-1), out=index.reshape(-1))
+        return index
+
+    def forward(self, y_true: Array, y_pred: Array) -> Array:
+        log_p = self._log_probabilities(y_pred)
+        self._index = self._at_labels(y_true, y_pred)
+        elements = self._scratch.rows("elements", len(y_pred), y_pred.shape[1:-1], y_pred.dtype)
+        np.take(log_p.reshape(-1), self._index, out=elements, mode="clip")
+        np.negative(elements, out=elements)
+        return self._values(elements)
+
+    def backward(self, y_true: Array, y_pred: Array) -> Array:
+        d_y = self._scratch.like("d_y", y_pred)
+        flat = d_y.reshape(-1)
+        if self.from_logits:
+            np.copyto(d_y, self._p)
+            flat[self._index.reshape(-1)] -= 1
+        else:
+            d_y.fill(0)
+            flat[self._index.reshape(-1)] = -1
+            d_y = self._from_probabilities(d_y, y_pred)
+        if y_pred.ndim > 2:
+            d_y *= 1.0 / math.prod(y_pred.shape[1:-1])
+        return d_y
+
+
+def _elements_per_example(y_pred: Array) -> int:
+    return math.prod(y_pred.shape[1:])
+
+
+def _batch(shape: Shape) -> str:
+    return "(" + ", ".join(["batch", *map(str, shape)]) + ")"
+
+
+_REGISTRY = Registry(
+    "loss",
+    Loss,
+    {
+        "binary_crossentropy": BinaryCrossentropy,
+        "categorical_crossentropy": CategoricalCrossentropy,
+        "mean_absolute_error": MeanAbsoluteError,
+        "mean_squared_error": MeanSquaredError,
+        "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+        "mae": MeanAbsoluteError,
+        "mse": MeanSquaredError,
+    },
+)
+
+
+def get(identifier: str | Loss) -> Loss:
+    """The loss of that name, or `identifier` itself. Raises `ConfigError` for unknown names."""
+    return _REGISTRY.get(identifier)

@@ -1,0 +1,153 @@
+"""Network: ordered layers over one flat buffer. Forward, loss, metrics, backward, all as sums over examples.
+
+The network never divides by the number of examples. `train_on` leaves in the flat gradient vector the *sum* of
+weighted per-example gradients, and returns a `Tally` of sums; a strategy adds both over the replicas and the
+division happens once. So any split of a batch gives the gradient of the whole batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from distrib.arrays import Array, Shape
+from distrib.errors import ShapeError
+from distrib.nn.flat_buffer import FlatBuffer
+from distrib.nn.layers.base import Layer
+from distrib.nn.objective import Objective
+from distrib.nn.random import Draw
+from distrib.nn.regularizers import Regularizer
+from distrib.nn.tally import Tally
+from distrib.nn.variable import Variable
+from distrib.ranges import Range
+
+
+class Network:
+    """Built layers and the flat vectors their variables lie in.
+
+    Args:
+        layers: in order; not yet built.
+        input_shape: shape of one example.
+        dtype: dtype of all variables and computations.
+        seed: seed of initializers and random layers.
+    """
+
+    def __init__(
+        self, layers: Sequence[Layer], input_shape: Shape, dtype: np.dtype[Any], seed: int
+    ) -> None:
+        self.layers = list(layers)
+        self.input_shape, self.dtype, self.seed = input_shape, dtype, seed
+        shape = input_shape
+        for layer in self.layers:
+            layer.build(shape, dtype, seed)
+            shape = layer.output_shape
+        self.output_shape = shape
+        self.lay_out()
+
+    def lay_out(self) -> None:
+        """Move the variables that are trainable now into a flat buffer of their own."""
+        learners = [index for index, layer in enumerate(self.layers) if _trainable(layer)]
+        # The backward pass ends at the first layer that learns, and does not compute that layer's d_x.
+        self._first_learner = learners[0] if learners else len(self.layers)
+        for index, layer in enumerate(self.layers):
+            layer.needs_input_gradient = index > self._first_learner
+        self.buffer = FlatBuffer([v for layer in self.layers for v in _trainable(layer)], self.dtype)
+
+    @property
+    def variables(self) -> list[Variable]:
+        """All variables, layer by layer."""
+        return [variable for layer in self.layers for variable in layer.variables]
+
+    def check_input(self, x: Array) -> None:
+        """Raise `ShapeError` unless `x` is a batch of this network's inputs."""
+        if x.shape[1:] == self.input_shape and x.ndim >= 1:
+            return
+        first = next((layer for layer in self.layers if layer.variables), self.layers[0])
+        flat = x.ndim > 2 and self.input_shape == (int(np.prod(x.shape[1:])),)
+        hint = " Add Flatten() before it." if flat else ""
+        expected = ", ".join(["batch", *map(str, self.input_shape)])
+        raise ShapeError(
+            f"{type(first).__name__} '{first.name}' expects inputs of shape ({expected}). "
+            f"Received: {x.shape}.{hint}"
+        )
+
+    def forward(self, x: Array, draw: Draw | None = None) -> Array:
+        """The outputs `(batch, *output_shape)`, valid until the next call.
+
+        Args:
+            x: `(batch, *input_shape)` in the network's dtype.
+            draw: which random numbers to draw while training; None when not training.
+        """
+        for layer in self.layers:
+            x = layer.forward(x, draw)
+        return x
+
+    def train_on(self, x: Array, y: Array, weight: Array | None, draw: Draw, objective: Objective) -> Tally:
+        """Compute the summed gradient of a batch into `buffer.grads`.
+
+        Args:
+            x: `(batch, *input_shape)` in the network's dtype; the batch may be empty.
+            y: prepared targets.
+            weight: `(batch,)` sample weights in the network's dtype, or None.
+            draw: which random numbers to draw.
+            objective: loss and metrics.
+
+        Returns:
+            The sums for this batch, valid until the next call.
+        """
+        prediction = self._measure(x, y, weight, draw, objective)
+        d_y = objective.loss.backward(y, prediction)
+        if weight is not None:
+            d_y *= weight.reshape(-1, *[1] * (d_y.ndim - 1))
+        last = objective.fused_layer
+        if last is not None:
+            d_y = last.linear_backward(d_y)
+        for layer in reversed(self._body(last)[self._first_learner :]):
+            d_y = layer.backward(d_y)
+        return objective.tally
+
+    def test_on(self, x: Array, y: Array, weight: Array | None, objective: Objective) -> Tally:
+        """The sums of a batch, without gradient. Arguments and result as of `train_on`."""
+        self._measure(x, y, weight, None, objective)
+        return objective.tally
+
+    def _measure(
+        self, x: Array, y: Array, weight: Array | None, draw: Draw | None, objective: Objective
+    ) -> Array:
+        """Put the sums of a batch into the objective's tally; returns what the loss was computed from."""
+        last = objective.fused_layer
+        for layer in self._body(last):
+            x = layer.forward(x, draw)
+        prediction = x if last is None else last.linear(x)
+        values = objective.loss.forward(y, prediction)
+        y_pred = prediction if last is None else objective.loss.activate(prediction)
+        objective.measure(y, y_pred, values, weight)
+        return prediction
+
+    def _body(self, fused_layer: Layer | None) -> list[Layer]:
+        """The layers but the one whose activation the loss takes over."""
+        return self.layers if fused_layer is None else self.layers[:-1]
+
+    def penalty(self, part: Range) -> float:
+        """The regularizers' penalty for the elements of the flat vector in `part`."""
+        values = self.buffer.values
+        return sum(regularizer(values[own.slice]) for regularizer, own in self._penalized(part))
+
+    def add_penalty_gradient(self, part: Range, scale: float) -> None:
+        """Add `scale` times the gradient of the penalty to the gradients in `part`."""
+        values, grads = self.buffer.values, self.buffer.grads
+        for regularizer, own in self._penalized(part):
+            regularizer.add_gradient(values[own.slice], grads[own.slice], scale)
+
+    def _penalized(self, part: Range) -> Iterator[tuple[Regularizer, Range]]:
+        regularizers = {name: r for layer in self.layers for name, r in layer.regularizers.items()}
+        if regularizers:
+            for entry, own in self.buffer.entries_in(part):
+                if entry.name in regularizers:
+                    yield regularizers[entry.name], own
+
+
+def _trainable(layer: Layer) -> list[Variable]:
+    return [variable for variable in layer.variables if layer.trainable and variable.trainable]

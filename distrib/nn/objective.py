@@ -1,0 +1,61 @@
+"""Objective: what a network is trained for. A loss to lower, and metrics to watch.
+
+Where the network ends in a softmax (a sigmoid) and the loss is the cross-entropy of its result, the last
+layer is fused: it hands its logits to the loss, which computes activation, value and gradient at once.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+
+from distrib.arrays import Array
+from distrib.errors import ConfigError
+from distrib.nn.layers.base import ActivatedLayer, Layer
+from distrib.nn.losses import Loss
+from distrib.nn.metrics import Metric
+from distrib.nn.tally import Tally
+
+
+class Objective:
+    """A loss and metrics.
+
+    Args:
+        last_layer: the network's last layer.
+        loss: the loss as the user gave it.
+        metrics: measured without sample weights, as in Keras.
+        weighted_metrics: measured with sample weights.
+    """
+
+    def __init__(
+        self, last_layer: Layer, loss: Loss, metrics: Sequence[Metric], weighted_metrics: Sequence[Metric]
+    ) -> None:
+        self.metrics = [*metrics, *weighted_metrics]
+        self._num_unweighted = len(metrics)
+        names = [metric.name for metric in self.metrics]
+        if len({"loss", *names}) != len(names) + 1:
+            raise ConfigError(f"Metric names must differ from each other and from 'loss'. Received: {names}.")
+        self.fused_layer = _layer_to_fuse(last_layer, loss)
+        self.loss = loss if self.fused_layer is None else loss.on_logits()
+        self.tally = Tally(len(self.metrics))
+
+    def measure(self, y: Array, y_pred: Array, values: Array, weight: Array | None) -> None:
+        """Put the sums of a batch into the tally."""
+        tally = self.tally
+        tally.count = len(values)
+        if weight is None:
+            tally.loss = float(np.add.reduce(values, dtype=np.float64))
+        else:
+            tally.loss = float(np.dot(values, weight))
+        for index, metric in enumerate(self.metrics):
+            weights = weight if index >= self._num_unweighted else None
+            tally.set_metric(index, *metric.measure(y, y_pred, weights))
+
+
+def _layer_to_fuse(last: Layer, loss: Loss) -> ActivatedLayer | None:
+    """The last layer, if `loss` can start from its logits."""
+    if isinstance(last, ActivatedLayer) and not loss.from_logits and loss.fused_activation is not None:
+        if type(last.activation) is loss.fused_activation:
+            return last
+    return None

@@ -1,0 +1,8 @@
+"""Optimizers, one a file, with Keras' names, defaults and order of operations."""
+
+from distrib.nn.optimizers.adam import Adam
+from distrib.nn.optimizers.base import Optimizer
+from distrib.nn.optimizers.registry import get
+from distrib.nn.optimizers.sgd import SGD
+
+__all__ = ["SGD", "Adam", "Optimizer", "get"]

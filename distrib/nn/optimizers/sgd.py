@@ -1,0 +1,70 @@
+"""Stochastic gradient descent."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from distrib.arrays import Array
+from distrib.errors import ConfigError
+from distrib.nn.optimizers.base import Optimizer
+
+
+class SGD(Optimizer):
+    """Gradient descent, with momentum (Polyak, 1964; Sutskever et al., 2013).
+
+    `velocity = momentum * velocity - learning_rate * g`; `w += velocity`, or with Nesterov momentum
+    `w += momentum * velocity - learning_rate * g`.
+
+    Args:
+        learning_rate: step size.
+        momentum: in [0, 1].
+        nesterov: use Nesterov momentum.
+        name: name of the optimizer.
+    """
+
+    def __init__(
+        self,
+        learning_rate: float = 0.01,
+        momentum: float = 0.0,
+        nesterov: bool = False,
+        name: str = "SGD",
+    ) -> None:
+        super().__init__(learning_rate, name)
+        if not 0 <= momentum <= 1:
+            raise ConfigError(f"SGD expects momentum in [0, 1]. Received: {momentum}.")
+        self.momentum, self.nesterov = float(momentum), nesterov
+        self.slot_names = ("momentum",) if momentum else ()
+
+    def coefficients(self, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+        return dtype.type(self.learning_rate), dtype.type(self.momentum)
+
+    def update(
+        self,
+        value: Array,
+        grad: Array,
+        slots: list[Array],
+        scratch: list[Array],
+        coefficients: tuple[Any, ...],
+    ) -> None:
+        learning_rate, momentum = coefficients
+        grad *= learning_rate
+        if not slots:
+            value -= grad
+            return
+        velocity = slots[0]
+        velocity *= momentum
+        velocity -= grad
+        if self.nesterov:
+            ahead = scratch[0]
+            np.multiply(velocity, momentum, out=ahead)
+            ahead -= grad
+            value += ahead
+        else:
+            value += velocity
+
+    def get_config(self) -> dict[str, Any]:
+        config = super().get_config()
+        config.pop("slot_names", None)
+        return config

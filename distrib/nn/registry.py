@@ -1,0 +1,46 @@
+"""Names -> classes, as in `activation="relu"`; an unknown name is an error that offers the nearest one."""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Mapping
+from typing import Generic, TypeVar
+
+from distrib.errors import ConfigError
+
+T = TypeVar("T")
+
+
+class Registry(Generic[T]):
+    """The built-in classes of one kind by name.
+
+    Args:
+        kind: what they are, for the error message.
+        base: class every one of them derives from.
+        classes: name (lower case, underscores) -> class. The class's own name is understood too.
+    """
+
+    def __init__(self, kind: str, base: type[T], classes: Mapping[str, type[T]]) -> None:
+        self._kind, self._base, self._classes = kind, base, dict(classes)
+        self._by_class_name = {cls.__name__: cls for cls in classes.values()}
+
+    def get(self, identifier: str | T) -> T:
+        """A new instance with default arguments for a name; an instance is returned as it is.
+
+        Raises:
+            ConfigError: no such name, or an object of another kind.
+        """
+        if isinstance(identifier, self._base):
+            return identifier
+        if isinstance(identifier, str):
+            cls = self._classes.get(identifier.lower()) or self._by_class_name.get(identifier)
+            if cls is not None:
+                return cls()
+            near = difflib.get_close_matches(identifier.lower(), self._classes, n=1)
+            hint = f" Did you mean '{near[0]}'?" if near else ""
+            known = ", ".join(self._classes)
+            raise ConfigError(f"Unknown {self._kind}: '{identifier}'.{hint} Known are: {known}.")
+        raise ConfigError(
+            f"Expected the name of a built-in {self._kind} or a {self._base.__name__} instance. "
+            f"Received: {identifier!r} of type {type(identifier).__name__}."
+        )

@@ -1,0 +1,134 @@
+"""Variable: a named array that is trained in place.
+
+A variable begins with memory of its own. When its model is compiled, a `FlatBuffer` moves it: from then on
+`value` and `grad` are views into the two flat vectors that strategies reduce, update and send.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from distrib.arrays import Array, Shape
+from distrib.errors import ShapeError
+
+
+class Variable:
+    """A named array with a gradient of the same shape.
+
+    Args:
+        initial_value: what it holds at first; copied. Python floats become float32.
+        trainable: whether an optimizer may update it.
+        name: shown in errors and in checkpoints.
+        dtype: dtype to hold the value in; that of `initial_value` by default.
+    """
+
+    __slots__ = ("_grad", "_value", "name", "trainable")
+
+    def __init__(
+        self,
+        initial_value: ArrayLike,
+        trainable: bool = True,
+        name: str = "Variable",
+        dtype: str | np.dtype[Any] | None = None,
+    ) -> None:
+        self.name = name
+        self.trainable = trainable
+        self._value: Array = np.array(constant(initial_value, dtype=dtype))
+        self._grad: Array | None = None
+
+    @property
+    def shape(self) -> Shape:
+        """Shape of the value."""
+        return self._value.shape
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Dtype of the value."""
+        return self._value.dtype
+
+    @property
+    def size(self) -> int:
+        """Number of elements."""
+        return self._value.size
+
+    @property
+    def value(self) -> Array:
+        """The value itself, not a copy. Write with `assign`."""
+        return self._value
+
+    @property
+    def grad(self) -> Array:
+        """Where a layer writes the gradient: the same shape and dtype as the value."""
+        if self._grad is None:
+            self._grad = np.zeros_like(self._value)
+        return self._grad
+
+    def numpy(self) -> Array:
+        """A copy of the value."""
+        return self._value.copy()
+
+    def assign(self, value: ArrayLike) -> Variable:
+        """Overwrite the value in place. Raises `ShapeError` for another shape."""
+        self._value[...] = self._checked(value, "assign")
+        return self
+
+    def assign_add(self, delta: ArrayLike) -> Variable:
+        """Add `delta` in place. Raises `ShapeError` for another shape."""
+        self._value += self._checked(delta, "assign_add")
+        return self
+
+    def assign_sub(self, delta: ArrayLike) -> Variable:
+        """Subtract `delta` in place. Raises `ShapeError` for another shape."""
+        self._value -= self._checked(delta, "assign_sub")
+        return self
+
+    def move_to(self, value: Array, grad: Array) -> None:
+        """Continue in other memory: copy the value into `value` and use both arrays from now on."""
+        value[...] = self._value
+        self._value, self._grad = value, grad
+
+    def _checked(self, value: ArrayLike, operation: str) -> Array:
+        array = np.asarray(value.value if isinstance(value, Variable) else value, dtype=self.dtype)
+        if array.shape != self.shape:
+            raise ShapeError(
+                f"Variable '{self.name}'.{operation} expects shape {self.shape}. Received: {array.shape}."
+            )
+        return array
+
+    def __array__(self, dtype: Any = None, copy: bool | None = None) -> Array:
+        if copy is False and dtype not in (None, self.dtype):
+            raise ValueError(f"Variable '{self.name}' of {self.dtype} needs a copy to become {dtype}.")
+        return np.array(self._value, dtype=dtype) if copy is not False else self._value
+
+    def __repr__(self) -> str:
+        return f"<Variable '{self.name}' shape={self.shape} dtype={self.dtype} trainable={self.trainable}>"
+
+
+def constant(
+    value: ArrayLike, dtype: str | np.dtype[Any] | None = None, shape: Shape | None = None
+) -> Array:
+    """A read-only array.
+
+    Args:
+        value: number, nested list or array.
+        dtype: its dtype. As in TensorFlow, Python floats become float32 and Python ints int32 by default;
+            arrays keep theirs.
+        shape: shape to fill, when `value` is one number.
+
+    Raises:
+        ShapeError: `value` does not fit `shape`.
+    """
+    array = np.array(value.value if isinstance(value, Variable) else value, dtype=dtype)
+    if dtype is None and not isinstance(value, np.ndarray | np.generic | Variable):
+        narrower = {"float64": "float32", "int64": "int32"}.get(array.dtype.name)
+        array = array.astype(narrower) if narrower else array
+    if shape is not None:
+        if array.size == 1:
+            array = np.full(shape, array.reshape(())[()], dtype=array.dtype)
+        elif array.shape != tuple(shape):
+            raise ShapeError(f"constant expects a value of shape {tuple(shape)}. Received: {array.shape}.")
+    array.flags.writeable = False
+    return array

@@ -1,0 +1,1 @@
+"""How replicas become one training run."""

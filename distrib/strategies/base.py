@@ -1,0 +1,198 @@
+"""Strategy: the facade over the replicas, with the names of tf.distribute.
+
+One process is one replica. `run` therefore calls the function once, here, and what it returns is this replica's
+value; `reduce` and `gather` combine such values over all replicas and are collective.
+"""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, TypeVar
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from distrib.arrays import Array
+from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.errors import ConfigError, ProtocolError
+from distrib.nn.network import Network
+from distrib.nn.optimizers.base import Optimizer
+from distrib.strategies import scope
+from distrib.strategies.updater import NonFinitePolicy, Updater
+
+T = TypeVar("T")
+
+_SHOWN_DIFFERENCES = 10
+
+
+class Strategy(ABC):
+    """Base of all strategies.
+
+    Attributes:
+        communicator: the collectives between the replicas.
+    """
+
+    communicator: Communicator
+
+    def scope(self) -> AbstractContextManager[Strategy]:
+        """`with strategy.scope():` models made inside are trained by this strategy.
+
+        Re-entrant. Raises `ConfigError` inside the scope of another strategy.
+        """
+        return scope.entered(self)
+
+    @property
+    def num_replicas_in_sync(self) -> int:
+        """Number of replicas whose gradients are combined in a step."""
+        return self.communicator.world_size
+
+    @property
+    def replica_id(self) -> int:
+        """Which replica this process is, from 0."""
+        return self.communicator.rank
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process shows progress and writes files: replica 0."""
+        return self.communicator.rank == 0
+
+    def run(
+        self, fn: Callable[..., T], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
+    ) -> T:
+        """Call `fn(*args, **kwargs)` on this replica; every replica does so in its own process.
+
+        Inside, `get_replica_context()` is this replica's.
+        """
+        with self.scope():
+            return fn(*args, **(kwargs or {}))
+
+    def reduce(self, reduce_op: ReduceOp | str, value: ArrayLike, axis: int | None = None) -> Array:
+        """Combine a value over the replicas. Collective.
+
+        Args:
+            reduce_op: `"SUM"`, `"MEAN"`, `"MAX"` or `"MIN"`.
+            value: this replica's value, of the same shape and dtype on all; with `axis`, lengths along it may differ.
+            axis: also combine along this axis of the value. A MEAN then divides by the number of elements on
+                all replicas, so each element has the same weight.
+
+        Returns:
+            The combined value, the same on every replica.
+        """
+        op = as_reduce_op(reduce_op)
+        array = np.array(value, copy=True)
+        if axis is None:
+            return self._all_reduce(array, op)
+        if op is ReduceOp.MEAN:
+            total = self._all_reduce(np.asarray(array.sum(axis=axis, dtype=_mean_dtype(array))), ReduceOp.SUM)
+            count = self._all_reduce(np.array(float(array.shape[axis])), ReduceOp.SUM)
+            return np.asarray(total / count, dtype=total.dtype)
+        local = {ReduceOp.SUM: np.sum, ReduceOp.MAX: np.max, ReduceOp.MIN: np.min}[op](array, axis=axis)
+        return self._all_reduce(np.asarray(local), op)
+
+    def gather(self, value: ArrayLike, axis: int = 0) -> Array:
+        """The replicas' values joined along `axis`, in replica order. Collective.
+
+        Raises:
+            ProtocolError: the replicas' values differ in dtype, or in another axis than `axis`.
+        """
+        array = np.ascontiguousarray(value)
+        if array.ndim == 0:
+            array = array.reshape(1)
+        kinds = [json.loads(k) for k in self.communicator.gather_bytes(_json([array.dtype.str, array.shape]))]
+        shapes = [(dtype, [n for i, n in enumerate(shape) if i != axis % array.ndim]) for dtype, shape in kinds]
+        if any(kind != shapes[0] for kind in shapes):
+            raise ProtocolError(f"gather(axis={axis}) expects equal dtypes and other axes. Received: {kinds}.")
+        parts = self.communicator.gather_bytes(array.tobytes())
+        arrays = [
+            np.frombuffer(part, array.dtype).reshape(shape)
+            for part, (_, shape) in zip(parts, kinds, strict=True)
+        ]
+        return np.concatenate(arrays, axis=axis)
+
+    def barrier(self) -> None:
+        """Return when every replica has called it. Collective."""
+        self.communicator.barrier()
+
+    @abstractmethod
+    def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
+        """What combines gradients and updates values, for the training that begins now.
+
+        Args:
+            network: the network to train.
+            optimizer: its optimizer.
+            on_nonfinite: what to do about a NaN or Inf in the gradient.
+        """
+
+    def agree(self, description: Mapping[str, Any]) -> None:
+        """Make sure that all replicas are about to do the same thing. Collective.
+
+        Args:
+            description: what this replica is about to do, as nested JSON values.
+
+        Raises:
+            ProtocolError: on every replica, if they differ; the message shows the differences.
+        """
+        texts = self.communicator.gather_bytes(_json(description))
+        if any(text != texts[0] for text in texts):
+            raise ProtocolError(_differences([flatten(json.loads(text)) for text in texts]))
+        self.communicator.agree_on_model(hashlib.blake2b(texts[0], digest_size=8).digest())
+
+    def _all_reduce(self, array: Array, op: ReduceOp) -> Array:
+        if op is ReduceOp.MEAN:
+            array = array.astype(_mean_dtype(array))
+        contiguous = np.ascontiguousarray(array).reshape(-1)
+        self.communicator.all_reduce(contiguous, op)
+        return contiguous.reshape(array.shape)
+
+    def __repr__(self) -> str:
+        return f"<{type(self).__name__} replica {self.replica_id} of {self.num_replicas_in_sync}>"
+
+
+def as_reduce_op(op: ReduceOp | str) -> ReduceOp:
+    """The operation of that name. Raises `ConfigError` for unknown names."""
+    if isinstance(op, ReduceOp):
+        return op
+    try:
+        return ReduceOp[str(op).upper()]
+    except KeyError:
+        known = ", ".join(member.name for member in ReduceOp)
+        raise ConfigError(f"Expected a reduce operation: {known}. Received: {op!r}.") from None
+
+
+def flatten(tree: Any, path: str = "") -> dict[str, Any]:
+    """Nested JSON values as `{"layers[0].units": 100, ...}`."""
+    if isinstance(tree, dict) and tree:
+        items = [(f"{path}.{key}" if path else key, value) for key, value in tree.items()]
+    elif isinstance(tree, list) and tree:
+        items = [(f"{path}[{index}]", value) for index, value in enumerate(tree)]
+    else:
+        return {path: tree}
+    return {key: leaf for name, value in items for key, leaf in flatten(value, name).items()}
+
+
+def _differences(descriptions: list[dict[str, Any]]) -> str:
+    keys = dict.fromkeys(key for description in descriptions for key in description)
+    differing = [key for key in keys if len({_json(d.get(key, "nothing")) for d in descriptions}) > 1]
+    lines = []
+    for key in differing[:_SHOWN_DIFFERENCES]:
+        values = [f"rank {rank}: {d.get(key, 'nothing')!r}" for rank, d in enumerate(descriptions)]
+        lines.append(f"  {key}: {', '.join(values)}")
+    if len(differing) > _SHOWN_DIFFERENCES:
+        lines.append(f"  ... and {len(differing) - _SHOWN_DIFFERENCES} more")
+    return (
+        "The replicas are not about to train the same thing. They differ in:\n"
+        + "\n".join(lines)
+        + "\nEvery replica must build the same model and pass the same data and arguments."
+    )
+
+
+def _json(value: Any) -> bytes:
+    return json.dumps(value, sort_keys=True, default=str).encode()
+
+
+def _mean_dtype(array: Array) -> np.dtype[Any]:
+    return array.dtype if array.dtype.kind == "f" else np.dtype(np.float64)

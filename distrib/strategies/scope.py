@@ -1,0 +1,46 @@
+"""Which strategy is current. A stack per thread, so that replicas may be threads."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from typing import TYPE_CHECKING
+
+from distrib.errors import ConfigError
+
+if TYPE_CHECKING:
+    from distrib.strategies.base import Strategy
+
+_current: ContextVar[tuple[Strategy, ...]] = ContextVar("distrib_strategies", default=())
+
+
+def current() -> Strategy | None:
+    """The strategy whose scope was entered last and not left; None outside of all."""
+    stack = _current.get()
+    return stack[-1] if stack else None
+
+
+@contextmanager
+def entered(strategy: Strategy) -> Iterator[Strategy]:
+    """Make `strategy` current. Entering it again is fine.
+
+    Raises:
+        ConfigError: the scope of another strategy is open.
+    """
+    stack = _current.get()
+    if stack and stack[-1] is not strategy:
+        raise ConfigError(
+            f"Mixing different strategies: scope() of {type(strategy).__name__} was entered inside that of "
+            f"{type(stack[-1]).__name__}. Leave the first scope, or use one strategy object for both."
+        )
+    token = _current.set((*stack, strategy))
+    try:
+        yield strategy
+    finally:
+        _current.reset(token)
+
+
+def leave_all() -> None:
+    """Forget every open scope of this thread."""
+    _current.set(())

@@ -1,0 +1,7 @@
+"""Callbacks, one a file, with Keras' hooks."""
+
+from distrib.training.callbacks.base import Callback
+from distrib.training.callbacks.history import History
+from distrib.training.callbacks.progress_bar import ProgressBar
+
+__all__ = ["Callback", "History", "ProgressBar"]

@@ -1,0 +1,110 @@
+"""Callback: what happens besides training.
+
+Callbacks run on every replica, with the same logs, so a decision to stop (`self.model.stop_training = True`) is
+the same everywhere. What must happen once asks `self.model.strategy.is_chief`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+if TYPE_CHECKING:
+    from distrib.training.model import Sequential
+
+Logs: TypeAlias = dict[str, float]
+
+
+class Callback:
+    """Base of all callbacks: override the hooks you need.
+
+    `logs` holds the running means of loss and metrics, over all replicas: of the epoch so far at the end of a
+    training batch, of the epoch (and its validation, as `val_...`) at its end. At the end of a test batch it
+    is empty: sums are combined once, at the end of the evaluation.
+
+    Attributes:
+        model: the model that is trained.
+        params: `epochs`, `steps` an epoch (None in predict), and `verbose`.
+    """
+
+    model: Sequential
+
+    def __init__(self) -> None:
+        self.params: dict[str, Any] = {}
+
+    def set_params(self, params: dict[str, Any]) -> None:
+        """Called before the first hook."""
+        self.params = params
+
+    def set_model(self, model: Sequential) -> None:
+        """Called before the first hook."""
+        self.model = model
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        """Called once when `fit` begins."""
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        """Called once when `fit` ends, with the logs of the last epoch."""
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        """Called before epoch `epoch`, counted from 0."""
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        """Called after epoch `epoch` and its validation."""
+
+    def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before batch `batch` of the epoch."""
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after batch `batch` of the epoch."""
+
+    def on_test_begin(self, logs: Logs | None = None) -> None:
+        """Called when an evaluation begins, also in `fit`."""
+
+    def on_test_end(self, logs: Logs | None = None) -> None:
+        """Called when an evaluation ends."""
+
+    def on_test_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of an evaluation."""
+
+    def on_test_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after a batch of an evaluation."""
+
+    def on_predict_begin(self, logs: Logs | None = None) -> None:
+        """Called when `predict` begins."""
+
+    def on_predict_end(self, logs: Logs | None = None) -> None:
+        """Called when `predict` ends."""
+
+    def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """Called before a batch of `predict`."""
+
+    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """Called after a batch of `predict`."""
+
+
+class CallbackList:
+    """Calls each hook of each callback that overrides it: an unused hook costs nothing in a step.
+
+    Args:
+        callbacks: called in this order.
+        model: given to each.
+        params: given to each.
+    """
+
+    def __init__(self, callbacks: Iterable[Callback], model: Sequential, params: dict[str, Any]) -> None:
+        self._callbacks = list(callbacks)
+        self._overriding: dict[str, list[Callback]] = {}
+        for callback in self._callbacks:
+            callback.set_params(params)
+            callback.set_model(model)
+
+    def call(self, hook: str, *args: Any) -> None:
+        """Call `hook`, such as `"on_epoch_end"`."""
+        overriding = self._overriding.get(hook)
+        if overriding is None:
+            base = getattr(Callback, hook)
+            overriding = [c for c in self._callbacks if getattr(type(c), hook) is not base]
+            self._overriding[hook] = overriding
+        for callback in overriding:
+            getattr(callback, hook)(*args)

@@ -1,0 +1,28 @@
+"""History: the logs of every epoch. `fit` returns one."""
+
+from __future__ import annotations
+
+from distrib.training.callbacks.base import Callback, Logs
+
+
+class History(Callback):
+    """Collects the logs of every epoch.
+
+    Attributes:
+        epoch: the epochs, counted from 0.
+        history: name -> one value an epoch.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.epoch: list[int] = []
+        self.history: dict[str, list[float]] = {}
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        self.epoch = []
+        self.history = {}
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        self.epoch.append(epoch)
+        for name, value in (logs or {}).items():
+            self.history.setdefault(name, []).append(value)

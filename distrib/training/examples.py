@@ -1,0 +1,99 @@
+"""Examples: what a user passed as x, y and weights, checked on this replica before anything is sent."""
+
+from __future__ import annotations
+
+import zlib
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from distrib.arrays import Array
+from distrib.data.dataset import as_array
+from distrib.errors import ConfigError, DataError
+
+_HASHED_ROWS = 64
+
+
+class Examples:
+    """Inputs, targets and weights of the same length.
+
+    Args:
+        x: `(examples, ...)`.
+        y: `(examples, ...)`.
+        sample_weight: `(examples,)`, or None.
+        class_weight: label -> weight, or None.
+
+    Raises:
+        DataError: empty, not numeric, or of different lengths.
+        ConfigError: both kinds of weights.
+    """
+
+    def __init__(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+    ) -> None:
+        self.x, self.y = as_array(x, "x"), as_array(y, "y")
+        self.weight = None if sample_weight is None else as_array(sample_weight, "sample_weight")
+        if class_weight is not None:
+            if sample_weight is not None:
+                raise ConfigError("Pass class_weight or sample_weight, not both.")
+            self.weight = _weights_of_classes(self.y, class_weight)
+        lengths = {"x": len(self.x), "y": len(self.y)}
+        if self.weight is not None:
+            if self.weight.ndim != 1:
+                raise DataError(f"sample_weight has shape (examples,). Received: {self.weight.shape}.")
+            lengths["sample_weight"] = len(self.weight)
+        if len(set(lengths.values())) > 1:
+            raise DataError(f"Expected the same number of examples in each. Received: {lengths}.")
+        if not len(self.x):
+            raise DataError("Expected at least one example. Received: empty data.")
+
+    def __len__(self) -> int:
+        return len(self.x)
+
+    def split(self, fraction: float) -> tuple[Examples, Examples]:
+        """The first part, and the last `fraction` of the examples (before any shuffling), as Keras does.
+
+        Raises:
+            DataError: one of the two would be empty.
+        """
+        boundary = int(len(self) * (1.0 - fraction))
+        if not 0 < boundary < len(self):
+            raise DataError(
+                f"validation_split={fraction} of {len(self)} examples leaves one part empty. "
+                "Choose another fraction in (0, 1), or pass validation_data."
+            )
+        return self._rows(slice(0, boundary)), self._rows(slice(boundary, None))
+
+    def _rows(self, rows: slice) -> Examples:
+        weight = None if self.weight is None else self.weight[rows]
+        return Examples(self.x[rows], self.y[rows], weight)
+
+    def describe(self) -> dict[str, Any]:
+        """Shapes, dtypes and a checksum of some rows, as JSON values, to compare between replicas."""
+        arrays = {"x": self.x, "y": self.y, "sample_weight": self.weight}
+        return {
+            name: None if array is None else [list(array.shape), array.dtype.str, _checksum(array)]
+            for name, array in arrays.items()
+        }
+
+
+def _checksum(array: Array) -> str:
+    """CRC-32 of up to `_HASHED_ROWS` rows spread evenly over the array."""
+    step = max(1, len(array) // _HASHED_ROWS)
+    return f"{zlib.crc32(np.ascontiguousarray(array[::step]).tobytes()):08x}"
+
+
+def _weights_of_classes(y: Array, class_weight: Mapping[int, float]) -> Array:
+    labels = y.reshape(len(y), -1)
+    one_hot = labels.shape[1] > 1
+    classes = np.argmax(labels, axis=1) if one_hot else labels[:, 0].astype(np.intp)
+    weights = np.ones(len(y))
+    for label, weight in class_weight.items():
+        weights[classes == label] = weight
+    return weights

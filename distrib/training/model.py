@@ -1,0 +1,333 @@
+"""Model: Keras' compile, fit, evaluate and predict, over a network and a strategy.
+
+`fit`, `evaluate` and `train_on_batch` are collective: every replica calls them, with the same data and arguments,
+and takes its part of every batch. `predict` happens on this replica alone.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from typing import Any, Literal, TypeAlias
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from distrib.arrays import Array, Shape, training_dtype
+from distrib.data.dataset import ArrayDataset, Batch, as_array
+from distrib.data.sharding import Schedule
+from distrib.errors import ConfigError, DataError
+from distrib.nn.losses import Loss
+from distrib.nn.metrics import Metric
+from distrib.nn.network import Network
+from distrib.nn.optimizers import Optimizer
+from distrib.ranges import Range
+from distrib.strategies.base import Strategy
+from distrib.strategies.single import get_strategy
+from distrib.strategies.updater import NonFinitePolicy, Updater
+from distrib.training.callbacks import Callback, History, ProgressBar
+from distrib.training.callbacks.base import CallbackList, Logs
+from distrib.training.callbacks.progress_bar import is_interactive
+from distrib.training.compiled import Compiled
+from distrib.training.description import describe
+from distrib.training.examples import Examples
+from distrib.training.seeds import get_random_seed, next_model_name
+from distrib.training.trainer import Trainer, predict
+
+Verbose: TypeAlias = Literal["auto", 0, 1, 2]
+
+DEFAULT_BATCH_SIZE = 32
+
+
+class Model(ABC):
+    """What is trained. `Sequential` is the one kind there is.
+
+    Attributes:
+        strategy: the strategy that trains it: that of the scope it was made in.
+        stop_training: set it in a callback, on every replica, to end `fit` after the epoch.
+        history: what the last `fit` returned.
+    """
+
+    def __init__(self, name: str | None, dtype: str | np.dtype[Any], seed: int | None) -> None:
+        self.name = name or next_model_name()
+        self.dtype = training_dtype(dtype)
+        self.seed = get_random_seed() if seed is None else int(seed)
+        self.strategy: Strategy = get_strategy()
+        self.stop_training = False
+        self.history: History | None = None
+        self._network: Network | None = None
+        self._compiled: Compiled | None = None
+        self._trainer: Trainer | None = None
+        self._updater: Updater | None = None
+
+    @abstractmethod
+    def _built(self, example_shape: Shape | None = None) -> Network:
+        """The network, built if it has to be: for the declared shape, or else for that of an example."""
+
+    def compile(
+        self,
+        optimizer: str | Optimizer,
+        loss: str | Loss,
+        metrics: Sequence[str | Metric] = (),
+        weighted_metrics: Sequence[str | Metric] = (),
+        on_nonfinite: NonFinitePolicy = "raise",
+    ) -> None:
+        """Say how to train.
+
+        Args:
+            optimizer: name or instance.
+            loss: name or instance.
+            metrics: names or instances, measured without sample weights.
+            weighted_metrics: names or instances, measured with sample weights.
+            on_nonfinite: what to do about NaN or Inf in a gradient: `"raise"` an error that names rank, variable
+                and step; `"skip"` the step on all replicas; or `"allow"` it.
+
+        Raises:
+            ConfigError: an unknown name.
+        """
+        if on_nonfinite not in ("raise", "skip", "allow"):
+            raise ConfigError(f"Expected on_nonfinite raise, skip or allow. Received: {on_nonfinite!r}.")
+        self._compiled = Compiled(optimizer, loss, metrics, weighted_metrics, on_nonfinite)
+        self._trainer = self._updater = None
+        if self._network is not None:
+            self._network.lay_out()
+
+    @property
+    def optimizer(self) -> Optimizer:
+        """The optimizer. Raises `ConfigError` before `compile`."""
+        return self._require_compiled().optimizer
+
+    def fit(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        batch_size: int | None = None,
+        epochs: int = 1,
+        verbose: Verbose = "auto",
+        callbacks: Sequence[Callback] = (),
+        validation_split: float = 0.0,
+        validation_data: tuple[ArrayLike, ...] | None = None,
+        shuffle: bool = True,
+        class_weight: Mapping[int, float] | None = None,
+        sample_weight: ArrayLike | None = None,
+        initial_epoch: int = 0,
+        steps_per_epoch: int | None = None,
+        validation_batch_size: int | None = None,
+        validation_freq: int = 1,
+    ) -> History:
+        """Train. Collective: every replica passes the same data and arguments.
+
+        Args:
+            x: `(examples, ...)` inputs.
+            y: `(examples, ...)` targets.
+            batch_size: examples of a step over *all* replicas (the global batch); 32 by default.
+            epochs: the epoch to stop before.
+            verbose: 0 silent, 1 a progress bar, 2 one line an epoch; `"auto"` is 1 on a terminal, else 2. Only
+                the chief shows anything.
+            callbacks: called on every replica.
+            validation_split: share of the examples, the last ones, to test on instead of training on them.
+            validation_data: `(x, y)` or `(x, y, sample_weight)` to test on after each epoch.
+            shuffle: draw a new order for every pass over the data.
+            class_weight: label -> weight of its examples.
+            sample_weight: `(examples,)` weights.
+            initial_epoch: the epoch to begin with.
+            steps_per_epoch: steps of an epoch; by default one pass over the data. Epochs go on where the one
+                before stopped.
+            validation_batch_size: batch size of validation; `batch_size` by default.
+            validation_freq: validate after every so many epochs.
+
+        Returns:
+            The logs of every epoch.
+
+        Raises:
+            DataError: data that cannot be trained on.
+            ShapeError: data of another shape than declared.
+            ConfigError: an argument that cannot be right, or the model is not compiled.
+            ProtocolError: the replicas are not about to train the same thing.
+        """
+        data = Examples(x, y, sample_weight, class_weight)
+        validation = None if validation_data is None else Examples(*validation_data)
+        if validation is None and validation_split:
+            data, validation = data.split(validation_split)
+        dataset = self._prepare(data)
+        schedule = Schedule(len(dataset), batch_size or DEFAULT_BATCH_SIZE, steps_per_epoch, shuffle, self.seed)
+        arguments = {"epochs": [initial_epoch, epochs], "data": data.describe(), **schedule.describe()}
+        tests: tuple[ArrayDataset, Schedule] | None = None
+        if validation is not None:
+            test_size = validation_batch_size or schedule.batch_size
+            tests = self._prepare(validation), Schedule(len(validation), test_size)
+            arguments["validation"] = validation.describe() | tests[1].describe()
+
+        self.history = History()
+        listed = [self.history, *callbacks, *self._progress(verbose)]
+        params = {"epochs": epochs, "steps": schedule.steps_per_epoch, "verbose": verbose}
+        called = CallbackList(listed, self, params)
+        trainer, updater = self._trainer_of(data), self._begin("fit", arguments)
+        self.stop_training = False
+        logs: Logs = {}
+        called.call("on_train_begin")
+        for epoch in range(initial_epoch, epochs):
+            called.call("on_epoch_begin", epoch)
+            logs = trainer.train_epoch(updater, dataset, schedule, epoch, called)
+            if tests is not None and (epoch + 1) % validation_freq == 0:
+                tested = trainer.test_epoch(updater, *tests, called)
+                logs = logs | {f"val_{name}": value for name, value in tested.items()}
+            called.call("on_epoch_end", epoch, logs)
+            if self.stop_training:
+                break
+        called.call("on_train_end", logs)
+        return self.history
+
+    def evaluate(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        batch_size: int | None = None,
+        verbose: Verbose = "auto",
+        sample_weight: ArrayLike | None = None,
+        callbacks: Sequence[Callback] = (),
+        return_dict: bool = False,
+    ) -> float | list[float] | dict[str, float]:
+        """Loss and metrics over a data set. Collective: the examples are spread over the replicas, each once.
+
+        Args:
+            x: `(examples, ...)` inputs.
+            y: `(examples, ...)` targets.
+            batch_size: examples of a step over all replicas; 32 by default.
+            verbose: as of `fit`.
+            sample_weight: `(examples,)` weights.
+            callbacks: called on every replica.
+            return_dict: return name -> value.
+
+        Returns:
+            The loss, or `[loss, metric, ...]` if there are metrics, or a dict.
+
+        Raises:
+            DataError, ShapeError, ConfigError, ProtocolError: as of `fit`.
+        """
+        data = Examples(x, y, sample_weight)
+        dataset = self._prepare(data)
+        schedule = Schedule(len(dataset), batch_size or DEFAULT_BATCH_SIZE)
+        params = {"epochs": 1, "steps": schedule.steps_per_epoch, "verbose": verbose}
+        called = CallbackList([*callbacks, *self._progress(verbose)], self, params)
+        trainer = self._trainer_of(data)
+        updater = self._begin("evaluate", {"data": data.describe(), **schedule.describe()})
+        return _results(trainer.test_epoch(updater, dataset, schedule, called), return_dict)
+
+    def train_on_batch(
+        self,
+        x: ArrayLike,
+        y: ArrayLike,
+        sample_weight: ArrayLike | None = None,
+        class_weight: Mapping[int, float] | None = None,
+        return_dict: bool = False,
+    ) -> float | list[float] | dict[str, float]:
+        """One step on one global batch. Collective: every replica passes the whole batch and takes its part.
+
+        Args:
+            x: `(batch, ...)` inputs.
+            y: `(batch, ...)` targets.
+            sample_weight: `(batch,)` weights.
+            class_weight: label -> weight of its examples.
+            return_dict: return name -> value.
+
+        Returns:
+            Loss and metrics, as of `evaluate`: means since the last `reset_metrics`, as in Keras.
+
+        Raises:
+            DataError, ShapeError, ConfigError, ProtocolError: as of `fit`.
+        """
+        data = Examples(x, y, sample_weight, class_weight)
+        dataset, trainer = self._prepare(data), self._trainer_of(data)
+        if self._updater is None:
+            self._updater = self._begin("train_on_batch", {"data": data.describe()})
+        own = Range(0, len(dataset)).part(self.strategy.replica_id, self.strategy.num_replicas_in_sync)
+        # There are no epochs here, so the step stands for the epoch in what random layers draw.
+        batch = dataset.batch(own.slice, pass_index=self.optimizer.iterations, position=own.begin)
+        return _results(trainer.train_step(self._updater, batch), return_dict)
+
+    def reset_metrics(self) -> None:
+        """Begin new means for `train_on_batch`."""
+        if self._trainer is not None:
+            self._trainer.reset()
+
+    def predict(
+        self,
+        x: ArrayLike,
+        batch_size: int | None = None,
+        verbose: Verbose = 0,
+        callbacks: Sequence[Callback] = (),
+    ) -> Array:
+        """The outputs for `x`, computed on this replica alone; one rank may call it.
+
+        Args:
+            x: `(examples, ...)` inputs.
+            batch_size: examples computed at once; 32 by default.
+            verbose: as of `fit`.
+            callbacks: called on this replica.
+
+        Returns:
+            `(examples, *output_shape)` in the model's dtype.
+
+        Raises:
+            DataError, ShapeError: `x` is not a batch of this model's inputs, or empty.
+        """
+        network, array = self._inputs(x)
+        size = batch_size or DEFAULT_BATCH_SIZE
+        params = {"epochs": 1, "steps": -(-len(array) // size), "verbose": verbose}
+        called = CallbackList([*callbacks, *self._progress(verbose)], self, params)
+        return predict(network, array, size, called)
+
+    def __call__(self, x: ArrayLike) -> Array:
+        """The outputs for one batch, not training. On this replica alone."""
+        network, array = self._inputs(x)
+        return network.forward(np.ascontiguousarray(array, network.dtype)).copy()
+
+    def _inputs(self, x: ArrayLike) -> tuple[Network, Array]:
+        """The network, and `x` as a batch of its inputs."""
+        array = as_array(x, "x")
+        network = self._built(array.shape[1:])
+        network.check_input(array)
+        if not len(array):
+            raise DataError("Expected at least one example to predict. Received: empty data.")
+        return network, array
+
+    def _require_compiled(self) -> Compiled:
+        if self._compiled is None:
+            raise ConfigError(f"Model '{self.name}' is not compiled. Call compile(optimizer, loss) first.")
+        return self._compiled
+
+    def _prepare(self, data: Examples) -> ArrayDataset:
+        """The data set in the form network and loss take. Checks it, on this replica."""
+        compiled = self._require_compiled()
+        network = self._built(data.x.shape[1:])
+        network.check_input(data.x)
+        targets = compiled.loss.prepare(data.y, network.output_shape, network.dtype)
+        return ArrayDataset(data.x, targets, data.weight, network.dtype)
+
+    def _trainer_of(self, data: Examples) -> Trainer:
+        if self._trainer is None:
+            network = self._built()
+            objective = self._require_compiled().objective(network, data.y)
+            self._trainer = Trainer(self.strategy, network, objective)
+        return self._trainer
+
+    def _begin(self, call: str, arguments: dict[str, Any]) -> Updater:
+        """Make sure that all replicas are about to do the same, and begin from equal values. Collective."""
+        network, compiled = self._built(), self._require_compiled()
+        self._updater = None
+        self.strategy.agree({"call": call, **describe(network, compiled), **arguments})
+        return self.strategy.updater(network, compiled.optimizer, compiled.on_nonfinite)
+
+    def _progress(self, verbose: Verbose) -> list[Callback]:
+        if not self.strategy.is_chief or verbose == 0:
+            return []
+        return [ProgressBar((1 if is_interactive() else 2) if verbose == "auto" else verbose)]
+
+
+def _results(logs: Logs, return_dict: bool) -> float | list[float] | dict[str, float]:
+    """Logs in the form Keras returns them."""
+    if return_dict:
+        return dict(logs)
+    others = [value for name, value in logs.items() if name != "loss"]
+    return [logs["loss"], *others] if others else logs["loss"]

@@ -1,0 +1,112 @@
+"""Trainer: the loop over steps and epochs, the same for every strategy.
+
+    updater.pull(); tally = network.train_on(x, y, ...); total = updater.push(tally)
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from distrib.arrays import Array
+from distrib.data.dataset import ArrayDataset, Batch
+from distrib.data.sharding import Schedule
+from distrib.nn.metrics import Mean
+from distrib.nn.network import Network
+from distrib.nn.objective import Objective
+from distrib.nn.random import Draw
+from distrib.nn.tally import Tally
+from distrib.strategies.base import Strategy
+from distrib.strategies.updater import Updater
+from distrib.training.callbacks.base import CallbackList, Logs
+
+
+class Trainer:
+    """Trains and tests one network under one strategy.
+
+    Args:
+        strategy: who the replicas are.
+        network: this replica's network.
+        objective: loss and metrics.
+    """
+
+    def __init__(self, strategy: Strategy, network: Network, objective: Objective) -> None:
+        self._strategy, self._network, self._objective = strategy, network, objective
+        self._loss = Mean("loss")
+
+    def train_epoch(
+        self,
+        updater: Updater,
+        dataset: ArrayDataset,
+        schedule: Schedule,
+        epoch: int,
+        callbacks: CallbackList,
+    ) -> Logs:
+        """One epoch; returns the logs of all its batches together."""
+        self.reset()
+        logs: Logs = {}
+        parts = dataset.batches(schedule, epoch, *self._share)
+        for step, batch in enumerate(parts):
+            callbacks.call("on_train_batch_begin", step)
+            logs = self.train_step(updater, batch)
+            callbacks.call("on_train_batch_end", step, logs)
+        return logs
+
+    def train_step(self, updater: Updater, batch: Batch) -> Logs:
+        """One step on this replica's part of a batch; returns the running logs."""
+        updater.pull()
+        draw = Draw(self._network.seed, batch.pass_index, batch.position)
+        tally = self._network.train_on(batch.x, batch.y, batch.weight, draw, self._objective)
+        self._add(updater.push(tally))
+        return self.logs()
+
+    def test_epoch(
+        self, updater: Updater, dataset: ArrayDataset, schedule: Schedule, callbacks: CallbackList
+    ) -> Logs:
+        """Every example once, spread over the replicas; the sums are combined once, at the end."""
+        updater.pull()
+        self.reset()
+        sums = Tally(len(self._objective.metrics))
+        callbacks.call("on_test_begin")
+        for step, batch in enumerate(dataset.batches(schedule, 0, *self._share)):
+            callbacks.call("on_test_batch_begin", step)
+            tally = self._network.test_on(batch.x, batch.y, batch.weight, self._objective)
+            sums.sums += tally.sums
+            callbacks.call("on_test_batch_end", step, {})
+        self._add(updater.total(sums))
+        logs = self.logs()
+        callbacks.call("on_test_end", logs)
+        return logs
+
+    def reset(self) -> None:
+        """Begin new running means."""
+        self._loss.reset_state()
+        for metric in self._objective.metrics:
+            metric.reset_state()
+
+    def logs(self) -> Logs:
+        """The running means."""
+        logs = {metric.name: metric.result() for metric in self._objective.metrics}
+        logs["loss"] = self._loss.result()
+        return logs
+
+    def _add(self, total: Tally) -> None:
+        self._loss.add(total.loss + total.penalty * total.count, total.count)
+        for index, metric in enumerate(self._objective.metrics):
+            metric.add(*total.metric(index))
+
+    @property
+    def _share(self) -> tuple[int, int]:
+        return self._strategy.replica_id, self._strategy.num_replicas_in_sync
+
+
+def predict(network: Network, x: Array, batch_size: int, callbacks: CallbackList) -> Array:
+    """The outputs of a network for `x`, batch by batch, on this replica alone."""
+    outputs = []
+    callbacks.call("on_predict_begin")
+    for step, begin in enumerate(range(0, len(x), batch_size)):
+        callbacks.call("on_predict_batch_begin", step)
+        batch = np.ascontiguousarray(x[begin : begin + batch_size], network.dtype)
+        outputs.append(network.forward(batch).copy())
+        callbacks.call("on_predict_batch_end", step, {})
+    callbacks.call("on_predict_end")
+    return np.concatenate(outputs)
