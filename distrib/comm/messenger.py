@@ -55,7 +55,6 @@ class Messenger:
         self.timeout_s = timeout_s
         self.counters = Counters()
         self.model = _NO_MODEL
-        self._sequence = 0
         self._outgoing = np.zeros(MAX_MESSAGE_BYTES, np.uint8)
         self._incoming = np.zeros(MAX_MESSAGE_BYTES, np.uint8)
         self._outgoing_row = self._outgoing[HEADER_BYTES:].view(np.float64)
@@ -88,23 +87,20 @@ class Messenger:
             name = dtype_name(vector.dtype)
         except TypeError as error:
             raise ProtocolError(f"{operation.name.lower()}: {error}") from None
-        job, model = self.transport.job, self.model
+        transport = self.transport
         self._header = Header(
-            operation, op, name, job, self._sequence, vector.size, model, root, row_length
+            operation, op, name, transport.job, transport.sequence, vector.size, self.model, root, row_length
         )
-        self._sequence += 1
+        transport.sequence += 1
         self._packed = self._header.pack()
         self._outgoing[:HEADER_BYTES] = np.frombuffer(self._packed, np.uint8)
         self._message_bytes = HEADER_BYTES + 8 * row_length
-        self.transport.enter(self._header)
+        transport.enter(self._header)
         begin = time.monotonic() if DEBUG else 0.0
-        try:
-            yield
-        finally:
-            self.transport.leave()
+        yield
         if DEBUG:
             elapsed_ms = 1e3 * (time.monotonic() - begin)
-            LOGGER.debug("r%d | %s %.3f ms", self.transport.rank, self._header, elapsed_ms)
+            LOGGER.debug("r%d | %s %.3f ms", transport.rank, self._header, elapsed_ms)
 
     def send(self, dest: int, payload: Array, row: Array = _NO_ROW) -> list[Request]:
         """Begin to send a message. `payload` must not change, nor another send begin, before it is done."""

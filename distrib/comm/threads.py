@@ -89,9 +89,6 @@ class ThreadTransport(Transport):
     def enter(self, header: Header) -> None:
         self._world.sequences[self.rank] = header.sequence
 
-    def leave(self) -> None:
-        pass
-
     def at_step(self, step: int) -> None:
         pass
 

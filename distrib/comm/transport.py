@@ -26,11 +26,13 @@ class Transport(ABC):
         rank: position of this process, from 0.
         world_size: number of processes.
         job: 8 random bytes that all ranks of one job share.
+        sequence: number of collectives begun so far.
     """
 
     rank: int
     world_size: int
     job: bytes
+    sequence: int = 0
 
     @abstractmethod
     def send(self, message: Array, dest: int) -> Request:
@@ -46,11 +48,7 @@ class Transport(ABC):
 
     @abstractmethod
     def enter(self, header: Header) -> None:
-        """Say which collective this rank is in, for `absent`."""
-
-    @abstractmethod
-    def leave(self) -> None:
-        """Say that this rank is in no collective."""
+        """Say which collective this rank begins. Raises as `check_peers` does."""
 
     @abstractmethod
     def at_step(self, step: int) -> None:

