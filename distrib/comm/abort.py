@@ -74,8 +74,8 @@ class Ending:
 
     def on_fault(self, fault: Fault) -> None:
         """Another rank has failed: say so, and make sure that this process ends. In the watch's thread."""
-        assert self._watch is not None and self._watch.failure is not None
-        _say(f"{self._watch.me} at step {self._watch.step} ends: {self._watch.failure}")
+        if (watch := self._watch) is not None:
+            _say(f"{watch.me} at step {watch.step} ends: {watch.failure}")
         threading.Thread(target=self._end_within_grace, args=(fault.exit_code,), daemon=True).start()
 
     def _end_within_grace(self, exit_code: int) -> None:

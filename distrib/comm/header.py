@@ -30,7 +30,11 @@ MAX_ROW = 60
 
 MAX_MESSAGE_BYTES = HEADER_BYTES + 8 * MAX_ROW
 
-_DTYPES = ("uint8", "int8", "int16", "int32", "int64", "float16", "float32", "float64", "bool", "uint16", "uint32", "uint64")
+_DTYPES = (
+    *("uint8", "int8", "int16", "int32", "int64", "float16"),
+    *("float32", "float64", "bool", "uint16", "uint32", "uint64"),
+)
+_NAMES = {np.dtype(name): name for name in _DTYPES}
 _OPS = tuple(ReduceOp)
 
 
@@ -101,17 +105,18 @@ def difference(expected: Header, received: bytes) -> str:
     magic, version, operation, op, dtype, job, sequence, elements, model, root, row = _FORMAT.unpack(body)
     if (magic, version) != (_MAGIC, _VERSION):
         return f"the peer speaks protocol {magic!r} version {version}, this process {_MAGIC!r} version {_VERSION}"
-    theirs = Header(
-        Operation(operation), _OPS[op], _DTYPES[dtype], job, sequence, elements, model, root, row
-    )
+    theirs = Header(Operation(operation), _OPS[op], _DTYPES[dtype], job, sequence, elements, model, root, row)
     if theirs.job != expected.job:
-        return f"job id mismatch: the message is from job {theirs.job.hex()}, this is job {expected.job.hex()}"
+        return (
+            f"job id mismatch: the message is from job {theirs.job.hex()}, this is job {expected.job.hex()}"
+        )
     fields = [name for name, a, b in zip(Header._fields, expected, theirs, strict=True) if a != b]
     return f"this rank is in {expected}, the peer in {theirs} (they differ in {', '.join(fields)})"
 
 
 def dtype_name(dtype: np.dtype[np.generic]) -> str:
     """The dtype's name on the wire. Raises `TypeError` for dtypes that cannot be sent."""
-    if dtype.name not in _DTYPES or not dtype.isnative:
+    name = _NAMES.get(dtype)
+    if name is None:
         raise TypeError(f"Expected a numeric array of native byte order. Received: dtype {dtype}.")
-    return dtype.name
+    return name

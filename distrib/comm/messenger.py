@@ -11,8 +11,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
-from typing import Any, TypeAlias
+from typing import Any, Self, TypeAlias
 
 import numpy as np
 
@@ -61,7 +60,6 @@ class Messenger:
         self._incoming_row = self._incoming[HEADER_BYTES:].view(np.float64)
         self._segments = [np.empty(SEGMENT_BYTES, np.uint8) for _ in range(2)]
 
-    @contextmanager
     def collective(
         self,
         operation: Operation,
@@ -69,8 +67,8 @@ class Messenger:
         op: ReduceOp = ReduceOp.SUM,
         row_length: int = 0,
         root: int = 0,
-    ) -> Iterator[None]:
-        """The messages exchanged inside belong to this collective.
+    ) -> Self:
+        """Begin a collective: `with messenger.collective(...):` the messages inside belong to it.
 
         Raises:
             ProtocolError: the vector cannot be sent, or a peer is in another collective.
@@ -96,11 +94,16 @@ class Messenger:
         self._outgoing[:HEADER_BYTES] = np.frombuffer(self._packed, np.uint8)
         self._message_bytes = HEADER_BYTES + 8 * row_length
         transport.enter(self._header)
-        begin = time.monotonic() if DEBUG else 0.0
-        yield
+        self._begin = time.monotonic()
+        return self
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(self, *exception: object) -> None:
         if DEBUG:
-            elapsed_ms = 1e3 * (time.monotonic() - begin)
-            LOGGER.debug("r%d | %s %.3f ms", transport.rank, self._header, elapsed_ms)
+            elapsed_ms = 1e3 * (time.monotonic() - self._begin)
+            LOGGER.debug("r%d | %s %.3f ms", self.transport.rank, self._header, elapsed_ms)
 
     def send(self, dest: int, payload: Array, row: Array = _NO_ROW) -> list[Request]:
         """Begin to send a message. `payload` must not change, nor another send begin, before it is done."""
@@ -157,7 +160,9 @@ class Messenger:
             self._wait([requests[index]], source)
             combine(segment, received, segment)
             if index + 2 < len(segments):
-                requests.append(self.transport.receive(buffers[index % 2][: segments[index + 2].size], source))
+                requests.append(
+                    self.transport.receive(buffers[index % 2][: segments[index + 2].size], source)
+                )
 
     def _wait(self, requests: list[Request], peer: int) -> None:
         wait(requests, self.transport, peer, self._header, self.timeout_s)

@@ -13,8 +13,6 @@ import secrets
 import socket
 from typing import TYPE_CHECKING, Any
 
-import numpy as np
-
 from distrib.arrays import Array
 from distrib.cluster.launched import Launched
 from distrib.comm.abort import Ending
@@ -115,7 +113,11 @@ class MPITransport(Transport):
     def meet(self) -> None:
         """Learn who the others are, agree on a job id, and set up the watch. Collective."""
         ring = RingCommunicator(self, _START_TIMEOUT_S)
-        mine: dict[str, Any] = {"host": self.host, "pid": os.getpid(), "cores": sorted(os.sched_getaffinity(0))}
+        mine: dict[str, Any] = {
+            "host": self.host,
+            "pid": os.getpid(),
+            "cores": sorted(os.sched_getaffinity(0)),
+        }
         told = [json.loads(text) for text in ring.gather_bytes(json.dumps(mine).encode())]
         peers = [Peer(rank, each["host"], each["pid"]) for rank, each in enumerate(told)]
         neighbours = [set(each["cores"]) for each in told if each["host"] == self.host]

@@ -31,7 +31,7 @@ from distrib.comm.transport import Transport
 from distrib.comm.wait import DEFAULT_TIMEOUT_S
 from distrib.ranges import Range, split
 
-COMBINE: dict[ReduceOp, Combine] = {
+COMBINE: dict[ReduceOp, np.ufunc] = {
     ReduceOp.SUM: np.add,
     ReduceOp.MEAN: np.add,
     ReduceOp.MAX: np.maximum,

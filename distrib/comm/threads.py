@@ -1,6 +1,6 @@
 """Threads as ranks: the same collectives without a launcher, for tests and for trying things out.
 
-    results = run_ranks(3, lambda transport: train(RingCommunicator(transport)))
+results = run_ranks(3, lambda transport: train(RingCommunicator(transport)))
 """
 
 from __future__ import annotations
@@ -55,7 +55,9 @@ class _Received:
         if not self._done and (sent := self._world.messages.pop(self._key, None)) is not None:
             target = self._message.view(np.uint8)
             if sent.size > target.size:
-                raise ProtocolError(f"Expected a message of at most {target.size} bytes. Received: {sent.size}.")
+                raise ProtocolError(
+                    f"Expected a message of at most {target.size} bytes. Received: {sent.size}."
+                )
             target[: sent.size] = sent
             self._done = True
         return self._done

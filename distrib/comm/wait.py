@@ -48,9 +48,7 @@ def wait(
             _wait_long(request, transport, peer, header, timeout_s)
 
 
-def _wait_long(
-    request: Request, transport: Transport, peer: int, header: Header, timeout_s: float
-) -> None:
+def _wait_long(request: Request, transport: Transport, peer: int, header: Header, timeout_s: float) -> None:
     begin = time.monotonic()
     next_check, warned = begin + _CHECK_EVERY_S, False
     while not request.Test():
@@ -70,7 +68,9 @@ def _wait_long(
             )
         if now - begin > WARN_AFTER_S and not warned:
             warned = True
-            LOGGER.warning("waiting for %.0f s in %s. %s", now - begin, header, _late(transport, header, peer))
+            LOGGER.warning(
+                "waiting for %.0f s in %s. %s", now - begin, header, _late(transport, header, peer)
+            )
 
 
 def _late(transport: Transport, header: Header, peer: int) -> str:

@@ -105,12 +105,14 @@ def _download(url: str, target: Path, digest: str) -> None:
     """Fetch a file, check it, and only then give it its name; ranks that do so at once do not disturb each other."""
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
-        with os.fdopen(handle, "wb") as file:
-            with urllib.request.urlopen(url, timeout=_DOWNLOAD_TIMEOUT_S) as answer:
-                while piece := answer.read(1 << 20):
-                    file.write(piece)
-                    if file.tell() > _MAX_DOWNLOAD_BYTES:
-                        raise DataError(f"{url} is larger than {_MAX_DOWNLOAD_BYTES} bytes.")
+        with (
+            os.fdopen(handle, "wb") as file,
+            urllib.request.urlopen(url, timeout=_DOWNLOAD_TIMEOUT_S) as answer,
+        ):
+            while piece := answer.read(1 << 20):
+                file.write(piece)
+                if file.tell() > _MAX_DOWNLOAD_BYTES:
+                    raise DataError(f"{url} is larger than {_MAX_DOWNLOAD_BYTES} bytes.")
         _verified(Path(temporary), digest)
         os.replace(temporary, target)
     except OSError as error:

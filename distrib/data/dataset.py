@@ -112,7 +112,9 @@ def as_array(value: Any, what: str) -> Array:
     except (ValueError, TypeError) as error:
         raise DataError(f"{what} cannot be made an array: {error}") from None
     if array.dtype.kind not in "biuf":
-        raise DataError(f"{what} holds numbers. Received: dtype {array.dtype} of type {type(value).__name__}.")
+        raise DataError(
+            f"{what} holds numbers. Received: dtype {array.dtype} of type {type(value).__name__}."
+        )
     if array.ndim == 0:
         raise DataError(f"{what} has one row an example. Received: a single number.")
     return array

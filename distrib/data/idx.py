@@ -46,11 +46,15 @@ def read_idx(path: str | Path) -> Array:
             dtype = np.dtype(_DTYPES[head[2]])
             num_bytes = math.prod(shape) * dtype.itemsize
             if num_bytes > _MAX_BYTES:
-                raise DataError(f"{path} declares {num_bytes} bytes, shape {shape}; at most {_MAX_BYTES} are read.")
+                raise DataError(
+                    f"{path} declares {num_bytes} bytes, shape {shape}; at most {_MAX_BYTES} are read."
+                )
             data = _read_exactly(file, num_bytes)
             if len(data) != num_bytes or file.read(1):
                 more = "more" if len(data) == num_bytes else f"{len(data)}"
-                raise DataError(f"{path} declares {num_bytes} bytes of elements, shape {shape}. Found: {more}.")
+                raise DataError(
+                    f"{path} declares {num_bytes} bytes of elements, shape {shape}. Found: {more}."
+                )
     except (EOFError, gzip.BadGzipFile, struct.error) as error:
         raise DataError(f"{path} is damaged: {error}") from None
     array: Array = np.frombuffer(data, dtype).reshape(shape)

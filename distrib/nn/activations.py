@@ -193,7 +193,7 @@ class Softmax(Activation):
         d_y *= y
 
 
-_REGISTRY = Registry(
+_REGISTRY: Registry[Activation] = Registry(
     "activation",
     Activation,
     {

@@ -85,4 +85,3 @@ class FlatBuffer:
             shared = entry.range.intersect(part)
             if shared.size:
                 yield entry, shared
-

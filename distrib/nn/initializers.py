@@ -201,7 +201,7 @@ def compute_fans(shape: Shape) -> tuple[int, int]:
     return shape[-2] * receptive_field, shape[-1] * receptive_field
 
 
-_REGISTRY = Registry(
+_REGISTRY: Registry[Initializer] = Registry(
     "initializer",
     Initializer,
     {

@@ -320,9 +320,11 @@ class SparseCategoricalCrossentropy(_SoftmaxCrossentropy):
             )
         as_int = labels.astype(np.intp)
         if not np.array_equal(as_int, labels):
-            raise DataError("SparseCategoricalCrossentropy expects integer labels. Received: fractions or NaN.")
+            raise DataError(
+                "SparseCategoricalCrossentropy expects integer labels. Received: fractions or NaN."
+            )
         classes = output_shape[-1]
-        if as_int.size and not (0 <= as_int.min() and as_int.max() < classes):
+        if as_int.size and not (as_int.min() >= 0 and as_int.max() < classes):
             wrong = int(as_int.min() if as_int.min() < 0 else as_int.max())
             where = int(np.argmax((as_int.reshape(len(as_int), -1) == wrong).any(axis=1)))
             raise DataError(
@@ -373,7 +375,7 @@ def _batch(shape: Shape) -> str:
     return "(" + ", ".join(["batch", *map(str, shape)]) + ")"
 
 
-_REGISTRY = Registry(
+_REGISTRY: Registry[Loss] = Registry(
     "loss",
     Loss,
     {

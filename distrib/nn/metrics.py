@@ -36,7 +36,9 @@ class Metric(ABC):
     def values(self, y_true: Array, y_pred: Array) -> Array:
         """The values `(batch,)`, number or bool, in memory of this metric."""
 
-    def measure(self, y_true: Array, y_pred: Array, sample_weight: Array | None = None) -> tuple[float, float]:
+    def measure(
+        self, y_true: Array, y_pred: Array, sample_weight: Array | None = None
+    ) -> tuple[float, float]:
         """Sum of weighted values and sum of weights over a batch, without touching the state."""
         values = self.values(y_true, y_pred)
         if sample_weight is None:
@@ -172,7 +174,7 @@ def _per_example(elements: Array) -> Array:
     return means
 
 
-_REGISTRY = Registry(
+_REGISTRY: Registry[Metric] = Registry(
     "metric",
     Metric,
     {

@@ -34,9 +34,7 @@ class Network:
         seed: seed of initializers and random layers.
     """
 
-    def __init__(
-        self, layers: Sequence[Layer], input_shape: Shape, dtype: np.dtype[Any], seed: int
-    ) -> None:
+    def __init__(self, layers: Sequence[Layer], input_shape: Shape, dtype: np.dtype[Any], seed: int) -> None:
         self.layers = list(layers)
         self.input_shape, self.dtype, self.seed = input_shape, dtype, seed
         shape = input_shape

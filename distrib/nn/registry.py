@@ -20,7 +20,7 @@ class Registry(Generic[T]):
         classes: name (lower case, underscores) -> class. The class's own name is understood too.
     """
 
-    def __init__(self, kind: str, base: type[T], classes: Mapping[str, type[T]]) -> None:
+    def __init__(self, kind: str, base: type, classes: Mapping[str, type[T]]) -> None:
         self._kind, self._base, self._classes = kind, base, dict(classes)
         self._by_class_name = {cls.__name__: cls for cls in classes.values()}
 
@@ -30,8 +30,6 @@ class Registry(Generic[T]):
         Raises:
             ConfigError: no such name, or an object of another kind.
         """
-        if isinstance(identifier, self._base):
-            return identifier
         if isinstance(identifier, str):
             cls = self._classes.get(identifier.lower()) or self._by_class_name.get(identifier)
             if cls is not None:
@@ -40,7 +38,9 @@ class Registry(Generic[T]):
             hint = f" Did you mean '{near[0]}'?" if near else ""
             known = ", ".join(self._classes)
             raise ConfigError(f"Unknown {self._kind}: '{identifier}'.{hint} Known are: {known}.")
-        raise ConfigError(
-            f"Expected the name of a built-in {self._kind} or a {self._base.__name__} instance. "
-            f"Received: {identifier!r} of type {type(identifier).__name__}."
-        )
+        if not isinstance(identifier, self._base):
+            raise ConfigError(
+                f"Expected the name of a built-in {self._kind} or a {self._base.__name__} instance. "
+                f"Received: {identifier!r} of type {type(identifier).__name__}."
+            )
+        return identifier

@@ -65,7 +65,7 @@ class L2(L1L2):
         super().__init__(l2=l2)
 
 
-_REGISTRY = Registry("regularizer", Regularizer, {"l1": L1, "l2": L2, "l1_l2": L1L2})
+_REGISTRY: Registry[Regularizer] = Registry("regularizer", Regularizer, {"l1": L1, "l2": L2, "l1_l2": L1L2})
 
 
 def get(identifier: str | Regularizer | None) -> Regularizer | None:

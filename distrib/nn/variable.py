@@ -107,9 +107,7 @@ class Variable:
         return f"<Variable '{self.name}' shape={self.shape} dtype={self.dtype} trainable={self.trainable}>"
 
 
-def constant(
-    value: ArrayLike, dtype: str | np.dtype[Any] | None = None, shape: Shape | None = None
-) -> Array:
+def constant(value: ArrayLike, dtype: str | np.dtype[Any] | None = None, shape: Shape | None = None) -> Array:
     """A read-only array.
 
     Args:

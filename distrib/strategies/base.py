@@ -18,6 +18,7 @@ from numpy.typing import ArrayLike
 
 from distrib.arrays import Array
 from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.ring import COMBINE
 from distrib.errors import ConfigError, ProtocolError
 from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
@@ -90,8 +91,7 @@ class Strategy(ABC):
             total = self._all_reduce(np.asarray(array.sum(axis=axis, dtype=_mean_dtype(array))), ReduceOp.SUM)
             count = self._all_reduce(np.array(float(array.shape[axis])), ReduceOp.SUM)
             return np.asarray(total / count, dtype=total.dtype)
-        local = {ReduceOp.SUM: np.sum, ReduceOp.MAX: np.max, ReduceOp.MIN: np.min}[op](array, axis=axis)
-        return self._all_reduce(np.asarray(local), op)
+        return self._all_reduce(np.asarray(COMBINE[op].reduce(array, axis=axis)), op)
 
     def gather(self, value: ArrayLike, axis: int = 0) -> Array:
         """The replicas' values joined along `axis`, in replica order. Collective.
@@ -103,9 +103,13 @@ class Strategy(ABC):
         if array.ndim == 0:
             array = array.reshape(1)
         kinds = [json.loads(k) for k in self.communicator.gather_bytes(_json([array.dtype.str, array.shape]))]
-        shapes = [(dtype, [n for i, n in enumerate(shape) if i != axis % array.ndim]) for dtype, shape in kinds]
+        shapes = [
+            (dtype, [n for i, n in enumerate(shape) if i != axis % array.ndim]) for dtype, shape in kinds
+        ]
         if any(kind != shapes[0] for kind in shapes):
-            raise ProtocolError(f"gather(axis={axis}) expects equal dtypes and other axes. Received: {kinds}.")
+            raise ProtocolError(
+                f"gather(axis={axis}) expects equal dtypes and other axes. Received: {kinds}."
+            )
         parts = self.communicator.gather_bytes(array.tobytes())
         arrays = [
             np.frombuffer(part, array.dtype).reshape(shape)

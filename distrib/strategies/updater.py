@@ -1,8 +1,8 @@
 """Updater: the two calls between a replica's gradient and everybody's next values.
 
-    updater.pull()
-    tally = network.train_on(x, y, ...)
-    total = updater.push(tally)
+updater.pull()
+tally = network.train_on(x, y, ...)
+total = updater.push(tally)
 """
 
 from __future__ import annotations

@@ -14,7 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from distrib.arrays import Array, Shape, training_dtype
-from distrib.data.dataset import ArrayDataset, Batch, as_array
+from distrib.data.dataset import ArrayDataset, as_array
 from distrib.data.sharding import Schedule
 from distrib.errors import ConfigError, DataError
 from distrib.nn.losses import Loss
@@ -34,6 +34,7 @@ from distrib.training.examples import Examples
 from distrib.training.seeds import get_random_seed, next_model_name
 from distrib.training.trainer import Trainer, predict
 
+ValidationData: TypeAlias = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike]
 Verbose: TypeAlias = Literal["auto", 0, 1, 2]
 
 DEFAULT_BATCH_SIZE = 32
@@ -106,7 +107,7 @@ class Model(ABC):
         verbose: Verbose = "auto",
         callbacks: Sequence[Callback] = (),
         validation_split: float = 0.0,
-        validation_data: tuple[ArrayLike, ...] | None = None,
+        validation_data: ValidationData | None = None,
         shuffle: bool = True,
         class_weight: Mapping[int, float] | None = None,
         sample_weight: ArrayLike | None = None,
@@ -150,7 +151,9 @@ class Model(ABC):
         if validation is None and validation_split:
             data, validation = data.split(validation_split)
         dataset = self._prepare(data)
-        schedule = Schedule(len(dataset), batch_size or DEFAULT_BATCH_SIZE, steps_per_epoch, shuffle, self.seed)
+        schedule = Schedule(
+            len(dataset), batch_size or DEFAULT_BATCH_SIZE, steps_per_epoch, shuffle, self.seed
+        )
         arguments = {"epochs": [initial_epoch, epochs], "data": data.describe(), **schedule.describe()}
         tests: tuple[ArrayDataset, Schedule] | None = None
         if validation is not None:

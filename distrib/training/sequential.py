@@ -55,7 +55,9 @@ class Sequential(Model):
                 model is built.
         """
         if not isinstance(layer, Layer):
-            raise ConfigError(f"Sequential expects layers. Received: {layer!r} of type {type(layer).__name__}.")
+            raise ConfigError(
+                f"Sequential expects layers. Received: {layer!r} of type {type(layer).__name__}."
+            )
         if self._network is not None:
             raise ConfigError(f"Model '{self.name}' is built; layers cannot be added any more.")
         if isinstance(layer, Input) and self._layers:
@@ -64,7 +66,9 @@ class Sequential(Model):
         if not layer.name:
             layer.name = _unique(_snake_case(type(layer).__name__), taken)
         elif layer.name in taken:
-            raise ConfigError(f"All layers of a model have names of their own. Received twice: '{layer.name}'.")
+            raise ConfigError(
+                f"All layers of a model have names of their own. Received twice: '{layer.name}'."
+            )
         self._layers.append(layer)
         declared = self._layers[0].declared_input_shape
         if declared is not None and any(not isinstance(each, Input) for each in self._layers):

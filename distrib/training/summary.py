@@ -17,7 +17,9 @@ def summary_table(name: str, network: Network) -> Iterator[str]:
     yield "━" * sum(_WIDTHS)
     for layer in network.layers:
         shape = str((None, *layer.output_shape))
-        yield _row(f"{layer.name} ({type(layer).__name__})", shape, f"{sum(v.size for v in layer.variables):,}")
+        yield _row(
+            f"{layer.name} ({type(layer).__name__})", shape, f"{sum(v.size for v in layer.variables):,}"
+        )
     yield "─" * sum(_WIDTHS)
     total = sum(variable.size for variable in network.variables)
     trainable = network.buffer.size

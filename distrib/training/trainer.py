@@ -1,6 +1,6 @@
 """Trainer: the loop over steps and epochs, the same for every strategy.
 
-    updater.pull(); tally = network.train_on(x, y, ...); total = updater.push(tally)
+updater.pull(); tally = network.train_on(x, y, ...); total = updater.push(tally)
 """
 
 from __future__ import annotations

@@ -64,7 +64,9 @@ class Dense(ActivatedLayer):
         self._kernel, self._bias = variables[0], variables[1] if self.use_bias else None
         return variables
 
-    def _variable(self, role: str, shape: Shape, initializer: initializers.Initializer, seed: int) -> Variable:
+    def _variable(
+        self, role: str, shape: Shape, initializer: initializers.Initializer, seed: int
+    ) -> Variable:
         name = f"{self.name}/{role}"
         return Variable(initializer(shape, self.dtype, seed=seed, name=name), name=name)
 

@@ -59,16 +59,16 @@ class Dropout(Layer):
         np.greater_equal(uniform[:, :features], np.float32(self.rate), out=keep)
         self._keep = keep.reshape(x.shape)
         y = self._scratch.like("y", x)
-        self._drop(x, y)
+        self._drop(x, self._keep, y)
         return y
 
     def backward(self, d_y: Array) -> Array:
         if self._keep is not None:
-            self._drop(d_y, d_y)
+            self._drop(d_y, self._keep, d_y)
         return d_y
 
-    def _drop(self, x: Array, y: Array) -> None:
-        np.multiply(x, self._keep, out=y)
+    def _drop(self, x: Array, keep: Array, y: Array) -> None:
+        np.multiply(x, keep, out=y)
         y *= 1.0 / (1.0 - self.rate)
 
     def get_config(self) -> dict[str, Any]:

@@ -7,7 +7,7 @@ from distrib.nn.optimizers.base import Optimizer
 from distrib.nn.optimizers.sgd import SGD
 from distrib.nn.registry import Registry
 
-_REGISTRY = Registry("optimizer", Optimizer, {"adam": Adam, "sgd": SGD})
+_REGISTRY: Registry[Optimizer] = Registry("optimizer", Optimizer, {"adam": Adam, "sgd": SGD})
 
 
 def get(identifier: str | Optimizer) -> Optimizer:

@@ -10,7 +10,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 if TYPE_CHECKING:
-    from distrib.training.model import Sequential
+    from distrib.training.model import Model
 
 Logs: TypeAlias = dict[str, float]
 
@@ -27,7 +27,7 @@ class Callback:
         params: `epochs`, `steps` an epoch (None in predict), and `verbose`.
     """
 
-    model: Sequential
+    model: Model
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -36,7 +36,7 @@ class Callback:
         """Called before the first hook."""
         self.params = params
 
-    def set_model(self, model: Sequential) -> None:
+    def set_model(self, model: Model) -> None:
         """Called before the first hook."""
         self.model = model
 
@@ -92,7 +92,7 @@ class CallbackList:
         params: given to each.
     """
 
-    def __init__(self, callbacks: Iterable[Callback], model: Sequential, params: dict[str, Any]) -> None:
+    def __init__(self, callbacks: Iterable[Callback], model: Model, params: dict[str, Any]) -> None:
         self._callbacks = list(callbacks)
         self._overriding: dict[str, list[Callback]] = {}
         for callback in self._callbacks:
