@@ -1,0 +1,123 @@
+"""Train a small image classifier on one process or many.
+
+    python examples/train_images.py
+    mpirun -n 2 python examples/train_images.py --dataset fashion-mnist --epochs 5
+
+The program is that of the README, with flags.
+"""
+
+from __future__ import annotations
+
+import argparse
+import hashlib
+import json
+import time
+from pathlib import Path
+from typing import Any
+
+import distrib
+
+
+def main() -> None:
+    options = parse_arguments()
+    distrib.set_random_seed(options.seed)
+    load = distrib.datasets.digits if options.dataset == "digits" else distrib.datasets.fashion_mnist
+    (x_train, y_train), (x_test, y_test) = load()
+    brightest = float(x_train.max())
+    x_train, x_test = x_train / brightest, x_test / brightest
+
+    strategy = distrib.MirroredStrategy() if options.strategy == "mirrored" else distrib.DefaultStrategy()
+    optimizer = {"adam": distrib.optimizers.Adam, "sgd": distrib.optimizers.SGD}[options.optimizer]
+    rate = {} if options.learning_rate is None else {"learning_rate": options.learning_rate}
+    with strategy.scope():
+        model = distrib.Sequential(
+            [
+                distrib.layers.Flatten(input_shape=x_train.shape[1:]),
+                distrib.layers.Dense(options.hidden, activation="relu"),
+                distrib.layers.Dense(10, activation="softmax"),
+            ],
+            dtype=options.dtype,
+        )
+        model.compile(
+            optimizer=optimizer(**rate), loss="sparse_categorical_crossentropy", metrics=["accuracy"]
+        )
+
+    speed = Throughput(len(x_train))
+    history = model.fit(
+        x_train, y_train, epochs=options.epochs, batch_size=options.batch_size, callbacks=[speed]
+    )
+    test_loss, test_accuracy = model.evaluate(x_test, y_test, batch_size=1000, verbose=0)
+
+    result = {
+        "num_replicas": strategy.num_replicas_in_sync,
+        "epochs": options.epochs,
+        "train_loss": history.history["loss"],
+        "test_loss": test_loss,
+        "test_accuracy": test_accuracy,
+        "samples_per_second": speed.samples_per_second,
+        "weights_sha256": weights_of_all_ranks(strategy, model),
+    }
+    if strategy.is_chief:
+        print(f"test accuracy {test_accuracy:.4f}")
+        if options.output:
+            write_run(options.output, result, history)
+        if options.json:
+            write_json(options.json, result)
+
+
+class Throughput(distrib.callbacks.Callback):
+    """Training examples a second of the whole job, for each epoch."""
+
+    def __init__(self, num_examples: int) -> None:
+        super().__init__()
+        self.samples_per_second: list[float] = []
+        self._num_examples = num_examples
+        self._begin = 0.0
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        self._begin = time.perf_counter()
+
+    def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
+        self.samples_per_second.append(self._num_examples / (time.perf_counter() - self._begin))
+
+
+def weights_of_all_ranks(strategy: distrib.Strategy, model: distrib.Sequential) -> list[str]:
+    """A hash of the weights for each rank: equal, if the replicas are."""
+    digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights())).digest()
+    rows = strategy.gather([list(digest)])
+    return [bytes(row.tolist()).hex() for row in rows]
+
+
+def write_run(folder: Path, result: dict[str, Any], history: distrib.callbacks.History) -> None:
+    """The run's files: `result.json` and `history.csv`, one line an epoch."""
+    folder.mkdir(parents=True, exist_ok=True)
+    write_json(folder / "result.json", result)
+    names = list(history.history)
+    rows = zip(history.epoch, *(history.history[name] for name in names), strict=True)
+    lines = [",".join(["epoch", *names]), *(",".join(map(str, row)) for row in rows)]
+    (folder / "history.csv").write_text("\n".join(lines) + "\n")
+    print(f"files of this run: {folder.resolve()}")
+
+
+def write_json(path: Path, result: dict[str, Any]) -> None:
+    path.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def parse_arguments() -> argparse.Namespace:
+    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser.add_argument("--dataset", choices=["digits", "fashion-mnist"], default="digits")
+    parser.add_argument("--strategy", choices=["mirrored", "default"], default="mirrored")
+    parser.add_argument("--epochs", type=int, default=10)
+    parser.add_argument("--batch-size", type=int, default=100, help="examples of a step over all replicas")
+    parser.add_argument("--hidden", type=int, default=100, help="units of the hidden layer")
+    parser.add_argument("--optimizer", choices=["adam", "sgd"], default="adam")
+    parser.add_argument("--learning-rate", type=float, help="the optimizer's default if not given")
+    parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--output", type=Path, metavar="DIR", help="folder for the files of this run")
+    parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,33 @@
+# Sourced by the other scripts: makes virtual environments and chooses what MPI needs. Needs Python >= 3.11 and pip.
+
+root=$(cd "$(dirname "${BASH_SOURCE[0]}")/.." && pwd)
+
+# The first Python on the path that will do.
+python=""
+for candidate in "${PYTHON:-}" python3 python3.13 python3.12 python3.11 python; do
+  if [ -n "$candidate" ] && "$candidate" -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null; then
+    python=$candidate
+    break
+  fi
+done
+if [ -z "$python" ]; then
+  echo "Expected Python 3.11 or later on the path. Found none. Install it, or set PYTHON=/path/to/python3." >&2
+  exit 69
+fi
+
+# environment FOLDER EXTRAS: a virtual environment with this package, installed anew when the package's metadata changed.
+environment() {
+  local folder=$1 extras=$2 stamp
+  stamp=$(cat "$root/pyproject.toml" <(echo "$extras") | cksum)
+  if [ "$(cat "$folder/.stamp" 2>/dev/null)" != "$stamp" ]; then
+    echo "installing distrib[$extras] into $folder" >&2
+    [ -x "$folder/bin/python" ] || "$python" -m venv "$folder" || return
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$root[$extras]" || return
+    echo "$stamp" >"$folder/.stamp"
+  fi
+}
+
+# Open MPI refuses to run as root, as in a container, unless it is told twice that this is meant.
+if [ "$(id -u)" = 0 ]; then
+  export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
+fi

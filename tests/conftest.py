@@ -1,0 +1,59 @@
+"""Fixtures for all tests: a fresh library, nothing left behind, and a list of what this machine could not run."""
+
+from __future__ import annotations
+
+import os
+import threading
+
+import pytest
+from helpers import mpi
+
+import distrib
+from distrib.data.builtin import DEBIAN_FASHION_MNIST
+
+_COMPLETE = os.environ.get("DISTRIB_TEST_COMPLETE") == "1"
+_left_out: list[str] = []
+
+
+@pytest.fixture(autouse=True)
+def fresh():
+    """Names, seeds and scopes begin anew; a test leaves no thread and no environment variable behind."""
+    distrib.reset()
+    threads, environ = set(threading.enumerate()), dict(os.environ)
+    yield
+    os.environ.pop("PYTEST_CURRENT_TEST", None)
+    environ.pop("PYTEST_CURRENT_TEST", None)
+    assert dict(os.environ) == environ, "the test changed the environment"
+    left = [thread for thread in threading.enumerate() if thread not in threads]
+    assert not left, f"the test left threads: {left}"
+
+
+def missing(what: str) -> None:
+    """Leave a test out because this machine lacks something; in CI that is a failure."""
+    if _COMPLETE:
+        pytest.fail(f"{what} is missing, and nothing may be left out here")
+    name = os.environ.get("PYTEST_CURRENT_TEST", "").split(" ")[0]
+    _left_out.append(f"{name}: no {what}")
+    pytest.skip(f"no {what}")
+
+
+@pytest.fixture(params=["openmpi", "mpich"])
+def mpi_name(request: pytest.FixtureRequest) -> str:
+    """Each MPI in turn."""
+    if request.param not in mpi.available():
+        missing(f"{request.param} environment")
+    return str(request.param)
+
+
+@pytest.fixture
+def fashion_mnist():
+    if not DEBIAN_FASHION_MNIST.is_dir():
+        missing("Fashion-MNIST")
+    return distrib.datasets.fashion_mnist()
+
+
+def pytest_terminal_summary(terminalreporter) -> None:
+    if _left_out:
+        terminalreporter.section("left out on this machine")
+        for line in _left_out:
+            terminalreporter.line(line)

