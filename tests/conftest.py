@@ -19,13 +19,15 @@ _left_out: list[str] = []
 def fresh():
     """Names, seeds and scopes begin anew; a test leaves no thread and no environment variable behind."""
     distrib.reset()
-    threads, environ = set(threading.enumerate()), dict(os.environ)
+    threads, environ = set(threading.enumerate()), environment()
     yield
-    os.environ.pop("PYTEST_CURRENT_TEST", None)
-    environ.pop("PYTEST_CURRENT_TEST", None)
-    assert dict(os.environ) == environ, "the test changed the environment"
+    assert environment() == environ, "the test changed the environment"
     left = [thread for thread in threading.enumerate() if thread not in threads]
     assert not left, f"the test left threads: {left}"
+
+
+def environment() -> dict[str, str]:
+    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
 
 
 def missing(what: str) -> None:

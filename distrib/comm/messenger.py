@@ -10,8 +10,8 @@ A payload travels in segments, so that one segment is combined while the next is
 from __future__ import annotations
 
 import time
-from collections.abc import Callable, Iterator
-from typing import Any, Self, TypeAlias
+from collections.abc import Iterator
+from typing import Self, TypeAlias
 
 import numpy as np
 
@@ -32,7 +32,7 @@ from distrib.comm.wait import wait
 from distrib.errors import ProtocolError
 from distrib.logs import DEBUG, LOGGER
 
-Combine: TypeAlias = Callable[[Array, Array, Array], Any]
+Combine: TypeAlias = np.ufunc
 
 SEGMENT_BYTES = 256 * 1024
 """Small enough for a segment to stay in the second-level cache between arriving and being combined."""
@@ -123,7 +123,7 @@ class Messenger:
             source: rank it comes from.
             payload: overwritten by what is received, or combined with it.
             row: overwritten by the row that rides in the header.
-            combine: `combine(payload, received, out)`, a ufunc such as `np.add`; None to overwrite.
+            combine: a ufunc of two arguments such as `np.add`; None to overwrite.
 
         Raises:
             ProtocolError: the sender is in another collective.
@@ -158,7 +158,7 @@ class Messenger:
         for index, segment in enumerate(segments):
             received = buffers[index % 2][: segment.size]
             self._wait([requests[index]], source)
-            combine(segment, received, segment)
+            combine(segment, received, out=segment)
             if index + 2 < len(segments):
                 requests.append(
                     self.transport.receive(buffers[index % 2][: segments[index + 2].size], source)

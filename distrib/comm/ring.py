@@ -89,8 +89,15 @@ class RingCommunicator(Communicator):
         return [vector[chunk.slice].tobytes() for chunk in chunks]
 
     def broadcast(self, vector: Array, root: int = 0) -> None:
-        """Down the ring from `root`, segment by segment, each rank sending on what it has received."""
+        """Down the ring from `root`, each rank sending on what it has received.
+
+        Neighbours compare headers first: two ranks that each believe to be the root would only send.
+        """
         with self._messenger.collective(Operation.BROADCAST, vector, root=root):
+            if self.world_size > 1:
+                requests = self._messenger.send(self._right, _NO_VECTOR)
+                self._messenger.receive(self._left, _NO_VECTOR)
+                self._messenger.finish(requests, self._right)
             if self.rank != root:
                 self._messenger.receive(self._left, vector)
             if self._right != root:

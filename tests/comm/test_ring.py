@@ -1,0 +1,206 @@
+"""The ring against the naive oracle, over threads: 1 to 5 ranks, every awkward size, exact byte counts."""
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distrib.comm.communicator import ReduceOp
+from distrib.comm.naive import NaiveCommunicator
+from distrib.comm.ring import RingCommunicator
+from distrib.comm.threads import run_ranks
+from distrib.errors import PeerLostError, ProtocolError
+
+RANKS = [1, 2, 3, 4, 5]
+
+
+def sizes(world_size):
+    return [0, 1, world_size - 1, world_size, world_size + 1, 10_007, 1_000_000]
+
+
+@pytest.mark.parametrize("kind", [RingCommunicator, NaiveCommunicator])
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("world_size", RANKS)
+def test_all_reduce_adds_exactly(world_size, dtype, kind):
+    def body(transport):
+        communicator = kind(transport)
+        for size in sizes(world_size):
+            # small integers: exact in both dtypes, in any order
+            vector = (np.arange(size) % 1000 * (transport.rank + 1)).astype(dtype)
+            communicator.all_reduce(vector)
+            expected = np.arange(size) % 1000 * (world_size * (world_size + 1) // 2)
+            assert np.array_equal(vector, expected)
+
+    run_ranks(world_size, body)
+
+
+@pytest.mark.parametrize("world_size", RANKS)
+def test_payload_is_two_n_minus_one_vectors_and_headers_are_apart(world_size):
+    for size in sizes(world_size):
+
+        def body(transport, size=size):
+            communicator = RingCommunicator(transport)
+            communicator.all_reduce(np.ones(size, np.float32))
+            return communicator.counters
+
+        counters = run_ranks(world_size, body)
+        assert sum(c.payload_bytes for c in counters) == 2 * (world_size - 1) * size * 4
+        messages = 2 * (world_size - 1) * world_size
+        assert sum(c.messages for c in counters) == messages
+        assert sum(c.header_bytes for c in counters) == 64 * messages
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    world_size=st.integers(1, 5),
+    size=st.integers(0, 50),
+    op=st.sampled_from(list(ReduceOp)),
+    seed=st.integers(0, 99),
+)
+def test_ring_agrees_with_naive(world_size, size, op, seed):
+    def body(transport):
+        values = np.random.default_rng([seed, transport.rank]).normal(size=size)
+        results = []
+        for kind in (RingCommunicator, NaiveCommunicator):
+            vector = values.copy()
+            kind(transport).all_reduce(vector, op)
+            results.append(vector)
+        return results
+
+    for ring, naive in run_ranks(world_size, body):
+        np.testing.assert_allclose(ring, naive, rtol=1e-14, atol=1e-14)
+
+
+@pytest.mark.parametrize("world_size", RANKS)
+def test_rows_bytes_broadcast_and_barrier(world_size):
+    def body(transport):
+        communicator = RingCommunicator(transport)
+        rank = transport.rank
+        row = np.array([rank, 10.0 * rank])
+        expected = np.array([[r, 10.0 * r] for r in range(world_size)])
+        assert np.array_equal(communicator.gather_rows(row), expected)
+        vector = np.ones(7, np.float32)
+        assert np.array_equal(communicator.reduce_scatter(vector, row=row), expected)
+        own = communicator.own_range(7)
+        assert (vector[own.slice] == world_size).all()
+        assert np.array_equal(communicator.all_gather(vector, row=row), expected)
+        assert (vector == world_size).all()
+        assert communicator.gather_bytes(b"x" * rank) == [b"x" * r for r in range(world_size)]
+        for root in range(world_size):
+            vector = np.full(100_000, rank, np.float64)
+            communicator.broadcast(vector, root)
+            assert (vector == root).all()
+        communicator.barrier()
+
+    run_ranks(world_size, body)
+
+
+def disagree(first, second):
+    """Run two ranks that do different things; the error of each."""
+    errors = {}
+
+    def body(transport):
+        communicator = RingCommunicator(transport, timeout_s=2.0)
+        try:
+            (first if transport.rank == 0 else second)(communicator)
+        except BaseException as error:
+            errors[transport.rank] = error
+            raise
+
+    with pytest.raises((ProtocolError, PeerLostError)):
+        run_ranks(2, body)
+    return errors
+
+
+@pytest.mark.parametrize(
+    ("first", "second", "differs"),
+    [
+        (lambda c: c.reduce_scatter(np.ones(4)), lambda c: c.all_gather(np.ones(4)), "operation"),
+        (lambda c: c.all_reduce(np.ones(4)), lambda c: c.all_reduce(np.ones(4), ReduceOp.MAX), "op"),
+        (lambda c: c.all_reduce(np.ones(4)), lambda c: c.all_reduce(np.ones(5)), "elements"),
+        (lambda c: c.all_reduce(np.ones(4, "f4")), lambda c: c.all_reduce(np.ones(4, "i4")), "dtype"),
+        (lambda c: c.all_reduce(np.ones(4, "f4")), lambda c: c.all_reduce(np.ones(4, "f8")), "dtype"),
+        (lambda c: c.broadcast(np.ones(4), 0), lambda c: c.broadcast(np.ones(4), 1), "root"),
+    ],
+)
+def test_disagreement_is_an_error_on_every_rank(first, second, differs):
+    errors = disagree(first, second)
+    assert set(errors) == {0, 1}
+    assert any(f"differ in {differs}" in str(error) for error in errors.values())
+
+
+def test_messages_of_another_job_or_model_are_refused():
+    def other_job(communicator):
+        communicator._transport.job = b"otherjob"
+        communicator.all_reduce(np.ones(4))
+
+    errors = disagree(lambda c: c.all_reduce(np.ones(4)), other_job)
+    assert any("job id mismatch" in str(error) for error in errors.values())
+
+    def other_model(communicator):
+        communicator.agree_on_model(b"12345678")
+        communicator.all_reduce(np.ones(4))
+
+    errors = disagree(lambda c: c.all_reduce(np.ones(4)), other_model)
+    assert any("differ in model" in str(error) for error in errors.values())
+
+
+def test_a_corrupted_header_is_refused():
+    def body(transport):
+        communicator = RingCommunicator(transport, timeout_s=2.0)
+        if transport.rank == 0:
+            send = transport.send
+
+            def corrupt(message, dest):
+                message = message.copy()
+                if message.size >= 64 and message.dtype == np.uint8:
+                    message[20] ^= 0x10
+                return send(message, dest)
+
+            transport.send = corrupt
+        communicator.all_reduce(np.ones(4))
+
+    with pytest.raises(ProtocolError, match="corrupted"):
+        run_ranks(2, body)
+
+
+def test_a_missing_rank_is_named_at_the_deadline():
+    def body(transport):
+        communicator = RingCommunicator(transport, timeout_s=0.2)
+        communicator.barrier()
+        if transport.rank != 2:
+            communicator.barrier()
+
+    with pytest.raises(PeerLostError, match="Not there: rank 2"):
+        run_ranks(3, body)
+
+
+@pytest.mark.parametrize(
+    "array",
+    [
+        np.ones((4, 4))[:, 0],
+        np.ones((2, 2)),
+        np.array(1.0),
+        np.array([object()]),
+        np.ones(3, np.complex128),
+        np.ones(3, ">f8"),
+    ],
+)
+def test_arrays_that_cannot_be_sent_are_refused_before_sending(array):
+    def body(transport):
+        communicator = RingCommunicator(transport)
+        communicator.all_reduce(array)
+        return communicator.counters.messages
+
+    with pytest.raises(ProtocolError, match="expects|Expected"):
+        run_ranks(2, body)
+
+
+@pytest.mark.parametrize("dtype", ["u1", "i2", "i4", "i8", "f2", "f4", "f8"])
+def test_numeric_dtypes_can_be_sent(dtype):
+    def body(transport):
+        vector = np.arange(9).astype(dtype)
+        RingCommunicator(transport).all_reduce(vector)
+        assert np.array_equal(vector, 2 * np.arange(9))
+
+    run_ranks(2, body)

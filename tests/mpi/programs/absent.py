@@ -1,0 +1,14 @@
+"""One rank sleeps while the others wait in a collective: `absent.py VICTIM`."""
+
+import sys
+import time
+
+import distrib
+
+victim = int(sys.argv[1])
+strategy = distrib.MirroredStrategy(distrib.CommunicationOptions(timeout_s=2.0))
+strategy.barrier()
+if strategy.replica_id == victim:
+    print("FAULT FIRED", flush=True)
+    time.sleep(60)
+strategy.barrier()

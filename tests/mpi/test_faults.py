@@ -1,0 +1,122 @@
+"""Faults under mpirun: the fault fires, all processes are gone in time, success is not claimed, our line says why.
+
+Rows of the fault catalogue stand in the test names.
+"""
+
+import re
+
+import pytest
+from helpers.mpi import mpirun
+
+BOUND_S = 5.0
+START_S = 4.0  # mpirun, imports and training up to the fault, on a loaded machine
+
+
+def ended_badly(ended, victim, cause):
+    assert "FAULT FIRED" in ended.output, ended.output
+    assert ended.code != 0 or "ENDED WELL" not in ended.output, ended.output
+    assert not ended.survivors
+    assert ended.seconds < START_S + BOUND_S, f"{ended.seconds:.1f} s\n{ended.output}"
+    line = rf"distrib: .*rank {victim} \(\S+, pid \d+\) at step \d+.*{cause}"
+    assert re.search(line, ended.output), f"no line matching {line} in\n{ended.output}"
+
+
+@pytest.mark.parametrize(("ranks", "victim"), [(2, 0), (2, 1), (3, 1), (4, 0), (4, 3)])
+def test_a1_killed_rank(mpi_name, ranks, victim):
+    ended_badly(mpirun(mpi_name, ranks, "train.py", "kill", victim, 12), victim, "(died|signal 9)")
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a16_segmentation_fault(mpi_name, victim):
+    ended_badly(mpirun(mpi_name, 2, "train.py", "segv", victim, 12), victim, "(died|signal 11)")
+
+
+@pytest.mark.parametrize(("ranks", "victim"), [(2, 0), (2, 1), (3, 1), (4, 2)])
+def test_a4_exception(mpi_name, ranks, victim):
+    ended = mpirun(mpi_name, ranks, "train.py", "raise", victim, 12)
+    ended_badly(ended, victim, "failed: ValueError: a bug of the user")
+    assert ended.output.count("Traceback") == 1, ended.output
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a5_sys_exit(mpi_name, victim):
+    ended = mpirun(mpi_name, 2, "train.py", "exit7", victim, 12)
+    assert ended.code != 0
+    ended_badly(ended, victim, "has ended its script")
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("fault", ["exit0", "exit0_after"])
+def test_a6_os_exit_0(mpi_name, fault, victim):
+    ended = mpirun(mpi_name, 2, "train.py", fault, victim, 12)
+    assert ended.code != 0 or "ENDED WELL" not in ended.output.split("FAULT FIRED")[0]
+    assert "FAULT FIRED" in ended.output
+    assert not ended.survivors
+    assert re.search(rf"distrib: .*rank {victim} \(\S+, pid \d+\) at step \d+.*died", ended.output), ended.output
+
+
+def test_a15_memory_error(mpi_name):
+    ended_badly(mpirun(mpi_name, 2, "train.py", "memory", 1, 12), 1, "failed: .*MemoryError")
+
+
+def test_a17_fork_is_safe(mpi_name):
+    ended = mpirun(mpi_name, 2, "train.py", "fork", 1, 12)
+    assert ended.code == 0, ended.output
+    assert "child said 100.0 refused: This process" in ended.output
+    assert ended.output.count("ENDED WELL") == 2
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+def test_a18_any_number_of_ranks_ends_well(mpi_name, ranks):
+    ended = mpirun(mpi_name, ranks, "train.py", "none", 0, 0)
+    assert ended.code == 0, ended.output
+    assert ended.output.count("ENDED WELL") == ranks
+    assert "distrib:" not in ended.output
+
+
+def test_b6_a_rank_that_skips_a_collective_is_named(mpi_name):
+    ended = mpirun(mpi_name, 3, "train.py", "none", 0, 0)
+    assert ended.code == 0
+    ended = mpirun(mpi_name, 3, "absent.py", 2)
+    assert ended.code != 0
+    assert "FAULT FIRED" in ended.output
+    assert re.search(r"Not there: rank 2 \(\S+, pid \d+\)", ended.output), ended.output
+    assert ended.seconds < START_S + 2 + BOUND_S
+
+
+def test_b9_nan_names_rank_variable_and_step(mpi_name):
+    ended = mpirun(mpi_name, 2, "train.py", "nan", 1, 12)
+    assert ended.code != 0
+    assert "FAULT FIRED" in ended.output
+    assert re.search(r"NonFiniteError: NaN or Inf in the gradient at step 12, first in \S+ on rank 1", ended.output)
+
+
+@pytest.mark.parametrize(
+    ("what", "shown"),
+    [
+        ("units", r"layers\[0\].units: rank 0: 16, rank 1: 17"),
+        ("seed", "model.seed: rank 0: 0, rank 1: 1"),
+        ("dtype", "model.dtype: rank 0: 'float32', rank 1: 'float64'"),
+        ("layers", r"layers\[1\].class"),
+        ("name", r"layers\[0\].name: rank 0: 'dense', rank 1: 'x'"),
+        ("optimizer", "optimizer.learning_rate: rank 0: 0.001, rank 1: 0.01"),
+        ("data", "data.x"),
+        ("length", "data.x"),
+        ("batch_size", "batch_size: rank 0: 8, rank 1: 7"),
+        ("collective", "differ in op"),
+    ],
+)
+def test_b1_to_b7_disagreement_is_told(what, shown):
+    ended = mpirun("openmpi", 2, "disagree.py", what)
+    assert ended.code != 0
+    assert "FAULT FIRED" in ended.output
+    assert "ENDED WELL" not in ended.output
+    assert re.search(shown, ended.output), ended.output
+    assert "ProtocolError" in ended.output
+
+
+def test_one_rank_alone_may_build_read_and_predict(mpi_name):
+    ended = mpirun(mpi_name, 2, "train.py", "predict_alone", 1, 0)
+    assert ended.code == 0, ended.output
+    assert "predicted (3, 3) 4" in ended.output
+    assert ended.output.count("ENDED WELL") == 2
