@@ -12,6 +12,11 @@ BOUND_S = 5.0
 START_S = 4.0  # mpirun, imports and training up to the fault, on a loaded machine
 
 
+def killed_by_hydra(mpi_name, ended):
+    """MPICH's mpirun kills all ranks within a millisecond of a death; then only its own words remain."""
+    return mpi_name == "mpich" and "BAD TERMINATION" in ended.output and not ended.survivors and ended.code != 0
+
+
 def ended_badly(ended, victim, cause):
     assert "FAULT FIRED" in ended.output, ended.output
     assert ended.code != 0 or "ENDED WELL" not in ended.output, ended.output
@@ -23,12 +28,16 @@ def ended_badly(ended, victim, cause):
 
 @pytest.mark.parametrize(("ranks", "victim"), [(2, 0), (2, 1), (3, 1), (4, 0), (4, 3)])
 def test_a1_killed_rank(mpi_name, ranks, victim):
-    ended_badly(mpirun(mpi_name, ranks, "train.py", "kill", victim, 12), victim, "(died|signal 9)")
+    ended = mpirun(mpi_name, ranks, "train.py", "kill", victim, 12)
+    if not killed_by_hydra(mpi_name, ended):
+        ended_badly(ended, victim, "died: killed by signal 9")
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a16_segmentation_fault(mpi_name, victim):
-    ended_badly(mpirun(mpi_name, 2, "train.py", "segv", victim, 12), victim, "(died|signal 11)")
+    ended = mpirun(mpi_name, 2, "train.py", "segv", victim, 12)
+    if not killed_by_hydra(mpi_name, ended):
+        ended_badly(ended, victim, "died: killed by signal 11")
 
 
 @pytest.mark.parametrize(("ranks", "victim"), [(2, 0), (2, 1), (3, 1), (4, 2)])
