@@ -104,7 +104,9 @@ def write_json(path: Path, result: dict[str, Any]) -> None:
 
 
 def parse_arguments() -> argparse.Namespace:
-    parser = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--dataset", choices=["digits", "fashion-mnist"], default="digits")
     parser.add_argument("--strategy", choices=["mirrored", "default"], default="mirrored")
     parser.add_argument("--epochs", type=int, default=10)

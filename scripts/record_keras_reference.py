@@ -125,7 +125,9 @@ def losses(rng: np.random.Generator) -> list[dict[str, Any]]:
 
         rank = np.ndim(y_pred) - (2 if name == sparse else 1)
         # Keras broadcasts weights against the values from the left only if told so by their shape
-        weight = torch.tensor(np.reshape(WEIGHT, (-1, *[1] * (rank - 1)))) if rank > 1 else torch.tensor(WEIGHT)
+        weight = (
+            torch.tensor(np.reshape(WEIGHT, (-1, *[1] * (rank - 1)))) if rank > 1 else torch.tensor(WEIGHT)
+        )
         weight = weight.to(torch.float64)
         value, gradient = compute(None)
         weighted, weighted_gradient = compute(weight)

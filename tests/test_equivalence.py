@@ -36,7 +36,12 @@ def make_model(dtype, optimizer, smooth=True, dropout=0.0, l2=0.0):
         "sgd": lambda: distrib.optimizers.SGD(0.05, momentum=0.9),
         "nesterov": lambda: distrib.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
     }[optimizer]()
-    model.compile(made, "sparse_categorical_crossentropy", ["accuracy"], [distrib.metrics.SparseCategoricalAccuracy("weighted")])
+    model.compile(
+        made,
+        "sparse_categorical_crossentropy",
+        ["accuracy"],
+        [distrib.metrics.SparseCategoricalAccuracy("weighted")],
+    )
     return model
 
 

@@ -36,7 +36,11 @@ def mpirun(
     """Run a program of `tests/mpi/programs` (or any file) on `ranks` processes and wait for its end."""
     folder = ENVIRONMENTS[mpi]
     environ = {
-        **{name: value for name, value in os.environ.items() if not name.startswith(("OMPI_", "PMI", "PRTE_"))},
+        **{
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("OMPI_", "PMI", "PRTE_"))
+        },
         "OMPI_ALLOW_RUN_AS_ROOT": "1",
         "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
         "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe",

@@ -14,7 +14,9 @@ START_S = 4.0  # mpirun, imports and training up to the fault, on a loaded machi
 
 def killed_by_hydra(mpi_name, ended):
     """MPICH's mpirun kills all ranks within a millisecond of a death; then only its own words remain."""
-    return mpi_name == "mpich" and "BAD TERMINATION" in ended.output and not ended.survivors and ended.code != 0
+    return (
+        mpi_name == "mpich" and "BAD TERMINATION" in ended.output and not ended.survivors and ended.code != 0
+    )
 
 
 def ended_badly(ended, victim, cause):
@@ -58,10 +60,16 @@ def test_a5_sys_exit(mpi_name, victim):
 @pytest.mark.parametrize("fault", ["exit0", "exit0_after"])
 def test_a6_os_exit_0(mpi_name, fault, victim):
     ended = mpirun(mpi_name, 2, "train.py", fault, victim, 12)
-    assert ended.code != 0 or "ENDED WELL" not in ended.output.split("FAULT FIRED")[0]
     assert "FAULT FIRED" in ended.output
     assert not ended.survivors
-    assert re.search(rf"distrib: .*rank {victim} \(\S+, pid \d+\) at step \d+.*died", ended.output), ended.output
+    if mpi_name == "mpich" and ended.code == 0:
+        # Hydra kills the others and returns the victim's 0: success is the marker, which not all ranks gave.
+        assert ended.output.count("ENDED WELL") < 2, ended.output
+        return
+    assert ended.code != 0
+    assert re.search(rf"distrib: .*rank {victim} \(\S+, pid \d+\) at step \d+.*died", ended.output), (
+        ended.output
+    )
 
 
 def test_a15_memory_error(mpi_name):
@@ -97,7 +105,9 @@ def test_b9_nan_names_rank_variable_and_step(mpi_name):
     ended = mpirun(mpi_name, 2, "train.py", "nan", 1, 12)
     assert ended.code != 0
     assert "FAULT FIRED" in ended.output
-    assert re.search(r"NonFiniteError: NaN or Inf in the gradient at step 12, first in \S+ on rank 1", ended.output)
+    assert re.search(
+        r"NonFiniteError: NaN or Inf in the gradient at step 12, first in \S+ on rank 1", ended.output
+    )
 
 
 @pytest.mark.parametrize(

@@ -19,7 +19,9 @@ with strategy.scope():
     extra = [distrib.layers.Dropout(0.5)] if odd and what == "layers" else []
     model = distrib.Sequential(
         [
-            distrib.layers.Dense(units, activation="relu", input_shape=(8,), name="x" if odd and what == "name" else None),
+            distrib.layers.Dense(
+                units, activation="relu", input_shape=(8,), name="x" if odd and what == "name" else None
+            ),
             *extra,
             distrib.layers.Dense(3, activation="softmax"),
         ],

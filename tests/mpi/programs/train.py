@@ -73,7 +73,10 @@ rng = np.random.default_rng(0)
 x, y = rng.normal(size=(200, 8)), rng.integers(0, 3, 200)
 with strategy.scope():
     model = distrib.Sequential(
-        [distrib.layers.Dense(16, activation="relu", input_shape=(8,)), distrib.layers.Dense(3, activation="softmax")]
+        [
+            distrib.layers.Dense(16, activation="relu", input_shape=(8,)),
+            distrib.layers.Dense(3, activation="softmax"),
+        ]
     )
     model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
 
