@@ -19,6 +19,7 @@ import distrib
 
 
 def main() -> None:
+    """Load, build, train, test, report."""
     options = parse_arguments()
     distrib.set_random_seed(options.seed)
     load = distrib.datasets.digits if options.dataset == "digits" else distrib.datasets.fashion_mnist
@@ -100,10 +101,12 @@ def write_run(folder: Path, result: dict[str, Any], history: distrib.callbacks.H
 
 
 def write_json(path: Path, result: dict[str, Any]) -> None:
+    """The results as JSON."""
     path.write_text(json.dumps(result, indent=2) + "\n")
 
 
 def parse_arguments() -> argparse.Namespace:
+    """The command line."""
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )

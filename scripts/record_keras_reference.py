@@ -123,12 +123,9 @@ def losses(rng: np.random.Generator) -> list[dict[str, Any]]:
             value.backward()
             return float(value.detach()), numbers(prediction.grad)
 
-        rank = np.ndim(y_pred) - (2 if name == sparse else 1)
-        # Keras broadcasts weights against the values from the left only if told so by their shape
-        weight = (
-            torch.tensor(np.reshape(WEIGHT, (-1, *[1] * (rank - 1)))) if rank > 1 else torch.tensor(WEIGHT)
-        )
-        weight = weight.to(torch.float64)
+        # one weight an example: losses of sequences have a value a step, to which Keras must broadcast it
+        shape = (-1, *[1] * (np.ndim(y_pred) - 2))
+        weight = torch.tensor(WEIGHT, dtype=torch.float64).reshape(shape)
         value, gradient = compute(None)
         weighted, weighted_gradient = compute(weight)
         cases.append(

@@ -22,7 +22,9 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from distrib.comm.watch import Fault, Hub, Watch
+from distrib.comm.hub import Hub
+from distrib.comm.lines import Fault
+from distrib.comm.watch import Watch
 from distrib.errors import DistribError, PeerLostError, ProtocolError, exit_code_of
 
 _GRACE_S = 0.4

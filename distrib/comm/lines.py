@@ -1,0 +1,106 @@
+"""What the watch and its hub say to each other: who, what happened, and lines of JSON over a socket."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+from dataclasses import dataclass
+from typing import Any
+
+from distrib.comm.postmortem import Postmortem
+from distrib.errors import PeerLostError
+
+BEAT_S = 0.25
+"""How often each side says that it lives."""
+
+SILENCE_S = 60.0
+"""A process that says nothing for so long is frozen or unreachable. Far longer than any call that holds the GIL."""
+
+_MAX_LINE_BYTES = 64 * 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Peer:
+    """A rank of the job.
+
+    Attributes:
+        rank: its rank.
+        host: its host name.
+        pid: its process id there.
+    """
+
+    rank: int
+    host: str
+    pid: int
+
+    def __str__(self) -> str:
+        return f"rank {self.rank} ({self.host}, pid {self.pid})"
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """The end of a rank, as told to all others.
+
+    Attributes:
+        rank: who failed.
+        step: its training step.
+        cause: what happened, in words.
+        exit_code: the exit code for the other ranks.
+    """
+
+    rank: int
+    step: int
+    cause: str
+    exit_code: int
+
+
+def death_of(rank: int, step: int, postmortem: Postmortem | None) -> Fault:
+    """A process that died without a word."""
+    cause = (postmortem.cause() if postmortem else "") or "its connection closed: killed, crashed or os._exit"
+    return Fault(rank, step, f"died: {cause}", PeerLostError.exit_code)
+
+
+class Lines:
+    """Lines of JSON over a socket."""
+
+    def __init__(self, connection: socket.socket) -> None:
+        self.socket = connection
+        self.closed = False
+        self._buffer = b""
+        self._lock = threading.Lock()
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def send(self, message: dict[str, Any]) -> None:
+        """Send one message; a closed connection is noticed by `receive`."""
+        data = json.dumps(message).encode()[: _MAX_LINE_BYTES - 1] + b"\n"
+        with self._lock:
+            try:
+                self.socket.sendall(data)
+            except OSError:
+                pass
+
+    def receive(self) -> list[dict[str, Any]]:
+        """The messages that have arrived; none if the socket's timeout passes first."""
+        try:
+            data = self.socket.recv(_MAX_LINE_BYTES)
+        except TimeoutError:
+            return []
+        except OSError:
+            data = b""
+        self._buffer += data
+        *lines, self._buffer = self._buffer.split(b"\n")
+        if not data or len(self._buffer) > _MAX_LINE_BYTES:
+            self.closed = True
+        try:
+            return [message for message in map(json.loads, lines) if isinstance(message, dict)]
+        except ValueError:
+            self.closed = True
+            return []
+
+    def wait_for_one(self) -> dict[str, Any]:
+        """The first message. Raises `OSError` if it does not come within the socket's timeout."""
+        messages = self.receive()
+        if not messages:
+            raise TimeoutError("no hello")
+        return messages[0]
