@@ -119,7 +119,9 @@ def losses(rng: np.random.Generator) -> list[dict[str, Any]]:
             y_pred: Any = y_pred,
         ) -> tuple[float, Any]:
             prediction = tensor(y_pred)
-            value = getattr(keras.losses, name)(**arguments)(targets, prediction, sample_weight=weight)
+            value = getattr(keras.losses, name)(**arguments, dtype="float64")(
+                targets, prediction, sample_weight=weight
+            )
             value.backward()
             return float(value.detach()), numbers(prediction.grad)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import http.client
 import os
 import tempfile
 import urllib.request
@@ -115,7 +116,7 @@ def _download(url: str, target: Path, digest: str) -> None:
                     raise DataError(f"{url} is larger than {_MAX_DOWNLOAD_BYTES} bytes.")
         _verified(Path(temporary), digest)
         os.replace(temporary, target)
-    except OSError as error:
+    except (OSError, http.client.HTTPException) as error:
         raise DataError(
             f"Cannot download {url}: {error}. Install Debian's package dataset-fashion-mnist, or pass "
             "path=... of a folder that holds the four files."

@@ -8,6 +8,7 @@ from __future__ import annotations
 import gzip
 import math
 import struct
+import zlib
 from pathlib import Path
 
 import numpy as np
@@ -45,7 +46,8 @@ def read_idx(path: str | Path) -> Array:
             shape = struct.unpack(f">{num_axes}I", sizes)
             dtype = np.dtype(_DTYPES[head[2]])
             num_bytes = math.prod(shape) * dtype.itemsize
-            if num_bytes > _MAX_BYTES:
+            # an axis of 0 makes no sizes of the others good
+            if math.prod(filter(None, shape)) * dtype.itemsize > _MAX_BYTES:
                 raise DataError(
                     f"{path} declares {num_bytes} bytes, shape {shape}; at most {_MAX_BYTES} are read."
                 )
@@ -55,7 +57,7 @@ def read_idx(path: str | Path) -> Array:
                 raise DataError(
                     f"{path} declares {num_bytes} bytes of elements, shape {shape}. Found: {more}."
                 )
-    except (EOFError, gzip.BadGzipFile, struct.error) as error:
+    except (EOFError, gzip.BadGzipFile, zlib.error) as error:
         raise DataError(f"{path} is damaged: {error}") from None
     array: Array = np.frombuffer(data, dtype).reshape(shape)
     return array.astype(dtype.newbyteorder("="))

@@ -1,5 +1,6 @@
 """The parts under the layers: variables, the flat buffer, optimizers, random numbers, names."""
 
+import itertools
 import math
 
 import numpy as np
@@ -192,7 +193,7 @@ class TestDropout:
         edges = [0, *sorted(cuts), 13]
         parts = [
             self.outputs(end - begin, Draw(1, 2, position + begin), (features,))
-            for begin, end in zip(edges, edges[1:], strict=False)
+            for begin, end in itertools.pairwise(edges)
         ]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
 
