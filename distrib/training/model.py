@@ -151,13 +151,11 @@ class Model(ABC):
         if validation is None and validation_split:
             data, validation = data.split(validation_split)
         dataset = self._prepare(data)
-        schedule = Schedule(
-            len(dataset), batch_size or DEFAULT_BATCH_SIZE, steps_per_epoch, shuffle, self.seed
-        )
+        schedule = Schedule(len(dataset), _size(batch_size), steps_per_epoch, shuffle, self.seed)
         arguments = {"epochs": [initial_epoch, epochs], "data": data.describe(), **schedule.describe()}
         tests: tuple[ArrayDataset, Schedule] | None = None
         if validation is not None:
-            test_size = validation_batch_size or schedule.batch_size
+            test_size = schedule.batch_size if validation_batch_size is None else validation_batch_size
             tests = self._prepare(validation), Schedule(len(validation), test_size)
             arguments["validation"] = validation.describe() | tests[1].describe()
 
@@ -210,7 +208,7 @@ class Model(ABC):
         """
         data = Examples(x, y, sample_weight)
         dataset = self._prepare(data)
-        schedule = Schedule(len(dataset), batch_size or DEFAULT_BATCH_SIZE)
+        schedule = Schedule(len(dataset), _size(batch_size))
         params = {"epochs": 1, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList([*callbacks, *self._progress(verbose)], self, params)
         trainer = self._trainer_of(data)
@@ -276,7 +274,7 @@ class Model(ABC):
             DataError, ShapeError: `x` is not a batch of this model's inputs, or empty.
         """
         network, array = self._inputs(x)
-        size = batch_size or DEFAULT_BATCH_SIZE
+        size = _size(batch_size)
         params = {"epochs": 1, "steps": -(-len(array) // size), "verbose": verbose}
         called = CallbackList([*callbacks, *self._progress(verbose)], self, params)
         return predict(network, array, size, called)
@@ -326,6 +324,10 @@ class Model(ABC):
         if not self.strategy.is_chief or verbose == 0:
             return []
         return [ProgressBar((1 if is_interactive() else 2) if verbose == "auto" else verbose)]
+
+
+def _size(batch_size: int | None) -> int:
+    return DEFAULT_BATCH_SIZE if batch_size is None else batch_size
 
 
 def _results(logs: Logs, return_dict: bool) -> float | list[float] | dict[str, float]:

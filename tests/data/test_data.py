@@ -243,7 +243,7 @@ def test_digits():
     assert (x_train.min(), x_train.max()) == (0, 16)
     assert (x_test.min(), x_test.max()) == (0, 16)
     counts = np.bincount(np.concatenate([y_train, y_test]))
-    # the counts scikit-learn's description of the same data gives
+    # images of each class
     assert counts.tolist() == [178, 182, 177, 183, 181, 182, 181, 179, 174, 180]
 
 

@@ -75,7 +75,6 @@ def test_metric(case, weighted):
     y_true, y_pred = np.array(case["y_true"]), np.array(case["y_pred"])
     for part in (slice(0, 1), slice(1, 4), slice(4, 6)):
         metric.update_state(y_true[part], y_pred[part], None if weight is None else weight[part])
-    # Keras accumulates metrics in float32
     assert metric.result() == pytest.approx(case["weighted_result" if weighted else "result"], abs=1e-6)
     metric.reset_state()
     assert metric.result() == 0.0
@@ -89,6 +88,5 @@ def test_optimizer(case, scale):
     optimizer.build(values.size, values.dtype)
     for grads, expected in zip(case["grads"], case["values"], strict=True):
         optimizer.apply(values, np.array(grads) / scale, scale)
-        # Keras holds the learning rate and Adam's step in float32
         np.testing.assert_allclose(values, expected, rtol=0, atol=1e-7)
     assert optimizer.iterations == len(case["grads"])

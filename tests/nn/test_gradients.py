@@ -119,7 +119,7 @@ ACTIVATIONS = [
 @pytest.mark.parametrize("weighted", [False, True])
 @pytest.mark.parametrize("index", range(len(ACTIVATIONS)))
 def test_network_gradient(index, weighted):
-    # names, so that no two layers share the scratch memory of one activation object
+    # an activation object for each layer: they have scratch memory
     network_layers = body("linear")
     for layer in network_layers:
         if layer.name in ("first", "second", "act"):
