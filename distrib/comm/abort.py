@@ -22,8 +22,8 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from distrib.comm.hub import Hub
-from distrib.comm.lines import Fault
+from distrib.comm.hub import HubProcess
+from distrib.comm.lines import Fault, say
 from distrib.comm.watch import Watch
 from distrib.errors import DistribError, PeerLostError, ProtocolError, exit_code_of
 
@@ -47,7 +47,7 @@ class Ending:
     def __init__(self, finalize: Callable[[], None], progress: Callable[[], object]) -> None:
         self._finalize, self._progress = finalize, progress
         self._watch: Watch | None = None
-        self._hub: Hub | None = None
+        self._hub: HubProcess | None = None
         self._exit_code: int | None = None
         self._noticed = threading.Event()
         self._pid = os.getpid()
@@ -56,7 +56,7 @@ class Ending:
         atexit.register(self._at_exit)
         os.register_at_fork(after_in_child=self._in_forked_child)
 
-    def guard(self, watch: Watch, hub: Hub | None) -> None:
+    def guard(self, watch: Watch, hub: HubProcess | None) -> None:
         """From here on, end together with the other ranks."""
         self._watch, self._hub = watch, hub
 
@@ -75,9 +75,12 @@ class Ending:
                 raise
 
     def on_fault(self, fault: Fault) -> None:
-        """Another rank has failed: say so, and make sure that this process ends. In the watch's thread."""
-        if (watch := self._watch) is not None:
-            _say(f"{watch.me} at step {watch.step} ends: {watch.failure}")
+        """Another rank has failed: make sure that this process ends. In the watch's thread.
+
+        Who failed, or else the hub, has said so; only if the hub itself is gone nobody has.
+        """
+        if (watch := self._watch) is not None and watch.hub_is_lost:
+            say(f"{watch.me} at step {watch.step} ends: {watch.failure}")
         threading.Thread(target=self._end_within_grace, args=(fault.exit_code,), daemon=True).start()
 
     def _end_within_grace(self, exit_code: int) -> None:
@@ -99,7 +102,7 @@ class Ending:
         if watch is None:
             return
         text = f"{kind.__name__}: {error}"
-        _say(f"{watch.me} at step {watch.step} failed: {text}")
+        say(f"{watch.me} at step {watch.step} failed: {text}")
         mismatch = isinstance(error, ProtocolError)
         others = ProtocolError.exit_code if mismatch else PeerLostError.exit_code
         watch.announce(Fault(watch.me.rank, watch.step, f"failed: {text[:4000]}", others))
@@ -132,19 +135,9 @@ class Ending:
 
     def _in_forked_child(self) -> None:
         """A child keeps no copy of the connections: they must close when the rank dies."""
-        for part in (self._hub, self._watch):
-            for connection in part.sockets() if part is not None else []:
-                os.close(connection.fileno())
+        if self._watch is not None:
+            os.close(self._watch.socket.fileno())
         self._hub = self._watch = None
-
-
-def _say(text: str) -> None:
-    """One line to stderr, in one write, so that lines of several ranks do not mix."""
-    try:
-        sys.stderr.flush()
-        os.write(2, f"distrib: {text}\n".encode(errors="replace"))
-    except (OSError, ValueError):
-        pass
 
 
 def _leave_now(exit_code: int) -> None:

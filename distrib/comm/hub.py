@@ -1,22 +1,102 @@
-"""Hub: rank 0's side of the watch (`comm/watch.py`). It hears from every rank and tells all."""
+"""Hub: the middle of the watch (`comm/watch.py`). It hears from every rank and tells all.
+
+The hub is a small process of its own, in a session of its own, beside rank 0. MPICH's mpirun kills all ranks within
+a millisecond of the death of one: no survivor could say who died, but the hub can. It ends when every rank
+has left or is gone, and at the latest a while after the first fault.
+
+It is started without this package's `__init__`, so it loads neither NumPy nor anything else that is large.
+"""
 
 from __future__ import annotations
 
 import hmac
+import json
+import os
 import selectors
 import socket
-import threading
+import subprocess
+import sys
 import time
 from dataclasses import asdict
+from pathlib import Path
 from typing import Any
 
-from distrib.comm.lines import BEAT_S, SILENCE_S, Fault, Lines, Peer, death_of
+from distrib.comm.lines import BEAT_S, SILENCE_S, Fault, Lines, Peer, death_of, say
+from distrib.comm.place import PlaceOf
 from distrib.comm.postmortem import Postmortem
 from distrib.errors import PeerLostError
 
+_START_S = 60.0
+"""For the first rank to connect."""
+
+_LINGER_S = 15.0
+"""After a fault, for the ranks to end."""
+
+# A package without its __init__: submodules are found, nothing else is imported.
+_BOOT = """
+import sys, types
+for name, folder in (("distrib", sys.argv[1]), ("distrib.comm", sys.argv[1] + "/comm")):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [folder]
+from distrib.comm.hub import main
+main()
+"""
+
+
+class HubProcess:
+    """The hub as rank 0 sees it.
+
+    Args:
+        peers: all ranks.
+        token: what a connection must begin with.
+        address: host address to listen on.
+
+    Attributes:
+        pid: its process id.
+        port: the port it listens on.
+    """
+
+    def __init__(self, peers: list[Peer], token: str, address: str) -> None:
+        package = str(Path(__file__).parents[1])
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _BOOT, package],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+        # The token goes through a pipe: command lines can be read by every user of the host.
+        config = json.dumps({"peers": [asdict(peer) for peer in peers], "token": token, "address": address})
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._process.stdin as stdin, self._process.stdout as stdout:
+            stdin.write(config + "\n")
+            stdin.flush()
+            line = stdout.readline()
+        if not line:
+            raise PeerLostError(f"The hub of the watch could not start on {address}; its error stands above.")
+        self.pid, self.port = self._process.pid, int(line)
+
+    def close(self) -> None:
+        """Wait for it to end, when every rank has left."""
+        try:
+            self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
+
+
+def main() -> None:
+    """The hub's process: reads its configuration from stdin, prints its port, serves."""
+    config = json.loads(sys.stdin.readline())
+    hub = Hub([Peer(**peer) for peer in config["peers"]], config["token"], config["address"])
+    print(hub.port, flush=True)
+    os.close(1)
+    hub.serve()
+
 
 class Hub:
-    """Hears from every rank and tells all, in a thread, until all have left.
+    """Hears from every rank and tells all.
 
     Args:
         peers: all ranks.
@@ -30,34 +110,29 @@ class Hub:
         self.port: int = self._listener.getsockname()[1]
         self._lines: dict[int, Lines] = {}
         self._postmortems: dict[int, Postmortem] = {}
+        self._places: dict[int, PlaceOf] = {}
         self._table = [[-1, 0] for _ in peers]
         self._heard = [time.monotonic()] * len(peers)
         self._left: dict[int, int] = {}
         self._fault: Fault | None = None
-        self._thread = threading.Thread(target=self._serve, name="distrib-hub", daemon=True)
-        self._thread.start()
+        self._end_at = time.monotonic() + _START_S
 
-    def close(self) -> None:
-        """Wait for the last messages to be sent."""
-        self._thread.join(1.0)
-
-    def sockets(self) -> list[socket.socket]:
-        """The open sockets, to be closed in a forked child."""
-        return [self._listener, *(lines.socket for lines in self._lines.values())]
-
-    def _serve(self) -> None:
+    def serve(self) -> None:
+        """Serve until every rank has left or is gone."""
         selector = selectors.DefaultSelector()
         selector.register(self._listener, selectors.EVENT_READ)
         next_beat = time.monotonic() + BEAT_S
-        while len(self._left) < len(self._peers):
+        while len(self._left) < len(self._peers) and time.monotonic() < self._end_at:
             for key, _ in selector.select(max(0.0, next_beat - time.monotonic())):
                 if key.fileobj is self._listener:
                     self._accept(selector)
                 else:
                     self._hear(key.data, selector)
+            if self._lines and all(lines.closed for lines in self._lines.values()):
+                return
             if time.monotonic() >= next_beat:
                 next_beat = time.monotonic() + BEAT_S
-                self._tell({"table": self._table, "left": list(self._left.items())})
+                self._tell_places()
                 self._find_silent()
         self._tell({"end": True})
 
@@ -67,7 +142,7 @@ class Hub:
         lines = Lines(connection)
         try:
             hello = lines.wait_for_one()
-            rank = int(hello["rank"])
+            rank, place = int(hello["rank"]), int(hello["place"])
             if not hmac.compare_digest(str(hello["token"]), self._token) or rank in self._lines:
                 raise ValueError
             peer = self._peers[rank]
@@ -75,9 +150,12 @@ class Hub:
             connection.close()  # not one of ours
             return
         self._lines[rank] = lines
+        if self._fault is None:
+            self._end_at = float("inf")  # from here on, the ranks' connections decide
         self._heard[rank] = time.monotonic()
         if peer.host == self._peers[0].host:
             self._postmortems[rank] = Postmortem(peer.pid)
+            self._places[rank] = PlaceOf(peer.pid, place)
         selector.register(connection, selectors.EVENT_READ, rank)
 
     def _hear(self, rank: int, selector: selectors.BaseSelector) -> None:
@@ -88,24 +166,37 @@ class Hub:
                 self._table[rank] = message["at"]
             if "left" in message:
                 self._left[rank] = message["left"]
-                self._tell({"table": self._table, "left": list(self._left.items())})
+                self._tell_places()
             if "fault" in message:
                 self._announce(Fault(**message["fault"]))
         if lines.closed:
             selector.unregister(lines.socket)
-            if rank not in self._left:
-                self._announce(death_of(rank, self._table[rank][1], self._postmortems.get(rank)))
+            if rank not in self._left and self._fault is None:
+                self._look_at_places()
+                fault = death_of(rank, self._table[rank][1], self._postmortems.get(rank))
+                say(f"{self._peers[rank]} at step {fault.step} {fault.cause}")
+                self._announce(fault)
+
+    def _look_at_places(self) -> None:
+        for rank, place in self._places.items():
+            self._table[rank] = list(place.read() or self._table[rank])
+
+    def _tell_places(self) -> None:
+        self._look_at_places()
+        self._tell({"table": self._table, "left": list(self._left.items())})
 
     def _find_silent(self) -> None:
         now = time.monotonic()
         for rank in self._lines:
             if rank not in self._left and now - self._heard[rank] > SILENCE_S:
                 cause = f"said nothing for {SILENCE_S:.0f} s: frozen, or its host is unreachable"
+                say(f"{self._peers[rank]} at step {self._table[rank][1]} {cause}")
                 self._announce(Fault(rank, self._table[rank][1], cause, PeerLostError.exit_code))
 
     def _announce(self, fault: Fault) -> None:
         if self._fault is None:  # what follows a first fault are its consequences
             self._fault = fault
+            self._end_at = time.monotonic() + _LINGER_S
             self._tell({"fault": asdict(fault)})
 
     def _tell(self, message: dict[str, Any]) -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import socket
+import sys
 import threading
 from dataclasses import dataclass
 from typing import Any
@@ -59,6 +61,15 @@ def death_of(rank: int, step: int, postmortem: Postmortem | None) -> Fault:
     """A process that died without a word."""
     cause = (postmortem.cause() if postmortem else "") or "its connection closed: killed, crashed or os._exit"
     return Fault(rank, step, f"died: {cause}", PeerLostError.exit_code)
+
+
+def say(text: str) -> None:
+    """One line to stderr, in one write, so that lines of several processes do not mix."""
+    try:
+        sys.stderr.flush()
+        os.write(2, f"distrib: {text}\n".encode(errors="replace"))
+    except (OSError, ValueError):
+        pass  # nobody listens
 
 
 class Lines:

@@ -18,7 +18,7 @@ from distrib.comm.abort import Ending
 from distrib.comm.communicator import Communicator
 from distrib.comm.cores import limit_blas_threads, threads_of_rank
 from distrib.comm.header import Header
-from distrib.comm.hub import Hub
+from distrib.comm.hub import HubProcess
 from distrib.comm.lines import Peer
 from distrib.comm.ring import RingCommunicator
 from distrib.comm.single import SingleCommunicator
@@ -129,7 +129,7 @@ class MPITransport(Transport):
             one_host = len({peer.host for peer in peers}) == 1
             address = "127.0.0.1" if one_host else socket.gethostbyname(self.host)
             token = secrets.token_hex(32)
-            hub = Hub(peers, token, address)
+            hub = HubProcess(peers, token, address)
             invitation = json.dumps([address, hub.port, token, secrets.token_hex(8)]).encode()
         address, port, token, job = json.loads(ring.gather_bytes(invitation)[0])
         me, on_fault = peers[self.rank], self._ending.on_fault

@@ -1,7 +1,8 @@
-"""How a process on this host died, although it was not our child (Linux 6.15 or later; elsewhere: not known).
+"""How a process on this host died, although it was not our child (Linux; elsewhere: not known).
 
-Only a parent can wait for a process. But a pidfd, opened while the process lived, can be asked for its exit
-status after its parent has reaped it (`PIDFD_GET_INFO` with `PIDFD_INFO_EXIT`, linux/pidfd.h).
+Only a parent can wait for a process. But until the parent has done so, /proc shows the exit status of the dead
+process (proc(5), last field of `stat`), and afterwards a pidfd, opened while it lived, can be asked for it
+(Linux 6.15 or later: `PIDFD_GET_INFO` with `PIDFD_INFO_EXIT`, linux/pidfd.h).
 """
 
 from __future__ import annotations
@@ -11,12 +12,12 @@ import select
 import signal
 import struct
 import sys
-import time
 
 _GET_INFO = 0xC040FF0B  # _IOWR(0xFF, 11, 64 bytes)
 _INFO_EXIT = 1 << 3
 _INFO = struct.Struct("<Q52xi")  # mask, ..., exit_code
-_PATIENCE_S = 0.1
+_PATIENCE_S = 0.5
+"""Between the closing of its connections and its end a process may still write a core dump."""
 
 
 class Postmortem:
@@ -27,7 +28,7 @@ class Postmortem:
     """
 
     def __init__(self, pid: int) -> None:
-        self._pidfd = -1
+        self._pid, self._pidfd = pid, -1
         if sys.platform == "linux":
             try:
                 self._pidfd = os.pidfd_open(pid)
@@ -54,18 +55,28 @@ class Postmortem:
     def _status(self) -> int | None:
         if self._pidfd < 0:
             return None
+        select.select([self._pidfd], [], [], _PATIENCE_S)
+        # Its parent may wait for it between the two looks, so the first one comes again.
+        for look in (self._status_of_reaped, self._status_of_zombie, self._status_of_reaped):
+            if (status := look()) is not None:
+                return status
+        return None
+
+    def _status_of_reaped(self) -> int | None:
         import fcntl
 
-        give_up = time.monotonic() + _PATIENCE_S
-        select.select([self._pidfd], [], [], _PATIENCE_S)
-        while time.monotonic() < give_up:  # its parent may not have reaped it yet
-            info = bytearray(_INFO.pack(_INFO_EXIT, 0))
-            try:
-                fcntl.ioctl(self._pidfd, _GET_INFO, info)
-                mask, status = _INFO.unpack(info)
-                if mask & _INFO_EXIT:
-                    return int(status)
-            except OSError:
-                pass
-            time.sleep(0.002)
-        return None
+        info = bytearray(_INFO.pack(_INFO_EXIT, 0))
+        try:
+            fcntl.ioctl(self._pidfd, _GET_INFO, info)
+        except OSError:
+            return None
+        mask, status = _INFO.unpack(info)
+        return int(status) if mask & _INFO_EXIT else None
+
+    def _status_of_zombie(self) -> int | None:
+        try:
+            with open(f"/proc/{self._pid}/stat", "rb") as file:
+                fields = file.read().rpartition(b")")[2].split()
+        except OSError:
+            return None
+        return int(fields[-1]) if fields[0] == b"Z" else None

@@ -1,7 +1,7 @@
 """Watch: every rank knows at once when another one dies, fails, or has ended.
 
 MPI does not tell. A rank that is killed, that raises, or that leaves while others wait for it makes them wait for
-ever. So beside MPI each rank keeps one TCP connection to a hub in rank 0, served by a thread of its own.
+ever. So beside MPI each rank keeps one TCP connection to a hub (`comm/hub.py`), served by a thread of its own.
 When a process dies, its kernel closes the connection, and the hub tells all others who it was; when a rank
 raises, it says so before it ends; a rank whose script has ended says so too and waits for the rest.
 
@@ -21,8 +21,8 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from distrib.comm.lines import BEAT_S, SILENCE_S, Fault, Lines, Peer, death_of
-from distrib.comm.postmortem import Postmortem
+from distrib.comm.lines import BEAT_S, SILENCE_S, Fault, Lines, Peer
+from distrib.comm.place import Place
 from distrib.errors import DistribError, PeerLostError, ProtocolError
 
 _CONNECT_TIMEOUT_S = 30.0
@@ -51,13 +51,13 @@ class Watch:
         self.failure: DistribError | None = None
         self.ended = threading.Event()
         self._on_fault = on_fault
-        self._sequence, self._step = -1, 0
+        self._place = Place()
         self._table = [[-1, 0] for _ in peers]
         self._left: dict[int, int] = {}
         self._announced = threading.Event()
-        self._postmortem = Postmortem(peers[0].pid) if peers[0].host == me.host else None
+        self.hub_is_lost = False
         self._lines = Lines(socket.create_connection(address, _CONNECT_TIMEOUT_S))
-        self._lines.send({"rank": me.rank, "token": token})
+        self._lines.send({"rank": me.rank, "token": token, "place": self._place.fd})
         self._lines.socket.settimeout(BEAT_S)
         self._thread = threading.Thread(target=self._run, name="distrib-watch", daemon=True)
         self._thread.start()
@@ -66,26 +66,26 @@ class Watch:
 
     def enter(self, sequence: int) -> None:
         """This rank is in collective `sequence`."""
-        self._sequence = sequence
+        self._place.enter(sequence)
 
     def at_step(self, step: int) -> None:
         """This rank is at training step `step`."""
-        self._step = step
+        self._place.at_step(step)
 
     @property
     def step(self) -> int:
         """The training step this rank is at."""
-        return self._step
+        return self._place.step
 
     def check(self) -> None:
         """Raise what has befallen another rank, if this rank can no longer go on."""
         if self.failure is not None:
             raise self.failure
         for rank, last in list(self._left.items()):
-            if last < self._sequence and rank != self.me.rank:
+            if last < self._place.sequence and rank != self.me.rank:
                 raise PeerLostError(
                     f"{self.peers[rank]} has ended its script (sys.exit, or its last line) at step "
-                    f"{self._table[rank][1]}, while {self.me} waits for it at step {self._step}. "
+                    f"{self._table[rank][1]}, while {self.me} waits for it at step {self.step}. "
                     "Every rank must make the same calls."
                 )
 
@@ -105,11 +105,12 @@ class Watch:
 
     def leave(self) -> None:
         """Say that this rank's script has ended. `ended` is set when all have said so."""
-        self._lines.send({"left": self._sequence})
+        self._lines.send({"left": self._place.sequence})
 
-    def sockets(self) -> list[socket.socket]:
-        """The open sockets, to be closed in a forked child."""
-        return [self._lines.socket]
+    @property
+    def socket(self) -> socket.socket:
+        """The connection, to be closed in a forked child."""
+        return self._lines.socket
 
     # --- the watch's own thread
 
@@ -120,19 +121,24 @@ class Watch:
             now = time.monotonic()
             if now >= next_beat:
                 next_beat = now + BEAT_S
-                self._lines.send({"at": [self._sequence, self._step]})
+                self._lines.send({"at": [self._place.sequence, self._place.step]})
             messages = self._lines.receive()
             if messages:
                 heard = time.monotonic()
             for message in messages:
                 self._take(message)
             if self._lines.closed and not self.ended.is_set():
-                self._lost(death_of(0, self._table[0][1], self._postmortem))
+                self._lose_hub("died")
                 return
             if time.monotonic() - heard > SILENCE_S:
-                cause = f"said nothing for {SILENCE_S:.0f} s: frozen, or its host is unreachable"
-                self._lost(Fault(0, self._table[0][1], cause, PeerLostError.exit_code))
+                self._lose_hub(f"said nothing for {SILENCE_S:.0f} s")
                 return
+
+    def _lose_hub(self, what: str) -> None:
+        """The hub lives beside rank 0: without it nobody knows who is well."""
+        self.hub_is_lost = True
+        cause = f"or its host is lost: the hub of the watch beside it {what}"
+        self._lost(Fault(0, self._table[0][1], cause, PeerLostError.exit_code))
 
     def _take(self, message: dict[str, Any]) -> None:
         if "table" in message:

@@ -89,6 +89,7 @@ class MirroredUpdater(Updater):
         self._verdict = np.zeros(1)
         self._sums = np.empty(0)
         optimizer.build(self._own.size, network.dtype)
+        communicator.at_step(optimizer.iterations)
         communicator.broadcast(network.buffer.values)
         for variable in network.variables:
             if not variable.trainable:
@@ -99,7 +100,6 @@ class MirroredUpdater(Updater):
 
     def push(self, tally: Tally) -> Tally:
         communicator, buffer, own = self._communicator, self._network.buffer, self._own
-        communicator.at_step(self._optimizer.iterations)
         if self._on_nonfinite != "allow":
             tally.nonfinite = _one_based(buffer.first_nonfinite(buffer.grads))
         tally.penalty = self._network.penalty(own)
@@ -118,6 +118,7 @@ class MirroredUpdater(Updater):
             grads, values = buffer.grads[own.slice], buffer.values[own.slice]
             self._optimizer.apply(values, grads, scale=1.0 / total.count)
         verdicts = communicator.all_gather(buffer.values, row=self._verdict)
+        communicator.at_step(self._optimizer.iterations)
         if verdicts.any():
             return self._refuse(verdicts[:, 0], _SUMMED)
         return total
