@@ -84,8 +84,8 @@ class Watch:
         for rank, last in list(self._left.items()):
             if last < self._place.sequence and rank != self.me.rank:
                 raise PeerLostError(
-                    f"{self.peers[rank]} has ended its script (sys.exit, or its last line) at step "
-                    f"{self._table[rank][1]}, while {self.me} waits for it at step {self.step}. "
+                    f"{self.peers[rank]} at step {self._table[rank][1]} has ended its script (sys.exit, or its last "
+                    f"line), while {self.me} waits for it at step {self.step}. "
                     "Every rank must make the same calls."
                 )
 
