@@ -18,12 +18,12 @@ fi
 # environment FOLDER EXTRAS: a virtual environment with this package, installed anew when the package's metadata changed.
 environment() {
   local folder=$1 extras=$2 stamp
-  stamp=$(cat "$root/pyproject.toml" <(echo "$extras") | cksum)
-  if [ "$(cat "$folder/.stamp" 2>/dev/null)" != "$stamp" ]; then
+  stamp=$(cksum <"$root/pyproject.toml")
+  if [ "$(cat "$folder/.installed-$extras" 2>/dev/null)" != "$stamp" ]; then
     echo "installing distrib[$extras] into $folder" >&2
     [ -x "$folder/bin/python" ] || "$python" -m venv "$folder" || return
     "$folder/bin/python" -m pip install --quiet --disable-pip-version-check --editable "$root[$extras]" || return
-    echo "$stamp" >"$folder/.stamp"
+    echo "$stamp" >"$folder/.installed-$extras"
   fi
 }
 

@@ -114,7 +114,10 @@ def _download(url: str, target: Path, digest: str) -> None:
                 file.write(piece)
                 if file.tell() > _MAX_DOWNLOAD_BYTES:
                     raise DataError(f"{url} is larger than {_MAX_DOWNLOAD_BYTES} bytes.")
-        _verified(Path(temporary), digest)
+        try:
+            _verified(Path(temporary), digest)
+        except DataError:
+            raise DataError(f"What {url} sent is not Fashion-MNIST: SHA-256 mismatch.") from None
         os.replace(temporary, target)
     except (OSError, http.client.HTTPException) as error:
         raise DataError(

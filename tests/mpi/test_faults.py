@@ -116,8 +116,8 @@ def test_b9_nan_names_rank_variable_and_step(mpi_name):
         ("collective", "differ in op"),
     ],
 )
-def test_b1_to_b7_disagreement_is_told(what, shown):
-    ended = mpirun("openmpi", 2, "disagree.py", what)
+def test_b1_to_b7_disagreement_is_told(mpi_name, what, shown):
+    ended = mpirun(mpi_name, 2, "disagree.py", what)
     assert ended.code != 0
     assert "FAULT FIRED" in ended.output
     assert "ENDED WELL" not in ended.output

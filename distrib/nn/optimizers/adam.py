@@ -9,6 +9,7 @@ import numpy as np
 
 from distrib.arrays import Array
 from distrib.errors import ConfigError
+from distrib.nn.jit import Loop
 from distrib.nn.optimizers.base import Optimizer
 
 
@@ -41,10 +42,12 @@ class Adam(Optimizer):
             raise ConfigError(f"Adam expects betas in [0, 1). Received: beta_1={beta_1}, beta_2={beta_2}.")
         self.beta_1, self.beta_2, self.epsilon = float(beta_1), float(beta_2), float(epsilon)
 
-    def coefficients(self, dtype: np.dtype[Any]) -> tuple[Any, ...]:
-        step = self.iterations
+    def coefficients(self, step: int, dtype: np.dtype[Any]) -> tuple[Any, ...]:
         alpha = self.learning_rate * math.sqrt(1.0 - self.beta_2**step) / (1.0 - self.beta_1**step)
         return tuple(dtype.type(c) for c in (alpha, 1.0 - self.beta_1, 1.0 - self.beta_2, self.epsilon))
+
+    def fused_loop(self) -> Loop:
+        return _adam
 
     def update(
         self,
@@ -69,3 +72,22 @@ class Adam(Optimizer):
         np.divide(momentum, change, out=change)
         change *= alpha
         value -= change
+
+
+def _adam(
+    values: Any,
+    grads: Any,
+    momentum: Any,
+    velocity: Any,
+    scale: Any,
+    alpha: Any,
+    keep_1: Any,
+    keep_2: Any,
+    epsilon: Any,
+) -> None:
+    for i in range(values.size):
+        grad = grads[i] * scale
+        m = momentum[i] + (grad - momentum[i]) * keep_1
+        v = velocity[i] + (grad * grad - velocity[i]) * keep_2
+        momentum[i], velocity[i] = m, v
+        values[i] -= m / (np.sqrt(v) + epsilon) * alpha

@@ -8,6 +8,7 @@ import numpy as np
 
 from distrib.arrays import Array
 from distrib.errors import ConfigError
+from distrib.nn.jit import Loop
 from distrib.nn.optimizers.base import Optimizer
 
 
@@ -37,8 +38,13 @@ class SGD(Optimizer):
         self.momentum, self.nesterov = float(momentum), nesterov
         self.slot_names = ("momentum",) if momentum else ()
 
-    def coefficients(self, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    def coefficients(self, step: int, dtype: np.dtype[Any]) -> tuple[Any, ...]:
         return dtype.type(self.learning_rate), dtype.type(self.momentum)
+
+    def fused_loop(self) -> Loop:
+        if not self.momentum:
+            return _plain
+        return _nesterov if self.nesterov else _momentum
 
     def update(
         self,
@@ -68,3 +74,21 @@ class SGD(Optimizer):
         config = super().get_config()
         config.pop("slot_names", None)
         return config
+
+
+def _plain(values: Any, grads: Any, scale: Any, rate: Any, momentum: Any) -> None:
+    for i in range(values.size):
+        values[i] -= grads[i] * scale * rate
+
+
+def _momentum(values: Any, grads: Any, velocity: Any, scale: Any, rate: Any, momentum: Any) -> None:
+    for i in range(values.size):
+        velocity[i] = velocity[i] * momentum - grads[i] * scale * rate
+        values[i] += velocity[i]
+
+
+def _nesterov(values: Any, grads: Any, velocity: Any, scale: Any, rate: Any, momentum: Any) -> None:
+    for i in range(values.size):
+        step = grads[i] * scale * rate
+        velocity[i] = velocity[i] * momentum - step
+        values[i] += velocity[i] * momentum - step

@@ -1,0 +1,110 @@
+"""The documents are true: every command in them runs in a fresh copy and a fresh environment, and so do programs."""
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import venv
+from pathlib import Path
+
+import pytest
+from helpers.mpi import ROOT
+
+DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
+
+# `scripts/test` is what runs this test.
+RUN_BY_CI = re.compile(r"^\./scripts/test\b")
+
+
+def blocks(language):
+    for document in DOCUMENTS:
+        for its_language, text in BLOCK.findall(document.read_text()):
+            if its_language == language:
+                yield document, text
+
+
+def commands():
+    found = {}
+    for document, text in blocks("sh"):
+        for line in text.splitlines():
+            command = re.sub(r"\s+#.*", "", line).strip()
+            if command and not RUN_BY_CI.match(command):
+                found.setdefault(command, document.name)
+    return [pytest.param(command, id=f"{name}: {command}") for command, name in found.items()]
+
+
+def programs():
+    return [pytest.param(text, id=document.name) for document, text in blocks("python")]
+
+
+@pytest.fixture(scope="module")
+def clone(tmp_path_factory):
+    """What `git clone` would give, with what is not committed yet."""
+    folder = tmp_path_factory.mktemp("clone")
+    listed = subprocess.run(
+        ["git", "ls-files", "--cached", "--others", "--exclude-standard"],
+        cwd=ROOT,
+        check=True,
+        capture_output=True,
+        text=True,
+    )
+    for name in listed.stdout.splitlines():
+        if (ROOT / name).is_file():
+            (folder / name).parent.mkdir(parents=True, exist_ok=True)
+            shutil.copy2(ROOT / name, folder / name)
+    return folder
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory):
+    """A shell in a new virtual environment, activated."""
+    folder = tmp_path_factory.mktemp("environment") / ".venv"
+    venv.create(folder, with_pip=True)
+    mine = str(Path(sys.prefix) / "bin")
+    path = os.pathsep.join(entry for entry in os.environ["PATH"].split(os.pathsep) if entry != mine)
+    return {
+        **os.environ,
+        "VIRTUAL_ENV": str(folder),
+        "PATH": f"{folder / 'bin'}{os.pathsep}{path}",
+        "OMPI_ALLOW_RUN_AS_ROOT": "1",
+        "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+    }
+
+
+@pytest.mark.mpi
+@pytest.mark.timeout(300)
+@pytest.mark.parametrize("command", commands())
+def test_commands_of_the_documents(clone, environment, fashion_mnist, command):
+    ended = subprocess.run(
+        ["bash", "-c", command], cwd=clone, env=environment, capture_output=True, text=True, timeout=240
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    if command == "./scripts/quickstart":
+        accuracy = re.search(r"test accuracy (0\.\d+)", ended.stdout)
+        assert accuracy, ended.stdout
+        assert float(accuracy[1]) >= 0.95
+        assert (clone / "runs" / "quickstart" / "result.json").is_file()
+
+
+@pytest.mark.timeout(120)
+@pytest.mark.parametrize("program", programs())
+def test_programs_of_the_documents(fashion_mnist, tmp_path, program):
+    ended = subprocess.run(
+        [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=100
+    )
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+def test_every_block_says_what_it_is():
+    for document in DOCUMENTS:
+        languages = {language for language, _ in BLOCK.findall(document.read_text())}
+        assert languages <= {"sh", "python", "text"}, document.name
+
+
+def test_links_of_the_documents_lead_somewhere():
+    for document in DOCUMENTS:
+        for target in re.findall(r"\]\(([^)#]+)", document.read_text()):
+            if "://" not in target:
+                assert (document.parent / target).exists(), f"{document.name}: {target}"
