@@ -18,6 +18,7 @@ from distrib.nn import activations, initializers, layers, losses, metrics, optim
 from distrib.nn.layers import Input
 from distrib.nn.variable import Variable, constant
 from distrib.strategies.base import Strategy
+from distrib.strategies.central_storage import CentralStorageStrategy
 from distrib.strategies.mirrored import MirroredStrategy
 from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.replica_context import ReplicaContext, get_replica_context
@@ -27,6 +28,7 @@ from distrib.training.sequential import Sequential
 from distrib.version import __version__
 
 __all__ = [
+    "CentralStorageStrategy",
     "CommunicationOptions",
     "ConfigError",
     "DataError",

@@ -12,10 +12,17 @@ import argparse
 import hashlib
 import json
 import time
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import distrib
+
+STRATEGIES: dict[str, Callable[[], distrib.Strategy]] = {
+    "mirrored": distrib.MirroredStrategy,
+    "central": distrib.CentralStorageStrategy,
+    "default": distrib.DefaultStrategy,
+}
 
 
 def main() -> None:
@@ -27,7 +34,7 @@ def main() -> None:
     brightest = float(x_train.max())
     x_train, x_test = x_train / brightest, x_test / brightest
 
-    strategy = distrib.MirroredStrategy() if options.strategy == "mirrored" else distrib.DefaultStrategy()
+    strategy = STRATEGIES[options.strategy]()
     optimizer = {"adam": distrib.optimizers.Adam, "sgd": distrib.optimizers.SGD}[options.optimizer]
     rate = {} if options.learning_rate is None else {"learning_rate": options.learning_rate}
     with strategy.scope():
@@ -111,7 +118,7 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", choices=["digits", "fashion-mnist"], default="digits")
-    parser.add_argument("--strategy", choices=["mirrored", "default"], default="mirrored")
+    parser.add_argument("--strategy", choices=STRATEGIES, default="mirrored")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=100, help="examples of a step over all replicas")
     parser.add_argument("--hidden", type=int, default=100, help="units of the hidden layer")

@@ -4,7 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
-from helpers.replicas import difference, in_one_process, on_replicas
+from helpers.replicas import KINDS, difference, in_one_process, on_replicas
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -68,6 +68,7 @@ def train(num_examples, batch_size, weighted, **kwargs):
 
 cases = given(
     num_replicas=st.integers(2, 4),
+    kind=st.sampled_from(list(KINDS)),
     num_examples=st.integers(1, 45),
     batch_size=st.integers(1, 40),
     weighted=st.booleans(),
@@ -77,12 +78,12 @@ cases = given(
 )
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=80, deadline=None)
 @cases
-def test_float64_is_the_single_process(num_replicas, num_examples, batch_size, weighted, **kwargs):
+def test_float64_is_the_single_process(num_replicas, kind, num_examples, batch_size, weighted, **kwargs):
     body = train(num_examples, batch_size, weighted, dtype="float64", **kwargs)
     weights, history, tested = in_one_process(body)
-    results = on_replicas(num_replicas, body)
+    results = on_replicas(num_replicas, body, kind=kind)
     for replica_weights, replica_history, replica_tested in results:
         assert difference(replica_weights, weights) <= 1e-12
         assert set(replica_history) == set(history)
@@ -92,32 +93,34 @@ def test_float64_is_the_single_process(num_replicas, num_examples, batch_size, w
         assert replica_history == results[0][1], "logs differ between replicas"
 
 
-@settings(max_examples=15, deadline=None)
+@settings(max_examples=30, deadline=None)
 @cases
 def test_float32_is_the_single_process_up_to_rounding(
-    num_replicas, num_examples, batch_size, weighted, **kwargs
+    num_replicas, kind, num_examples, batch_size, weighted, **kwargs
 ):
     body = train(num_examples, batch_size, weighted, dtype="float32", **(kwargs | {"optimizer": "sgd"}))
     weights, history, _ = in_one_process(body)
-    for replica_weights, replica_history, _ in on_replicas(num_replicas, body):
+    for replica_weights, replica_history, _ in on_replicas(num_replicas, body, kind=kind):
         assert difference(replica_weights, weights) <= 5e-6
         np.testing.assert_allclose(replica_history["loss"], history["loss"], rtol=0.01)
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("num_replicas", [1, 2, 3, 4])
-def test_same_seed_and_replicas_give_the_same_bytes(num_replicas):
+def test_same_seed_and_replicas_give_the_same_bytes(num_replicas, kind):
     body = train(37, 8, True, dtype="float32", optimizer="adam", smooth=False, dropout=0.3, l2=0.01)
 
     def digest(weights):
         return hashlib.sha256(b"".join(w.tobytes() for w in weights)).hexdigest()
 
-    runs = [[digest(w) for w, _, _ in on_replicas(num_replicas, body)] for _ in range(2)]
+    runs = [[digest(w) for w, _, _ in on_replicas(num_replicas, body, kind=kind)] for _ in range(2)]
     assert runs[0] == runs[1]
     assert len(set(runs[0])) == 1, "replicas differ"
 
 
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("num_replicas", [2, 3])
-def test_train_on_batch_takes_the_global_batch(num_replicas):
+def test_train_on_batch_takes_the_global_batch(num_replicas, kind):
     x, y, weight = data(13)
 
     def body(strategy):
@@ -127,6 +130,6 @@ def test_train_on_batch_takes_the_global_batch(num_replicas):
         return model.get_weights(), loss
 
     weights, loss = in_one_process(body)
-    for replica_weights, replica_loss in on_replicas(num_replicas, body):
+    for replica_weights, replica_loss in on_replicas(num_replicas, body, kind=kind):
         assert difference(replica_weights, weights) <= 1e-12
         assert replica_loss == pytest.approx(loss, rel=1e-9)

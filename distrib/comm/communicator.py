@@ -11,7 +11,8 @@ from enum import Enum
 
 from distrib.arrays import Array
 from distrib.comm.counters import Counters
-from distrib.ranges import Range, split
+from distrib.errors import ConfigError
+from distrib.ranges import Range
 
 
 class ReduceOp(Enum):
@@ -30,15 +31,32 @@ class Communicator(ABC):
         rank: position of this process, from 0.
         world_size: number of processes.
         counters: bytes sent so far.
+        has_common_memory: whether all ranks can share one vector (`common`).
     """
 
     rank: int
     world_size: int
     counters: Counters
+    has_common_memory: bool = False
 
     def own_range(self, num_elements: int) -> Range:
         """The range of a vector that `reduce_scatter` leaves on this rank."""
-        return split(num_elements, self.world_size)[self.rank]
+        return Range(0, num_elements).part(self.rank, self.world_size)
+
+    def shared(self, vector: Array) -> Array:
+        """A vector with the values of this one, where this communicator reaches it fastest. Collective.
+
+        `vector` itself, if it lies there already or there is no such place.
+        """
+        return vector
+
+    def common(self, vector: Array) -> Array:
+        """One vector for all ranks, with the values that `vector` has on rank 0. Collective.
+
+        Raises:
+            ConfigError: the ranks have no memory in common.
+        """
+        raise ConfigError(f"{type(self).__name__} has no memory that all {self.world_size} ranks share.")
 
     @abstractmethod
     def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
@@ -55,7 +73,10 @@ class Communicator(ABC):
 
     @abstractmethod
     def all_gather(self, vector: Array, row: Array | None = None) -> Array:
-        """Fill `vector` in place: each rank contributes its own range. `row` and result as above."""
+        """Fill `vector` in place: each rank contributes its own range. `row` and result as above.
+
+        From the collective before until the end of this one a rank touches its own range of `vector` only.
+        """
 
     @abstractmethod
     def gather_rows(self, row: Array) -> Array:

@@ -5,7 +5,7 @@ each of our messages begins with these 64 bytes, which are the same on all ranks
 compares them with its own before it takes the payload. Behind them ride up to `MAX_ROW` float64.
 
     magic 4 | version 1 | operation 1 | reduce op 1 | dtype 1 | job 8 | sequence 8 | elements 8 | model 8 |
-    root 4 | row length 4 | crc32 of these 4 | zero 12
+    root 4 | row length 4 | shared 1 | crc32 of these 4 | zero 11
 """
 
 from __future__ import annotations
@@ -19,13 +19,13 @@ import numpy as np
 
 from distrib.comm.communicator import ReduceOp
 
-_FORMAT = struct.Struct("<4sBBBB8sQQ8sII")
+_FORMAT = struct.Struct("<4sBBBB8sQQ8sII?")
 _CRC = struct.Struct("<I")
 _MAGIC = b"dstb"
 _VERSION = 1
 
 HEADER_BYTES = 64
-MAX_ROW = 60
+MAX_ROW = 1024
 """How many float64 may ride behind a header."""
 
 MAX_MESSAGE_BYTES = HEADER_BYTES + 8 * MAX_ROW
@@ -46,6 +46,8 @@ class Operation(IntEnum):
     GATHER_ROWS = 3
     GATHER_BYTES = 4
     BROADCAST = 5
+    ALL_REDUCE = 6
+    BARRIER = 7
 
 
 class Header(NamedTuple):
@@ -61,6 +63,7 @@ class Header(NamedTuple):
         model: 8 bytes that stand for model, optimizer and data; zeros before training.
         root: rank that broadcasts; 0 elsewhere.
         row_length: number of float64 that ride behind the header.
+        shared: whether the vector lies in shared memory.
     """
 
     operation: Operation
@@ -72,6 +75,7 @@ class Header(NamedTuple):
     model: bytes
     root: int
     row_length: int
+    shared: bool = False
 
     def pack(self) -> bytes:
         """The 64 bytes on the wire."""
@@ -87,12 +91,15 @@ class Header(NamedTuple):
             self.model,
             self.root,
             self.row_length,
+            self.shared,
         )
         return (body + _CRC.pack(zlib.crc32(body))).ljust(HEADER_BYTES, b"\0")
 
     def __str__(self) -> str:
-        vector = "" if self.operation is Operation.GATHER_ROWS else f" {self.dtype}[{self.elements}]"
-        reduce = f" {self.op.value}" if self.operation is Operation.REDUCE_SCATTER else ""
+        bare = self.operation in (Operation.GATHER_ROWS, Operation.BARRIER)
+        vector = "" if bare else f" {self.dtype}[{self.elements}]"
+        reduces = self.operation in (Operation.REDUCE_SCATTER, Operation.ALL_REDUCE)
+        reduce = f" {self.op.value}" if reduces else ""
         root = f" root={self.root}" if self.operation is Operation.BROADCAST else ""
         return f"{self.operation.name.lower()} #{self.sequence}{vector}{reduce}{root}"
 
@@ -102,10 +109,14 @@ def difference(expected: Header, received: bytes) -> str:
     body, crc = received[: _FORMAT.size], received[_FORMAT.size : _FORMAT.size + _CRC.size]
     if crc != _CRC.pack(zlib.crc32(body)):
         return "the header is corrupted (checksum mismatch), or the bytes are not a message of this program"
-    magic, version, operation, op, dtype, job, sequence, elements, model, root, row = _FORMAT.unpack(body)
+    magic, version, operation, op, dtype, job, sequence, elements, model, root, row, shared = _FORMAT.unpack(
+        body
+    )
     if (magic, version) != (_MAGIC, _VERSION):
         return f"the peer speaks protocol {magic!r} version {version}, this process {_MAGIC!r} version {_VERSION}"
-    theirs = Header(Operation(operation), _OPS[op], _DTYPES[dtype], job, sequence, elements, model, root, row)
+    theirs = Header(
+        Operation(operation), _OPS[op], _DTYPES[dtype], job, sequence, elements, model, root, row, shared
+    )
     if theirs.job != expected.job:
         return (
             f"job id mismatch: the message is from job {theirs.job.hex()}, this is job {expected.job.hex()}"

@@ -18,15 +18,7 @@ import numpy as np
 from distrib.arrays import Array
 from distrib.comm.communicator import ReduceOp
 from distrib.comm.counters import Counters
-from distrib.comm.header import (
-    HEADER_BYTES,
-    MAX_MESSAGE_BYTES,
-    MAX_ROW,
-    Header,
-    Operation,
-    difference,
-    dtype_name,
-)
+from distrib.comm.header import HEADER_BYTES, MAX_MESSAGE_BYTES, Operation, difference
 from distrib.comm.transport import Request, Transport
 from distrib.comm.wait import wait
 from distrib.errors import ProtocolError
@@ -38,7 +30,6 @@ SEGMENT_BYTES = 256 * 1024
 """Small enough for a segment to stay in the second-level cache between arriving and being combined."""
 
 _NO_ROW: Array = np.empty(0)
-_NO_MODEL = bytes(8)
 
 
 class Messenger:
@@ -53,7 +44,6 @@ class Messenger:
         self.transport = transport
         self.timeout_s = timeout_s
         self.counters = Counters()
-        self.model = _NO_MODEL
         self._outgoing = np.zeros(MAX_MESSAGE_BYTES, np.uint8)
         self._incoming = np.zeros(MAX_MESSAGE_BYTES, np.uint8)
         self._outgoing_row = self._outgoing[HEADER_BYTES:].view(np.float64)
@@ -74,26 +64,10 @@ class Messenger:
             ProtocolError: the vector cannot be sent, or a peer is in another collective.
             PeerLostError: a peer is lost or does not come.
         """
-        if not vector.flags.c_contiguous or vector.ndim != 1:
-            raise ProtocolError(
-                f"{operation.name.lower()} expects a C-contiguous vector. Received: shape {vector.shape}, "
-                f"strides {vector.strides}. Pass np.ascontiguousarray(array).reshape(-1)."
-            )
-        if row_length > MAX_ROW:
-            raise ProtocolError(f"A row holds at most {MAX_ROW} numbers. Received: {row_length}.")
-        try:
-            name = dtype_name(vector.dtype)
-        except TypeError as error:
-            raise ProtocolError(f"{operation.name.lower()}: {error}") from None
-        transport = self.transport
-        self._header = Header(
-            operation, op, name, transport.job, transport.sequence, vector.size, self.model, root, row_length
-        )
-        transport.sequence += 1
-        self._packed = self._header.pack()
+        self.header = self.transport.begin(operation, vector, op, row_length, root)
+        self._packed = self.header.pack()
         self._outgoing[:HEADER_BYTES] = np.frombuffer(self._packed, np.uint8)
         self._message_bytes = HEADER_BYTES + 8 * row_length
-        transport.enter(self._header)
         self._begin = time.monotonic()
         return self
 
@@ -103,7 +77,7 @@ class Messenger:
     def __exit__(self, *exception: object) -> None:
         if DEBUG:
             elapsed_ms = 1e3 * (time.monotonic() - self._begin)
-            LOGGER.debug("r%d | %s %.3f ms", self.transport.rank, self._header, elapsed_ms)
+            LOGGER.debug("r%d | %s %.3f ms", self.transport.rank, self.header, elapsed_ms)
 
     def send(self, dest: int, payload: Array, row: Array = _NO_ROW) -> list[Request]:
         """Begin to send a message. `payload` must not change, nor another send begin, before it is done."""
@@ -134,7 +108,7 @@ class Messenger:
         if received != self._packed:
             raise ProtocolError(
                 f"Rank {self.transport.rank} received from {self.transport.who(source)} a message that does "
-                f"not belong here: {difference(self._header, received)}. Every rank must make the same calls, "
+                f"not belong here: {difference(self.header, received)}. Every rank must make the same calls, "
                 "in the same order, with arrays of the same size and dtype."
             )
         row[...] = self._incoming_row[: row.size]
@@ -165,7 +139,7 @@ class Messenger:
                 )
 
     def _wait(self, requests: list[Request], peer: int) -> None:
-        wait(requests, self.transport, peer, self._header, self.timeout_s)
+        wait(requests, self.transport, peer, self.header, self.timeout_s)
 
 
 def _segments(payload: Array) -> Iterator[Array]:

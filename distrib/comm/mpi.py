@@ -20,8 +20,8 @@ from distrib.comm.cores import limit_blas_threads, threads_of_rank
 from distrib.comm.header import Header
 from distrib.comm.hub import HubProcess
 from distrib.comm.lines import Peer
+from distrib.comm.native import NativeCommunicator
 from distrib.comm.ring import RingCommunicator
-from distrib.comm.single import SingleCommunicator
 from distrib.comm.transport import Request, Transport
 from distrib.comm.watch import Watch
 from distrib.errors import ConfigError
@@ -36,13 +36,12 @@ _START_TIMEOUT_S = 120.0
 _transport: MPITransport | None = None
 
 
-def connect(launcher: str, num_launched: int, timeout_s: float) -> Communicator:
-    """The collectives over all ranks of this MPI job. Starts MPI at the first call. Collective.
+def connect(launcher: str, num_launched: int) -> Transport:
+    """Messages between all ranks of this MPI job. Starts MPI at the first call. Collective.
 
     Args:
         launcher: who started this process, in words.
         num_launched: number of processes the launcher speaks of; 0 where it does not say.
-        timeout_s: seconds to wait for another rank in a collective.
 
     Raises:
         ConfigError: mpi4py is not installed, or MPI sees fewer processes than were launched.
@@ -56,9 +55,7 @@ def connect(launcher: str, num_launched: int, timeout_s: float) -> Communicator:
             _transport = _start(launcher, num_launched)
         finally:
             faulthandler.cancel_dump_traceback_later()
-    if _transport.world_size == 1:
-        return SingleCommunicator()
-    return RingCommunicator(_transport, timeout_s)
+    return _transport
 
 
 def _start(launcher: str, num_launched: int) -> MPITransport:
@@ -107,6 +104,7 @@ class MPITransport(Transport):
 
         self.rank, self.world_size = world.rank, world.size
         self.host = socket.gethostname()
+        self.hosts = [self.host] * world.size
         self.job = bytes(8)
         self._world, self._ending = world, ending
         self._byte = MPI.BYTE
@@ -122,6 +120,7 @@ class MPITransport(Transport):
         }
         told = [json.loads(text) for text in ring.gather_bytes(json.dumps(mine).encode())]
         peers = [Peer(rank, each["host"], each["pid"]) for rank, each in enumerate(told)]
+        self.hosts = [peer.host for peer in peers]
         neighbours = [set(each["cores"]) for each in told if each["host"] == self.host]
         limit_blas_threads(threads_of_rank(set(mine["cores"]), neighbours))
         hub, invitation = None, b""
@@ -136,6 +135,12 @@ class MPITransport(Transport):
         self._watch = Watch(me, peers, token, (address, port), on_fault)
         self._ending.guard(self._watch, hub)
         self.job = bytes.fromhex(job)
+
+    def native(self, timeout_s: float) -> Communicator:
+        """The collectives of the MPI library."""
+        from mpi4py import MPI
+
+        return NativeCommunicator(self, MPI, timeout_s)
 
     def send(self, message: Array, dest: int) -> Request:
         request: Request = self._world.Isend([message, self._byte], dest, _TAG)

@@ -86,7 +86,7 @@ class NaiveCommunicator(Communicator):
                 self._messenger.receive(root, vector)
 
     def agree_on_model(self, fingerprint: bytes) -> None:
-        self._messenger.model = fingerprint
+        self._transport.model = fingerprint
 
     def at_step(self, step: int) -> None:
         self._transport.at_step(step)

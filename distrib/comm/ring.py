@@ -25,7 +25,7 @@ import numpy as np
 
 from distrib.arrays import Array
 from distrib.comm.communicator import Communicator, ReduceOp
-from distrib.comm.header import Operation
+from distrib.comm.header import Header, Operation
 from distrib.comm.messenger import Combine, Messenger
 from distrib.comm.transport import Transport
 from distrib.comm.wait import DEFAULT_TIMEOUT_S
@@ -74,12 +74,24 @@ class RingCommunicator(Communicator):
         with self._messenger.collective(Operation.ALL_GATHER, vector, row_length=row.size):
             return self._travel(vector, row, first_chunk=self.rank, combine=None)
 
+    @property
+    def header(self) -> Header:
+        """The header of the last collective."""
+        return self._messenger.header
+
+    def agree(self, operation: Operation, vector: Array, op: ReduceOp, row: Array, root: int = 0) -> Array:
+        """The rows of all ranks, once all are found to be in the same collective on equal vectors. Collective."""
+        with self._messenger.collective(operation, vector, op, row.size, root):
+            return self._travel(_NO_VECTOR, row, first_chunk=self.rank, combine=None)
+
     def gather_rows(self, row: Array) -> Array:
         with self._messenger.collective(Operation.GATHER_ROWS, _NO_VECTOR, row_length=row.size):
             return self._travel(_NO_VECTOR, row, first_chunk=self.rank, combine=None)
 
     def gather_bytes(self, payload: bytes) -> list[bytes]:
-        sizes = [int(size) for size in self.gather_rows(np.array([float(len(payload))]))[:, 0]]
+        length = np.array([float(len(payload))])
+        lengths = self.agree(Operation.GATHER_BYTES, _NO_VECTOR, ReduceOp.SUM, length)
+        sizes = [int(size) for size in lengths[:, 0]]
         vector = np.empty(sum(sizes), np.uint8)
         ends = np.cumsum(sizes)
         chunks = [Range(int(end) - size, int(end)) for end, size in zip(ends, sizes, strict=True)]
@@ -137,7 +149,7 @@ class RingCommunicator(Communicator):
         return rows
 
     def agree_on_model(self, fingerprint: bytes) -> None:
-        self._messenger.model = fingerprint
+        self._transport.model = fingerprint
 
     def at_step(self, step: int) -> None:
         self._transport.at_step(step)

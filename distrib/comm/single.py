@@ -14,9 +14,14 @@ _NO_ROW: Array = np.empty(0)
 class SingleCommunicator(Communicator):
     """Rank 0 of 1."""
 
+    has_common_memory = True
+
     def __init__(self) -> None:
         self.rank, self.world_size = 0, 1
         self.counters = Counters()
+
+    def common(self, vector: Array) -> Array:
+        return vector
 
     def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
         return self.gather_rows(_NO_ROW if row is None else row)

@@ -24,14 +24,14 @@ class World:
     """What the threads share: messages under way, where each rank is, and the first failure.
 
     Args:
-        world_size: number of ranks.
+        hosts: name of the host that each rank pretends to be on.
     """
 
-    def __init__(self, world_size: int) -> None:
-        self.world_size = world_size
+    def __init__(self, hosts: list[str]) -> None:
+        self.world_size, self.hosts = len(hosts), hosts
         self.job = os.urandom(8)
         self.messages: dict[tuple[int, int, int], Array] = {}
-        self.sequences = [-1] * world_size
+        self.sequences = [-1] * len(hosts)
         self.failure: tuple[int, BaseException] | None = None
         self._lock = threading.Lock()
 
@@ -68,6 +68,7 @@ class ThreadTransport(Transport):
 
     def __init__(self, world: World, rank: int) -> None:
         self.rank, self.world_size, self.job = rank, world.world_size, world.job
+        self.hosts = world.hosts
         self._world = world
         self._num_sent = [0] * world.world_size
         self._num_received = [0] * world.world_size
@@ -99,19 +100,22 @@ class ThreadTransport(Transport):
         return f"Not there: {', '.join(late)}." if late else ""
 
     def who(self, rank: int) -> str:
-        return f"rank {rank} (thread)"
+        return f"rank {rank} ({self.hosts[rank]}, thread)"
 
     def close(self) -> None:
         pass
 
 
-def run_ranks(world_size: int, body: Callable[[Transport], T], deadline_s: float = 60.0) -> list[T]:
+def run_ranks(
+    world_size: int, body: Callable[[Transport], T], deadline_s: float = 60.0, hosts: list[str] | None = None
+) -> list[T]:
     """Run `body` on `world_size` threads, each given the transport of its rank.
 
     Args:
         world_size: number of ranks.
         body: called once a rank, with its transport.
         deadline_s: seconds after which the run has failed.
+        hosts: names of the hosts that the ranks pretend to be on; one for all by default.
 
     Returns:
         What the calls returned, in rank order.
@@ -119,7 +123,7 @@ def run_ranks(world_size: int, body: Callable[[Transport], T], deadline_s: float
     Raises:
         BaseException: the first failure of a rank, after all have ended.
     """
-    world = World(world_size)
+    world = World(hosts or ["here"] * world_size)
     results: list[T | None] = [None] * world_size
 
     def run(rank: int) -> None:

@@ -9,7 +9,9 @@ from abc import ABC, abstractmethod
 from typing import Protocol
 
 from distrib.arrays import Array
-from distrib.comm.header import Header
+from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.header import MAX_ROW, Header, Operation, dtype_name
+from distrib.errors import ConfigError, ProtocolError
 
 
 class Request(Protocol):
@@ -25,14 +27,51 @@ class Transport(ABC):
     Attributes:
         rank: position of this process, from 0.
         world_size: number of processes.
+        hosts: name of the host of each rank.
         job: 8 random bytes that all ranks of one job share.
         sequence: number of collectives begun so far.
+        model: 8 bytes that stand for what is trained; zeros before training.
     """
 
     rank: int
     world_size: int
+    hosts: list[str]
     job: bytes
     sequence: int = 0
+    model: bytes = bytes(8)
+
+    def begin(
+        self,
+        operation: Operation,
+        vector: Array,
+        op: ReduceOp = ReduceOp.SUM,
+        row_length: int = 0,
+        root: int = 0,
+        shared: bool = False,
+    ) -> Header:
+        """Begin a collective on `vector`: the header that all ranks must find equal to their own.
+
+        Raises:
+            ProtocolError: the vector cannot be sent.
+            PeerLostError: a peer is lost.
+        """
+        if not vector.flags.c_contiguous or vector.ndim != 1:
+            raise ProtocolError(
+                f"{operation.name.lower()} expects a C-contiguous vector. Received: shape {vector.shape}, "
+                f"strides {vector.strides}. Pass np.ascontiguousarray(array).reshape(-1)."
+            )
+        if row_length > MAX_ROW:
+            raise ProtocolError(f"A row holds at most {MAX_ROW} numbers. Received: {row_length}.")
+        try:
+            name = dtype_name(vector.dtype)
+        except TypeError as error:
+            raise ProtocolError(f"{operation.name.lower()}: {error}") from None
+        header = Header(
+            operation, op, name, self.job, self.sequence, vector.size, self.model, root, row_length, shared
+        )
+        self.sequence += 1
+        self.enter(header)
+        return header
 
     @abstractmethod
     def send(self, message: Array, dest: int) -> Request:
@@ -61,6 +100,17 @@ class Transport(ABC):
     @abstractmethod
     def who(self, rank: int) -> str:
         """A rank in words: `rank 2 (host, pid 123)`."""
+
+    def native(self, timeout_s: float) -> Communicator:
+        """The collectives of the library underneath, for `implementation="mpi"`.
+
+        Args:
+            timeout_s: seconds to wait for another rank.
+
+        Raises:
+            ConfigError: there are none.
+        """
+        raise ConfigError(f"implementation='mpi' needs an MPI job. Received: {type(self).__name__}.")
 
     @abstractmethod
     def close(self) -> None:

@@ -41,14 +41,17 @@ class FlatBuffer:
             own = Range(begin, begin + variable.size)
             self.layout.append(Entry(variable.name, variable.shape, own))
             begin = own.end
-        self.rebind(aligned_vector(begin, dtype), aligned_vector(begin, dtype))
+        values, grads = aligned_vector(begin, dtype), aligned_vector(begin, dtype)
+        for variable, entry in zip(self._variables, self.layout, strict=True):
+            values[entry.range.slice] = variable.value.reshape(-1)
+        self.rebind(values, grads)
 
     def rebind(self, values: Array, grads: Array) -> None:
         """Move every variable into these vectors, as when a strategy brings memory of its own.
 
         Args:
-            values: `(size,)`, receives the present values.
-            grads: `(size,)`, contents are kept as they are.
+            values: `(size,)`, which hold the values that the variables have from now on.
+            grads: `(size,)`, likewise for the gradients.
         """
         self.values, self.grads = values, grads
         for variable, entry in zip(self._variables, self.layout, strict=True):

@@ -52,6 +52,7 @@ class Network:
         for index, layer in enumerate(self.layers):
             layer.needs_input_gradient = index > self._first_learner
         self.buffer = FlatBuffer([v for layer in self.layers for v in _trainable(layer)], self.dtype)
+        self._regularizers = {name: r for layer in self.layers for name, r in layer.regularizers.items()}
 
     @property
     def variables(self) -> list[Variable]:
@@ -140,11 +141,10 @@ class Network:
             regularizer.add_gradient(values[own.slice], grads[own.slice], scale)
 
     def _penalized(self, part: Range) -> Iterator[tuple[Regularizer, Range]]:
-        regularizers = {name: r for layer in self.layers for name, r in layer.regularizers.items()}
-        if regularizers:
+        if self._regularizers:
             for entry, own in self.buffer.entries_in(part):
-                if entry.name in regularizers:
-                    yield regularizers[entry.name], own
+                if entry.name in self._regularizers:
+                    yield self._regularizers[entry.name], own
 
 
 def _trainable(layer: Layer) -> list[Variable]:

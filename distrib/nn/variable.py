@@ -86,8 +86,7 @@ class Variable:
         return self
 
     def move_to(self, value: Array, grad: Array) -> None:
-        """Continue in other memory: copy the value into `value` and use both arrays from now on."""
-        value[...] = self._value
+        """Continue in other memory, which holds the value from now on."""
         self._value, self._grad = value, grad
 
     def _checked(self, value: ArrayLike, operation: str) -> Array:

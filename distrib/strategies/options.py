@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+from distrib.comm.implementations import IMPLEMENTATIONS, Implementation
 from distrib.comm.wait import DEFAULT_TIMEOUT_S
 from distrib.errors import ConfigError
 
@@ -13,14 +14,22 @@ class CommunicationOptions:
     """How replicas talk to each other.
 
     Attributes:
+        implementation: `"shared_memory"` (all replicas on one host), `"hierarchical"` (shared memory inside each
+            host, rings between hosts), `"ring"`, `"mpi"` (the MPI library's own collectives), or `"auto"`.
         timeout_s: seconds a replica waits for another in one collective before it gives up, naming the absent.
 
     Raises:
-        ConfigError: `timeout_s` not positive.
+        ConfigError: an unknown implementation, or `timeout_s` not positive.
     """
 
+    implementation: Implementation = "auto"
     timeout_s: float = DEFAULT_TIMEOUT_S
 
     def __post_init__(self) -> None:
+        if self.implementation not in IMPLEMENTATIONS:
+            raise ConfigError(
+                f"CommunicationOptions expects implementation in {IMPLEMENTATIONS}. "
+                f"Received: {self.implementation!r}."
+            )
         if not self.timeout_s > 0:
             raise ConfigError(f"CommunicationOptions expects timeout_s > 0. Received: {self.timeout_s}.")

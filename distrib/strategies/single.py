@@ -7,7 +7,7 @@ from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
 from distrib.strategies import scope
 from distrib.strategies.base import Strategy
-from distrib.strategies.mirrored import MirroredUpdater
+from distrib.strategies.owner_updater import OwnerUpdater
 from distrib.strategies.updater import NonFinitePolicy, Updater
 
 
@@ -18,7 +18,7 @@ class DefaultStrategy(Strategy):
         self.communicator = SingleCommunicator()
 
     def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
-        return MirroredUpdater(self.communicator, network, optimizer, on_nonfinite)
+        return OwnerUpdater(self.communicator, network, optimizer, on_nonfinite)
 
 
 _DEFAULT = DefaultStrategy()

@@ -4,23 +4,27 @@
     scripts/bench/core.py --hidden 100 --json core.json
 
 Both train the seed model (784-hidden-10, Adam, loss and accuracy included) on random images, 100 examples a step,
-in arrays allocated once. Also printed: the rate of large matrix products, which says how fast this
-machine is today, and the most memory that Python allocates within a step.
+in arrays allocated once; with numba installed, `fit` runs with and without it. Also printed: the rate of large matrix
+products, which says how fast this machine is today, and the most memory that Python allocates within a step.
 """
 
 from __future__ import annotations
 
 import argparse
 import json
+import os
 import statistics
 import time
 import tracemalloc
+from collections.abc import Callable
 from pathlib import Path
 
+import machine
 import numpy as np
 from threadpoolctl import threadpool_limits
 
 import distrib
+from distrib.nn import jit
 
 BATCH = 100
 
@@ -40,21 +44,24 @@ def main() -> None:
     y = rng.integers(0, 10, options.examples)
     with threadpool_limits(1, user_api="blas"):
         gflops = matrix_rate()
-        model = make_model(options.hidden)
         by_hand = HandWritten(options.hidden)
-        model.fit(x, y, batch_size=BATCH, epochs=1, verbose=0)
-        by_hand.epoch(x, y, rng)
-        seconds: dict[str, list[float]] = {"fit": [], "hand-written": []}
+        programs = {"hand-written": lambda: by_hand.epoch(x, y, rng)}
+        for name in ["fit", "fit jit"] if jit.available() else ["fit"]:
+            programs[name] = fit(name, options.hidden, x, y)
+        for program in programs.values():
+            program()
+        seconds: dict[str, list[float]] = {name: [] for name in programs}
         for _ in range(options.rounds):
-            seconds["hand-written"].append(timed(lambda: by_hand.epoch(x, y, rng)))
-            seconds["fit"].append(timed(lambda: model.fit(x, y, batch_size=BATCH, epochs=1, verbose=0)))
-        peak = step_peak_bytes(model, x, y)
+            for name, program in programs.items():
+                seconds[name].append(timed(program))
+        peak = step_peak_bytes(make_model(options.hidden), x, y)
 
     medians = {name: statistics.median(values) for name, values in seconds.items()}
     result = {
         "hidden": options.hidden,
         "samples_per_second": {name: options.examples / value for name, value in medians.items()},
         "ratio": medians["fit"] / medians["hand-written"],
+        "unset": machine.UNSET,
         "matrix_gflops_one_core": gflops,
         "step_peak_bytes": peak,
     }
@@ -65,6 +72,17 @@ def main() -> None:
     print(f"  step memory: {peak} bytes at most, after the first step")
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")
+
+
+def fit(name: str, hidden: int, x: np.ndarray, y: np.ndarray) -> Callable[[], object]:
+    """One epoch of `fit`; the optimizer is compiled or not, by the name."""
+    model = make_model(hidden)
+
+    def epoch() -> None:
+        os.environ["DISTRIB_JIT"] = "1" if name == "fit jit" else "0"
+        model.fit(x, y, batch_size=BATCH, epochs=1, verbose=0)
+
+    return epoch
 
 
 def make_model(hidden: int) -> distrib.Sequential:

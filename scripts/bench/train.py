@@ -19,8 +19,11 @@ import sys
 import tempfile
 import time
 from dataclasses import dataclass, field
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
+
+import machine
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = HERE / "programs"
@@ -39,7 +42,7 @@ def contenders(only: str) -> list[Contender]:
     python, mpirun = sys.executable, str(Path(sys.executable).with_name("mpirun"))
     ours = str(PROGRAMS / "ours.py")
     found = []
-    for jit in (0, 1):
+    for jit in (0, 1) if find_spec("numba") else (0,):
         environ = {"DISTRIB_JIT": str(jit)}
         suffix = " jit" if jit else ""
         one_core = {**environ, "OPENBLAS_NUM_THREADS": "1"}
@@ -49,6 +52,8 @@ def contenders(only: str) -> list[Contender]:
             place = ["--oversubscribe"] if ranks > (os.cpu_count() or 1) else ["--bind-to", "core"]
             command = [mpirun, "-n", str(ranks), *place, python, ours]
             found.append(Contender(f"distrib {ranks}{suffix}", command, environ))
+            central = [*command, "--strategy", "CentralStorageStrategy"]
+            found.append(Contender(f"distrib {ranks} central{suffix}", central, environ))
     return [each for each in found if not only or each.name in only.split(",")]
 
 
@@ -72,7 +77,7 @@ def main() -> None:
             runs[each.name].append(run(each, options))
     if sys.stderr.isatty():
         print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
-    result = {"hidden": options.hidden, "programs": summary(runs)}
+    result = {"hidden": options.hidden, "unset": machine.UNSET, "programs": summary(runs)}
     show(result["programs"], options.hidden)
     if options.json:
         options.json.write_text(json.dumps(result, indent=2) + "\n")

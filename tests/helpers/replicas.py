@@ -3,20 +3,38 @@
 import numpy as np
 
 import distrib
+from distrib.comm.hierarchical import HierarchicalCommunicator
 from distrib.comm.ring import RingCommunicator
+from distrib.comm.shared_memory import SharedMemoryCommunicator
 from distrib.comm.threads import run_ranks
+from distrib.strategies.central_storage import CentralStorageStrategy
 from distrib.strategies.mirrored import MirroredStrategy
 
+KINDS = {
+    "ring": (MirroredStrategy, RingCommunicator),
+    "shared_memory": (MirroredStrategy, SharedMemoryCommunicator),
+    "hierarchical": (MirroredStrategy, HierarchicalCommunicator),
+    "central": (CentralStorageStrategy, SharedMemoryCommunicator),
+}
 
-def on_replicas(num_replicas, body, timeout_s=20.0):
+
+def hosts_of(kind, num_ranks):
+    """Two hosts where that is even, else one each; in an order that is not that of the ranks."""
+    if kind != "hierarchical":
+        return ["here"] * num_ranks
+    return [f"host{rank % (2 if num_ranks % 2 == 0 else num_ranks)}" for rank in range(num_ranks)]
+
+
+def on_replicas(num_replicas, body, timeout_s=20.0, kind="ring"):
     """Call `body(strategy)` on every replica; the results in rank order."""
+    strategy_class, communicator_class = KINDS[kind]
 
     def run(transport):
-        strategy = MirroredStrategy(communicator=RingCommunicator(transport, timeout_s))
+        strategy = strategy_class(communicator=communicator_class(transport, timeout_s))
         with strategy.scope():
             return body(strategy)
 
-    return run_ranks(num_replicas, run)
+    return run_ranks(num_replicas, run, hosts=hosts_of(kind, num_replicas))
 
 
 def in_one_process(body):

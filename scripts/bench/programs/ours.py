@@ -14,9 +14,11 @@ import distrib
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--strategy", default="MirroredStrategy")
+    parser.add_argument("--implementation", default="auto")
     options = contender.parse(parser)
     x, y = contender.images()
-    strategy = getattr(distrib, options.strategy)()
+    communication = distrib.CommunicationOptions(options.implementation)
+    strategy = getattr(distrib, options.strategy)(communication)
     with strategy.scope():
         model = distrib.Sequential(
             [

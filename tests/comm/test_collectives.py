@@ -1,37 +1,55 @@
-"""The ring against the naive oracle, over threads: 1 to 5 ranks, every awkward size, exact byte counts."""
+"""Collectives against the naive oracle, over threads: 1 to 5 ranks, every awkward size; the ring's byte counts."""
 
 import numpy as np
 import pytest
+from helpers.replicas import hosts_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distrib.comm.communicator import ReduceOp
+from distrib.comm.hierarchical import HierarchicalCommunicator
 from distrib.comm.naive import NaiveCommunicator
 from distrib.comm.ring import RingCommunicator
+from distrib.comm.shared_memory import SharedMemoryCommunicator
 from distrib.comm.threads import run_ranks
-from distrib.errors import PeerLostError, ProtocolError
+from distrib.errors import ConfigError, PeerLostError, ProtocolError
 
 RANKS = [1, 2, 3, 4, 5]
+KINDS = {
+    "ring": RingCommunicator,
+    "naive": NaiveCommunicator,
+    "shared_memory": SharedMemoryCommunicator,
+    "hierarchical": HierarchicalCommunicator,
+}
+
+
+def run(world_size, kind, body):
+    """`body(communicator)` on every rank, with the collectives of that kind."""
+
+    def on_rank(transport):
+        return body(KINDS[kind](transport, timeout_s=20.0))
+
+    return run_ranks(world_size, on_rank, hosts=hosts_of(kind, world_size))
 
 
 def sizes(world_size):
     return [0, 1, world_size - 1, world_size, world_size + 1, 10_007, 1_000_000]
 
 
-@pytest.mark.parametrize("kind", [RingCommunicator, NaiveCommunicator])
+@pytest.mark.parametrize("kind", KINDS)
 @pytest.mark.parametrize("dtype", [np.float32, np.float64])
 @pytest.mark.parametrize("world_size", RANKS)
 def test_all_reduce_adds_exactly(world_size, dtype, kind):
-    def body(transport):
-        communicator = kind(transport)
+    def body(communicator):
         for size in sizes(world_size):
             # small integers: exact in both dtypes, in any order
-            vector = (np.arange(size) % 1000 * (transport.rank + 1)).astype(dtype)
-            communicator.all_reduce(vector)
+            mine = (np.arange(size) % 1000 * (communicator.rank + 1)).astype(dtype)
             expected = np.arange(size) % 1000 * (world_size * (world_size + 1) // 2)
-            assert np.array_equal(vector, expected)
+            for vector in (mine.copy(), communicator.shared(mine)):
+                communicator.all_reduce(vector)
+                assert np.array_equal(vector, expected)
 
-    run_ranks(world_size, body)
+    run(world_size, kind, body)
 
 
 @pytest.mark.parametrize("world_size", RANKS)
@@ -50,36 +68,83 @@ def test_payload_is_two_n_minus_one_vectors_and_headers_are_apart(world_size):
         assert sum(c.header_bytes for c in counters) == 64 * messages
 
 
-@settings(max_examples=25, deadline=None)
+@settings(max_examples=60, deadline=None)
 @given(
+    kind=st.sampled_from([kind for kind in KINDS if kind != "naive"]),
+    in_shared_memory=st.booleans(),
     world_size=st.integers(1, 5),
     size=st.integers(0, 50),
     op=st.sampled_from(list(ReduceOp)),
     seed=st.integers(0, 99),
 )
-def test_ring_agrees_with_naive(world_size, size, op, seed):
-    def body(transport):
-        values = np.random.default_rng([seed, transport.rank]).normal(size=size)
+def test_collectives_agree_with_naive(kind, in_shared_memory, world_size, size, op, seed):
+    def values_of(rank):
+        return np.random.default_rng([seed, rank]).normal(size=size)
+
+    def body(communicator):
         results = []
-        for kind in (RingCommunicator, NaiveCommunicator):
-            vector = values.copy()
-            kind(transport).all_reduce(vector, op)
-            results.append(vector)
-        return results
+        for _ in range(2):
+            vector = values_of(communicator.rank)
+            if in_shared_memory:
+                vector = communicator.shared(vector)
+            communicator.all_reduce(vector, op)
+            results.append(vector.copy())
+        vector = values_of(communicator.rank)
+        if in_shared_memory:
+            vector = communicator.shared(vector)
+        communicator.reduce_scatter(vector, op)
+        communicator.all_gather(vector)
+        return [*results, vector.copy()]
 
-    for ring, naive in run_ranks(world_size, body):
-        np.testing.assert_allclose(ring, naive, rtol=1e-14, atol=1e-14)
+    def naive(communicator):
+        vector = values_of(communicator.rank)
+        communicator.all_reduce(vector, op)
+        return vector
+
+    expected = run(world_size, "naive", naive)[0]
+    for vectors in run(world_size, kind, body):
+        for vector in vectors:
+            np.testing.assert_allclose(vector, expected, rtol=1e-14, atol=1e-14)
 
 
+@pytest.mark.parametrize("kind", ["shared_memory", "hierarchical"])
+def test_a_vector_in_shared_memory_stays_where_it_is(kind):
+    def body(communicator):
+        first = communicator.shared(np.full(9, float(communicator.rank)))
+        assert communicator.shared(first) is first
+        assert (first == communicator.rank).all()
+
+    run(4, kind, body)
+
+
+def test_a_common_vector_is_one_for_all_and_begins_with_the_values_of_rank_0():
+    def body(communicator):
+        vector = communicator.common(np.full(9, float(communicator.rank)))
+        assert (vector == 0).all()
+        communicator.barrier()
+        if communicator.rank == 2:
+            vector[...] = 7
+        communicator.barrier()
+        assert (vector == 7).all()
+
+    run(3, "shared_memory", body)
+
+
+@pytest.mark.parametrize("kind", ["ring", "hierarchical"])
+def test_over_hosts_there_is_no_common_vector(kind):
+    with pytest.raises(ConfigError, match="no memory that all 2 ranks share"):
+        run(2, kind, lambda communicator: communicator.common(np.ones(3)))
+
+
+@pytest.mark.parametrize("kind", ["ring", "shared_memory", "hierarchical"])
 @pytest.mark.parametrize("world_size", RANKS)
-def test_rows_bytes_broadcast_and_barrier(world_size):
-    def body(transport):
-        communicator = RingCommunicator(transport)
-        rank = transport.rank
+def test_rows_bytes_broadcast_and_barrier(world_size, kind):
+    def body(communicator):
+        rank = communicator.rank
         row = np.array([rank, 10.0 * rank])
         expected = np.array([[r, 10.0 * r] for r in range(world_size)])
         assert np.array_equal(communicator.gather_rows(row), expected)
-        vector = np.ones(7, np.float32)
+        vector = communicator.shared(np.ones(7, np.float32))
         assert np.array_equal(communicator.reduce_scatter(vector, row=row), expected)
         own = communicator.own_range(7)
         assert (vector[own.slice] == world_size).all()
@@ -92,23 +157,22 @@ def test_rows_bytes_broadcast_and_barrier(world_size):
             assert (vector == root).all()
         communicator.barrier()
 
-    run_ranks(world_size, body)
+    run(world_size, kind, body)
 
 
-def disagree(first, second):
+def disagree(first, second, kind="ring"):
     """Run two ranks that do different things; the error of each."""
     errors = {}
 
-    def body(transport):
-        communicator = RingCommunicator(transport, timeout_s=2.0)
+    def body(communicator):
         try:
-            (first if transport.rank == 0 else second)(communicator)
+            (first if communicator.rank == 0 else second)(communicator)
         except BaseException as error:
-            errors[transport.rank] = error
+            errors[communicator.rank] = error
             raise
 
     with pytest.raises((ProtocolError, PeerLostError)):
-        run_ranks(2, body)
+        run(2, kind, body)
     return errors
 
 
@@ -121,10 +185,12 @@ def disagree(first, second):
         (lambda c: c.all_reduce(np.ones(4, "f4")), lambda c: c.all_reduce(np.ones(4, "i4")), "dtype"),
         (lambda c: c.all_reduce(np.ones(4, "f4")), lambda c: c.all_reduce(np.ones(4, "f8")), "dtype"),
         (lambda c: c.broadcast(np.ones(4), 0), lambda c: c.broadcast(np.ones(4), 1), "root"),
+        (lambda c: c.gather_bytes(b""), lambda c: c.gather_rows(np.ones(1)), "operation"),
     ],
 )
-def test_disagreement_is_an_error_on_every_rank(first, second, differs):
-    errors = disagree(first, second)
+@pytest.mark.parametrize("kind", ["ring", "shared_memory", "hierarchical"])
+def test_disagreement_is_an_error_on_every_rank(first, second, differs, kind):
+    errors = disagree(first, second, kind)
     assert set(errors) == {0, 1}
     assert any(f"differ in {differs}" in str(error) for error in errors.values())
 

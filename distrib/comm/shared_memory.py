@@ -1,0 +1,218 @@
+"""Shared memory: collectives of the ranks of one host, without messages.
+
+The vectors that are reduced and gathered lie in memory that every rank of the host maps. So:
+
+- reduce-scatter: every rank arrives (`comm/board.py`): its vector is complete. Then each rank adds the others' parts
+  of its own range to its own, piece by piece.
+- all-gather: each rank writes its own range into every other rank's vector, and then arrives: when all have
+  arrived, every vector is complete.
+- all-reduce: both at once. A piece is summed, and while it is in the cache it is written to all.
+
+Nobody may read or write outside of its own range of a vector from the collective before an all-gather to its end:
+that is when the others write there.
+
+A vector that does not lie in shared memory (a slice of one that does is another vector) goes around the ring,
+after the headers were compared on the board.
+"""
+
+from __future__ import annotations
+
+import json
+import weakref
+
+import numpy as np
+
+from distrib.arrays import Array
+from distrib.comm.board import BOARD_BYTES, Board
+from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.header import Operation
+from distrib.comm.ring import COMBINE, RingCommunicator
+from distrib.comm.segment import Segment, mapped, why_not
+from distrib.comm.transport import Transport
+from distrib.comm.wait import DEFAULT_TIMEOUT_S
+from distrib.errors import ConfigError
+from distrib.logs import LOGGER
+
+_PIECE_BYTES = 128 * 1024
+"""Small enough to stay in the second-level cache between being summed and being written to all."""
+
+_NO_ROW: Array = np.empty(0)
+_NO_VECTOR: Array = np.empty(0, np.uint8)
+
+
+class NoSharedMemoryError(ConfigError):
+    """The ranks cannot share memory."""
+
+
+class SharedMemoryCommunicator(Communicator):
+    """Collectives of the ranks of one host. Making one is collective.
+
+    Args:
+        transport: moves messages between them, and knows whether they are well.
+        timeout_s: seconds to wait for another rank before giving up.
+
+    Raises:
+        NoSharedMemoryError: on every rank, if one of them cannot map the memory of another.
+    """
+
+    has_common_memory = True
+
+    def __init__(self, transport: Transport, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self.rank, self.world_size = transport.rank, transport.world_size
+        self._transport = transport
+        self._ring = RingCommunicator(transport, timeout_s)
+        self.counters = self._ring.counters
+        self._others: dict[int, list[Array]] = {}  # id of a vector that lies in shared memory -> the others'
+        self._pieces: dict[tuple[int, int], list[slice]] = {}
+        pages = self._exchange([BOARD_BYTES] * self.world_size)
+        self._board = Board(transport, pages, timeout_s)
+
+    def shared(self, vector: Array) -> Array:
+        try:
+            return self._placed(vector, [vector.nbytes] * self.world_size)
+        except NoSharedMemoryError as error:
+            LOGGER.warning(
+                "%s The gradients go around the ring instead, which is slower. Free memory on this host, or raise "
+                "the memory limit of the container (docker run --memory).",
+                error,
+            )
+            return vector.copy()
+
+    def common(self, vector: Array) -> Array:
+        vector = self._placed(vector, [vector.nbytes] + [0] * (self.world_size - 1))
+        self.barrier()  # rank 0 has copied its values into it
+        return vector
+
+    def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
+        row = _NO_ROW if row is None else row
+        others = self._others_of(vector)
+        rows = self._arrive(Operation.REDUCE_SCATTER, vector, op, row)
+        if others is None:
+            self._ring.reduce_scatter(vector, op)
+        else:
+            for piece in self._own_pieces(vector):
+                self._combine(vector[piece], [other[piece] for other in others], op)
+        return rows
+
+    def all_gather(self, vector: Array, row: Array | None = None) -> Array:
+        row = _NO_ROW if row is None else row
+        others = self._others_of(vector)
+        if others is None:
+            rows = self._arrive(Operation.ALL_GATHER, vector, row=row)
+            self._ring.all_gather(vector)
+            return rows
+        for piece in self._own_pieces(vector):
+            for other in others:
+                other[piece] = vector[piece]
+        return self._arrive(Operation.ALL_GATHER, vector, row=row)
+
+    def all_reduce(self, vector: Array, op: ReduceOp = ReduceOp.SUM) -> None:
+        others = self._others_of(vector)
+        self._arrive(Operation.ALL_REDUCE, vector, op)
+        if others is None:
+            self._ring.all_reduce(vector, op)
+            return
+        for piece in self._own_pieces(vector):
+            own = vector[piece]
+            theirs = [other[piece] for other in others]
+            self._combine(own, theirs, op)
+            for part in theirs:
+                part[...] = own
+        self.barrier()
+
+    def gather_rows(self, row: Array) -> Array:
+        return self._arrive(Operation.GATHER_ROWS, _NO_VECTOR, row=row)
+
+    def gather_bytes(self, payload: bytes) -> list[bytes]:
+        self._arrive(Operation.GATHER_BYTES, _NO_VECTOR)
+        return self._ring.gather_bytes(payload)
+
+    def broadcast(self, vector: Array, root: int = 0) -> None:
+        self._arrive(Operation.BROADCAST, vector, root=root)
+        self._ring.broadcast(vector, root)
+
+    def barrier(self) -> None:
+        self._arrive(Operation.BARRIER, _NO_VECTOR)
+
+    def agree_on_model(self, fingerprint: bytes) -> None:
+        self._transport.model = fingerprint
+
+    def at_step(self, step: int) -> None:
+        self._transport.at_step(step)
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _arrive(
+        self,
+        operation: Operation,
+        vector: Array,
+        op: ReduceOp = ReduceOp.SUM,
+        row: Array = _NO_ROW,
+        root: int = 0,
+    ) -> Array:
+        is_shared = self._others_of(vector) is not None
+        header = self._transport.begin(operation, vector, op, row.size, root, is_shared)
+        return self._board.arrive(header, row)
+
+    def _others_of(self, vector: Array) -> list[Array] | None:
+        """The other ranks' vectors, if this one lies in shared memory."""
+        return self._others.get(id(vector))
+
+    def _own_pieces(self, vector: Array) -> list[slice]:
+        pieces = self._pieces.get((vector.size, vector.itemsize))
+        if pieces is None:
+            own, elements = self.own_range(vector.size), _PIECE_BYTES // vector.itemsize
+            begins = range(own.begin, own.end, elements)
+            pieces = [slice(begin, min(own.end, begin + elements)) for begin in begins]
+            self._pieces[vector.size, vector.itemsize] = pieces
+        return pieces
+
+    def _combine(self, own: Array, theirs: list[Array], op: ReduceOp) -> None:
+        for part in theirs:
+            COMBINE[op](own, part, out=own)
+        if op is ReduceOp.MEAN:
+            np.divide(own, self.world_size, out=own)
+
+    def _placed(self, vector: Array, sizes: list[int]) -> Array:
+        """`vector` in shared memory: in a segment of each rank or, where its size is 0, in that of rank 0."""
+        lies_there = self._others_of(vector) is not None
+        if not vector.size or self.gather_rows(np.array([float(lies_there)])).all():
+            return vector
+        pages = self._exchange(sizes)
+        vectors = [page[:size].view(vector.dtype) for page, size in zip(pages, sizes, strict=True) if size]
+        mine = vectors[self.rank % len(vectors)]
+        if sizes[self.rank]:
+            mine[...] = vector
+        self._others[id(mine)] = [other for other in vectors if other is not mine]
+        weakref.finalize(mine, self._others.pop, id(mine), None)
+        return mine
+
+    def _exchange(self, sizes: list[int]) -> list[Array]:
+        """A segment of each rank, of these sizes, mapped by all.
+
+        Raises:
+            NoSharedMemoryError: on every rank, if it fails on one.
+        """
+        segment, pages, reason = None, [], why_not()
+        try:
+            segment = None if reason else Segment(sizes[self.rank])
+        except OSError as error:
+            reason = str(error)
+        address = None if segment is None else segment.address
+        addresses = [json.loads(text) for text in self._ring.gather_bytes(json.dumps(address).encode())]
+        try:
+            if segment is not None and all(addresses):
+                pages = [mapped(each) for each in addresses[: self.rank]]
+                pages += [segment.memory, *(mapped(each) for each in addresses[self.rank + 1 :])]
+        except OSError as error:
+            reason = str(error)
+        reasons = [text.decode() for text in self._ring.gather_bytes(reason.encode())]
+        if segment is not None:
+            segment.close()
+        failed = [f"{self._transport.who(rank)}: {text}" for rank, text in enumerate(reasons) if text]
+        if failed:
+            raise NoSharedMemoryError(
+                f"{max(sizes)} bytes cannot be shared on this host: {'; '.join(failed)}."
+            )
+        return pages

@@ -1,0 +1,53 @@
+"""CentralStorageStrategy: one copy of the values on the host, which every replica reads in place.
+
+Gradients are combined as under `MirroredStrategy`, and each replica updates the range it owns, in place: there is
+nothing to gather. So a replica more costs the memory of its gradients and activations, not of another model.
+"""
+
+from __future__ import annotations
+
+from distrib.comm.communicator import Communicator
+from distrib.errors import ConfigError
+from distrib.nn.network import Network
+from distrib.nn.optimizers.base import Optimizer
+from distrib.strategies.base import Strategy
+from distrib.strategies.job import communicator_of_job
+from distrib.strategies.options import CommunicationOptions
+from distrib.strategies.owner_updater import OwnerUpdater
+from distrib.strategies.updater import NonFinitePolicy, Updater
+
+
+class CentralStorageStrategy(Strategy):
+    """Synchronous training on the processes that `mpirun` started on one host, with one copy of the values.
+
+    Without a launcher this process is the only replica, and MPI is not started. While a model is trained, its values
+    are common: what one replica assigns, all read.
+
+    Args:
+        communication_options: how replicas talk to each other; `implementation` is `"auto"` or `"shared_memory"`.
+        communicator: the collectives to use; by default over all processes of the MPI job. Tests pass
+            one over threads.
+
+    Raises:
+        ConfigError: the processes are on several hosts, or cannot share memory.
+    """
+
+    def __init__(
+        self,
+        communication_options: CommunicationOptions | None = None,
+        communicator: Communicator | None = None,
+    ) -> None:
+        options = communication_options or CommunicationOptions()
+        self.communicator = communicator or communicator_of_job(options)
+        if not self.communicator.has_common_memory:
+            raise ConfigError(
+                "CentralStorageStrategy keeps one copy of the values in memory that all replicas share, on one host. "
+                f"Received: {self.communicator.world_size} replicas without such memory "
+                f"({type(self.communicator).__name__}). Over several hosts use ParameterServerStrategy or "
+                "MirroredStrategy."
+            )
+
+    def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
+        communicator, buffer = self.communicator, network.buffer
+        buffer.rebind(communicator.common(buffer.values), communicator.shared(buffer.grads))
+        return OwnerUpdater(communicator, network, optimizer, on_nonfinite)

@@ -1,0 +1,122 @@
+"""OwnerUpdater: each replica owns a range of the flat vectors, and updates it. For strategies that are synchronous.
+
+The optimizer sits inside the all-reduce. After the reduce-scatter each replica owns a range of the summed
+gradient; it updates that range of the values, and the all-gather carries values. The same bytes travel as in an
+all-reduce of gradients, but each replica does 1/n of the optimizer's work and keeps 1/n of its slots, and
+the replicas cannot drift apart: every value is computed once and copied.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from distrib.arrays import Array
+from distrib.comm.communicator import Communicator
+from distrib.errors import NonFiniteError
+from distrib.logs import LOGGER
+from distrib.nn.network import Network
+from distrib.nn.optimizers.base import Optimizer
+from distrib.nn.tally import Tally
+from distrib.strategies.updater import NonFinitePolicy, Updater
+
+_SUMMED = "the sum over replicas of the gradient"
+
+
+class OwnerUpdater(Updater):
+    """Reduce-scatter the gradient, update the own range, all-gather the values. Making one is collective.
+
+    Args:
+        communicator: the collectives between the replicas.
+        network: the network to train; its flat vectors lie where the strategy wants them, with equal values.
+        optimizer: its optimizer; keeps slots for the own range only.
+        on_nonfinite: what to do about NaN or Inf.
+    """
+
+    def __init__(
+        self,
+        communicator: Communicator,
+        network: Network,
+        optimizer: Optimizer,
+        on_nonfinite: NonFinitePolicy,
+    ) -> None:
+        self._communicator, self._network, self._optimizer = communicator, network, optimizer
+        self._on_nonfinite = on_nonfinite
+        self._world_size = communicator.world_size
+        self._own = communicator.own_range(network.buffer.size)
+        self._verdict = np.zeros(1)
+        self._sums = np.empty(0)
+        optimizer.build(self._own.size, network.dtype)
+        communicator.at_step(optimizer.iterations)
+        for variable in network.variables:
+            if not variable.trainable:
+                communicator.broadcast(variable.value.reshape(-1))
+
+    def pull(self) -> None:
+        pass
+
+    def push(self, tally: Tally) -> Tally:
+        communicator, buffer, own = self._communicator, self._network.buffer, self._own
+        if self._on_nonfinite != "allow":
+            tally.nonfinite = _one_based(buffer.first_nonfinite(buffer.grads))
+        tally.penalty = self._network.penalty(own)
+        rows = communicator.reduce_scatter(buffer.grads, row=tally.sums)
+        total = self._added(rows)
+        if total.nonfinite:
+            return self._refuse(np.array([Tally(0, row).nonfinite for row in rows]), "the gradient")
+        self._verdict[0] = self._judge_sum()
+        if self._on_nonfinite == "skip" and self._world_size > 1:
+            # A vote before the update: none updates its range when another cannot.
+            verdicts = communicator.gather_rows(self._verdict)
+            if verdicts.any():
+                return self._refuse(verdicts[:, 0], _SUMMED)
+        if not self._verdict[0]:
+            self._network.add_penalty_gradient(own, scale=total.count)
+            grads, values = buffer.grads[own.slice], buffer.values[own.slice]
+            self._optimizer.apply(values, grads, scale=1.0 / total.count)
+        verdicts = communicator.all_gather(buffer.values, row=self._verdict)
+        communicator.at_step(self._optimizer.iterations)
+        if verdicts.any():
+            return self._refuse(verdicts[:, 0], _SUMMED)
+        return total
+
+    def _judge_sum(self) -> int:
+        """1 + index of the variable whose sum overflowed although every replica's part was finite, else 0."""
+        if self._on_nonfinite == "allow" or self._world_size == 1:
+            return 0
+        buffer = self._network.buffer
+        return _one_based(buffer.first_nonfinite(buffer.grads, self._own))
+
+    def _refuse(self, verdicts: Array, what: str) -> Tally:
+        """Raise, or skip the step: say so, and return empty sums.
+
+        Args:
+            verdicts: for each rank, 1 + the index of its first variable with NaN or Inf, or 0.
+            what: in what they were found.
+        """
+        layout = self._network.buffer.layout
+        bad = [(rank, int(index) - 1) for rank, index in enumerate(verdicts) if index]
+        where = ", ".join(f"{layout[index].name} on rank {rank}" for rank, index in bad)
+        found = f"NaN or Inf in {what} at step {self._optimizer.iterations}, first in {where}."
+        if self._on_nonfinite == "raise":
+            raise NonFiniteError(
+                f"{found} Look at the data and the learning rate, or "
+                'compile(on_nonfinite="skip") to leave such steps out.'
+            )
+        LOGGER.warning("%s The step is skipped on all replicas.", found)
+        self._sums.fill(0)
+        return Tally(0, self._sums)
+
+    def total(self, tally: Tally) -> Tally:
+        tally.penalty = self._network.penalty(self._own)
+        return self._added(self._communicator.gather_rows(tally.sums))
+
+    def _added(self, rows: Array) -> Tally:
+        """The rows added in rank order, which makes the same bits on every replica."""
+        if self._sums.size != rows.shape[1]:
+            self._sums = np.empty(rows.shape[1])
+        np.add.reduce(rows, axis=0, out=self._sums)
+        return Tally(0, self._sums)
+
+
+def _one_based(index: int | None) -> int:
+    return 0 if index is None else index + 1

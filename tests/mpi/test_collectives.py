@@ -1,0 +1,43 @@
+"""The implementations of the collectives under both MPIs, and how one of them is chosen."""
+
+import pytest
+from helpers.mpi import mpirun
+
+CLASSES = {
+    "auto": "SharedMemoryCommunicator",
+    "ring": "RingCommunicator",
+    "shared_memory": "SharedMemoryCommunicator",
+    "mpi": "NativeCommunicator",
+}
+
+
+@pytest.mark.parametrize("implementation", CLASSES)
+@pytest.mark.parametrize("ranks", [1, 2, 3, 4])
+def test_every_implementation_adds_exactly(mpi_name, ranks, implementation):
+    ended = mpirun(mpi_name, ranks, "collectives.py", implementation)
+    assert ended.code == 0, ended.output
+    name = CLASSES[implementation] if ranks > 1 else "SingleCommunicator"
+    assert ended.output.count(f"ENDED WELL {name}") == ranks
+
+
+def test_without_shared_memory_auto_takes_the_ring_and_says_why():
+    ended = mpirun("openmpi", 2, "choice.py", 100, 8)
+    assert ended.code == 0, ended.output
+    assert ended.output.count("ENDED WELL RingCommunicator True") == 2
+    assert "use a ring of messages, which is slower" in ended.output
+    assert "cannot be shared on this host: rank 0" in ended.output
+
+
+def test_too_little_shared_memory_for_a_model_is_seen_before_it_is_used():
+    ended = mpirun("openmpi", 2, "choice.py", 1_000_000, 1_000_000)
+    assert ended.code == 0, ended.output
+    assert ended.output.count("ENDED WELL SharedMemoryCommunicator True") == 2
+    assert "8000008 bytes cannot be shared on this host" in ended.output
+    assert "docker run --memory" in ended.output
+
+
+@pytest.mark.parametrize("ranks", [1, 2, 3])
+def test_central_storage_is_one_copy(mpi_name, ranks):
+    ended = mpirun(mpi_name, ranks, "central.py")
+    assert ended.code == 0, ended.output
+    assert ended.output.count("ENDED WELL") == ranks
