@@ -21,7 +21,7 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from distrib.comm.lines import BEAT_S, SILENCE_S, Fault, Lines, Peer, death_of, say
+from distrib.comm.lines import BEAT_S, SILENCE_S, STOPPED_S, Fault, Lines, Peer, cause_of_death, say
 from distrib.comm.place import PlaceOf
 from distrib.comm.postmortem import Postmortem
 from distrib.errors import PeerLostError
@@ -114,6 +114,7 @@ class Hub:
         self._table = [[-1, 0] for _ in peers]
         self._heard = [time.monotonic()] * len(peers)
         self._left: dict[int, int] = {}
+        self._stopped: dict[int, float] = {}  # rank -> since when
         self._fault: Fault | None = None
         self._end_at = time.monotonic() + _START_S
 
@@ -134,6 +135,7 @@ class Hub:
                 next_beat = time.monotonic() + BEAT_S
                 self._tell_places()
                 self._find_silent()
+                self._find_stopped()
         self._tell({"end": True})
 
     def _accept(self, selector: selectors.BaseSelector) -> None:
@@ -171,11 +173,9 @@ class Hub:
                 self._announce(Fault(**message["fault"]))
         if lines.closed:
             selector.unregister(lines.socket)
-            if rank not in self._left and self._fault is None:
+            if rank not in self._left:
                 self._look_at_places()
-                fault = death_of(rank, self._table[rank][1], self._postmortems.get(rank))
-                say(f"{self._peers[rank]} at step {fault.step} {fault.cause}")
-                self._announce(fault)
+                self._lose(rank, f"died: {cause_of_death(self._postmortems.get(rank))}")
 
     def _look_at_places(self) -> None:
         for rank, place in self._places.items():
@@ -189,9 +189,23 @@ class Hub:
         now = time.monotonic()
         for rank in self._lines:
             if rank not in self._left and now - self._heard[rank] > SILENCE_S:
-                cause = f"said nothing for {SILENCE_S:.0f} s: frozen, or its host is unreachable"
-                say(f"{self._peers[rank]} at step {self._table[rank][1]} {cause}")
-                self._announce(Fault(rank, self._table[rank][1], cause, PeerLostError.exit_code))
+                self._lose(rank, f"said nothing for {SILENCE_S:.0f} s: frozen, or its host is unreachable")
+
+    def _find_stopped(self) -> None:
+        """Ranks of this host that a signal has stopped, while others run: suspending all of them is no fault."""
+        now = time.monotonic()
+        stopped = [rank for rank, each in self._postmortems.items() if each.is_stopped()]
+        self._stopped = {rank: self._stopped.get(rank, now) for rank in stopped}
+        if len(stopped) < len(self._postmortems):
+            for rank, since in self._stopped.items():
+                if now - since > STOPPED_S:
+                    self._lose(rank, f"is frozen: stopped by a signal for {STOPPED_S:.0f} s")
+
+    def _lose(self, rank: int, cause: str) -> None:
+        """Name a rank that no longer takes part."""
+        if self._fault is None:
+            say(f"{self._peers[rank]} at step {self._table[rank][1]} {cause}")
+            self._announce(Fault(rank, self._table[rank][1], cause, PeerLostError.exit_code))
 
     def _announce(self, fault: Fault) -> None:
         if self._fault is None:  # what follows a first fault are its consequences

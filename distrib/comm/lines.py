@@ -11,13 +11,15 @@ from dataclasses import dataclass
 from typing import Any
 
 from distrib.comm.postmortem import Postmortem
-from distrib.errors import PeerLostError
 
 BEAT_S = 0.25
 """How often each side says that it lives."""
 
 SILENCE_S = 60.0
 """A process that says nothing for so long is frozen or unreachable. Far longer than any call that holds the GIL."""
+
+STOPPED_S = 2.0
+"""A process of the hub's host that a signal has stopped for so long, while others run, is lost."""
 
 _MAX_LINE_BYTES = 64 * 1024
 
@@ -57,10 +59,9 @@ class Fault:
     exit_code: int
 
 
-def death_of(rank: int, step: int, postmortem: Postmortem | None) -> Fault:
-    """A process that died without a word."""
-    cause = (postmortem.cause() if postmortem else "") or "its connection closed: killed, crashed or os._exit"
-    return Fault(rank, step, f"died: {cause}", PeerLostError.exit_code)
+def cause_of_death(postmortem: Postmortem | None) -> str:
+    """How a process died that did so without a word."""
+    return (postmortem.cause() if postmortem else "") or "its connection closed: killed, crashed or os._exit"
 
 
 def say(text: str) -> None:

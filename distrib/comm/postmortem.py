@@ -1,4 +1,4 @@
-"""How a process on this host died, although it was not our child (Linux; elsewhere: not known).
+"""How a process on this host fares or died, although it was not our child (Linux; elsewhere: not known).
 
 Only a parent can wait for a process. But until the parent has done so, /proc shows the exit status of the dead
 process (proc(5), last field of `stat`), and afterwards a pidfd, opened while it lived, can be asked for it
@@ -21,7 +21,7 @@ _PATIENCE_S = 0.5
 
 
 class Postmortem:
-    """Asks how a process died.
+    """Asks how a process fares or died.
 
     Args:
         pid: a process on this host that is alive now.
@@ -45,6 +45,10 @@ class Postmortem:
             hint = ", possibly out of memory" if number == signal.SIGKILL else ""
             return f"killed by signal {number} ({signal.Signals(number).name}{hint})"
         return f"exited with code {os.WEXITSTATUS(status)} without a word"
+
+    def is_stopped(self) -> bool:
+        """Whether the process is stopped by a signal, as by SIGSTOP, but not by a debugger."""
+        return self._fields()[:1] == [b"T"]
 
     def close(self) -> None:
         """Forget the process."""
@@ -74,9 +78,13 @@ class Postmortem:
         return int(status) if mask & _INFO_EXIT else None
 
     def _status_of_zombie(self) -> int | None:
+        fields = self._fields()
+        return int(fields[-1]) if fields[:1] == [b"Z"] else None
+
+    def _fields(self) -> list[bytes]:
+        """What /proc says about the process, from its state on; empty if it says nothing."""
         try:
             with open(f"/proc/{self._pid}/stat", "rb") as file:
-                fields = file.read().rpartition(b")")[2].split()
+                return file.read().rpartition(b")")[2].split()
         except OSError:
-            return None
-        return int(fields[-1]) if fields[0] == b"Z" else None
+            return []

@@ -20,17 +20,33 @@ def available() -> bool:
     return os.environ.get("DISTRIB_JIT", "1") != "0" and find_spec("numba") is not None
 
 
-def compiled(loop: Loop) -> Loop | None:
-    """`loop` as machine code, which other runs of the same program find in numba's cache; None without numba."""
-    return _compile(loop) if available() else None
+def compiled(loop: Loop, *arguments: Any) -> Loop | None:
+    """`loop` as machine code, which other runs of the same program find in numba's cache; None without numba.
+
+    Args:
+        loop: a function of module level.
+        arguments: what it is called with once, so that it is compiled now and not within the first step. Their
+            types, and whether arrays are contiguous, are those of later calls.
+    """
+    if not available():
+        return None
+    machine_code = _compiler(loop, keep=True)
+    try:
+        machine_code(*arguments)
+    except OSError:  # the folder of the cache is full or read-only
+        machine_code = _compiler(loop, keep=False)
+        machine_code(*arguments)
+    return machine_code
 
 
 @cache
-def _compile(loop: Loop) -> Loop:
+def _compiler(loop: Loop, keep: bool) -> Loop:
     import numba
 
     try:
-        machine_code: Loop = numba.njit(cache=True, nogil=True, error_model="numpy")(loop)
-    except RuntimeError:  # no folder to keep it in: neither beside the file nor in the home of the user
-        machine_code = numba.njit(nogil=True, error_model="numpy")(loop)
+        machine_code: Loop = numba.njit(cache=keep, nogil=True, error_model="numpy")(loop)
+    except (
+        RuntimeError
+    ):  # there is no folder for a cache, neither beside the file nor in the home of the user
+        return _compiler(loop, keep=False)
     return machine_code

@@ -3,6 +3,9 @@
 
     scripts/bench/train.py --hidden 100 --json train.json
 
+Ours at 1, 2 and 4 processes, and every peer that has an environment (`scripts/bench/peers` makes them: PyTorch,
+TensorFlow, JAX), each at its best settings.
+
 Every round runs each program once, in a process (or under an mpirun) of its own, and takes its best epoch; printed
 are the medians over the rounds, and the ratios of each to the first. A ratio is the median of the ratios within a
 round, so that a machine that changes its speed between rounds does not change it.
@@ -27,6 +30,8 @@ import machine
 
 HERE = Path(__file__).resolve().parent
 PROGRAMS = HERE / "programs"
+ROOT = HERE.parents[1]
+ONE_CORE = ["taskset", "--cpu-list", "0"]
 
 
 @dataclass
@@ -39,22 +44,65 @@ class Contender:
 
 
 def contenders(only: str) -> list[Contender]:
+    """The programs that this machine can run, those called `only` (names divided by commas) or all."""
+    found = [*ours(), *pytorch(), *tensorflow(), *with_jax()]
+    return [each for each in found if not only or each.name in only.split(",")]
+
+
+def ours() -> list[Contender]:
     python, mpirun = sys.executable, str(Path(sys.executable).with_name("mpirun"))
-    ours = str(PROGRAMS / "ours.py")
+    program = str(PROGRAMS / "ours.py")
     found = []
     for jit in (0, 1) if find_spec("numba") else (0,):
-        environ = {"DISTRIB_JIT": str(jit)}
-        suffix = " jit" if jit else ""
-        one_core = {**environ, "OPENBLAS_NUM_THREADS": "1"}
-        found.append(Contender(f"distrib 1{suffix}", ["taskset", "-c", "0", python, ours], one_core))
+        environ, suffix = {"DISTRIB_JIT": str(jit)}, " jit" if jit else ""
+        one_thread = {**environ, "OPENBLAS_NUM_THREADS": "1"}
+        found.append(Contender(f"distrib 1{suffix}", [*ONE_CORE, python, program], one_thread))
         for ranks in (2, 4):
             # More ranks than cores cannot have one each.
             place = ["--oversubscribe"] if ranks > (os.cpu_count() or 1) else ["--bind-to", "core"]
-            command = [mpirun, "-n", str(ranks), *place, python, ours]
+            command = [mpirun, "-n", str(ranks), *place, python, program]
             found.append(Contender(f"distrib {ranks}{suffix}", command, environ))
             central = [*command, "--strategy", "CentralStorageStrategy"]
             found.append(Contender(f"distrib {ranks} central{suffix}", central, environ))
-    return [each for each in found if not only or each.name in only.split(",")]
+    return found
+
+
+def pytorch() -> list[Contender]:
+    folder, program = ROOT / ".venv-torch" / "bin", str(PROGRAMS / "pytorch.py")
+    if not (folder / "torchrun").exists():
+        return []
+    launch = [str(folder / "torchrun"), "--standalone", "--nproc-per-node=2"]
+    return [
+        Contender("PyTorch eager 1", [*ONE_CORE, str(folder / "python"), program]),
+        Contender("PyTorch DDP 2", [*launch, program], {"OMP_NUM_THREADS": "1"}),
+    ]
+
+
+def tensorflow() -> list[Contender]:
+    python, program = ROOT / ".venv-tensorflow" / "bin" / "python", str(PROGRAMS / "with_tensorflow.py")
+    if not python.exists():
+        return []
+    strategies = ("MirroredStrategy", "CentralStorageStrategy", "MultiWorkerMirroredStrategy")
+    return [
+        Contender("TensorFlow fit 1", [*ONE_CORE, str(python), program]),
+        *(
+            Contender(f"TensorFlow {name} 2", [str(python), program, "--strategy", name])
+            for name in strategies
+        ),
+    ]
+
+
+def with_jax() -> list[Contender]:
+    python, program = ROOT / ".venv-jax" / "bin" / "python", str(PROGRAMS / "with_jax.py")
+    if not python.exists():
+        return []
+    command = [str(python), program, "--batch-size"]
+    return [
+        Contender("JAX one core", [*ONE_CORE, *command, "100"]),
+        Contender("JAX both cores", [*command, "200"]),
+        Contender("JAX one core scan", [*ONE_CORE, *command, "100", "--loop", "scan"]),
+        Contender("JAX both cores scan", [*command, "200", "--loop", "scan"]),
+    ]
 
 
 def main() -> None:
@@ -73,10 +121,10 @@ def main() -> None:
     for number in range(options.rounds):
         for each in programs:
             if sys.stderr.isatty():
-                print(f"\rround {number + 1} of {options.rounds}: {each.name:30}", end="", file=sys.stderr)
+                print(f"\rround {number + 1} of {options.rounds}: {each.name:40}", end="", file=sys.stderr)
             runs[each.name].append(run(each, options))
     if sys.stderr.isatty():
-        print("\r" + " " * 60 + "\r", end="", file=sys.stderr)
+        print("\r" + " " * 70 + "\r", end="", file=sys.stderr)
     result = {"hidden": options.hidden, "unset": machine.UNSET, "programs": summary(runs)}
     show(result["programs"], options.hidden)
     if options.json:
@@ -87,7 +135,7 @@ def run(contender: Contender, options: argparse.Namespace) -> dict[str, Any]:
     with tempfile.TemporaryDirectory() as folder:
         report = Path(folder) / "report.json"
         arguments = ["--hidden", options.hidden, "--epochs", options.epochs, "--report", report]
-        environ = {**os.environ, **as_root(), **contender.environ, "BENCH_BEGIN": str(time.time())}
+        environ = {**os.environ, **machine.AS_ROOT, **contender.environ, "BENCH_BEGIN": str(time.time())}
         ended = subprocess.run(
             [*contender.command, *map(str, arguments)],
             env=environ,
@@ -99,11 +147,6 @@ def run(contender: Contender, options: argparse.Namespace) -> dict[str, Any]:
         if ended.returncode or not report.exists():
             sys.exit(f"{contender.name} failed:\n{ended.stdout}{ended.stderr}")
         return dict(json.loads(report.read_text()))
-
-
-def as_root() -> dict[str, str]:
-    """Root, as in a container, is meant here."""
-    return {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
 
 
 def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
@@ -123,11 +166,11 @@ def summary(runs: dict[str, list[dict[str, Any]]]) -> dict[str, Any]:
 
 def show(programs: dict[str, Any], hidden: int) -> None:
     print(
-        f"hidden {hidden:<14} samples/s   ratio to {next(iter(programs))}   first step   MB a process (PSS)"
+        f"hidden {hidden:<30} samples/s   ratio to {next(iter(programs))}   first step   MB a process (PSS)"
     )
     for name, row in programs.items():
         print(
-            f"{name:20} {row['samples_per_second']:10.0f} {row['ratio']:10.2f} "
+            f"{name:36} {row['samples_per_second']:10.0f} {row['ratio']:10.2f} "
             f"{row['first_step_s']:18.2f} s {row['pss_mb']:12.0f}"
         )
 

@@ -12,12 +12,12 @@ BOUND_S = 5.0
 START_S = 4.0  # mpirun, imports and training up to the fault, on a loaded machine
 
 
-def ended_badly(ended, victim, cause):
+def ended_badly(ended, victim, cause, step="12"):
     assert "FAULT FIRED" in ended.output, ended.output
     assert ended.code != 0 or "ENDED WELL" not in ended.output, ended.output
     assert not ended.survivors
     assert ended.seconds < START_S + BOUND_S, f"{ended.seconds:.1f} s\n{ended.output}"
-    line = rf"distrib: .*rank {victim} \(\S+, pid \d+\) at step 12.*{cause}"
+    line = rf"distrib: .*rank {victim} \(\S+, pid \d+\) at step {step}.*{cause}"
     assert re.search(line, ended.output), f"no line matching {line} in\n{ended.output}"
 
 
@@ -61,6 +61,30 @@ def test_a6_os_exit_0(mpi_name, fault, step, victim):
         assert ended.output.count("ENDED WELL") < 2, ended.output
     else:
         assert ended.code != 0
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_a7_stopped_rank(mpi_name, victim):
+    ended = mpirun(mpi_name, 3, "train.py", "stop", victim, 12)
+    ended_badly(ended, victim, "is frozen: stopped by a signal")
+
+
+def test_a9_slow_rank_is_named_and_waited_for(mpi_name):
+    ended = mpirun(mpi_name, 2, "train.py", "slow", 1, 12)
+    assert ended.code == 0, ended.output
+    assert "FAULT FIRED" in ended.output
+    assert ended.output.count("ENDED WELL") == 2
+    assert re.search(r"waiting for 5 s in .* Not there: rank 1 \(\S+, pid \d+\) at step 12", ended.output)
+
+
+@pytest.mark.parametrize("phase", ["reduce", "update", "gather"])
+@pytest.mark.parametrize("fault", ["kill", "stop"])
+@pytest.mark.parametrize("strategy", ["shared_memory", "ring", "central"])
+def test_a_rank_that_is_lost_in_the_midst_of_a_step_is_named(strategy, fault, phase):
+    mpi_name = {"kill": "mpich", "stop": "openmpi"}[fault]
+    ended = mpirun(mpi_name, 2, "phases.py", strategy, phase, fault)
+    cause = {"kill": "died: killed by signal 9", "stop": "is frozen"}[fault]
+    ended_badly(ended, 1, cause, step="1[12]")  # the count goes up in the midst of the step
 
 
 def test_a15_memory_error(mpi_name):

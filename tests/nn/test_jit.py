@@ -1,5 +1,9 @@
 """The compiled loops give the bits of their NumPy twins."""
 
+import os
+import subprocess
+import sys
+
 import numpy as np
 import pytest
 
@@ -60,3 +64,17 @@ def test_training_gives_the_same_bits(monkeypatch):
     without = trained()
     monkeypatch.setenv("DISTRIB_JIT", "1")
     assert trained() == without
+
+
+def test_a_cache_that_cannot_be_written_does_not_stop_training(tmp_path):
+    program = (
+        "import resource, numpy as np, distrib; from distrib.nn.optimizers import Adam\n"
+        "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
+        "adam = Adam(); adam.build(8, np.dtype('f4')); values = np.ones(8, 'f4')\n"
+        "adam.apply(values, np.ones(8, 'f4')); print(adam._fused is not None, values[0] < 1)\n"
+    )
+    environ = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "DISTRIB_JIT": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, timeout=50
+    )
+    assert ended.stdout == "True True\n", ended.stderr

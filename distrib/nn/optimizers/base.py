@@ -56,10 +56,8 @@ class Optimizer(ABC):
             slot = self.slots.get(name)
             if slot is None or slot.size != num_elements or slot.dtype != dtype:
                 self.slots[name] = aligned_vector(num_elements, dtype)
-        self._fused = compiled(self.fused_loop())
-        if self._fused is not None:  # compile now, not within the first step
-            nothing = [np.empty(0, dtype)] * (2 + len(self.slot_names))
-            self._fused(*nothing, dtype.type(1), *self.coefficients(1, dtype))
+        nothing = [np.empty(0, dtype)] * (2 + len(self.slot_names))
+        self._fused = compiled(self.fused_loop(), *nothing, dtype.type(1), *self.coefficients(1, dtype))
         piece = 0 if self._fused is not None else min(num_elements, self._piece_elements)
         self._scratch = [aligned_vector(piece, dtype) for _ in range(2)]
 

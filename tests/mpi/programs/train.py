@@ -8,6 +8,7 @@ import os
 import resource
 import signal
 import sys
+import time
 
 import numpy as np
 
@@ -30,6 +31,10 @@ def misbehave():
     elif fault == "segv":
         signal.signal(signal.SIGSEGV, signal.SIG_DFL)
         ctypes.string_at(0)
+    elif fault == "stop":
+        os.kill(os.getpid(), signal.SIGSTOP)
+    elif fault == "slow":
+        time.sleep(7)
     elif fault == "raise":
         raise ValueError("a bug of the user")
     elif fault == "exit7":

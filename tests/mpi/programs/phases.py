@@ -1,0 +1,50 @@
+"""Rank 1 is lost within step 12, in a phase of it: `phases.py STRATEGY PHASE FAULT`."""
+
+import os
+import signal
+import sys
+
+import numpy as np
+
+import distrib
+from distrib.comm.messenger import Messenger
+from distrib.comm.shared_memory import SharedMemoryCommunicator
+
+name, phase, fault = sys.argv[1:]
+if name == "central":
+    strategy = distrib.CentralStorageStrategy()
+else:
+    strategy = distrib.MirroredStrategy(distrib.CommunicationOptions(implementation=name))
+
+
+def lost_at_step_12(function):
+    def wrapper(*args, **kwargs):
+        if strategy.replica_id == 1 and model.optimizer.iterations == 12:
+            os.write(1, f"FAULT FIRED in {phase}\n".encode())
+            os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[fault])
+        return function(*args, **kwargs)
+
+    return wrapper
+
+
+with strategy.scope():
+    model = distrib.Sequential(
+        [
+            distrib.layers.Dense(16, activation="relu", input_shape=(8,)),
+            distrib.layers.Dense(3, activation="softmax"),
+        ]
+    )
+    model.compile("adam", "sparse_categorical_crossentropy")
+if phase == "reduce" and name == "ring":
+    Messenger.receive = lost_at_step_12(Messenger.receive)
+elif phase == "reduce":
+    SharedMemoryCommunicator._combine = lost_at_step_12(SharedMemoryCommunicator._combine)
+elif phase == "update":
+    distrib.optimizers.Adam.update = lost_at_step_12(distrib.optimizers.Adam.update)
+else:
+    communicator = type(strategy.communicator)
+    communicator.all_gather = lost_at_step_12(communicator.all_gather)
+os.environ["DISTRIB_JIT"] = "0"
+rng = np.random.default_rng(0)
+model.fit(rng.normal(size=(200, 8)), rng.integers(0, 3, 200), epochs=20, batch_size=20, verbose=0)
+print("ENDED WELL", flush=True)
