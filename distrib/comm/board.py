@@ -4,7 +4,7 @@ Each rank owns a page that all others map. To arrive at a collective it writes i
 number of the collective, its flag. It waits until every other flag has come as far, compares the headers
 with its own, and reads the rows. A rank may arrive at the next collective while others still read the row of this
 one, but not at the one after that: they arrive at the next only when they have read. So two places for header
-and row, used in turn, are enough.
+and row, used in turn, are enough. (A meeting within a collective counts too, and reads nothing.)
 """
 
 from __future__ import annotations
@@ -54,19 +54,20 @@ class Board:
             PeerLostError: another rank is lost or does not come.
         """
         me, length, packed = self._transport.rank, row.size, header.pack()
+        self._header = header
         self._number += 1
         turn = self._number % 2
         self._headers[me][turn][:] = packed
         self._rows[me][turn][:length] = row
-        self._flags[me][0] = self._number
+        flags, number = self._flags, self._number
+        flags[me][0] = number
         rows = self._gathered.get(length)
         if rows is None:
             rows = self._gathered[length] = np.empty((self._transport.world_size, length))
         rows[me] = row
         for rank in self._others:
-            flag = self._flags[rank]
-            if flag[0] < self._number:
-                wait([_Arrival(flag, self._number)], self._transport, rank, header, self._timeout_s)
+            if flags[rank][0] < number:
+                wait([_Arrival(flags[rank], number)], self._transport, rank, header, self._timeout_s)
             received = self._headers[rank][turn]
             if received != packed:
                 raise ProtocolError(
@@ -76,6 +77,15 @@ class Board:
                 )
             rows[rank] = self._rows[rank][turn][:length]
         return rows
+
+    def meet(self) -> None:
+        """Wait until all ranks have come as far within the collective at which they arrived last."""
+        self._number += 1
+        flags, number = self._flags, self._number
+        flags[self._transport.rank][0] = number
+        for rank in self._others:
+            if flags[rank][0] < number:
+                wait([_Arrival(flags[rank], number)], self._transport, rank, self._header, self._timeout_s)
 
 
 class _Arrival:

@@ -150,6 +150,9 @@ class MPITransport(Transport):
         request: Request = self._world.Irecv([message, self._byte], source, _TAG)
         return request
 
+    def progress(self) -> None:
+        self._world.Iprobe()
+
     def check_peers(self) -> None:
         self._ending.check()
 

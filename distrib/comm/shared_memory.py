@@ -19,6 +19,7 @@ from __future__ import annotations
 
 import json
 import weakref
+from typing import NamedTuple
 
 import numpy as np
 
@@ -33,7 +34,7 @@ from distrib.comm.wait import DEFAULT_TIMEOUT_S
 from distrib.errors import ConfigError
 from distrib.logs import LOGGER
 
-_PIECE_BYTES = 128 * 1024
+_PIECE_BYTES = 256 * 1024
 """Small enough to stay in the second-level cache between being summed and being written to all."""
 
 _NO_ROW: Array = np.empty(0)
@@ -42,6 +43,23 @@ _NO_VECTOR: Array = np.empty(0, np.uint8)
 
 class NoSharedMemoryError(ConfigError):
     """The ranks cannot share memory."""
+
+
+class Piece(NamedTuple):
+    """A piece of the range of a vector that this rank owns.
+
+    Attributes:
+        own: in this rank's vector.
+        theirs: the same elements in the other ranks' vectors; none of a common vector.
+    """
+
+    own: Array
+    theirs: list[Array]
+
+    def write_to_all(self) -> None:
+        """Overwrite the others' elements with the own ones."""
+        for part in self.theirs:
+            part[...] = self.own
 
 
 class SharedMemoryCommunicator(Communicator):
@@ -62,8 +80,9 @@ class SharedMemoryCommunicator(Communicator):
         self._transport = transport
         self._ring = RingCommunicator(transport, timeout_s)
         self.counters = self._ring.counters
-        self._others: dict[int, list[Array]] = {}  # id of a vector that lies in shared memory -> the others'
-        self._pieces: dict[tuple[int, int], list[slice]] = {}
+        self._pieces: dict[
+            int, list[Piece]
+        ] = {}  # id of a vector that lies in shared memory -> its own range
         pages = self._exchange([BOARD_BYTES] * self.world_size)
         self._board = Board(transport, pages, timeout_s)
 
@@ -85,40 +104,36 @@ class SharedMemoryCommunicator(Communicator):
 
     def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
         row = _NO_ROW if row is None else row
-        others = self._others_of(vector)
+        pieces = self._pieces.get(id(vector))
         rows = self._arrive(Operation.REDUCE_SCATTER, vector, op, row)
-        if others is None:
+        if pieces is None:
             self._ring.reduce_scatter(vector, op)
         else:
-            for piece in self._own_pieces(vector):
-                self._combine(vector[piece], [other[piece] for other in others], op)
+            for piece in pieces:
+                self._combine(piece, op)
         return rows
 
     def all_gather(self, vector: Array, row: Array | None = None) -> Array:
         row = _NO_ROW if row is None else row
-        others = self._others_of(vector)
-        if others is None:
+        pieces = self._pieces.get(id(vector))
+        if pieces is None:
             rows = self._arrive(Operation.ALL_GATHER, vector, row=row)
             self._ring.all_gather(vector)
             return rows
-        for piece in self._own_pieces(vector):
-            for other in others:
-                other[piece] = vector[piece]
+        for piece in pieces:
+            piece.write_to_all()
         return self._arrive(Operation.ALL_GATHER, vector, row=row)
 
     def all_reduce(self, vector: Array, op: ReduceOp = ReduceOp.SUM) -> None:
-        others = self._others_of(vector)
+        pieces = self._pieces.get(id(vector))
         self._arrive(Operation.ALL_REDUCE, vector, op)
-        if others is None:
+        if pieces is None:
             self._ring.all_reduce(vector, op)
             return
-        for piece in self._own_pieces(vector):
-            own = vector[piece]
-            theirs = [other[piece] for other in others]
-            self._combine(own, theirs, op)
-            for part in theirs:
-                part[...] = own
-        self.barrier()
+        for piece in pieces:
+            self._combine(piece, op)
+            piece.write_to_all()
+        self._board.meet()
 
     def gather_rows(self, row: Array) -> Array:
         return self._arrive(Operation.GATHER_ROWS, _NO_VECTOR, row=row)
@@ -151,32 +166,20 @@ class SharedMemoryCommunicator(Communicator):
         row: Array = _NO_ROW,
         root: int = 0,
     ) -> Array:
-        is_shared = self._others_of(vector) is not None
+        is_shared = id(vector) in self._pieces
         header = self._transport.begin(operation, vector, op, row.size, root, is_shared)
         return self._board.arrive(header, row)
 
-    def _others_of(self, vector: Array) -> list[Array] | None:
-        """The other ranks' vectors, if this one lies in shared memory."""
-        return self._others.get(id(vector))
-
-    def _own_pieces(self, vector: Array) -> list[slice]:
-        pieces = self._pieces.get((vector.size, vector.itemsize))
-        if pieces is None:
-            own, elements = self.own_range(vector.size), _PIECE_BYTES // vector.itemsize
-            begins = range(own.begin, own.end, elements)
-            pieces = [slice(begin, min(own.end, begin + elements)) for begin in begins]
-            self._pieces[vector.size, vector.itemsize] = pieces
-        return pieces
-
-    def _combine(self, own: Array, theirs: list[Array], op: ReduceOp) -> None:
-        for part in theirs:
-            COMBINE[op](own, part, out=own)
+    def _combine(self, piece: Piece, op: ReduceOp) -> None:
+        own, combine = piece.own, COMBINE[op]
+        for part in piece.theirs:
+            combine(own, part, own)
         if op is ReduceOp.MEAN:
             np.divide(own, self.world_size, out=own)
 
     def _placed(self, vector: Array, sizes: list[int]) -> Array:
         """`vector` in shared memory: in a segment of each rank or, where its size is 0, in that of rank 0."""
-        lies_there = self._others_of(vector) is not None
+        lies_there = id(vector) in self._pieces
         if not vector.size or self.gather_rows(np.array([float(lies_there)])).all():
             return vector
         pages = self._exchange(sizes)
@@ -184,8 +187,11 @@ class SharedMemoryCommunicator(Communicator):
         mine = vectors[self.rank % len(vectors)]
         if sizes[self.rank]:
             mine[...] = vector
-        self._others[id(mine)] = [other for other in vectors if other is not mine]
-        weakref.finalize(mine, self._others.pop, id(mine), None)
+        others = [other for other in vectors if other is not mine]
+        own, elements = self.own_range(mine.size), _PIECE_BYTES // mine.itemsize
+        cuts = [slice(a, min(own.end, a + elements)) for a in range(own.begin, own.end, elements)]
+        self._pieces[id(mine)] = [Piece(mine[cut], [other[cut] for other in others]) for cut in cuts]
+        weakref.finalize(mine, self._pieces.pop, id(mine), None)
         return mine
 
     def _exchange(self, sizes: list[int]) -> list[Array]:

@@ -53,6 +53,9 @@ class Subset(Transport):
     def receive(self, message: Array, source: int) -> Request:
         return self._whole.receive(message, self._members[source])
 
+    def progress(self) -> None:
+        self._whole.progress()
+
     def check_peers(self) -> None:
         self._whole.check_peers()
 

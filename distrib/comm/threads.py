@@ -84,6 +84,9 @@ class ThreadTransport(Transport):
         self._num_received[source] += 1
         return _Received(self._world, key, message)
 
+    def progress(self) -> None:
+        pass
+
     def check_peers(self) -> None:
         if self._world.failure is not None:
             rank, error = self._world.failure

@@ -82,6 +82,13 @@ class Transport(ABC):
         """Begin to receive into a contiguous array, of the size that is sent or larger."""
 
     @abstractmethod
+    def progress(self) -> None:
+        """Let messages under way go on; called while this rank waits for something else than a message.
+
+        The end of a long message may need the receiver once more, after it has everything.
+        """
+
+    @abstractmethod
     def check_peers(self) -> None:
         """Raise `PeerLostError` or `ProtocolError` if a peer is known to be lost or to have failed."""
 

@@ -53,6 +53,7 @@ def _wait_long(request: Request, transport: Transport, peer: int, header: Header
     next_check, warned = begin + _CHECK_EVERY_S, False
     while not request.Test():
         now = time.monotonic()
+        transport.progress()
         if now - begin < _YIELD_S:
             os.sched_yield()
             continue
