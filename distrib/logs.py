@@ -7,10 +7,18 @@ from __future__ import annotations
 
 import logging
 import os
+import socket
 
 LOGGER = logging.getLogger("distrib")
 
 DEBUG = os.environ.get("DISTRIB_DEBUG", "") not in ("", "0")
+
+
+def tell(line: str) -> None:
+    """Print a line that somebody has asked for, whatever the level."""
+    if not LOGGER.handlers:
+        enable(0, socket.gethostname())
+    LOGGER.handle(LOGGER.makeRecord(LOGGER.name, logging.INFO, "", 0, line, (), None))
 
 
 def enable(rank: int, host: str) -> None:

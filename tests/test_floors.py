@@ -17,7 +17,9 @@ FLOORS = [
     {"training"},
     {"launch"},
     {"callbacks", "datasets"},
-    {"__init__", "__main__", "cli"},
+    {"doctor"},
+    {"cli"},
+    {"__init__", "__main__"},
 ]
 FLOOR = {name: floor for floor, names in enumerate(FLOORS) for name in names}
 

@@ -58,13 +58,30 @@ def connect(launcher: str, num_launched: int) -> Transport:
     return _transport
 
 
+def library() -> str:
+    """Name and version of the MPI library, without starting it. Raises `ImportError` if there is none."""
+    import mpi4py
+
+    before, mpi4py.rc.initialize = mpi4py.rc.initialize, False
+    try:
+        from mpi4py import MPI
+    finally:
+        mpi4py.rc.initialize = before
+    return _library_name(MPI)
+
+
+def _library_name(mpi: Any) -> str:
+    name: str = mpi.Get_library_version().split(",")[0].splitlines()[0]
+    return " ".join(name.split())
+
+
 def _start(launcher: str, num_launched: int) -> MPITransport:
     MPI = _import_mpi(launcher)
     world = MPI.COMM_WORLD
     if world.size < max(1, num_launched):
         raise ConfigError(
             f"{launcher} started {num_launched} processes, but MPI sees {world.size}: this Python's MPI "
-            f"({MPI.Get_library_version().split(',')[0].strip()}) is not the launcher's. Use the mpirun of the "
+            f"({_library_name(MPI)}) is not the launcher's. Use the mpirun of the "
             "same environment (.venv/bin/mpirun); under Slurm, srun --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH."
         )
     ending = Ending(MPI.Finalize, world.Iprobe)
@@ -88,6 +105,10 @@ def _import_mpi(launcher: str) -> Any:
     mpi4py.rc.finalize = False
     from mpi4py import MPI
 
+    if (
+        not MPI.Is_initialized()
+    ):  # whoever imported it first did not want it started, such as `distrib doctor`
+        MPI.Init()
     return MPI
 
 
@@ -105,6 +126,7 @@ class MPITransport(Transport):
         self.rank, self.world_size = world.rank, world.size
         self.host = socket.gethostname()
         self.hosts = [self.host] * world.size
+        self.cores = [sorted(os.sched_getaffinity(0))] * world.size
         self.job = bytes(8)
         self._world, self._ending = world, ending
         self._byte = MPI.BYTE
@@ -116,11 +138,12 @@ class MPITransport(Transport):
         mine: dict[str, Any] = {
             "host": self.host,
             "pid": os.getpid(),
-            "cores": sorted(os.sched_getaffinity(0)),
+            "cores": self.cores[self.rank],
         }
         told = [json.loads(text) for text in ring.gather_bytes(json.dumps(mine).encode())]
         peers = [Peer(rank, each["host"], each["pid"]) for rank, each in enumerate(told)]
         self.hosts = [peer.host for peer in peers]
+        self.cores = [each["cores"] for each in told]
         neighbours = [set(each["cores"]) for each in told if each["host"] == self.host]
         limit_blas_threads(threads_of_rank(set(mine["cores"]), neighbours))
         hub, invitation = None, b""

@@ -173,7 +173,7 @@ class SharedMemoryCommunicator(Communicator):
     def _combine(self, piece: Piece, op: ReduceOp) -> None:
         own, combine = piece.own, COMBINE[op]
         for part in piece.theirs:
-            combine(own, part, own)
+            combine(own, part, out=own)
         if op is ReduceOp.MEAN:
             np.divide(own, self.world_size, out=own)
 

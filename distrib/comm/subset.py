@@ -25,6 +25,7 @@ class Subset(Transport):
         self._whole, self._members = whole, list(members)
         self.rank, self.world_size = self._members.index(whole.rank), len(self._members)
         self.hosts = [whole.hosts[member] for member in self._members]
+        self.cores = [whole.cores[member] for member in self._members]
 
     @property
     def job(self) -> bytes:  # type: ignore[override]

@@ -69,6 +69,7 @@ class ThreadTransport(Transport):
     def __init__(self, world: World, rank: int) -> None:
         self.rank, self.world_size, self.job = rank, world.world_size, world.job
         self.hosts = world.hosts
+        self.cores = [sorted(os.sched_getaffinity(0))] * world.world_size
         self._world = world
         self._num_sent = [0] * world.world_size
         self._num_received = [0] * world.world_size

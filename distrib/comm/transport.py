@@ -28,6 +28,7 @@ class Transport(ABC):
         rank: position of this process, from 0.
         world_size: number of processes.
         hosts: name of the host of each rank.
+        cores: the cores that each rank may run on.
         job: 8 random bytes that all ranks of one job share.
         sequence: number of collectives begun so far.
         model: 8 bytes that stand for what is trained; zeros before training.
@@ -36,6 +37,7 @@ class Transport(ABC):
     rank: int
     world_size: int
     hosts: list[str]
+    cores: list[list[int]]
     job: bytes
     sequence: int = 0
     model: bytes = bytes(8)

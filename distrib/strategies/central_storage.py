@@ -27,6 +27,8 @@ class CentralStorageStrategy(Strategy):
         communication_options: how replicas talk to each other; `implementation` is `"auto"` or `"shared_memory"`.
         communicator: the collectives to use; by default over all processes of the MPI job. Tests pass
             one over threads.
+        log_device_placement: print host, cores and BLAS threads of every replica.
+        allow_soft_placement: warn about more replicas than cores on a host; otherwise it is an error.
 
     Raises:
         ConfigError: the processes are on several hosts, or cannot share memory.
@@ -36,9 +38,13 @@ class CentralStorageStrategy(Strategy):
         self,
         communication_options: CommunicationOptions | None = None,
         communicator: Communicator | None = None,
+        log_device_placement: bool = False,
+        allow_soft_placement: bool = True,
     ) -> None:
         options = communication_options or CommunicationOptions()
-        self.communicator = communicator or communicator_of_job(options)
+        self.communicator = communicator or communicator_of_job(
+            options, log_device_placement, allow_soft_placement
+        )
         if not self.communicator.has_common_memory:
             raise ConfigError(
                 "CentralStorageStrategy keeps one copy of the values in memory that all replicas share, on one host. "

@@ -26,6 +26,8 @@ class MirroredStrategy(Strategy):
         communication_options: how replicas talk to each other.
         communicator: the collectives to use; by default over all processes of the MPI job. Tests pass
             one over threads.
+        log_device_placement: print host, cores and BLAS threads of every replica.
+        allow_soft_placement: warn about more replicas than cores on a host; otherwise it is an error.
 
     Raises:
         ConfigError: a launcher started several processes, but MPI sees one; or the options do not fit them.
@@ -35,12 +37,16 @@ class MirroredStrategy(Strategy):
         self,
         communication_options: CommunicationOptions | None = None,
         communicator: Communicator | None = None,
+        log_device_placement: bool = False,
+        allow_soft_placement: bool = True,
     ) -> None:
-        options = communication_options or CommunicationOptions()
-        self.communicator = communicator or communicator_of_job(options)
+        self._options = communication_options or CommunicationOptions()
+        self.communicator = communicator or communicator_of_job(
+            self._options, log_device_placement, allow_soft_placement
+        )
 
     def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
         communicator, buffer = self.communicator, network.buffer
         buffer.rebind(communicator.shared(buffer.values), communicator.shared(buffer.grads))
         communicator.broadcast(buffer.values)
-        return OwnerUpdater(communicator, network, optimizer, on_nonfinite)
+        return OwnerUpdater(communicator, network, optimizer, on_nonfinite, self._options.check_every)

@@ -18,12 +18,16 @@ class CommunicationOptions:
             host, rings between hosts), `"ring"`, `"mpi"` (the MPI library's own collectives), or `"auto"`.
         timeout_s: seconds a replica waits for another in one collective before it gives up, naming the absent.
 
+        check_every: steps between two comparisons of a hash of the values, which name a replica that has drifted;
+            0 for never.
+
     Raises:
-        ConfigError: an unknown implementation, or `timeout_s` not positive.
+        ConfigError: an unknown implementation, `timeout_s` not positive, or `check_every` negative.
     """
 
     implementation: Implementation = "auto"
     timeout_s: float = DEFAULT_TIMEOUT_S
+    check_every: int = 100
 
     def __post_init__(self) -> None:
         if self.implementation not in IMPLEMENTATIONS:
@@ -31,5 +35,7 @@ class CommunicationOptions:
                 f"CommunicationOptions expects implementation in {IMPLEMENTATIONS}. "
                 f"Received: {self.implementation!r}."
             )
+        if self.check_every < 0:
+            raise ConfigError(f"CommunicationOptions expects check_every >= 0. Received: {self.check_every}.")
         if not self.timeout_s > 0:
             raise ConfigError(f"CommunicationOptions expects timeout_s > 0. Received: {self.timeout_s}.")

@@ -8,11 +8,13 @@ the replicas cannot drift apart: every value is computed once and copied.
 
 from __future__ import annotations
 
+import zlib
+
 import numpy as np
 
 from distrib.arrays import Array
 from distrib.comm.communicator import Communicator
-from distrib.errors import NonFiniteError
+from distrib.errors import NonFiniteError, ProtocolError
 from distrib.logs import LOGGER
 from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
@@ -30,6 +32,7 @@ class OwnerUpdater(Updater):
         network: the network to train; its flat vectors lie where the strategy wants them, with equal values.
         optimizer: its optimizer; keeps slots for the own range only.
         on_nonfinite: what to do about NaN or Inf.
+        check_every: steps between two comparisons of a hash of the values; 0 for never.
     """
 
     def __init__(
@@ -38,10 +41,11 @@ class OwnerUpdater(Updater):
         network: Network,
         optimizer: Optimizer,
         on_nonfinite: NonFinitePolicy,
+        check_every: int = 0,
     ) -> None:
         self._communicator, self._network, self._optimizer = communicator, network, optimizer
         self._on_nonfinite = on_nonfinite
-        self._world_size = communicator.world_size
+        self._world_size, self._check_every = communicator.world_size, check_every
         self._own = communicator.own_range(network.buffer.size)
         self._verdict = np.zeros(1)
         self._sums = np.empty(0)
@@ -52,7 +56,25 @@ class OwnerUpdater(Updater):
                 communicator.broadcast(variable.value.reshape(-1))
 
     def pull(self) -> None:
-        pass
+        steps = self._optimizer.iterations
+        if self._check_every and self._world_size > 1 and steps % self._check_every == 0:
+            self._find_drift()
+
+    def _find_drift(self) -> None:
+        """Compare a hash of what all replicas must hold alike: a replica that has drifted is named."""
+        digest = zlib.crc32(self._network.buffer.values.data)
+        for variable in self._network.variables:
+            if not variable.trainable:
+                digest = zlib.crc32(variable.value.data, digest)
+        digests = self._communicator.gather_rows(np.array([float(digest)]))[:, 0].tolist()
+        usual = max(digests, key=digests.count)  # where it is a draw, that of the first rank
+        drifted = [rank for rank, each in enumerate(digests) if each != usual]
+        if drifted:
+            raise ProtocolError(
+                f"The values of {', '.join(f'rank {rank}' for rank in drifted)} differ from those of the other "
+                f"{len(digests) - len(drifted)} at step {self._optimizer.iterations}. Something changed them on some "
+                "replicas only: an assignment that not every replica made, or a fault of the memory."
+            )
 
     def push(self, tally: Tally) -> Tally:
         communicator, buffer, own = self._communicator, self._network.buffer, self._own
@@ -69,15 +91,24 @@ class OwnerUpdater(Updater):
             verdicts = communicator.gather_rows(self._verdict)
             if verdicts.any():
                 return self._refuse(verdicts[:, 0], _SUMMED)
+        grads, values, scale = buffer.grads[own.slice], buffer.values[own.slice], 1.0 / total.count
         if not self._verdict[0]:
             self._network.add_penalty_gradient(own, scale=total.count)
-            grads, values = buffer.grads[own.slice], buffer.values[own.slice]
-            self._optimizer.apply(values, grads, scale=1.0 / total.count)
+        if self._optimizer.global_clipnorm is not None:
+            scale *= self._clipping(grads, scale)
+        if not self._verdict[0]:
+            self._optimizer.apply(values, grads, scale)
         verdicts = communicator.all_gather(buffer.values, row=self._verdict)
         communicator.at_step(self._optimizer.iterations)
         if verdicts.any():
             return self._refuse(verdicts[:, 0], _SUMMED)
         return total
+
+    def _clipping(self, grads: Array, scale: float) -> float:
+        """The factor that clips the whole gradient to the optimizer's norm. Collective."""
+        square = float(np.dot(grads, grads)) * scale * scale
+        squares = self._communicator.gather_rows(np.array([square]))
+        return self._optimizer.clipping(float(np.add.reduce(squares[:, 0])))
 
     def _judge_sum(self) -> int:
         """1 + index of the variable whose sum overflowed although every replica's part was finite, else 0."""

@@ -37,6 +37,14 @@ class Updater(ABC):
             NonFiniteError: a gradient holds NaN or Inf and the policy is `"raise"`.
         """
 
+    def settle(self) -> Tally | None:
+        """Do what is still undone at the end of an epoch.
+
+        Returns:
+            The sums that no `push` has returned yet, over all replicas; None if there are none.
+        """
+        return None
+
     @abstractmethod
     def total(self, tally: Tally) -> Tally:
         """The sums over all replicas, without an update. Collective; same bits on each replica."""

@@ -22,6 +22,7 @@ from distrib.nn.metrics import Metric
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
 from distrib.ranges import Range
+from distrib.strategies.accumulating_updater import AccumulatingUpdater
 from distrib.strategies.base import Strategy
 from distrib.strategies.single import get_strategy
 from distrib.strategies.updater import NonFinitePolicy, Updater
@@ -318,7 +319,9 @@ class Model(ABC):
         network, compiled = self._built(), self._require_compiled()
         self._updater = None
         self.strategy.agree({"call": call, **describe(network, compiled), **arguments})
-        return self.strategy.updater(network, compiled.optimizer, compiled.on_nonfinite)
+        updater = self.strategy.updater(network, compiled.optimizer, compiled.on_nonfinite)
+        steps = compiled.optimizer.gradient_accumulation_steps
+        return updater if steps is None else AccumulatingUpdater(updater, network, steps)
 
     def _progress(self, verbose: Verbose) -> list[Callback]:
         if not self.strategy.is_chief or verbose == 0:

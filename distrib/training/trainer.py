@@ -49,6 +49,10 @@ class Trainer:
             callbacks.call("on_train_batch_begin", step)
             logs = self.train_step(updater, batch)
             callbacks.call("on_train_batch_end", step, logs)
+        rest = updater.settle()
+        if rest is not None:
+            self._add(rest)
+            logs = self.logs()
         return logs
 
     def train_step(self, updater: Updater, batch: Batch) -> Logs:

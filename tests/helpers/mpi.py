@@ -35,6 +35,14 @@ def mpirun(
 ) -> Ended:
     """Run a program of `tests/mpi/programs` (or any file) on `ranks` processes and wait for its end."""
     folder = ENVIRONMENTS[mpi]
+    launch = [str(folder / "bin" / "mpirun"), "-n", str(ranks), str(folder / "bin" / "python")]
+    return run(launch, program, *arguments, deadline_s=deadline_s, **variables)
+
+
+def run(
+    launch: list[str], program: str | Path, *arguments: object, deadline_s: float = 45.0, **variables: str
+) -> Ended:
+    """Run a program as `launch` starts Python programs, and wait for its end."""
     environ = {
         **{
             name: value
@@ -49,7 +57,7 @@ def mpirun(
         **variables,
     }
     path = program if isinstance(program, Path) else PROGRAMS / program
-    command = [folder / "bin" / "mpirun", "-n", str(ranks), folder / "bin" / "python", path, *arguments]
+    command = [*launch, path, *arguments]
     begin = time.monotonic()
     process = subprocess.Popen(
         list(map(str, command)),

@@ -13,6 +13,7 @@ enough for the calls not to matter (measured: 32 k to 64 k elements). The two gi
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from typing import Any
 
@@ -31,6 +32,13 @@ class Optimizer(ABC):
     Args:
         learning_rate: positive step size; may be changed between steps.
         name: name of the optimizer.
+        clipvalue: clip every element of the gradient to `[-clipvalue, clipvalue]`.
+        global_clipnorm: scale the whole gradient down so that its norm is at most this.
+        gradient_accumulation_steps: batches whose gradients become one update; the replicas talk once for all of
+            them. What is left at the end of an epoch is an update too.
+
+    Raises:
+        ConfigError: a number that cannot be right, or both kinds of clipping.
 
     Attributes:
         iterations: number of updates applied.
@@ -39,11 +47,31 @@ class Optimizer(ABC):
 
     slot_names: tuple[str, ...] = ()
 
-    def __init__(self, learning_rate: float, name: str) -> None:
+    def __init__(
+        self,
+        learning_rate: float,
+        name: str,
+        clipvalue: float | None = None,
+        global_clipnorm: float | None = None,
+        gradient_accumulation_steps: int | None = None,
+    ) -> None:
+        kind = type(self).__name__
         if not learning_rate >= 0:
-            raise ConfigError(f"{type(self).__name__} expects learning_rate >= 0. Received: {learning_rate}.")
+            raise ConfigError(f"{kind} expects learning_rate >= 0. Received: {learning_rate}.")
+        clips = {"clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
+        given = {key: clip for key, clip in clips.items() if clip is not None}
+        if len(given) > 1 or not all(clip > 0 for clip in given.values()):
+            raise ConfigError(
+                f"{kind} expects one of clipvalue > 0 and global_clipnorm > 0. Received: {given}."
+            )
+        if gradient_accumulation_steps is not None and gradient_accumulation_steps < 1:
+            raise ConfigError(
+                f"{kind} expects gradient_accumulation_steps >= 1. Received: {gradient_accumulation_steps}."
+            )
         self.learning_rate = float(learning_rate)
         self.name = name
+        self.clipvalue, self.global_clipnorm = clipvalue, global_clipnorm
+        self.gradient_accumulation_steps = gradient_accumulation_steps
         self.iterations = 0
         self.slots: dict[str, Array] = {}
         self._piece_elements = PIECE_ELEMENTS
@@ -72,6 +100,10 @@ class Optimizer(ABC):
         self.iterations += 1
         coefficients = self.coefficients(self.iterations, values.dtype)
         factor = values.dtype.type(scale)
+        if self.clipvalue is not None:
+            np.multiply(grads, factor, out=grads)
+            np.clip(grads, -self.clipvalue, self.clipvalue, out=grads)
+            factor = values.dtype.type(1)
         slots = [self.slots[name] for name in self.slot_names]
         if self._fused is not None:
             self._fused(values, grads, *slots, factor, *coefficients)
@@ -82,6 +114,11 @@ class Optimizer(ABC):
             grad *= factor
             scratch = [array[: grad.size] for array in self._scratch]
             self.update(values[piece], grad, [slot[piece] for slot in slots], scratch, coefficients)
+
+    def clipping(self, square_norm: float) -> float:
+        """The factor by which `global_clipnorm` scales a gradient of this squared norm, as Keras has it."""
+        limit = self.global_clipnorm
+        return 1.0 if limit is None else limit / max(math.sqrt(square_norm), limit)
 
     @abstractmethod
     def coefficients(self, step: int, dtype: np.dtype[Any]) -> tuple[Any, ...]:

@@ -1,0 +1,8 @@
+"""`python -m distrib`: the same as the command `distrib`."""
+
+import sys
+
+from distrib.cli import main
+
+if __name__ == "__main__":
+    sys.exit(main())

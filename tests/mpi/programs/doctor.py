@@ -1,0 +1,7 @@
+"""`distrib doctor`."""
+
+import sys
+
+from distrib.cli import main
+
+sys.exit(main(["doctor"]))

@@ -1,0 +1,78 @@
+"""One to three hosts with networks of their own: the collectives, the contract, and faults across hosts."""
+
+import json
+
+import pytest
+from conftest import missing
+from helpers import hosts
+from helpers.mpi import ENVIRONMENTS, ROOT, run
+
+FOLDER = ENVIRONMENTS["openmpi"]
+EXAMPLE = ROOT / "examples" / "train_images.py"
+pytestmark = pytest.mark.timeout(120)
+
+
+@pytest.fixture
+def several(request):
+    """`several(count)`: hosts that live as long as the test, or until the next call."""
+    if hosts.why_not():
+        missing(hosts.why_not())
+    made = []
+
+    def make(count):
+        while made:
+            made.pop().__exit__()
+        made.append(hosts.Hosts(count).__enter__())
+        return made[-1]
+
+    yield make
+    for each in made:
+        each.__exit__()
+
+
+@pytest.mark.parametrize(
+    ("num_hosts", "ranks_per_host", "implementation", "chosen"),
+    [
+        (1, 2, "auto", "SharedMemoryCommunicator"),
+        (2, 1, "auto", "RingCommunicator"),
+        (3, 1, "hierarchical", "HierarchicalCommunicator"),
+        (2, 2, "auto", "HierarchicalCommunicator"),
+        (2, 2, "ring", "RingCommunicator"),
+        (3, 2, "hierarchical", "HierarchicalCommunicator"),
+    ],
+)
+def test_collectives_add_exactly(several, num_hosts, ranks_per_host, implementation, chosen):
+    launch = several(num_hosts).mpirun(FOLDER, ranks_per_host)
+    ended = run(launch, "collectives.py", implementation, deadline_s=90)
+    assert ended.code == 0, ended.output
+    assert ended.output.count(f"ENDED WELL {chosen}") == num_hosts * ranks_per_host
+
+
+def test_replicas_on_hosts_train_what_one_process_trains(several, tmp_path):
+    results = []
+    for num_hosts, ranks_per_host in ((1, 1), (3, 1), (2, 2)):
+        file = tmp_path / f"{num_hosts}-{ranks_per_host}.json"
+        launch = several(num_hosts).mpirun(FOLDER, ranks_per_host)
+        ended = run(launch, EXAMPLE, "--dtype", "float64", "--epochs", "4", "--json", file, deadline_s=90)
+        assert ended.code == 0, ended.output
+        results.append(json.loads(file.read_text()))
+    for result in results[1:]:
+        assert len(set(result["weights_sha256"])) == 1
+        assert result["train_loss"] == pytest.approx(results[0]["train_loss"], rel=1e-9)
+
+
+def test_central_storage_over_hosts_names_the_strategy_to_take(several):
+    ended = run(several(2).mpirun(FOLDER, 1), "central.py")
+    assert ended.code == 64
+    assert "Over several hosts use ParameterServerStrategy" in ended.output
+
+
+@pytest.mark.parametrize("victim", [0, 3])
+def test_a_rank_killed_on_one_host_is_named_on_the_others(several, victim):
+    ended = run(several(2).mpirun(FOLDER, 2), "train.py", "kill", victim, 12)
+    assert "FAULT FIRED" in ended.output
+    assert ended.code != 0
+    assert f"rank {victim} (h{1 + victim // 2}, pid" in ended.output
+    assert "died" in ended.output
+    assert not ended.survivors
+    assert ended.seconds < 15

@@ -1,0 +1,160 @@
+"""Clipping, gradient accumulation and the watch for drift, over replicas."""
+
+import numpy as np
+import pytest
+from helpers.replicas import KINDS, difference, in_one_process, on_replicas
+
+import distrib
+from distrib.comm.shared_memory import SharedMemoryCommunicator
+from distrib.comm.threads import run_ranks
+
+rng = np.random.default_rng(5)
+X, Y = rng.normal(size=(37, 6)), rng.integers(0, 3, 37)
+
+
+def make_model(optimizer, dropout=0.0):
+    model = distrib.Sequential(
+        [
+            distrib.layers.Dense(9, activation="tanh", kernel_regularizer="l2", input_shape=(6,)),
+            distrib.layers.Dropout(dropout),
+            distrib.layers.Dense(3, activation="softmax"),
+        ],
+        dtype="float64",
+    )
+    model.compile(optimizer, "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+def training(make_optimizer, batch_size=8, dropout=0.0):
+    def body(strategy):
+        model = make_model(make_optimizer(), dropout)
+        history = model.fit(X, Y, batch_size=batch_size, epochs=3, verbose=0)
+        return model.get_weights(), history.history, model.optimizer.iterations
+
+    return body
+
+
+class TestClipping:
+    def step(self, **clipping):
+        """The change of the weights by one step of SGD(1) on one batch, as one vector."""
+
+        def body(strategy):
+            model = make_model(distrib.optimizers.SGD(1.0, **clipping))
+            before = np.concatenate([w.ravel() for w in model.get_weights()])
+            model.train_on_batch(X, Y * 0)
+            return before - np.concatenate([w.ravel() for w in model.get_weights()])
+
+        return body
+
+    def test_by_value_clips_each_element(self):
+        gradient = in_one_process(self.step())
+        clipped = in_one_process(self.step(clipvalue=0.05))
+        assert (abs(gradient) > 0.05).any()
+        np.testing.assert_allclose(clipped, np.clip(gradient, -0.05, 0.05), atol=1e-15)
+
+    @pytest.mark.parametrize("limit", [0.1, 1e9])
+    def test_by_global_norm_scales_the_whole_gradient(self, limit):
+        gradient = in_one_process(self.step())
+        norm = np.linalg.norm(gradient)
+        clipped = in_one_process(self.step(global_clipnorm=limit))
+        np.testing.assert_allclose(clipped, gradient * limit / max(norm, limit), rtol=1e-12)
+
+    @pytest.mark.parametrize("kind", KINDS)
+    @pytest.mark.parametrize("clipping", [{"clipvalue": 0.02}, {"global_clipnorm": 0.1}])
+    def test_replicas_clip_as_one_process(self, kind, clipping):
+        body = training(lambda: distrib.optimizers.Adam(0.01, **clipping))
+        weights, history, _ = in_one_process(body)
+        for replica_weights, replica_history, _ in on_replicas(3, body, kind=kind):
+            assert difference(replica_weights, weights) <= 1e-12
+            np.testing.assert_allclose(replica_history["loss"], history["loss"], rtol=1e-9)
+
+    @pytest.mark.parametrize(
+        "options", [{"clipvalue": 1, "global_clipnorm": 1}, {"clipvalue": 0}, {"global_clipnorm": -1.0}]
+    )
+    def test_bad_clipping_is_refused(self, options):
+        with pytest.raises(distrib.ConfigError, match="expects one of clipvalue > 0 and global_clipnorm > 0"):
+            distrib.optimizers.Adam(**options)
+
+
+class TestAccumulation:
+    @pytest.mark.parametrize("kind", ["one process", *KINDS])
+    @pytest.mark.parametrize("steps", [1, 2, 3])
+    def test_k_batches_are_one_batch_of_k_times_the_size(self, kind, steps):
+        def accumulating():
+            return distrib.optimizers.Adam(0.01, gradient_accumulation_steps=steps)
+
+        large = in_one_process(training(lambda: distrib.optimizers.Adam(0.01), 6 * steps, dropout=0.3))
+        body = training(accumulating, 6, dropout=0.3)
+        results = [in_one_process(body)] if kind == "one process" else on_replicas(2, body, kind=kind)
+        for weights, history, iterations in results:
+            assert difference(weights, large[0]) <= 1e-12
+            np.testing.assert_allclose(history["loss"], large[1]["loss"], rtol=1e-9)
+            np.testing.assert_allclose(history["accuracy"], large[1]["accuracy"], rtol=1e-9)
+            assert iterations == large[2]
+
+    def test_nothing_is_sent_between_updates(self):
+        def body(strategy):
+            model = make_model(distrib.optimizers.Adam(0.01, gradient_accumulation_steps=4))
+            sent = []
+
+            class Watch(distrib.callbacks.Callback):
+                def on_train_batch_end(self, batch, logs=None):
+                    sent.append(strategy.communicator.counters.payload_bytes)
+
+            model.fit(X[:32], Y[:32], batch_size=4, verbose=0, callbacks=[Watch()])
+            return sent
+
+        for sent in on_replicas(2, body):
+            assert sent[0] == sent[1] == sent[2] < sent[3] == sent[4] == sent[6] < sent[7]
+
+    def test_a_bad_number_is_refused(self):
+        with pytest.raises(distrib.ConfigError, match="gradient_accumulation_steps >= 1"):
+            distrib.optimizers.SGD(gradient_accumulation_steps=0)
+
+
+class TestDrift:
+    """B11: values that differ between replicas are found, and the replica that differs is named."""
+
+    def run(self, num_replicas, victim, check_every, frozen=False):
+        fired = []
+
+        class Flip(distrib.callbacks.Callback):
+            step = 0
+
+            def on_train_batch_begin(self, batch, logs=None):
+                if self.model.strategy.replica_id == victim and self.step == 4:
+                    variable = self.model.variables[2 if frozen else 0]
+                    variable.value.view(np.uint64).flat[0] ^= 1
+                    fired.append(self.step)
+                self.step += 1
+
+        def body(transport):
+            strategy = distrib.MirroredStrategy(
+                distrib.CommunicationOptions(check_every=check_every), SharedMemoryCommunicator(transport, 20)
+            )
+            with strategy.scope():
+                model = make_model("adam")
+                if frozen:
+                    model.layers[1].trainable = False
+                    model.compile("adam", "sparse_categorical_crossentropy")
+            model.fit(X, Y, batch_size=4, epochs=3, verbose=0, callbacks=[Flip()])
+
+        try:
+            run_ranks(num_replicas, body)
+        finally:
+            assert fired == [4]
+
+    @pytest.mark.parametrize(("num_replicas", "victim"), [(3, 0), (3, 1), (4, 3)])
+    def test_a_flipped_bit_is_found_and_the_minority_named(self, num_replicas, victim):
+        with pytest.raises(distrib.ProtocolError, match=rf"The values of rank {victim} differ .* at step 4"):
+            self.run(num_replicas, victim, check_every=1)
+
+    def test_it_looks_every_so_many_steps(self):
+        with pytest.raises(distrib.ProtocolError, match=r"The values of rank 1 differ .* at step 4"):
+            self.run(3, 1, check_every=4)
+        self.run(3, 1, check_every=7)  # written over by the owner's value before the next look
+        self.run(3, 1, check_every=0)
+
+    def test_a_bad_number_is_refused(self):
+        with pytest.raises(distrib.ConfigError, match="check_every >= 0"):
+            distrib.CommunicationOptions(check_every=-1)
