@@ -32,12 +32,14 @@ class Communicator(ABC):
         world_size: number of processes.
         counters: bytes sent so far.
         has_common_memory: whether all ranks can share one vector (`common`).
+        spans_hosts: whether vectors travel between hosts.
     """
 
     rank: int
     world_size: int
     counters: Counters
     has_common_memory: bool = False
+    spans_hosts: bool = False
 
     def own_range(self, num_elements: int) -> Range:
         """The range of a vector that `reduce_scatter` leaves on this rank."""
@@ -58,6 +60,10 @@ class Communicator(ABC):
         """
         raise ConfigError(f"{type(self).__name__} has no memory that all {self.world_size} ranks share.")
 
+    def part(self, vector: Array, part: Range) -> Array:
+        """A part of a vector, a view, to be reduced and gathered by itself as fast as the whole."""
+        return vector[part.slice]
+
     @abstractmethod
     def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
         """Combine `vector` over the ranks, each rank getting the result in its own range only.
@@ -70,6 +76,16 @@ class Communicator(ABC):
         Returns:
             `(world_size, len(row))` float64: the rows of all ranks, in rank order. Valid until the next call.
         """
+
+    def reduce_scatter_float16(self, vector: Array, residual: Array, row: Array | None = None) -> Array:
+        """Sum `vector` over the ranks as `reduce_scatter` does, sending float16 where messages are sent.
+
+        Args:
+            vector: as of `reduce_scatter`.
+            residual: as `vector`; what rounding took so far, which is sent along. Updated.
+            row: as of `reduce_scatter`, and so is the result.
+        """
+        return self.reduce_scatter(vector, row=row)
 
     @abstractmethod
     def all_gather(self, vector: Array, row: Array | None = None) -> Array:

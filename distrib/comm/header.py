@@ -48,6 +48,7 @@ class Operation(IntEnum):
     BROADCAST = 5
     ALL_REDUCE = 6
     BARRIER = 7
+    REDUCE_SCATTER_FLOAT16 = 8
 
 
 class Header(NamedTuple):

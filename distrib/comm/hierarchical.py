@@ -59,12 +59,16 @@ class HierarchicalCommunicator(Communicator):
         self._host = SharedMemoryCommunicator(Subset(transport, mine), timeout_s)
         self._lane = RingCommunicator(Subset(transport, lane), timeout_s)
         self.counters = self._lane.counters
+        self.spans_hosts = self._lane.spans_hosts
 
     def own_range(self, num_elements: int) -> Range:
         return self._lane_range(num_elements).part(self._lane.rank, self._lane.world_size)
 
     def shared(self, vector: Array) -> Array:
         return self._host.shared(vector)
+
+    def part(self, vector: Array, part: Range) -> Array:
+        return self._host.part(vector, part)
 
     def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
         added = ReduceOp.SUM if op is ReduceOp.MEAN else op
@@ -75,6 +79,12 @@ class HierarchicalCommunicator(Communicator):
             own = vector[self.own_range(vector.size).slice]
             np.divide(own, self.world_size, out=own)
         return rows
+
+    def reduce_scatter_float16(self, vector: Array, residual: Array, row: Array | None = None) -> Array:
+        rows = self._host.reduce_scatter(vector, row=row)
+        lane = self._lane_range(vector.size).slice
+        rows_of_lane = self._lane.reduce_scatter_float16(vector[lane], residual[lane], rows.reshape(-1))
+        return self._sorted(rows_of_lane, rows.shape[1])
 
     def all_gather(self, vector: Array, row: Array | None = None) -> Array:
         row = _NO_ROW if row is None else row

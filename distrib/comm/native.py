@@ -47,6 +47,7 @@ class NativeCommunicator(Communicator):
             ReduceOp.MIN: mpi.MIN,
         }
         self._ring = RingCommunicator(transport, timeout_s)
+        self.spans_hosts = self._ring.spans_hosts
         self.counters = self._ring.counters
         self._scratch: dict[tuple[int, np.dtype[np.generic]], Array] = {}
 

@@ -21,10 +21,13 @@ A row of float64 rides in the headers of each half. At step s a rank sends the r
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from distrib.arrays import Array
 from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.float16 import Float16Wire
 from distrib.comm.header import Header, Operation
 from distrib.comm.messenger import Combine, Messenger
 from distrib.comm.transport import Transport
@@ -59,6 +62,8 @@ class RingCommunicator(Communicator):
         self.counters = self._messenger.counters
         self._rows: dict[int, Array] = {}
         self._chunks: dict[int, list[Range]] = {}
+        self._wires: dict[tuple[int, np.dtype[Any]], Float16Wire] = {}
+        self.spans_hosts = len(set(transport.hosts)) > 1
 
     def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
         row = _NO_ROW if row is None else row
@@ -68,6 +73,11 @@ class RingCommunicator(Communicator):
             own = vector[self.own_range(vector.size).slice]
             np.divide(own, self.world_size, out=own)
         return rows
+
+    def reduce_scatter_float16(self, vector: Array, residual: Array, row: Array | None = None) -> Array:
+        row = _NO_ROW if row is None else row
+        with self._messenger.collective(Operation.REDUCE_SCATTER_FLOAT16, vector, row_length=row.size):
+            return self._travel_float16(vector, residual, row)
 
     def all_gather(self, vector: Array, row: Array | None = None) -> Array:
         row = _NO_ROW if row is None else row
@@ -133,6 +143,26 @@ class RingCommunicator(Communicator):
             incoming = vector[chunks[(first_chunk - step - 1) % world_size].slice]
             requests = messenger.send(self._right, outgoing, rows[(self.rank - step) % world_size])
             messenger.receive(self._left, incoming, rows[(self.rank - step - 1) % world_size], combine)
+            messenger.finish(requests, self._right)
+        return rows
+
+    def _travel_float16(self, vector: Array, residual: Array, row: Array) -> Array:
+        """The reducing half of `_travel`, with encoded messages."""
+        chunks, rows, world_size = self._chunks_of(vector.size), self._rows_of(row.size), self.world_size
+        wire = self._wires.get((vector.size, vector.dtype))
+        if wire is None:
+            wire = self._wires[vector.size, vector.dtype] = Float16Wire(chunks[0].size, vector.dtype)
+        rows[self.rank] = row
+        messenger = self._messenger
+        for step in range(world_size - 1):
+            outgoing = chunks[(self.rank - 1 - step) % world_size].slice
+            incoming = vector[chunks[(self.rank - 2 - step) % world_size].slice]
+            message = wire.encode(vector[outgoing], residual[outgoing])
+            requests = messenger.send(self._right, message, rows[(self.rank - step) % world_size])
+            messenger.receive(
+                self._left, wire.incoming(incoming.size), rows[(self.rank - step - 1) % world_size]
+            )
+            wire.combine(incoming, np.add)
             messenger.finish(requests, self._right)
         return rows
 

@@ -11,8 +11,8 @@ The vectors that are reduced and gathered lie in memory that every rank of the h
 Nobody may read or write outside of its own range of a vector from the collective before an all-gather to its end:
 that is when the others write there.
 
-A vector that does not lie in shared memory (a slice of one that does is another vector) goes around the ring,
-after the headers were compared on the board.
+A vector that does not lie in shared memory (a slice of one that does is another vector, unless `part` made it) goes
+around the ring, after the headers were compared on the board.
 """
 
 from __future__ import annotations
@@ -33,6 +33,7 @@ from distrib.comm.transport import Transport
 from distrib.comm.wait import DEFAULT_TIMEOUT_S
 from distrib.errors import ConfigError
 from distrib.logs import LOGGER
+from distrib.ranges import Range
 
 _PIECE_BYTES = 256 * 1024
 """Small enough to stay in the second-level cache between being summed and being written to all."""
@@ -80,9 +81,9 @@ class SharedMemoryCommunicator(Communicator):
         self._transport = transport
         self._ring = RingCommunicator(transport, timeout_s)
         self.counters = self._ring.counters
-        self._pieces: dict[
-            int, list[Piece]
-        ] = {}  # id of a vector that lies in shared memory -> its own range
+        # By id of a vector that lies in shared memory: those of the other ranks; and its own range, in pieces.
+        self._vectors: dict[int, list[Array]] = {}
+        self._pieces: dict[int, list[Piece]] = {}
         pages = self._exchange([BOARD_BYTES] * self.world_size)
         self._board = Board(transport, pages, timeout_s)
 
@@ -101,6 +102,12 @@ class SharedMemoryCommunicator(Communicator):
         vector = self._placed(vector, [vector.nbytes] + [0] * (self.world_size - 1))
         self.barrier()  # rank 0 has copied its values into it
         return vector
+
+    def part(self, vector: Array, part: Range) -> Array:
+        mine, others = vector[part.slice], self._vectors.get(id(vector))
+        if others is not None:
+            self._register(mine, [other[part.slice] for other in others])
+        return mine
 
     def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
         row = _NO_ROW if row is None else row
@@ -187,12 +194,16 @@ class SharedMemoryCommunicator(Communicator):
         mine = vectors[self.rank % len(vectors)]
         if sizes[self.rank]:
             mine[...] = vector
-        others = [other for other in vectors if other is not mine]
+        self._register(mine, [other for other in vectors if other is not mine])
+        return mine
+
+    def _register(self, mine: Array, others: list[Array]) -> None:
         own, elements = self.own_range(mine.size), _PIECE_BYTES // mine.itemsize
         cuts = [slice(a, min(own.end, a + elements)) for a in range(own.begin, own.end, elements)]
         self._pieces[id(mine)] = [Piece(mine[cut], [other[cut] for other in others]) for cut in cuts]
+        self._vectors[id(mine)] = others
         weakref.finalize(mine, self._pieces.pop, id(mine), None)
-        return mine
+        weakref.finalize(mine, self._vectors.pop, id(mine), None)
 
     def _exchange(self, sizes: list[int]) -> list[Array]:
         """A segment of each rank, of these sizes, mapped by all.

@@ -3,11 +3,14 @@
 A peer on another core answers within microseconds: spin. If it takes longer, the peer may be waiting for this
 very core: yield it. If it takes longer still, the peer is at something else: sleep, and look every 10 ms
 whether all peers are well.
+
+A thread that waits beside one that computes sleeps at once (`patiently`): it would take the core from it.
 """
 
 from __future__ import annotations
 
 import os
+import threading
 import time
 from collections.abc import Sequence
 
@@ -17,12 +20,22 @@ from distrib.errors import PeerLostError
 from distrib.logs import LOGGER
 
 _SPINS = 200
+_PATIENT_SPINS = 5
 _YIELD_S = 0.002
 _SLEEP_S = 0.0002
+_SHORT_SLEEP_S = 0.00005
 _CHECK_EVERY_S = 0.01
 WARN_AFTER_S = 5.0
 
 DEFAULT_TIMEOUT_S = 600.0
+
+
+_of_thread = threading.local()
+
+
+def patiently() -> None:
+    """From here on this thread sleeps while it waits."""
+    _of_thread.patient = True
 
 
 def wait(
@@ -40,24 +53,34 @@ def wait(
     Raises:
         PeerLostError: the deadline passed, or a peer is lost.
     """
+    patient = getattr(_of_thread, "patient", False)
     for request in requests:
-        for _ in range(_SPINS):
+        for _ in range(_PATIENT_SPINS if patient else _SPINS):
             if request.Test():
                 break
         else:
-            _wait_long(request, transport, peer, header, timeout_s)
+            yield_s, sleep_s = (0.0, _SHORT_SLEEP_S) if patient else (_YIELD_S, _SLEEP_S)
+            _wait_long(request, transport, peer, header, timeout_s, yield_s, sleep_s)
 
 
-def _wait_long(request: Request, transport: Transport, peer: int, header: Header, timeout_s: float) -> None:
+def _wait_long(
+    request: Request,
+    transport: Transport,
+    peer: int,
+    header: Header,
+    timeout_s: float,
+    yield_s: float,
+    sleep_s: float,
+) -> None:
     begin = time.monotonic()
     next_check, warned = begin + _CHECK_EVERY_S, False
     while not request.Test():
         now = time.monotonic()
         transport.progress()
-        if now - begin < _YIELD_S:
+        if now - begin < yield_s:
             os.sched_yield()
             continue
-        time.sleep(_SLEEP_S)
+        time.sleep(sleep_s)
         if now < next_check:
             continue
         next_check = now + _CHECK_EVERY_S

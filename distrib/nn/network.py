@@ -7,7 +7,9 @@ division happens once. So any split of a batch gives the gradient of the whole b
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from functools import partial
+from itertools import accumulate
 from typing import Any
 
 import numpy as np
@@ -42,6 +44,7 @@ class Network:
             layer.build(shape, dtype, seed)
             shape = layer.output_shape
         self.output_shape = shape
+        self._filled: Callable[[int], None] | None = None
         self.lay_out()
 
     def lay_out(self) -> None:
@@ -51,7 +54,10 @@ class Network:
         self._first_learner = learners[0] if learners else len(self.layers)
         for index, layer in enumerate(self.layers):
             layer.needs_input_gradient = index > self._first_learner
+            layer.gradients_are_final = partial(self._layer_is_final, index)
         self.buffer = FlatBuffer([v for layer in self.layers for v in _trainable(layer)], self.dtype)
+        sizes = [sum(variable.size for variable in _trainable(layer)) for layer in self.layers]
+        self._begins = [0, *accumulate(sizes)]  # where each layer's gradient lies
         self._regularizers = {name: r for layer in self.layers for name, r in layer.regularizers.items()}
 
     @property
@@ -83,7 +89,15 @@ class Network:
             x = layer.forward(x, draw)
         return x
 
-    def train_on(self, x: Array, y: Array, weight: Array | None, draw: Draw, objective: Objective) -> Tally:
+    def train_on(
+        self,
+        x: Array,
+        y: Array,
+        weight: Array | None,
+        draw: Draw,
+        objective: Objective,
+        filled: Callable[[int], None] | None = None,
+    ) -> Tally:
         """Compute the summed gradient of a batch into `buffer.grads`.
 
         Args:
@@ -92,6 +106,8 @@ class Network:
             weight: `(batch,)` sample weights in the network's dtype, or None.
             draw: which random numbers to draw.
             objective: loss and metrics.
+            filled: called with `begin` while the gradient is computed, from its end to its beginning, whenever
+                all elements from `begin` on are final.
 
         Returns:
             The sums for this batch, valid until the next call.
@@ -100,12 +116,18 @@ class Network:
         d_y = objective.loss.backward(y, prediction)
         if weight is not None:
             d_y *= weight.reshape(-1, *[1] * (d_y.ndim - 1))
+        self._filled = filled
         last = objective.fused_layer
         if last is not None:
             d_y = last.linear_backward(d_y)
-        for layer in reversed(self._body(last)[self._first_learner :]):
-            d_y = layer.backward(d_y)
+        for index in reversed(range(self._first_learner, len(self._body(last)))):
+            d_y = self.layers[index].backward(d_y)
+            self._layer_is_final(index)
         return objective.tally
+
+    def _layer_is_final(self, index: int) -> None:
+        if self._filled is not None and self._begins[index] < self._begins[index + 1]:
+            self._filled(self._begins[index])
 
     def test_on(self, x: Array, y: Array, weight: Array | None, objective: Objective) -> Tally:
         """The sums of a batch, without gradient. Arguments and result as of `train_on`."""

@@ -49,4 +49,4 @@ class MirroredStrategy(Strategy):
         communicator, buffer = self.communicator, network.buffer
         buffer.rebind(communicator.shared(buffer.values), communicator.shared(buffer.grads))
         communicator.broadcast(buffer.values)
-        return OwnerUpdater(communicator, network, optimizer, on_nonfinite, self._options.check_every)
+        return OwnerUpdater(communicator, network, optimizer, on_nonfinite, self._options)

@@ -13,12 +13,14 @@ import zlib
 import numpy as np
 
 from distrib.arrays import Array
+from distrib.comm.buckets import DEFAULT_BUCKET_BYTES, Buckets
 from distrib.comm.communicator import Communicator
 from distrib.errors import NonFiniteError, ProtocolError
 from distrib.logs import LOGGER
 from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
 from distrib.nn.tally import Tally
+from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.updater import NonFinitePolicy, Updater
 
 _SUMMED = "the sum over replicas of the gradient"
@@ -32,7 +34,7 @@ class OwnerUpdater(Updater):
         network: the network to train; its flat vectors lie where the strategy wants them, with equal values.
         optimizer: its optimizer; keeps slots for the own range only.
         on_nonfinite: what to do about NaN or Inf.
-        check_every: steps between two comparisons of a hash of the values; 0 for never.
+        options: when to compare a hash of the values, and how gradients travel; by default neither is asked for.
     """
 
     def __init__(
@@ -41,21 +43,33 @@ class OwnerUpdater(Updater):
         network: Network,
         optimizer: Optimizer,
         on_nonfinite: NonFinitePolicy,
-        check_every: int = 0,
+        options: CommunicationOptions | None = None,
     ) -> None:
         self._communicator, self._network, self._optimizer = communicator, network, optimizer
         self._on_nonfinite = on_nonfinite
-        self._world_size, self._check_every = communicator.world_size, check_every
-        self._own = communicator.own_range(network.buffer.size)
+        self._world_size = communicator.world_size
+        options = options or CommunicationOptions(check_every=0)
+        self._check_every = options.check_every
+        self._buckets = Buckets(
+            communicator,
+            network.buffer.values,
+            network.buffer.grads,
+            _bucket_bytes(options, communicator),
+            compress=options.compression is not None,
+        )
+        self._owned = self._buckets.owned
+        self._nonfinite = 0
         self._verdict = np.zeros(1)
         self._sums = np.empty(0)
-        optimizer.build(self._own.size, network.dtype)
+        optimizer.build(sum(own.size for own in self._owned), network.dtype)
         communicator.at_step(optimizer.iterations)
         for variable in network.variables:
             if not variable.trainable:
                 communicator.broadcast(variable.value.reshape(-1))
 
     def pull(self) -> None:
+        self._buckets.begin()
+        self._nonfinite = 0
         steps = self._optimizer.iterations
         if self._check_every and self._world_size > 1 and steps % self._check_every == 0:
             self._find_drift()
@@ -76,12 +90,20 @@ class OwnerUpdater(Updater):
                 "replicas only: an assignment that not every replica made, or a fault of the memory."
             )
 
+    def filled(self, begin: int) -> None:
+        buffer = self._network.buffer
+        for bucket in self._buckets.filled(begin):
+            if self._on_nonfinite != "allow":
+                # Buckets come from the end, so the last one that finds something has found the first variable.
+                self._nonfinite = _one_based(buffer.first_nonfinite(buffer.grads, bucket)) or self._nonfinite
+            self._buckets.reduce(bucket)
+
     def push(self, tally: Tally) -> Tally:
-        communicator, buffer, own = self._communicator, self._network.buffer, self._own
-        if self._on_nonfinite != "allow":
-            tally.nonfinite = _one_based(buffer.first_nonfinite(buffer.grads))
-        tally.penalty = self._network.penalty(own)
-        rows = communicator.reduce_scatter(buffer.grads, row=tally.sums)
+        communicator = self._communicator
+        self.filled(0)
+        tally.nonfinite = self._nonfinite
+        tally.penalty = self._penalty()
+        rows = self._buckets.finish(tally.sums)
         total = self._added(rows)
         if total.nonfinite:
             return self._refuse(np.array([Tally(0, row).nonfinite for row in rows]), "the gradient")
@@ -91,22 +113,32 @@ class OwnerUpdater(Updater):
             verdicts = communicator.gather_rows(self._verdict)
             if verdicts.any():
                 return self._refuse(verdicts[:, 0], _SUMMED)
-        grads, values, scale = buffer.grads[own.slice], buffer.values[own.slice], 1.0 / total.count
+        scale = 1.0 / total.count
         if not self._verdict[0]:
-            self._network.add_penalty_gradient(own, scale=total.count)
+            for own in self._owned:
+                self._network.add_penalty_gradient(own, scale=total.count)
+        parts = self._parts()
         if self._optimizer.global_clipnorm is not None:
-            scale *= self._clipping(grads, scale)
+            scale *= self._clipping(parts, scale)
         if not self._verdict[0]:
-            self._optimizer.apply(values, grads, scale)
-        verdicts = communicator.all_gather(buffer.values, row=self._verdict)
+            self._optimizer.apply_parts(parts, scale)
+        verdicts = self._buckets.all_gather(self._verdict)
         communicator.at_step(self._optimizer.iterations)
         if verdicts.any():
             return self._refuse(verdicts[:, 0], _SUMMED)
         return total
 
-    def _clipping(self, grads: Array, scale: float) -> float:
+    def _parts(self) -> list[tuple[Array, Array]]:
+        """Values and gradients of what this replica owns."""
+        buffer = self._network.buffer
+        return [(buffer.values[own.slice], buffer.grads[own.slice]) for own in self._owned]
+
+    def _penalty(self) -> float:
+        return sum(self._network.penalty(own) for own in self._owned)
+
+    def _clipping(self, parts: list[tuple[Array, Array]], scale: float) -> float:
         """The factor that clips the whole gradient to the optimizer's norm. Collective."""
-        square = float(np.dot(grads, grads)) * scale * scale
+        square = sum(float(np.dot(grads, grads)) for _, grads in parts) * scale * scale
         squares = self._communicator.gather_rows(np.array([square]))
         return self._optimizer.clipping(float(np.add.reduce(squares[:, 0])))
 
@@ -115,7 +147,8 @@ class OwnerUpdater(Updater):
         if self._on_nonfinite == "allow" or self._world_size == 1:
             return 0
         buffer = self._network.buffer
-        return _one_based(buffer.first_nonfinite(buffer.grads, self._own))
+        found = (_one_based(buffer.first_nonfinite(buffer.grads, own)) for own in reversed(self._owned))
+        return next(filter(None, found), 0)
 
     def _refuse(self, verdicts: Array, what: str) -> Tally:
         """Raise, or skip the step: say so, and return empty sums.
@@ -138,7 +171,7 @@ class OwnerUpdater(Updater):
         return Tally(0, self._sums)
 
     def total(self, tally: Tally) -> Tally:
-        tally.penalty = self._network.penalty(self._own)
+        tally.penalty = self._penalty()
         return self._added(self._communicator.gather_rows(tally.sums))
 
     def _added(self, rows: Array) -> Tally:
@@ -147,6 +180,12 @@ class OwnerUpdater(Updater):
             self._sums = np.empty(rows.shape[1])
         np.add.reduce(rows, axis=0, out=self._sums)
         return Tally(0, self._sums)
+
+
+def _bucket_bytes(options: CommunicationOptions, communicator: Communicator) -> int:
+    if options.bucket_bytes is not None:
+        return options.bucket_bytes
+    return DEFAULT_BUCKET_BYTES if communicator.spans_hosts else 0
 
 
 def _one_based(index: int | None) -> int:

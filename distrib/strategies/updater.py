@@ -23,6 +23,9 @@ class Updater(ABC):
     def pull(self) -> None:
         """Make the values current before a step."""
 
+    def filled(self, begin: int) -> None:  # noqa: B027  (most have nothing to do)
+        """Called while the gradient is computed: all its elements from `begin` on are final."""
+
     @abstractmethod
     def push(self, tally: Tally) -> Tally:
         """Combine gradients and sums over the replicas, and update the values.

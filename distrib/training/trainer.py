@@ -59,7 +59,7 @@ class Trainer:
         """One step on this replica's part of a batch; returns the running logs."""
         updater.pull()
         draw = Draw(self._network.seed, batch.pass_index, batch.position)
-        tally = self._network.train_on(batch.x, batch.y, batch.weight, draw, self._objective)
+        tally = self._network.train_on(batch.x, batch.y, batch.weight, draw, self._objective, updater.filled)
         self._add(updater.push(tally))
         return self.logs()
 

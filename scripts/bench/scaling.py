@@ -38,17 +38,29 @@ def main() -> None:
     if why_not():
         sys.exit(f"This machine cannot have test hosts: it lacks {why_not()}.")
     results = [run(hosts, ranks, options) for hosts, ranks in ((1, 2), (2, 1), (3, 1), (2, 2))]
-    print(
-        f"{'hosts x ranks':14}{'collectives':28}{'all-reduce':>12}{'sent':>10}{'limit':>10}{'ratio':>7}"
-        f"{'training':>14}"
-    )
+    print(f"{'hosts x ranks':14}{'collectives':28}{'all-reduce':>12}{'sent':>10}{'limit':>10}{'ratio':>7}")
     for each in results:
         limit = each["limit_seconds"]
         print(
             f"{each['hosts']} x {each['ranks'] // each['hosts']:<10}{each['implementation']:28}"
             f"{each['step_seconds'] * 1e3:9.1f} ms{each['payload_bytes_of_rank_0'] / 1e6:7.1f} MB"
             + (f"{limit * 1e3:7.1f} ms{each['step_seconds'] / limit:7.2f}" if limit else f"{'-':>10}{'-':>7}")
-            + f"{each['training']['step_seconds'] * 1e3:8.1f} ms/step"
+        )
+    print(
+        "\ntraining 784-1024-1024-1024-10, the batch such that computing and communicating take about equal time"
+    )
+    for each in results:
+        training = each["training"]
+        steps = training["step_seconds"]
+        print(
+            f"{each['hosts']} x {each['ranks'] // each['hosts']:<4}"
+            f"{training['examples_per_replica']:5d} examples a replica, "
+            f"computing {training['computing_seconds'] * 1e3:.0f} ms, communicating "
+            f"{training['communicating_seconds'] * 1e3:.0f} ms: "
+            + ", ".join(
+                f"{name} {seconds * 1e3:.0f} ms ({steps['at once'] / seconds:.2f}x)"
+                for name, seconds in steps.items()
+            )
         )
     if options.json:
         options.json.write_text(
@@ -64,7 +76,8 @@ def run(num_hosts: int, ranks_per_host: int, options: argparse.Namespace) -> dic
                 *hosts.mpirun(Path(sys.prefix), ranks_per_host),
                 *(str(HERE / "programs" / "scaling_mpi.py"), str(report), str(options.rounds)),
             ],
-            env={**os.environ, **machine.AS_ROOT},
+            # The hosts share this machine's cores: one for each replica, as far as they go.
+            env={**os.environ, **machine.AS_ROOT, "OPENBLAS_NUM_THREADS": "1"},
             capture_output=True,
             text=True,
             timeout=300,

@@ -11,26 +11,29 @@ from distrib.strategies.central_storage import CentralStorageStrategy
 from distrib.strategies.mirrored import MirroredStrategy
 
 KINDS = {
-    "ring": (MirroredStrategy, RingCommunicator),
-    "shared_memory": (MirroredStrategy, SharedMemoryCommunicator),
-    "hierarchical": (MirroredStrategy, HierarchicalCommunicator),
-    "central": (CentralStorageStrategy, SharedMemoryCommunicator),
+    "ring": (MirroredStrategy, RingCommunicator, {}),
+    "shared_memory": (MirroredStrategy, SharedMemoryCommunicator, {}),
+    "hierarchical": (MirroredStrategy, HierarchicalCommunicator, {}),
+    "central": (CentralStorageStrategy, SharedMemoryCommunicator, {}),
+    "overlapped ring": (MirroredStrategy, RingCommunicator, {"bucket_bytes": 128}),
+    "overlapped hierarchical": (MirroredStrategy, HierarchicalCommunicator, {"bucket_bytes": 128}),
 }
 
 
 def hosts_of(kind, num_ranks):
     """Two hosts where that is even, else one each; in an order that is not that of the ranks."""
-    if kind != "hierarchical":
+    if "hierarchical" not in kind:
         return ["here"] * num_ranks
     return [f"host{rank % (2 if num_ranks % 2 == 0 else num_ranks)}" for rank in range(num_ranks)]
 
 
-def on_replicas(num_replicas, body, timeout_s=20.0, kind="ring"):
+def on_replicas(num_replicas, body, timeout_s=20.0, kind="ring", **options):
     """Call `body(strategy)` on every replica; the results in rank order."""
-    strategy_class, communicator_class = KINDS[kind]
+    strategy_class, communicator_class, of_kind = KINDS[kind]
+    communication_options = distrib.CommunicationOptions(**of_kind | options)
 
     def run(transport):
-        strategy = strategy_class(communicator=communicator_class(transport, timeout_s))
+        strategy = strategy_class(communication_options, communicator_class(transport, timeout_s))
         with strategy.scope():
             return body(strategy)
 

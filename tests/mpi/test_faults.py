@@ -79,7 +79,7 @@ def test_a9_slow_rank_is_named_and_waited_for(mpi_name):
 
 @pytest.mark.parametrize("phase", ["reduce", "update", "gather"])
 @pytest.mark.parametrize("fault", ["kill", "stop"])
-@pytest.mark.parametrize("strategy", ["shared_memory", "ring", "central"])
+@pytest.mark.parametrize("strategy", ["shared_memory", "ring", "overlap", "central"])
 def test_a_rank_that_is_lost_in_the_midst_of_a_step_is_named(strategy, fault, phase):
     mpi_name = {"kill": "mpich", "stop": "openmpi"}[fault]
     ended = mpirun(mpi_name, 2, "phases.py", strategy, phase, fault)

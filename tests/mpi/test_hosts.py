@@ -61,6 +61,13 @@ def test_replicas_on_hosts_train_what_one_process_trains(several, tmp_path):
         assert result["train_loss"] == pytest.approx(results[0]["train_loss"], rel=1e-9)
 
 
+def test_buckets_and_float16_between_hosts(several):
+    launch = several(2).mpirun(FOLDER, 2)
+    ended = run(launch, "overlap.py", deadline_s=90)
+    assert ended.code == 0, ended.output
+    assert ended.output.count("ENDED WELL True") == 4
+
+
 def test_central_storage_over_hosts_names_the_strategy_to_take(several):
     ended = run(several(2).mpirun(FOLDER, 1), "central.py")
     assert ended.code == 64

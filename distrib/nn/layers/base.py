@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import re
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -35,6 +35,8 @@ class Layer(ABC):
         variables: all variables, in Keras' order. Empty until built.
         regularizers: variable name -> its penalty.
         needs_input_gradient: set by the network; False where nothing below has anything to learn.
+        gradients_are_final: set by the network; a layer may call it in `backward` as soon as it has written its
+            variables' gradients, to have them sent while it computes that of its input.
     """
 
     draws_random_numbers: ClassVar[bool] = False
@@ -55,6 +57,7 @@ class Layer(ABC):
         self.variables: list[Variable] = []
         self.regularizers: dict[str, Regularizer] = {}
         self.needs_input_gradient = True
+        self.gradients_are_final: Callable[[], None] = _nobody_waits
         self._scratch = Workspace()
 
     def build(self, input_shape: Shape, dtype: np.dtype[Any], seed: int) -> None:
@@ -106,6 +109,10 @@ class Layer(ABC):
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} '{self.name}'>"
+
+
+def _nobody_waits() -> None:
+    pass
 
 
 class ActivatedLayer(Layer):

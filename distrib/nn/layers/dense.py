@@ -90,6 +90,7 @@ class Dense(ActivatedLayer):
         np.matmul(self._x.T, d_z, out=self._kernel.grad)
         if self._bias is not None:
             np.add.reduce(d_z, axis=0, out=self._bias.grad)
+        self.gradients_are_final()
         if not self.needs_input_gradient:
             return d_z
         d_x = self._scratch.rows("d_x", len(d_z), self.input_shape, self.dtype)

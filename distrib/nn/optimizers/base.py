@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -97,14 +98,29 @@ class Optimizer(ABC):
             grads: `(num_elements,)`, the same range of the summed gradient; may be overwritten.
             scale: what turns the sum into the gradient, usually 1 / number of examples.
         """
+        self.apply_parts([(values, grads)], scale)
+
+    def apply_parts(self, parts: Sequence[tuple[Array, Array]], scale: float = 1.0) -> None:
+        """`apply` where the owned elements lie in several places: one update of all parts.
+
+        Args:
+            parts: values and gradients of each, in the same order at every update; `num_elements` together.
+            scale: as of `apply`.
+        """
         self.iterations += 1
+        begin = 0
+        for values, grads in parts:
+            own = slice(begin, begin + values.size)
+            self._update_part(values, grads, [self.slots[name][own] for name in self.slot_names], scale)
+            begin = own.stop
+
+    def _update_part(self, values: Array, grads: Array, slots: list[Array], scale: float) -> None:
         coefficients = self.coefficients(self.iterations, values.dtype)
         factor = values.dtype.type(scale)
         if self.clipvalue is not None:
             np.multiply(grads, factor, out=grads)
             np.clip(grads, -self.clipvalue, self.clipvalue, out=grads)
             factor = values.dtype.type(1)
-        slots = [self.slots[name] for name in self.slot_names]
         if self._fused is not None:
             self._fused(values, grads, *slots, factor, *coefficients)
             return

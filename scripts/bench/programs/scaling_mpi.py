@@ -9,6 +9,7 @@ import sys
 import threading
 import time
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -17,6 +18,7 @@ from distrib.comm.hierarchical import ranks_by_host
 
 VECTOR_BYTES = 16 << 20
 PORT = 47_311
+STEPS = 6
 
 
 def main() -> None:
@@ -49,7 +51,7 @@ def main() -> None:
         "payload_bytes_of_rank_0": sent,
         "step_seconds": statistics.median(steps),
         "socket_bytes_per_second": statistics.median(limits) if limits else None,
-        "training": training(strategy),
+        "training": training(strategy, rounds),
     }
     if strategy.is_chief:
         report.write_text(json.dumps(result))
@@ -89,11 +91,46 @@ def drain(server: socket.socket, num_bytes: int) -> None:
             num_bytes -= connection.recv_into(buffer) or num_bytes
 
 
-def training(strategy: distrib.Strategy) -> dict[str, float]:
-    """Seconds of a step of a 784-1024-1024-1024-10 model, 100 examples per replica."""
-    batch_size = 100 * strategy.num_replicas_in_sync
+def training(strategy: distrib.Strategy, rounds: int) -> dict[str, Any]:
+    """Seconds of a step of a 784-1024-1024-1024-10 model: at once, with overlap, and with float16 on the wire too.
+
+    The batch is chosen so that a replica computes about as long as it communicates.
+    """
+    variants = {
+        "at once": distrib.CommunicationOptions(bucket_bytes=0),
+        "overlap": distrib.CommunicationOptions(),
+        "overlap, float16": distrib.CommunicationOptions(compression="float16"),
+    }
+    alone = distrib.DefaultStrategy()
+    computing = [step_seconds(alone, examples) for _ in range(2) for examples in (100, 500)][2:]
+    per_example = float(strategy.reduce("MAX", (computing[1] - computing[0]) / 400))
+    update = float(strategy.reduce("MAX", computing[0])) - 100 * per_example
+    communicating = (
+        step_seconds(distrib.MirroredStrategy(variants["at once"], strategy.communicator), 1) - update
+    )
+    communicating = float(strategy.reduce("MAX", communicating))
+    examples = max(1, round(communicating / per_example))
+    seconds: dict[str, list[float]] = {name: [] for name in variants}
+    sent = dict.fromkeys(variants, 0.0)
+    for _ in range(rounds):
+        for name, options in variants.items():
+            before = strategy.communicator.counters.payload_bytes
+            variant = distrib.MirroredStrategy(options, strategy.communicator)
+            seconds[name].append(step_seconds(variant, examples))
+            sent[name] = (strategy.communicator.counters.payload_bytes - before) / (STEPS + 1)
+    return {
+        "examples_per_replica": examples,
+        "communicating_seconds": communicating,
+        "computing_seconds": per_example * examples + update,
+        "step_seconds": {name: statistics.median(each) for name, each in seconds.items()},
+        "payload_bytes_of_rank_0": sent,
+    }
+
+
+def step_seconds(strategy: distrib.Strategy, examples_per_replica: int) -> float:
+    batch_size = examples_per_replica * strategy.num_replicas_in_sync
     rng = np.random.default_rng(0)
-    x, y = rng.random((4 * batch_size, 784), dtype=np.float32), rng.integers(0, 10, 4 * batch_size)
+    x, y = rng.random((batch_size, 784), dtype=np.float32), rng.integers(0, 10, batch_size)
     with strategy.scope():
         model = distrib.Sequential(
             [
@@ -104,11 +141,23 @@ def training(strategy: distrib.Strategy) -> dict[str, float]:
             ]
         )
         model.compile("adam", "sparse_categorical_crossentropy")
-    model.fit(x, y, batch_size=batch_size, verbose=0)
-    begin, sent = time.perf_counter(), strategy.communicator.counters.payload_bytes
-    model.fit(x, y, batch_size=batch_size, epochs=2, verbose=0)
-    sent = strategy.communicator.counters.payload_bytes - sent
-    return {"step_seconds": (time.perf_counter() - begin) / 8, "payload_bytes_of_rank_0": sent / 8}
+    watch = StepWatch()
+    model.fit(x, y, batch_size=batch_size, epochs=STEPS + 1, verbose=0, callbacks=[watch])
+    return statistics.median(watch.seconds[1:])
+
+
+class StepWatch(distrib.callbacks.Callback):
+    """Seconds of every step."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.seconds: list[float] = []
+
+    def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
+        self._begin = time.perf_counter()
+
+    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
+        self.seconds.append(time.perf_counter() - self._begin)
 
 
 if __name__ == "__main__":
