@@ -6,6 +6,7 @@ Names and behaviour follow tf.distribute and Keras wherever those have a name.
 from distrib import callbacks, datasets
 from distrib.comm.communicator import ReduceOp
 from distrib.errors import (
+    AuthenticationError,
     ConfigError,
     DataError,
     DistribError,
@@ -14,13 +15,16 @@ from distrib.errors import (
     ProtocolError,
     ShapeError,
 )
+from distrib.launch.local import local_cluster
 from distrib.nn import activations, initializers, layers, losses, metrics, optimizers, regularizers
 from distrib.nn.layers import Input
 from distrib.nn.variable import Variable, constant
+from distrib.ps.staleness import BoundStale, DropStale, ScaleStale, StalenessPolicy
 from distrib.strategies.base import Strategy
 from distrib.strategies.central_storage import CentralStorageStrategy
 from distrib.strategies.mirrored import MirroredStrategy
 from distrib.strategies.options import CommunicationOptions
+from distrib.strategies.parameter_server import ParameterServerStrategy
 from distrib.strategies.replica_context import ReplicaContext, get_replica_context
 from distrib.strategies.single import DefaultStrategy, get_strategy, has_strategy
 from distrib.training.seeds import reset, set_random_seed
@@ -28,21 +32,27 @@ from distrib.training.sequential import Sequential
 from distrib.version import __version__
 
 __all__ = [
+    "AuthenticationError",
+    "BoundStale",
     "CentralStorageStrategy",
     "CommunicationOptions",
     "ConfigError",
     "DataError",
     "DefaultStrategy",
     "DistribError",
+    "DropStale",
     "Input",
     "MirroredStrategy",
     "NonFiniteError",
+    "ParameterServerStrategy",
     "PeerLostError",
     "ProtocolError",
     "ReduceOp",
     "ReplicaContext",
+    "ScaleStale",
     "Sequential",
     "ShapeError",
+    "StalenessPolicy",
     "Strategy",
     "Variable",
     "__version__",
@@ -55,6 +65,7 @@ __all__ = [
     "has_strategy",
     "initializers",
     "layers",
+    "local_cluster",
     "losses",
     "metrics",
     "optimizers",

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import argparse
+import os
 import sys
 from collections.abc import Sequence
+from pathlib import Path
 from typing import NoReturn
 
 from distrib.doctor import diagnosis
-from distrib.errors import ConfigError
+from distrib.errors import ConfigError, DistribError
+from distrib.launch.local import READY, end_with_parent
+from distrib.strategies.parameter_server import run_token
 from distrib.version import __version__
 
 
@@ -33,7 +37,42 @@ def main(arguments: Sequence[str] | None = None) -> int:
         "doctor",
         help="print what this machine offers: MPI, cores, BLAS, shared memory, and what 'auto' would choose",
     )
-    parser.parse_args(arguments)
+    ps = commands.add_parser("ps", help="be a parameter server until the chief has ended the job")
+    ps.add_argument(
+        "--address", default="127.0.0.1:0", metavar="HOST:PORT", help="where to listen; port 0 is a free one"
+    )
+    ps.add_argument("--token-file", type=Path, metavar="FILE", help="holds the token of the run")
+    ps.add_argument("--insecure", action="store_true", help="listen off the loopback interface without TLS")
+    ps.add_argument("--no-shared-memory", action="store_true", help="let everything travel through gRPC")
+    ps.add_argument("--with-parent", action="store_true", help="end when the process that started it ends")
+    given = parser.parse_args(arguments)
+    try:
+        return _ps(given) if given.command == "ps" else _doctor()
+    except DistribError as error:
+        print(f"distrib {given.command}: {error}", file=sys.stderr)
+        return error.exit_code
+
+
+def _doctor() -> int:
     for name, words in diagnosis():
         print(f"{name:14} {words}")
     return 0
+
+
+def _ps(given: argparse.Namespace) -> int:
+    try:
+        from distrib.ps.server import run
+    except ImportError as error:
+        raise ConfigError(f"{error}. Run: pip install 'distrib[grpc]'.") from None
+    if given.token_file:
+        os.environ["DISTRIB_TOKEN_FILE"] = str(given.token_file)
+    if given.with_parent:
+        end_with_parent()
+    host = given.address.rpartition(":")[0]
+    return run(
+        given.address,
+        run_token(),
+        given.insecure,
+        not given.no_shared_memory,
+        lambda port: print(f"{READY}{host}:{port}", flush=True),
+    )

@@ -6,7 +6,8 @@
     |   +-- ShapeError                65  ... because of its shape
     |-- NonFiniteError (ArithmeticError)  70  NaN or Inf in a gradient
     |-- PeerLostError                 75  another process died, left, or came too late; worth a restart
-    +-- ProtocolError                 76  processes disagree on what they do together
+    |-- ProtocolError                 76  processes disagree on what they do together
+    +-- AuthenticationError           77  a process has not the token of the run
 
 Every message says what, who, what was expected, what was received and what to do about it.
 """
@@ -50,6 +51,12 @@ class ProtocolError(DistribError):
     """The processes of the job disagree on what they do together."""
 
     exit_code = 76
+
+
+class AuthenticationError(DistribError):
+    """A process has not the token of the run."""
+
+    exit_code = 77
 
 
 def exit_code_of(error: BaseException) -> int:

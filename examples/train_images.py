@@ -16,6 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 import distrib
 
 STRATEGIES: dict[str, Callable[[], distrib.Strategy]] = {
@@ -26,7 +28,7 @@ STRATEGIES: dict[str, Callable[[], distrib.Strategy]] = {
 
 
 def main() -> None:
-    """Load, build, train, test, report."""
+    """Load, and train under the strategy of the flags."""
     options = parse_arguments()
     distrib.set_random_seed(options.seed)
     load = distrib.datasets.digits if options.dataset == "digits" else distrib.datasets.fashion_mnist
@@ -34,7 +36,37 @@ def main() -> None:
     brightest = float(x_train.max())
     x_train, x_test = x_train / brightest, x_test / brightest
 
-    strategy = STRATEGIES[options.strategy]()
+    if options.strategy.startswith("ps-"):
+        with distrib.local_cluster(options.num_workers, options.num_ps):
+            train(parameter_server(options), options, (x_train, y_train), (x_test, y_test))
+    else:
+        train(STRATEGIES[options.strategy](), options, (x_train, y_train), (x_test, y_test))
+
+
+def parameter_server(options: argparse.Namespace) -> distrib.ParameterServerStrategy:
+    """The strategy that the flags describe."""
+    policies: dict[str, Callable[[], distrib.StalenessPolicy | None]] = {
+        "none": lambda: None,
+        "drop": lambda: distrib.DropStale(options.max_staleness),
+        "scale": lambda: distrib.ScaleStale("inverse"),
+        "zhang": lambda: distrib.ScaleStale("zhang"),
+        "bound": lambda: distrib.BoundStale(options.max_staleness),
+    }
+    return distrib.ParameterServerStrategy(
+        mode=options.strategy.removeprefix("ps-"),
+        num_backup_workers=options.num_backup_workers,
+        staleness=policies[options.staleness_policy](),
+        warmup_steps=options.warmup_steps,
+        learning_rate_factor=options.learning_rate_factor,
+    )
+
+
+Arrays = tuple[np.ndarray, np.ndarray]
+
+
+def train(strategy: distrib.Strategy, options: argparse.Namespace, training: Arrays, testing: Arrays) -> None:
+    """Build, train, test, report."""
+    (x_train, y_train), (x_test, y_test) = training, testing
     optimizer = {"adam": distrib.optimizers.Adam, "sgd": distrib.optimizers.SGD}[options.optimizer]
     rate = {} if options.learning_rate is None else {"learning_rate": options.learning_rate}
     with strategy.scope():
@@ -65,6 +97,9 @@ def main() -> None:
         "samples_per_second": speed.samples_per_second,
         "weights_sha256": weights_of_all_ranks(strategy, model),
     }
+    if isinstance(strategy, distrib.ParameterServerStrategy):
+        names = ("pushed", "applied", "dropped", "scaled", "staleness_mean", "staleness_histogram")
+        result |= {name: strategy.counters[name] for name in names}
     if strategy.is_chief:
         print(f"test accuracy {test_accuracy:.4f}")
         if options.output:
@@ -92,6 +127,8 @@ class Throughput(distrib.callbacks.Callback):
 def weights_of_all_ranks(strategy: distrib.Strategy, model: distrib.Sequential) -> list[str]:
     """A hash of the weights for each rank: equal, if the replicas are."""
     digest = hashlib.sha256(b"".join(weight.tobytes() for weight in model.get_weights())).digest()
+    if isinstance(strategy, distrib.ParameterServerStrategy):
+        return [digest.hex()]  # workers do not meet; each has pulled the same values
     rows = strategy.gather([list(digest)])
     return [bytes(row.tolist()).hex() for row in rows]
 
@@ -118,7 +155,8 @@ def parse_arguments() -> argparse.Namespace:
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
     parser.add_argument("--dataset", choices=["digits", "fashion-mnist"], default="digits")
-    parser.add_argument("--strategy", choices=STRATEGIES, default="mirrored")
+    strategies = [*STRATEGIES, "ps-sync", "ps-async"]
+    parser.add_argument("--strategy", choices=strategies, default="mirrored")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=100, help="examples of a step over all replicas")
     parser.add_argument("--hidden", type=int, default=100, help="units of the hidden layer")
@@ -128,6 +166,17 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder for the files of this run")
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
+    servers = parser.add_argument_group("parameter servers (--strategy ps-sync or ps-async)")
+    servers.add_argument("--num-workers", type=int, default=2, help="the chief among them")
+    servers.add_argument("--num-ps", type=int, default=1)
+    servers.add_argument(
+        "--num-backup-workers", type=int, default=0, help="sync: an update does not wait for so many"
+    )
+    policies = ["none", "drop", "scale", "zhang", "bound"]
+    servers.add_argument("--staleness-policy", choices=policies, default="none", help="async")
+    servers.add_argument("--max-staleness", type=int, default=0, help="of drop and bound")
+    servers.add_argument("--warmup-steps", type=int, default=0, help="updates by the chief alone at first")
+    servers.add_argument("--learning-rate-factor", type=float, default=1.0, help="async")
     return parser.parse_args()
 
 

@@ -10,7 +10,7 @@ import distrib
 
 PACKAGE = Path(distrib.__file__).parent
 FLOORS = [
-    {"arrays", "errors", "logs", "ranges", "version"},
+    {"arrays", "errors", "logs", "proto", "ranges", "version"},
     {"cluster", "data", "nn", "comm", "io"},
     {"ps"},
     {"strategies"},

@@ -154,15 +154,16 @@ class Network:
     def penalty(self, part: Range) -> float:
         """The regularizers' penalty for the elements of the flat vector in `part`."""
         values = self.buffer.values
-        return sum(regularizer(values[own.slice]) for regularizer, own in self._penalized(part))
+        return sum(regularizer(values[own.slice]) for regularizer, own in self.penalized(part))
 
     def add_penalty_gradient(self, part: Range, scale: float) -> None:
         """Add `scale` times the gradient of the penalty to the gradients in `part`."""
         values, grads = self.buffer.values, self.buffer.grads
-        for regularizer, own in self._penalized(part):
+        for regularizer, own in self.penalized(part):
             regularizer.add_gradient(values[own.slice], grads[own.slice], scale)
 
-    def _penalized(self, part: Range) -> Iterator[tuple[Regularizer, Range]]:
+    def penalized(self, part: Range) -> Iterator[tuple[Regularizer, Range]]:
+        """The regularizers of the elements in `part`, each with the range it is for."""
         if self._regularizers:
             for entry, own in self.buffer.entries_in(part):
                 if entry.name in self._regularizers:

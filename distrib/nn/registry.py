@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import difflib
 from collections.abc import Mapping
-from typing import Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 from distrib.errors import ConfigError
 
@@ -23,6 +23,24 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, base: type, classes: Mapping[str, type[T]]) -> None:
         self._kind, self._base, self._classes = kind, base, dict(classes)
         self._by_class_name = {cls.__name__: cls for cls in classes.values()}
+
+    def from_config(self, config: Mapping[str, Any]) -> T:
+        """The built-in object that a config with its `"class"` and arguments describes.
+
+        Raises:
+            ConfigError: not a built-in class, or arguments it does not have.
+        """
+        arguments = dict(config)
+        cls = self._by_class_name.get(str(arguments.pop("class", None)))
+        if cls is None:
+            raise ConfigError(
+                f"Expected a built-in {self._kind}: {', '.join(self._by_class_name)}. "
+                f"Received: {config.get('class')!r}. Only built-in ones can be made again in another process."
+            )
+        try:
+            return cls(**arguments)
+        except TypeError as error:
+            raise ConfigError(f"{cls.__name__}: {error}") from None
 
     def get(self, identifier: str | T) -> T:
         """A new instance with default arguments for a name; an instance is returned as it is.

@@ -7,6 +7,8 @@ vector adds the penalty and its gradient for that range.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from typing import Any
 
 import numpy as np
 
@@ -71,3 +73,8 @@ _REGISTRY: Registry[Regularizer] = Registry("regularizer", Regularizer, {"l1": L
 def get(identifier: str | Regularizer | None) -> Regularizer | None:
     """The regularizer of that name, or `identifier` itself. Raises `ConfigError` for unknown names."""
     return None if identifier is None else _REGISTRY.get(identifier)
+
+
+def from_config(config: Mapping[str, Any]) -> Regularizer:
+    """The regularizer that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
+    return _REGISTRY.from_config(config)

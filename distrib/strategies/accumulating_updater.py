@@ -6,8 +6,12 @@ the end of an epoch, fewer batches than k, is an update too.
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 import numpy as np
 
+from distrib.data.dataset import ArrayDataset, Batch
+from distrib.data.sharding import Schedule
 from distrib.nn.network import Network
 from distrib.nn.tally import Tally
 from distrib.strategies.updater import Updater
@@ -42,8 +46,19 @@ class AccumulatingUpdater(Updater):
     def settle(self) -> Tally | None:
         return self._update() if self._held else None
 
-    def total(self, tally: Tally) -> Tally:
-        return self._updater.total(tally)
+    def batches(
+        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int
+    ) -> Iterator[Batch]:
+        return self._updater.batches(dataset, schedule, epoch, num_sums)
+
+    def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
+        return self._updater.test_batches(dataset, schedule, num_sums)
+
+    def tested(self, tally: Tally) -> None:
+        self._updater.tested(tally)
+
+    def total(self) -> Tally:
+        return self._updater.total()
 
     def _add(self, tally: Tally) -> None:
         grads = self._network.buffer.grads

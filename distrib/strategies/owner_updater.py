@@ -9,12 +9,15 @@ the replicas cannot drift apart: every value is computed once and copied.
 from __future__ import annotations
 
 import zlib
+from collections.abc import Iterator
 
 import numpy as np
 
 from distrib.arrays import Array
 from distrib.comm.buckets import DEFAULT_BUCKET_BYTES, Buckets
 from distrib.comm.communicator import Communicator
+from distrib.data.dataset import ArrayDataset, Batch
+from distrib.data.sharding import Schedule
 from distrib.errors import NonFiniteError, ProtocolError
 from distrib.logs import LOGGER
 from distrib.nn.network import Network
@@ -59,6 +62,7 @@ class OwnerUpdater(Updater):
         )
         self._owned = self._buckets.owned
         self._nonfinite = 0
+        self._tested = Tally(0)
         self._verdict = np.zeros(1)
         self._sums = np.empty(0)
         optimizer.build(sum(own.size for own in self._owned), network.dtype)
@@ -170,9 +174,21 @@ class OwnerUpdater(Updater):
         self._sums.fill(0)
         return Tally(0, self._sums)
 
-    def total(self, tally: Tally) -> Tally:
-        tally.penalty = self._penalty()
-        return self._added(self._communicator.gather_rows(tally.sums))
+    def batches(
+        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int
+    ) -> Iterator[Batch]:
+        return dataset.batches(schedule, epoch, self._communicator.rank, self._world_size)
+
+    def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
+        self._tested = Tally(0, np.zeros(num_sums))
+        return dataset.batches(schedule, 0, self._communicator.rank, self._world_size)
+
+    def tested(self, tally: Tally) -> None:
+        self._tested.sums += tally.sums
+
+    def total(self) -> Tally:
+        self._tested.penalty = self._penalty()
+        return self._added(self._communicator.gather_rows(self._tested.sums))
 
     def _added(self, rows: Array) -> Tally:
         """The rows added in rank order, which makes the same bits on every replica."""

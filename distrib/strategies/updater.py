@@ -8,8 +8,11 @@ total = updater.push(tally)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Iterator
 from typing import Literal, TypeAlias
 
+from distrib.data.dataset import ArrayDataset, Batch
+from distrib.data.sharding import Schedule
 from distrib.nn.tally import Tally
 
 NonFinitePolicy: TypeAlias = Literal["raise", "skip", "allow"]
@@ -18,6 +21,26 @@ NonFinitePolicy: TypeAlias = Literal["raise", "skip", "allow"]
 
 class Updater(ABC):
     """Combines the replicas' gradients and updates the values of one network."""
+
+    is_running: bool = False
+    """Whether `push` and `total` return the sums of the whole epoch so far, not those of one step."""
+
+    @abstractmethod
+    def batches(
+        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int
+    ) -> Iterator[Batch]:
+        """What this replica computes in an epoch of training. Each batch is pushed before the next is asked for.
+
+        Args:
+            dataset: all examples.
+            schedule: which of them make up the batches.
+            epoch: from 0.
+            num_sums: length of the tallies that are pushed.
+        """
+
+    @abstractmethod
+    def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
+        """What this replica computes when a model is tested. Each is handed to `tested`."""
 
     @abstractmethod
     def pull(self) -> None:
@@ -49,5 +72,9 @@ class Updater(ABC):
         return None
 
     @abstractmethod
-    def total(self, tally: Tally) -> Tally:
-        """The sums over all replicas, without an update. Collective; same bits on each replica."""
+    def tested(self, tally: Tally) -> None:
+        """Take the sums of a batch of `test_batches`."""
+
+    @abstractmethod
+    def total(self) -> Tally:
+        """The sums of all that was tested, over all replicas. Collective; same bits on each replica."""

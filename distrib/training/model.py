@@ -311,7 +311,7 @@ class Model(ABC):
         if self._trainer is None:
             network = self._built()
             objective = self._require_compiled().objective(network, data.y)
-            self._trainer = Trainer(self.strategy, network, objective)
+            self._trainer = Trainer(network, objective)
         return self._trainer
 
     def _begin(self, call: str, arguments: dict[str, Any]) -> Updater:

@@ -15,22 +15,20 @@ from distrib.nn.network import Network
 from distrib.nn.objective import Objective
 from distrib.nn.random import Draw
 from distrib.nn.tally import Tally
-from distrib.strategies.base import Strategy
 from distrib.strategies.updater import Updater
 from distrib.training.callbacks.base import CallbackList, Logs
 
 
 class Trainer:
-    """Trains and tests one network under one strategy.
+    """Trains and tests one network.
 
     Args:
-        strategy: who the replicas are.
         network: this replica's network.
         objective: loss and metrics.
     """
 
-    def __init__(self, strategy: Strategy, network: Network, objective: Objective) -> None:
-        self._strategy, self._network, self._objective = strategy, network, objective
+    def __init__(self, network: Network, objective: Objective) -> None:
+        self._network, self._objective = network, objective
         self._loss = Mean("loss")
 
     def train_epoch(
@@ -44,14 +42,14 @@ class Trainer:
         """One epoch; returns the logs of all its batches together."""
         self.reset()
         logs: Logs = {}
-        parts = dataset.batches(schedule, epoch, *self._share)
+        parts = updater.batches(dataset, schedule, epoch, self._objective.tally.sums.size)
         for step, batch in enumerate(parts):
             callbacks.call("on_train_batch_begin", step)
             logs = self.train_step(updater, batch)
             callbacks.call("on_train_batch_end", step, logs)
         rest = updater.settle()
         if rest is not None:
-            self._add(rest)
+            self._add(rest, updater.is_running)
             logs = self.logs()
         return logs
 
@@ -60,7 +58,7 @@ class Trainer:
         updater.pull()
         draw = Draw(self._network.seed, batch.pass_index, batch.position)
         tally = self._network.train_on(batch.x, batch.y, batch.weight, draw, self._objective, updater.filled)
-        self._add(updater.push(tally))
+        self._add(updater.push(tally), updater.is_running)
         return self.logs()
 
     def test_epoch(
@@ -69,14 +67,13 @@ class Trainer:
         """Every example once, spread over the replicas; the sums are combined once, at the end."""
         updater.pull()
         self.reset()
-        sums = Tally(len(self._objective.metrics))
         callbacks.call("on_test_begin")
-        for step, batch in enumerate(dataset.batches(schedule, 0, *self._share)):
+        parts = updater.test_batches(dataset, schedule, self._objective.tally.sums.size)
+        for step, batch in enumerate(parts):
             callbacks.call("on_test_batch_begin", step)
-            tally = self._network.test_on(batch.x, batch.y, batch.weight, self._objective)
-            sums.sums += tally.sums
+            updater.tested(self._network.test_on(batch.x, batch.y, batch.weight, self._objective))
             callbacks.call("on_test_batch_end", step, {})
-        self._add(updater.total(sums))
+        self._add(updater.total())
         logs = self.logs()
         callbacks.call("on_test_end", logs)
         return logs
@@ -93,14 +90,12 @@ class Trainer:
         logs["loss"] = self._loss.result()
         return logs
 
-    def _add(self, total: Tally) -> None:
+    def _add(self, total: Tally, is_running: bool = False) -> None:
+        if is_running:
+            self.reset()
         self._loss.add(total.loss + total.penalty * total.count, total.count)
         for index, metric in enumerate(self._objective.metrics):
             metric.add(*total.metric(index))
-
-    @property
-    def _share(self) -> tuple[int, int]:
-        return self._strategy.replica_id, self._strategy.num_replicas_in_sync
 
 
 def predict(network: Network, x: Array, batch_size: int, callbacks: CallbackList) -> Array:

@@ -2,7 +2,7 @@
 
 from distrib.nn.optimizers.adam import Adam
 from distrib.nn.optimizers.base import Optimizer
-from distrib.nn.optimizers.registry import get
+from distrib.nn.optimizers.registry import from_config, get
 from distrib.nn.optimizers.sgd import SGD
 
-__all__ = ["SGD", "Adam", "Optimizer", "get"]
+__all__ = ["SGD", "Adam", "Optimizer", "from_config", "get"]

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from distrib.nn.optimizers.adam import Adam
 from distrib.nn.optimizers.base import Optimizer
 from distrib.nn.optimizers.sgd import SGD
@@ -13,3 +16,8 @@ _REGISTRY: Registry[Optimizer] = Registry("optimizer", Optimizer, {"adam": Adam,
 def get(identifier: str | Optimizer) -> Optimizer:
     """The optimizer of that name, or `identifier` itself. Raises `ConfigError` for unknown names."""
     return _REGISTRY.get(identifier)
+
+
+def from_config(config: Mapping[str, Any]) -> Optimizer:
+    """The optimizer that `get_config` described. Raises `ConfigError` unless it is a built-in class."""
+    return _REGISTRY.from_config(config)

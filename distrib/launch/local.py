@@ -1,0 +1,116 @@
+"""A cluster on this machine: this process is the chief, and starts workers and parameter servers beside it.
+
+with local_cluster(num_workers=2, num_ps=1):
+    strategy = distrib.ParameterServerStrategy()
+
+The workers run the same command line as this process.
+"""
+
+from __future__ import annotations
+
+import ctypes
+import json
+import os
+import secrets
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+from distrib.errors import PeerLostError
+from distrib.strategies.parameter_server import close_all
+
+_START_TIMEOUT_S = 30.0
+_END_TIMEOUT_S = 10.0
+
+READY = "ps listens on "
+"""What a ps prints, and then its address."""
+
+_PR_SET_PDEATHSIG = 1
+
+
+@contextmanager
+def local_cluster(num_workers: int, num_ps: int = 1) -> Iterator[None]:
+    """Start `num_ps` parameter servers and `num_workers - 1` workers; they end with this context.
+
+    In a process that was started by one, or by another launcher that sets TF_CONFIG, it does nothing.
+
+    Args:
+        num_workers: workers, this process among them.
+        num_ps: parameter servers.
+
+    Raises:
+        PeerLostError: a parameter server did not start.
+    """
+    if "TF_CONFIG" in os.environ:
+        yield
+        return
+    before = dict(os.environ)
+    with tempfile.TemporaryDirectory(prefix="distrib-") as folder:
+        token = Path(folder) / "token"
+        token.touch(mode=0o600)
+        token.write_text(secrets.token_hex(32))
+        os.environ["DISTRIB_TOKEN_FILE"] = str(token)
+        threads = max(1, len(os.sched_getaffinity(0)) // num_workers)
+        os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
+        servers: list[subprocess.Popen[str]] = []
+        workers: list[subprocess.Popen[bytes]] = []
+        try:
+            servers = [_start_ps() for _ in range(num_ps)]
+            addresses = [_address(server) for server in servers]
+            command = [sys.executable, *sys.orig_argv[1:]]
+            for index in range(num_workers - 1):
+                environ = {**os.environ, "TF_CONFIG": _config(addresses, num_workers, "worker", index)}
+                workers.append(
+                    subprocess.Popen(
+                        command, env=environ, stdout=subprocess.DEVNULL, preexec_fn=end_with_parent
+                    )
+                )
+            os.environ["TF_CONFIG"] = _config(addresses, num_workers, "chief", 0)
+            yield
+        finally:
+            close_all(sys.exc_info()[1])
+            os.environ.clear()
+            os.environ.update(before)
+            _end([*workers, *servers])
+
+
+def end_with_parent() -> None:
+    """Let the kernel end this process (SIGTERM) when the one that started it ends, even by SIGKILL. Linux only."""
+    ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
+
+
+def _start_ps() -> subprocess.Popen[str]:
+    command = [sys.executable, "-m", "distrib", "ps", "--address", "127.0.0.1:0", "--with-parent"]
+    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+
+
+def _address(server: subprocess.Popen[str]) -> str:
+    assert server.stdout is not None
+    line = server.stdout.readline()
+    if not line.startswith(READY):
+        raise PeerLostError(f"A parameter server did not start: it ended with {server.wait()}.")
+    return line.removeprefix(READY).strip()
+
+
+def _config(addresses: list[str], num_workers: int, kind: str, index: int) -> str:
+    # Workers do not listen; TF_CONFIG wants an address for each.
+    cluster = {"chief": ["localhost:0"], "worker": ["localhost:0"] * (num_workers - 1), "ps": addresses}
+    return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
+
+
+def _end(processes: list[subprocess.Popen[bytes] | subprocess.Popen[str]]) -> None:
+    """Wait for all; what does not end by itself is killed."""
+    deadline = time.monotonic() + _END_TIMEOUT_S
+    for process in processes:
+        try:
+            process.wait(max(0.0, deadline - time.monotonic()))
+        except subprocess.TimeoutExpired:
+            process.kill()
+            process.wait()
+        if process.stdout is not None:
+            process.stdout.close()

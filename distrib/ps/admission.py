@@ -1,0 +1,198 @@
+"""Admission: who may compute which examples, and which gradients make an update. Plain classes, without I/O.
+
+`SyncRounds`: an update takes the gradients of the first N distinct workers of N + b. The next `batch_size` positions
+are cut into N parts, one for each worker; with b = 0 that is the single process's batch, summed in the order of the
+parts. Backup workers get further parts of the same size. When N parts have come, the round is closed: what is still
+under way is void, and its examples are free again. A part whose worker died is leased to another one. If
+fewer than N workers are alive, a worker may do several parts of a round.
+
+`AsyncArrivals`: each gradient is an update of its own, when it comes. `batch_size` examples make a lease. A worker
+that would idle at the end leases what another is still computing; the first to come is applied.
+"""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from dataclasses import dataclass, field
+from typing import Generic, TypeVar
+
+from distrib.data.sharding import Positions
+from distrib.ps.ledger import Lease, Ledger
+
+Key = TypeVar("Key")
+
+
+@dataclass
+class Verdict(Generic[Key]):
+    """What became of a push.
+
+    Attributes:
+        apply: the pushes that make an update now, in the order in which they are added; empty for none.
+        drop: the pushes that are void.
+        why: of the dropped ones.
+    """
+
+    apply: list[Key] = field(default_factory=list)
+    drop: list[Key] = field(default_factory=list)
+    why: str = ""
+
+
+class Admission(ABC, Generic[Key]):
+    """Leases examples of one epoch to workers, and admits what they push.
+
+    Args:
+        ledger: the examples of the epoch.
+    """
+
+    def __init__(self, ledger: Ledger) -> None:
+        self.ledger = ledger
+
+    @abstractmethod
+    def lease(self, worker: int, num_alive: int) -> Lease | None:
+        """What this worker may compute now; None if it has to wait."""
+
+    @abstractmethod
+    def push(self, worker: int, number: int, key: Key) -> Verdict[Key]:
+        """A worker has computed lease `number`; `key` stands for its gradient.
+
+        An empty verdict means that the gradient is kept until the round is closed.
+        """
+
+    @abstractmethod
+    def return_lease(self, worker: int, number: int) -> None:
+        """The gradient of this lease is not used: its examples are free again."""
+
+    @abstractmethod
+    def lost(self, worker: int) -> None:
+        """A worker is gone: its leases go to others. What it has pushed counts."""
+
+
+@dataclass
+class _Part(Generic[Key]):
+    span: Positions
+    lease: Lease | None = None
+    holder: int | None = None
+    key: Key | None = None
+
+
+class SyncRounds(Admission[Key]):
+    """Rounds of N gradients.
+
+    Args:
+        ledger: the examples of the epoch.
+        batch_size: examples of a round.
+        num_to_aggregate: N, the parts of a round.
+        num_backups: b, the workers beyond N.
+    """
+
+    def __init__(self, ledger: Ledger, batch_size: int, num_to_aggregate: int, num_backups: int = 0) -> None:
+        super().__init__(ledger)
+        self._batch_size, self._count, self._num_backups = batch_size, num_to_aggregate, num_backups
+        self._parts: list[_Part[Key]] = []
+        self._needed = 0
+
+    def lease(self, worker: int, num_alive: int) -> Lease | None:
+        if not self._parts:
+            self._open_round()
+        waived = num_alive < self._count
+        mine = [part for part in self._parts if part.holder == worker]
+        if any(part.key is None for part in mine) or (mine and not waived):
+            return None
+        part = next((part for part in self._parts if part.holder is None), None) or self._backup_part()
+        if part is None:
+            return None
+        part.lease, part.holder = self.ledger.lease(part.span), worker
+        return part.lease
+
+    def push(self, worker: int, number: int, key: Key) -> Verdict[Key]:
+        part = next((p for p in self._parts if p.lease is not None and p.lease.number == number), None)
+        if part is None or part.holder != worker:
+            return Verdict(drop=[key], why="the round is closed")
+        part.key = key
+        done = [part for part in self._parts if part.key is not None]
+        if len(done) < self._needed:
+            return Verdict()
+        for each in self._parts:
+            if each.lease is None:
+                self.ledger.put_back(each.span)
+            elif each.key is None:
+                self.ledger.give_back(each.lease.number)
+            else:
+                self.ledger.finish(each.lease.number)
+        self._parts = []
+        return Verdict(apply=[part.key for part in done if part.key is not None])
+
+    def return_lease(self, worker: int, number: int) -> None:
+        for part in self._parts:
+            if part.holder == worker and part.lease is not None and part.lease.number == number:
+                self._free(part)
+
+    def lost(self, worker: int) -> None:
+        for part in self._parts:
+            if part.holder == worker and part.key is None:
+                self._free(part)
+
+    def _free(self, part: _Part[Key]) -> None:
+        if part.lease is not None:
+            self.ledger.abandon(part.lease.number)  # the part stays in the round
+        part.lease = part.holder = part.key = None
+
+    def _open_round(self) -> None:
+        whole = self.ledger.take(self._batch_size)
+        if whole is None:
+            return
+        ranges = [whole.range.part(index, self._count) for index in range(self._count)]
+        self._parts = [_Part(Positions(whole.pass_index, each)) for each in ranges if each.size]
+        self._needed = len(self._parts)
+
+    def _backup_part(self) -> _Part[Key] | None:
+        if not self._parts or len(self._parts) >= self._needed + self._num_backups:
+            return None
+        span = self.ledger.take(self._parts[0].span.range.size)
+        if span is None:
+            return None
+        self._parts.append(_Part(span))
+        return self._parts[-1]
+
+
+class AsyncArrivals(Admission[Key]):
+    """Every gradient by itself.
+
+    Args:
+        ledger: the examples of the epoch.
+        batch_size: examples of a lease.
+    """
+
+    def __init__(self, ledger: Ledger, batch_size: int) -> None:
+        super().__init__(ledger)
+        self._batch_size = batch_size
+        self._held: dict[int, Lease] = {}
+
+    def lease(self, worker: int, num_alive: int) -> Lease | None:
+        if worker in self._held:
+            return None
+        span = self.ledger.take(self._batch_size)
+        lease = self.ledger.lease_again() if span is None else self.ledger.lease(span)
+        if lease is not None:
+            self._held[worker] = lease
+        return lease
+
+    def push(self, worker: int, number: int, key: Key) -> Verdict[Key]:
+        held = self._held.get(worker)
+        if held is None or held.number != number:
+            return Verdict(drop=[key], why="the lease is over")
+        del self._held[worker]
+        if not self.ledger.finish(number):
+            return Verdict(drop=[key], why="another worker was first")
+        return Verdict(apply=[key])
+
+    def return_lease(self, worker: int, number: int) -> None:
+        held = self._held.get(worker)
+        if held is not None and held.number == number:
+            del self._held[worker]
+            self.ledger.give_back(number)
+
+    def lost(self, worker: int) -> None:
+        held = self._held.pop(worker, None)
+        if held is not None:
+            self.ledger.give_back(held.number)

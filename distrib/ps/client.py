@@ -1,0 +1,302 @@
+"""Client: a worker's streams to every ps.
+
+A call goes to all ps at once: each gets its slice of the gradient, and each answers with its slice of the values;
+ps:0 also says what was decided. If a stream breaks, all are opened anew and the same call is sent again: it has
+the same sequence number, so it is counted once.
+"""
+
+from __future__ import annotations
+
+import json
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any
+
+import grpc
+import numpy as np
+
+from distrib.arrays import Array
+from distrib.comm.segment import Segment, why_not
+from distrib.errors import AuthenticationError, PeerLostError, ProtocolError
+from distrib.logs import LOGGER
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.proto import parameter_server_pb2_grpc as services
+from distrib.ps import codec
+from distrib.ps.options import CHANNEL
+from distrib.ranges import Range, split
+
+_RETRY_S = 0.2
+_TELL_EVERY_S = 5.0
+_STOP_TIMEOUT_S = 1.0
+
+_RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
+
+
+class Client:
+    """Calls of one worker.
+
+    Args:
+        addresses: `host:port` of every ps.
+        worker: which worker this is; 0 is the chief.
+        token: of the run; empty for none.
+        timeout_s: seconds to wait for the answer to a call.
+        connect_timeout_s: seconds to wait for the ps to come, or to come back.
+        share_memory: offer shared memory to ps on this host.
+
+    Attributes:
+        bytes_sent: of gradients, over streams.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        worker: int,
+        token: str = "",
+        timeout_s: float = 600.0,
+        connect_timeout_s: float = 60.0,
+        share_memory: bool = True,
+    ) -> None:
+        self.worker, self.incarnation = worker, time.time_ns()
+        self.bytes_sent = 0
+        self._addresses, self._share_memory = list(addresses), share_memory
+        self._timeout_s, self._connect_timeout_s = timeout_s, connect_timeout_s
+        self._metadata = [("authorization", f"Bearer {token}")] if token else []
+        self._streams: list[_Stream] = []
+        self._ps_incarnations = [0] * len(self._addresses)
+        self._call = 0
+        self._size, self._dtype = 0, np.dtype(np.float32)
+        self._segment: Segment | None = None
+        self._shares = False
+        self._deadline = _Deadline(self._cancel)
+
+    def place(self, size: int, dtype: np.dtype[Any]) -> tuple[Array, Array] | None:
+        """Memory for gradients and values that a ps on this host can use in place; None if there is none.
+
+        Args:
+            size: number of elements of the model that is trained from now on.
+            dtype: their dtype.
+        """
+        self.close()  # streams are opened for one model
+        self._size, self._dtype, self._segment = size, dtype, None
+        if not self._share_memory or why_not() or not size:
+            return None
+        try:
+            self._segment = Segment(2 * size * dtype.itemsize)
+        except OSError:
+            return None
+        memory = self._segment.memory.view(dtype)
+        return memory[:size], memory[size:]
+
+    def register(self, stage: int, description: dict[str, Any], values: Array) -> pb.Answer:
+        """Say what is about to be trained. `values` are overwritten with those of the job."""
+        message = pb.Register(stage=stage, description=json.dumps(description))
+        sent = values if self.worker == 0 else None
+        return self._ask(pb.WorkRequest(register=message), sent, values)
+
+    def begin(self, stage: int, description: dict[str, Any], values: Array) -> pb.Answer:
+        """Begin an epoch; returns the first lease."""
+        message = pb.Begin(stage=stage, description=json.dumps(description))
+        return self._ask(pb.WorkRequest(begin=message), None, values)
+
+    def push(self, message: pb.Push, gradient: Array | None, values: Array) -> pb.Answer:
+        """Hand in what was computed; returns what became of it and the next lease.
+
+        Args:
+            message: the push.
+            gradient: `(num_elements,)`; None where nothing is trained.
+            values: overwritten with fresh ones.
+        """
+        return self._ask(pb.WorkRequest(push=message), gradient, values)
+
+    def stop(self, reason: str = "") -> None:
+        """End the job on every ps; those that do not answer are left alone."""
+        for address in self._addresses:
+            channel = grpc.insecure_channel(address, options=CHANNEL)
+            try:
+                stub: Any = services.ParameterServerStub(channel)  # type: ignore[no-untyped-call]
+                stub.Stop(pb.StopRequest(reason=reason), timeout=_STOP_TIMEOUT_S, metadata=self._metadata)
+            except grpc.RpcError as error:
+                LOGGER.info("%s was not told to stop: %s", address, error)
+            finally:
+                channel.close()
+
+    def close(self) -> None:
+        """Leave the job."""
+        for stream in self._streams:
+            stream.close()
+        self._streams = []
+
+    def _ask(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
+        self._call += 1
+        request.call = self._call
+        lost_since, told = 0.0, 0.0
+        while True:
+            try:
+                if not self._streams:
+                    self._connect()
+                return self._exchange(request, sent, values)
+            except grpc.RpcError as error:
+                self.close()
+                now = time.monotonic()
+                lost_since = lost_since or now
+                self._judge(error, now - lost_since)
+                if now - told > _TELL_EVERY_S:
+                    told = now
+                    LOGGER.warning("worker %d waits for the ps: %s", self.worker, _words(error))
+                time.sleep(_RETRY_S)
+
+    def _judge(self, error: grpc.RpcError, lost_s: float) -> None:
+        """Raise what cannot be mended by another try."""
+        code, words = error.code(), _words(error)
+        if code == grpc.StatusCode.UNAUTHENTICATED:
+            raise AuthenticationError(words) from None
+        if code not in _RETRIED:
+            raise ProtocolError(f"Worker {self.worker}: {words}") from None
+        if lost_s > self._connect_timeout_s:
+            raise PeerLostError(
+                f"Worker {self.worker} waited {self._connect_timeout_s:g} s for the ps at "
+                f"{', '.join(self._addresses)}: {words}"
+            ) from None
+
+    def _connect(self) -> None:
+        shares = []
+        for index, address in enumerate(self._addresses):
+            stream = _Stream(address, self._metadata)
+            self._streams.append(stream)
+            hello = pb.Hello(
+                protocol=codec.PROTOCOL,
+                worker=self.worker,
+                incarnation=self.incarnation,
+                ps=index,
+                ps_incarnation=self._ps_incarnations[index],
+                num_ps=len(self._addresses),
+                num_elements=self._size,
+                dtype=self._dtype.name,
+            )
+            if self._segment is not None:
+                pid, descriptor, num_bytes = self._segment.address
+                hello.segment.CopyFrom(pb.Segment(pid=pid, descriptor=descriptor, num_bytes=num_bytes))
+            stream.send(pb.WorkRequest(call=self._call, hello=hello, last=True))
+            with self._deadline.of(self._connect_timeout_s):
+                welcome = stream.reply().welcome
+            self._ps_incarnations[index] = welcome.ps_incarnation
+            shares.append(welcome.shared)
+        self._shares = all(shares)
+
+    def _exchange(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
+        if request.WhichOneof("what") == "push" and sent is not None:
+            request.push.shared = self._shares
+            sent = None if self._shares else sent
+        for stream, part in zip(self._streams, self._parts(), strict=True):
+            parts = [] if sent is None else codec.chunks(sent[part.slice])
+            self.bytes_sent += 0 if sent is None else part.size * sent.itemsize
+            for index, (chunk, last) in enumerate(codec.answer_parts(parts)):
+                message = request if not index else pb.WorkRequest(call=request.call)
+                message.last = last
+                if chunk is None:
+                    message.ClearField("chunk")
+                else:
+                    message.chunk.CopyFrom(chunk)
+                stream.send(_copied(message) if not index and len(self._streams) > 1 else message)
+        answers = []
+        with self._deadline.of(self._timeout_s):
+            for stream, part in zip(self._streams, self._parts(), strict=True):
+                assembler = codec.Assembler(values[part.slice])
+                while True:
+                    reply = stream.reply()
+                    if reply.HasField("answer"):
+                        answers.append(reply.answer)
+                    if reply.HasField("chunk"):
+                        assembler.add(reply.chunk)
+                    if reply.last:
+                        break
+                if not self._shares:
+                    assembler.finish()
+        return answers[0]
+
+    def _cancel(self) -> None:
+        for stream in self._streams:
+            stream.cancel()
+
+    def _parts(self) -> list[Range]:
+        return split(self._size, len(self._addresses))
+
+
+class _Stream:
+    """One stream to one ps."""
+
+    def __init__(self, address: str, metadata: list[tuple[str, str]]) -> None:
+        self._channel = grpc.insecure_channel(address, options=CHANNEL)
+        self._requests: SimpleQueue[pb.WorkRequest | None] = SimpleQueue()
+        stub: Any = services.ParameterServerStub(self._channel)  # type: ignore[no-untyped-call]
+        self._replies = stub.Work(iter(self._requests.get, None), metadata=metadata)
+
+    def send(self, request: pb.WorkRequest) -> None:
+        self._requests.put(request)
+
+    def reply(self) -> pb.WorkReply:
+        """The next reply; `grpc.RpcError` where the stream has ended."""
+        reply: pb.WorkReply | None = next(self._replies, None)
+        if reply is None:
+            raise _EndedError
+        return reply
+
+    def cancel(self) -> None:
+        self._replies.cancel()
+
+    def close(self) -> None:
+        self._requests.put(None)
+        self._replies.cancel()
+        self._channel.close()
+
+
+class _Deadline:
+    """Calls `cancel` when a wait takes too long. One thread looks once a second, so a wait costs next to nothing."""
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self._cancel, self._until = cancel, math.inf
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+
+    @contextmanager
+    def of(self, seconds: float) -> Iterator[None]:
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
+            self._thread.start()
+        self._until = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._until = math.inf
+
+    def close(self) -> None:
+        self._closed.set()
+
+    def _watch(self) -> None:
+        while not self._closed.wait(1.0):
+            if time.monotonic() > self._until:
+                self._cancel()
+
+
+class _EndedError(grpc.RpcError):  # type: ignore[misc]  # gRPC is not typed
+    """The ps has ended the stream."""
+
+    def code(self) -> grpc.StatusCode:
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        return "the stream has ended"
+
+
+def _copied(message: pb.WorkRequest) -> pb.WorkRequest:
+    copy = pb.WorkRequest()
+    copy.CopyFrom(message)
+    return copy
+
+
+def _words(error: grpc.RpcError) -> str:
+    return str(error.details() or error.code())

@@ -1,0 +1,148 @@
+"""Codec: vectors to chunks and back, and the sequencer's plain objects to messages and back."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from distrib.arrays import Array
+from distrib.data.sharding import Positions
+from distrib.errors import ProtocolError
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.ledger import Lease
+from distrib.ps.options import CHUNK_BYTES
+from distrib.ps.sequencer import Answer, Apply, Discard, Entry, Install, Keep, Outcome, Pull, PushId
+from distrib.ranges import Range
+
+PROTOCOL = 1
+
+_DECISIONS = {
+    "": pb.NOTHING,
+    "applied": pb.APPLIED,
+    "scaled": pb.SCALED,
+    "accepted": pb.ACCEPTED,
+    "dropped": pb.DROPPED,
+}
+_WORDS = {number: word for word, number in _DECISIONS.items()}
+
+
+def chunks(vector: Array) -> list[pb.Chunk]:
+    """A C-contiguous vector in chunks of about 1 MiB: copies."""
+    raw = vector.view(np.uint8)
+    return [
+        pb.Chunk(offset=begin, data=raw[begin : begin + CHUNK_BYTES].tobytes())
+        for begin in range(0, raw.size, CHUNK_BYTES)
+    ]
+
+
+class Assembler:
+    """Puts chunks back together, in their order, each byte once.
+
+    Args:
+        target: C-contiguous; overwritten.
+    """
+
+    def __init__(self, target: Array) -> None:
+        self._raw = target.view(np.uint8)
+        self._filled = 0
+
+    def add(self, chunk: pb.Chunk) -> None:
+        """Take the next chunk. Raises `ProtocolError` for any other; nothing is written outside of the target."""
+        end = self._filled + len(chunk.data)
+        if chunk.offset != self._filled or end > self._raw.size:
+            raise ProtocolError(
+                f"Expected the chunk at byte {self._filled} of {self._raw.size}. "
+                f"Received: {len(chunk.data)} bytes at {chunk.offset}."
+            )
+        self._raw[self._filled : end] = np.frombuffer(chunk.data, np.uint8)
+        self._filled = end
+
+    def finish(self) -> None:
+        """Raise `ProtocolError` unless every byte has come."""
+        if self._filled != self._raw.size:
+            raise ProtocolError(f"Expected {self._raw.size} bytes. Received: {self._filled}.")
+
+
+def answer_message(answer: Answer, summary: str) -> pb.Answer:
+    """What a worker is told."""
+    outcome, lease = answer.outcome, answer.lease
+    message = pb.Answer(
+        decision=_DECISIONS[outcome.decision],
+        staleness=outcome.staleness,
+        factor=outcome.factor,
+        why=outcome.why,
+        version=answer.version,
+        has_lease=lease is not None,
+        totals=answer.totals.tolist(),
+        summary=summary,
+    )
+    if lease is not None:
+        message.lease, message.pass_index = lease.number, lease.span.pass_index
+        message.begin, message.end = lease.span.range
+    return message
+
+
+def outcome_of(message: pb.Answer) -> Outcome:
+    """What became of the push."""
+    return Outcome(_WORDS[message.decision], message.staleness, message.factor, message.why)
+
+
+def lease_of(message: pb.Answer) -> Lease | None:
+    """What to compute next; None if the stage is over."""
+    if not message.has_lease:
+        return None
+    return Lease(message.lease, Positions(message.pass_index, Range(message.begin, message.end)))
+
+
+def push_message(push: PushId) -> pb.PushId:
+    """A push by name."""
+    return pb.PushId(worker=push.worker, incarnation=push.incarnation, sequence=push.sequence)
+
+
+def push_of(message: pb.PushId) -> PushId:
+    """A push by name."""
+    return PushId(message.worker, message.incarnation, message.sequence)
+
+
+def entry_message(entry: Entry) -> pb.FollowReply:
+    """An entry of the log."""
+    if isinstance(entry, Apply):
+        pushes = [push_message(push) for push in entry.pushes]
+        apply = pb.Apply(
+            pushes=pushes, scale=entry.scale, learning_rate=entry.learning_rate, version=entry.version
+        )
+        return pb.FollowReply(apply=apply)
+    if isinstance(entry, Discard):
+        return pb.FollowReply(discard=push_message(entry.push))
+    if isinstance(entry, Keep):
+        return pb.FollowReply(keep=push_message(entry.push))
+    if isinstance(entry, Install):
+        return pb.FollowReply(install=push_message(entry.push))
+    return pb.FollowReply(pull=pb.Pull(worker=entry.worker, call=entry.call, version=entry.version))
+
+
+def entry_of(message: pb.FollowReply) -> Entry:
+    """An entry of the log. Raises `ProtocolError` for none."""
+    kind = message.WhichOneof("entry")
+    if kind == "apply":
+        apply = message.apply
+        pushes = tuple(push_of(push) for push in apply.pushes)
+        return Apply(pushes, apply.scale, apply.learning_rate, apply.version)
+    if kind == "discard":
+        return Discard(push_of(message.discard))
+    if kind == "keep":
+        return Keep(push_of(message.keep))
+    if kind == "install":
+        return Install(push_of(message.install))
+    if kind == "pull":
+        return Pull(message.pull.worker, message.pull.call, message.pull.version)
+    raise ProtocolError("Expected an entry of the log. Received: nothing.")
+
+
+def answer_parts(values: list[pb.Chunk]) -> Iterator[tuple[pb.Chunk | None, bool]]:
+    """Each chunk with whether it is the last; one empty part where there are none."""
+    if not values:
+        yield None, True
+    for index, chunk in enumerate(values):
+        yield chunk, index == len(values) - 1

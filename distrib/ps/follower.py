@@ -1,0 +1,49 @@
+"""Follower: how another ps follows the log of ps:0."""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+import grpc
+
+from distrib.logs import LOGGER
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.proto import parameter_server_pb2_grpc as services
+from distrib.ps import codec
+from distrib.ps.options import CHANNEL
+from distrib.ps.sequencer import Entry, PushId
+
+
+class Follower:
+    """Executes the log of ps:0 here, and tells it what has arrived here.
+
+    Args:
+        address: of ps:0.
+        index: which ps this is.
+        token: of the run.
+        execute: called with every entry, in order.
+    """
+
+    def __init__(self, address: str, index: int, token: str, execute: Callable[[Entry], None]) -> None:
+        self._requests: SimpleQueue[pb.FollowRequest | None] = SimpleQueue()
+        self._execute, self._index = execute, index
+        self._requests.put(pb.FollowRequest(ps=index))
+        channel = grpc.insecure_channel(address, options=CHANNEL)
+        metadata = [("authorization", f"Bearer {token}")] if token else []
+        stub: Any = services.ParameterServerStub(channel)  # type: ignore[no-untyped-call]
+        self._entries = stub.Follow(iter(self._requests.get, None), metadata=metadata, wait_for_ready=True)
+        threading.Thread(target=self._run, name="follower", daemon=True).start()
+
+    def arrived(self, push: PushId) -> None:
+        """The slice of a push is here, whole."""
+        self._requests.put(pb.FollowRequest(ps=self._index, arrived=codec.push_message(push)))
+
+    def _run(self) -> None:
+        try:
+            for message in self._entries:
+                self._execute(codec.entry_of(message))
+        except grpc.RpcError as error:
+            LOGGER.info("ps:%d no longer follows ps:0: %s", self._index, error)

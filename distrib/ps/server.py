@@ -1,0 +1,113 @@
+"""Server: a ps task. Listens until the chief has ended the job, and exits by itself."""
+
+from __future__ import annotations
+
+import ipaddress
+import signal
+import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+
+import grpc
+from grpc_health.v1 import health, health_pb2, health_pb2_grpc
+from grpc_reflection.v1alpha import reflection
+
+from distrib.errors import ConfigError
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.proto import parameter_server_pb2_grpc as services
+from distrib.ps.options import SERVER
+from distrib.ps.servicer import Servicer
+
+MAX_WORKERS = 500
+"""Streams served at once. A worker's stream keeps a thread while it waits, so there must be one for each."""
+
+_GRACE_S = 0.5
+
+
+class Server:
+    """A ps that listens.
+
+    Args:
+        address: `host:port`; port 0 takes a free one.
+        token: what workers must know; empty for nothing.
+        insecure: listen off the loopback interface without TLS.
+        share_memory: use the memory that workers of this host offer.
+
+    Attributes:
+        port: where it listens.
+
+    Raises:
+        ConfigError: the address cannot be had, or is not loopback without `insecure`.
+    """
+
+    def __init__(
+        self, address: str, token: str = "", insecure: bool = False, share_memory: bool = True
+    ) -> None:
+        host = address.rpartition(":")[0].strip("[]")
+        if not _is_loopback(host) and not (insecure and token):
+            raise ConfigError(
+                f"ps expects a loopback address, such as 127.0.0.1:0. Received: {address}. On a network that you "
+                "trust, pass --insecure and --token-file: what is sent there is not encrypted."
+            )
+        self._ended = threading.Event()
+        self.reason = ""
+        self._server = grpc.server(
+            ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="work"),
+            options=SERVER,
+            maximum_concurrent_rpcs=MAX_WORKERS,
+        )
+        servicer = Servicer(token, self._end, share_memory)
+        services.add_ParameterServerServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]
+        self._health = health.HealthServicer()
+        health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
+        name = pb.DESCRIPTOR.services_by_name["ParameterServer"].full_name
+        reflection.enable_server_reflection(
+            (name, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+        )
+        try:
+            self.port = self._server.add_insecure_port(address)
+        except RuntimeError as error:
+            raise ConfigError(f"ps cannot listen on {address}: is the port in use? ({error})") from None
+        self._health.set("", health_pb2.HealthCheckResponse.SERVING)
+        self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._server.start()
+
+    def wait(self) -> None:
+        """Return when the job has ended."""
+        self._ended.wait()
+        self._health.enter_graceful_shutdown()
+        self._server.stop(_GRACE_S).wait()
+
+    def close(self) -> None:
+        """Stop listening at once."""
+        self._ended.set()
+        self._server.stop(None).wait()
+
+    def _end(self, reason: str) -> None:
+        self.reason = reason
+        self._ended.set()
+
+
+def run(address: str, token: str, insecure: bool, share_memory: bool, on_ready: Callable[[int], None]) -> int:
+    """Be a ps until the job ends; returns the exit code.
+
+    Args:
+        address: as of `Server`.
+        token: as of `Server`.
+        insecure: as of `Server`.
+        share_memory: as of `Server`.
+        on_ready: called with the port.
+    """
+    server = Server(address, token, insecure, share_memory)
+    for number in (signal.SIGTERM, signal.SIGINT):
+        signal.signal(number, lambda *_: server._end("stopped by a signal"))
+    on_ready(server.port)
+    server.wait()
+    return 75 if "lost" in server.reason else 0
+
+
+def _is_loopback(host: str) -> bool:
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost"

@@ -1,0 +1,107 @@
+"""Shard: the range of the model that one ps keeps. Its values, the optimizer's slots, and gradients that wait.
+
+It executes the sequencer's log, entry by entry; it decides nothing. No I/O.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from distrib.arrays import Array, aligned_vector, training_dtype
+from distrib.errors import ConfigError
+from distrib.nn import optimizers, regularizers
+from distrib.nn.optimizers import Optimizer
+from distrib.nn.regularizers import Regularizer
+from distrib.ps.sequencer import Apply, Discard, Entry, Install, Keep, Pull, PushId
+from distrib.ranges import Range
+
+
+class Shard:
+    """Values and slots of one range.
+
+    Args:
+        index: which ps.
+        count: number of ps.
+
+    Attributes:
+        own: the range of the flat vector.
+        values: `(own.size,)`.
+        version: updates so far.
+    """
+
+    def __init__(self, index: int, count: int) -> None:
+        self._index, self._count = index, count
+        self.own = Range(0, 0)
+        self.values = np.empty(0, np.float32)
+        self.version = 0
+        self._kind: tuple[Any, ...] = ()
+        self._optimizer: Optimizer | None = None
+        self._penalties: list[tuple[Regularizer, Range]] = []
+        self._staged: dict[PushId, Array] = {}
+
+    def prepare(self, description: dict[str, Any]) -> None:
+        """Make room for a model; slots stay if it is the one before.
+
+        Args:
+            description: `size`, `dtype`, `optimizer` (its config) and `penalties` (config, begin, end).
+
+        Raises:
+            ConfigError: an optimizer or a regularizer that is not built in.
+        """
+        size, dtype = int(description["size"]), training_dtype(description["dtype"])
+        config = {
+            key: value
+            for key, value in description["optimizer"].items()
+            if key not in ("learning_rate", "iterations")
+        }
+        kind = (size, dtype, sorted(config.items(), key=str))
+        if config.get("global_clipnorm") is not None and self._count > 1:
+            raise ConfigError("global_clipnorm needs the whole gradient on one ps. Received: several ps.")
+        self.own = Range(0, size).part(self._index, self._count)
+        self._penalties = []
+        for penalty, begin, end in description["penalties"]:
+            part = self.own.intersect(Range(begin, end))
+            if part.size:
+                shifted = Range(part.begin - self.own.begin, part.end - self.own.begin)
+                self._penalties.append((regularizers.from_config(penalty), shifted))
+        if kind == self._kind:
+            return
+        optimizer = optimizers.from_config(description["optimizer"])
+        optimizer.build(self.own.size, dtype)
+        self.values = aligned_vector(self.own.size, dtype)
+        self._optimizer, self._kind = optimizer, kind
+        self._staged.clear()
+
+    def stage(self, push: PushId, vector: Array) -> None:
+        """Keep a gradient, or the chief's values, until an entry says what to do. It may be overwritten then."""
+        self._staged[push] = vector
+
+    def execute(self, entry: Entry) -> None:
+        """Execute the next entry of the log."""
+        if isinstance(entry, Apply):
+            self._apply(entry)
+        elif isinstance(entry, Discard):
+            self._staged.pop(entry.push, None)
+        elif isinstance(entry, Keep):
+            self._staged[entry.push] = self._staged[entry.push].copy()
+        elif isinstance(entry, Install):
+            self.values[...] = self._staged.pop(entry.push)
+        else:
+            assert isinstance(entry, Pull)
+
+    def _apply(self, entry: Apply) -> None:
+        optimizer = self._optimizer
+        assert optimizer is not None
+        first, *others = (self._staged.pop(push) for push in entry.pushes)
+        for other in others:
+            first += other
+        for penalty, part in self._penalties:
+            penalty.add_gradient(self.values[part.slice], first[part.slice], 1.0 / entry.scale)
+        scale = entry.scale
+        if optimizer.global_clipnorm is not None:
+            scale *= optimizer.clipping(float(np.dot(first, first)) * scale * scale)
+        optimizer.learning_rate = entry.learning_rate
+        optimizer.apply(self.values, first, scale)
+        self.version = entry.version

@@ -1,0 +1,209 @@
+"""ParameterServerStrategy: the values live on parameter servers; workers push gradients and pull values.
+
+    strategy = ParameterServerStrategy(mode="async", staleness=DropStale(4))
+
+What becomes of gradients: `ps/sequencer.py`. How they travel: `ps/client.py` and `ps/servicer.py`.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from distrib.cluster.task import Task, task_from_environment
+from distrib.comm.single import SingleCommunicator
+from distrib.errors import ConfigError
+from distrib.nn.network import Network
+from distrib.nn.optimizers.base import Optimizer
+from distrib.nn.regularizers import L1L2
+from distrib.ps.rules import Rules
+from distrib.ps.staleness import AcceptStale, StalenessPolicy
+from distrib.ranges import Range
+from distrib.strategies.base import Strategy
+from distrib.strategies.updater import NonFinitePolicy, Updater
+
+if TYPE_CHECKING:
+    from distrib.ps.client import Client
+    from distrib.strategies.ps_updater import PsUpdater
+
+
+class ParameterServerStrategy(Strategy):
+    """Training on workers around parameter servers, which TF_CONFIG names.
+
+    Every worker runs the same script; the chief is worker 0. Examples are leased, so in each epoch each example is
+    applied exactly once, whoever is slow or dies. With `mode="sync"` and no backup workers the result is that of one
+    process, up to the rounding of a reordered sum.
+
+    Args:
+        mode: `"sync"`: an update takes the gradients of all workers but the slowest `num_backup_workers`;
+            `batch_size` is that of the update. `"async"`: each gradient is an update, and `batch_size` is that of
+            one gradient.
+        num_backup_workers: workers that a synchronous update does not wait for.
+        staleness: what to do about stale gradients in async: `DropStale`, `ScaleStale`, `BoundStale`; all count by
+            default.
+        warmup_steps: updates that the chief makes alone, before the others begin.
+        warmup_epochs: epochs that the chief trains alone.
+        learning_rate_factor: async: by what to multiply the learning rate.
+        batch_size_factor: async: by what to multiply the batch size.
+        share_memory: let parameter servers on this host read gradients and write values in place.
+        timeout_s: seconds to wait for an answer.
+        ps_timeout_s: seconds to wait for a parameter server to come, or to come back.
+        task: who this process is; from TF_CONFIG by default.
+
+    Raises:
+        ConfigError: no TF_CONFIG, or an argument that cannot be right.
+    """
+
+    def __init__(
+        self,
+        mode: str = "sync",
+        num_backup_workers: int = 0,
+        staleness: StalenessPolicy | None = None,
+        warmup_steps: int = 0,
+        warmup_epochs: int = 0,
+        learning_rate_factor: float = 1.0,
+        batch_size_factor: float = 1.0,
+        share_memory: bool = True,
+        timeout_s: float = 600.0,
+        ps_timeout_s: float = 60.0,
+        task: Task | None = None,
+    ) -> None:
+        self.communicator = SingleCommunicator()
+        found = task or task_from_environment()
+        if found is None or not found.ps:
+            raise ConfigError(
+                "ParameterServerStrategy expects a cluster with parameter servers, in TF_CONFIG. Received: "
+                f"{'no TF_CONFIG' if found is None else 'no ps'}. Start one with distrib.local_cluster(...), or "
+                "`distrib ps --address HOST:PORT` and TF_CONFIG."
+            )
+        self._task = found
+        self._rules = Rules(
+            mode=mode,
+            num_workers=found.num_workers,
+            num_backup_workers=num_backup_workers,
+            staleness=staleness or AcceptStale(),
+            warmup_steps=warmup_steps,
+            warmup_epochs=warmup_epochs,
+            learning_rate_factor=learning_rate_factor,
+            batch_size_factor=batch_size_factor,
+        )
+        from distrib.ps.client import Client  # needs grpc
+        from distrib.strategies.ps_updater import Stages
+
+        self._client: Client = Client(
+            found.ps, found.worker, run_token(), timeout_s, ps_timeout_s, share_memory
+        )
+        self._stages = Stages()
+        self._description: Mapping[str, Any] = {}
+        self._updater: PsUpdater | None = None
+        _OPEN.add(self)
+
+    @property
+    def num_replicas_in_sync(self) -> int:
+        """Number of workers."""
+        return self._rules.num_workers
+
+    @property
+    def replica_id(self) -> int:
+        """Which worker this is; 0 is the chief."""
+        return self._task.worker
+
+    @property
+    def is_chief(self) -> bool:
+        """Whether this process shows progress and writes files."""
+        return self._task.worker == 0
+
+    @property
+    def counters(self) -> dict[str, Any]:
+        """What became of pushes, of all workers and of each: pushed, applied, dropped, scaled, staleness."""
+        text = "" if self._updater is None else self._updater.summary
+        return dict(json.loads(text)) if text else {}
+
+    def agree(self, description: Mapping[str, Any]) -> None:
+        self._description = description
+
+    def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
+        from distrib.strategies.ps_updater import PsUpdater
+
+        if optimizer.gradient_accumulation_steps is not None:
+            raise ConfigError(
+                "gradient_accumulation_steps is not for ParameterServerStrategy: use a larger batch."
+            )
+        if any(not variable.trainable for variable in network.variables):
+            raise ConfigError(
+                "ParameterServerStrategy keeps trainable variables only. Received: "
+                f"{next(v.name for v in network.variables if not v.trainable)}, which is not trainable."
+            )
+        buffer, client = network.buffer, self._client
+        memory = client.place(buffer.size, network.dtype)
+        if memory is not None:
+            grads, values = memory
+            values[...] = buffer.values
+            buffer.rebind(values, grads)
+        description = {
+            **json.loads(json.dumps(dict(self._description), default=str)),
+            "size": buffer.size,
+            "dtype": network.dtype.name,
+            "optimizer": optimizer.get_config(),
+            "learning_rate": optimizer.learning_rate,
+            "penalties": [
+                [{"class": "L1L2", **_checked(regularizer).get_config()}, *own]
+                for regularizer, own in network.penalized(Range(0, buffer.size))
+            ],
+            "layout": [[entry.name, *entry.range] for entry in buffer.layout],
+            "rules": self._rules.get_config(),
+            "ps": list(self._task.ps),
+        }
+        answer = client.register(self._stages.advance(), description, buffer.values)
+        self._updater = PsUpdater(client, self._stages, network, optimizer, on_nonfinite, answer)
+        return self._updater
+
+    def close(self, reason: str = "") -> None:
+        """Leave the job. The chief's leaving ends it: every ps exits. Called by itself when the script ends.
+
+        Args:
+            reason: why, if not all is well.
+        """
+        if self in _OPEN:
+            _OPEN.discard(self)
+            self._client.close()
+            if self.is_chief:
+                self._client.stop(reason)
+
+
+_OPEN: set[ParameterServerStrategy] = set()
+
+
+def close_all(error: BaseException | None = None) -> None:
+    """Close every strategy that is open.
+
+    Args:
+        error: that ended the script, if one did.
+    """
+    for strategy in list(_OPEN):
+        strategy.close("" if error is None else f"the chief failed: {error!r}")
+
+
+atexit.register(lambda: close_all(getattr(sys, "last_value", None)))
+
+
+def run_token() -> str:
+    """The token of the run, from the file that DISTRIB_TOKEN_FILE names; empty where there is none."""
+    file = os.environ.get("DISTRIB_TOKEN_FILE")
+    if not file:
+        return ""
+    try:
+        return Path(file).read_text().strip()
+    except OSError as error:
+        raise ConfigError(f"DISTRIB_TOKEN_FILE cannot be read: {error}") from None
+
+
+def _checked(regularizer: object) -> L1L2:
+    if not isinstance(regularizer, L1L2):
+        raise ConfigError(f"A parameter server knows L1, L2 and L1L2 only. Received: {regularizer!r}.")
+    return regularizer

@@ -1,0 +1,161 @@
+"""PsUpdater: gradients are pushed to parameter servers, which update the values; examples are leased from them.
+
+One round trip a step: push, what became of it, the next lease, and fresh values. What the others see of this
+worker, and what became of every push, is decided in `ps/sequencer.py`.
+"""
+
+from __future__ import annotations
+
+import time
+from collections import Counter
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+
+from distrib.data.dataset import ArrayDataset, Batch
+from distrib.data.sharding import Schedule
+from distrib.errors import NonFiniteError
+from distrib.nn.network import Network
+from distrib.nn.optimizers.base import Optimizer
+from distrib.nn.tally import Tally
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.client import Client
+from distrib.ps.codec import lease_of, outcome_of
+from distrib.ps.ledger import Lease
+from distrib.ranges import Range
+from distrib.strategies.updater import NonFinitePolicy, Updater
+
+
+class Stages:
+    """Counts the stages of this worker's script, and its pushes."""
+
+    def __init__(self) -> None:
+        self.next = 0
+        self.sequence = 0
+
+    def advance(self) -> int:
+        """The stage that begins now."""
+        self.next += 1
+        return self.next - 1
+
+
+class PsUpdater(Updater):
+    """Computes what it is leased.
+
+    Args:
+        client: the streams to the ps.
+        stages: where the script is.
+        network: the network; its values are those of the job.
+        optimizer: its rate is sent along; the update happens on the ps.
+        on_nonfinite: what to do about NaN or Inf.
+        answer: that to the registration.
+    """
+
+    is_running = True
+
+    def __init__(
+        self,
+        client: Client,
+        stages: Stages,
+        network: Network,
+        optimizer: Optimizer,
+        on_nonfinite: NonFinitePolicy,
+        answer: pb.Answer,
+    ) -> None:
+        self._client, self._stages = client, stages
+        self._network, self._optimizer, self._on_nonfinite = network, optimizer, on_nonfinite
+        self._stage = 0
+        self._lease: Lease | None = None
+        self._totals = Tally(0)
+        self._summary = ""
+        self.waiting_s = 0.0
+        self.outcomes: Counter[str] = Counter()
+        self._version = answer.version
+
+    def batches(
+        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int
+    ) -> Iterator[Batch]:
+        description = {"kind": "train", "epoch": epoch, **_described(schedule), "num_sums": num_sums}
+        return self._leased(dataset, schedule, description)
+
+    def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
+        description = {"kind": "test", **_described(schedule), "num_sums": num_sums}
+        return self._leased(dataset, schedule, description)
+
+    def _leased(
+        self, dataset: ArrayDataset, schedule: Schedule, description: dict[str, Any]
+    ) -> Iterator[Batch]:
+        self._stage = self._stages.advance()
+        begin = time.monotonic()
+        self._take(self._client.begin(self._stage, description, self._network.buffer.values))
+        self.waiting_s += time.monotonic() - begin
+        while self._lease is not None:
+            pass_index, part = self._lease.span
+            order = schedule.order(pass_index)
+            yield dataset.batch(part.slice if order is None else order[part.slice], pass_index, part.begin)
+
+    def pull(self) -> None:
+        """The values have come with the lease."""
+
+    def push(self, tally: Tally) -> Tally:
+        buffer = self._network.buffer
+        index = None if self._on_nonfinite == "allow" else buffer.first_nonfinite(buffer.grads)
+        if index is not None and self._on_nonfinite == "raise":
+            raise NonFiniteError(
+                f"NaN or Inf in the gradient at step {self._version}, first in {buffer.layout[index].name} on "
+                f"worker {self._client.worker}. Look at the data and the learning rate, or "
+                'compile(on_nonfinite="skip") to leave such steps out.'
+            )
+        message = self._message(tally)
+        message.skip = index is not None
+        message.allow_nonfinite = self._on_nonfinite == "allow"
+        if self._client.worker == 0:
+            message.learning_rate = self._optimizer.learning_rate
+        return self._hand_in(message, trains=True)
+
+    def tested(self, tally: Tally) -> None:
+        self._hand_in(self._message(tally), trains=False)
+
+    def total(self) -> Tally:
+        return self._totals
+
+    def settle(self) -> Tally | None:
+        return self._totals
+
+    def _message(self, tally: Tally) -> pb.Push:
+        assert self._lease is not None
+        tally.penalty = self._network.penalty(Range(0, self._network.buffer.size))
+        self._stages.sequence += 1
+        return pb.Push(
+            stage=self._stage,
+            sequence=self._stages.sequence,
+            lease=self._lease.number,
+            version=self._version,
+            tally=tally.sums.tolist(),
+        )
+
+    def _hand_in(self, message: pb.Push, trains: bool) -> Tally:
+        buffer = self._network.buffer
+        begin = time.monotonic()
+        answer = self._client.push(message, buffer.grads if trains else None, buffer.values)
+        self.waiting_s += time.monotonic() - begin
+        if trains:
+            self.outcomes[outcome_of(answer).decision] += 1
+        self._take(answer)
+        return self._totals
+
+    def _take(self, answer: pb.Answer) -> None:
+        self._lease, self._version = lease_of(answer), answer.version
+        self._totals = Tally(0, np.array(answer.totals))
+        self._summary = answer.summary or self._summary
+        self._optimizer.iterations = answer.version
+
+    @property
+    def summary(self) -> str:
+        """Counters of the job, as JSON, as of the last end of a stage."""
+        return self._summary
+
+
+def _described(schedule: Schedule) -> dict[str, Any]:
+    return {"num_examples": schedule.num_examples, **schedule.describe()}
