@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import threading
+import time
 
 import pytest
 from helpers import mpi
@@ -22,7 +23,11 @@ def fresh():
     threads, environ = set(threading.enumerate()), environment()
     yield
     assert environment() == environ, "the test changed the environment"
-    left = [thread for thread in threading.enumerate() if thread not in threads]
+    deadline = time.monotonic() + 3  # threads of gRPC end a little later than what they were for
+    while (left := [each for each in threading.enumerate() if each not in threads]) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.01)
     assert not left, f"the test left threads: {left}"
 
 

@@ -35,8 +35,8 @@ from distrib.errors import ConfigError
 from distrib.logs import LOGGER
 from distrib.ranges import Range
 
-_PIECE_BYTES = 256 * 1024
-"""Small enough to stay in the second-level cache between being summed and being written to all."""
+_PIECE_BYTES = 512 * 1024
+"""Small enough to stay in the cache between being summed and being written to all (measured: 512 KiB)."""
 
 _NO_ROW: Array = np.empty(0)
 _NO_VECTOR: Array = np.empty(0, np.uint8)

@@ -80,7 +80,7 @@ class Client:
             size: number of elements of the model that is trained from now on.
             dtype: their dtype.
         """
-        self.close()  # streams are opened for one model
+        self._disconnect()  # streams are opened for one model
         self._size, self._dtype, self._segment = size, dtype, None
         if not self._share_memory or why_not() or not size:
             return None
@@ -126,6 +126,10 @@ class Client:
 
     def close(self) -> None:
         """Leave the job."""
+        self._disconnect()
+        self._deadline.close()
+
+    def _disconnect(self) -> None:
         for stream in self._streams:
             stream.close()
         self._streams = []
@@ -140,7 +144,7 @@ class Client:
                     self._connect()
                 return self._exchange(request, sent, values)
             except grpc.RpcError as error:
-                self.close()
+                self._disconnect()
                 now = time.monotonic()
                 lost_since = lost_since or now
                 self._judge(error, now - lost_since)

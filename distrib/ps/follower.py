@@ -31,15 +31,21 @@ class Follower:
         self._requests: SimpleQueue[pb.FollowRequest | None] = SimpleQueue()
         self._execute, self._index = execute, index
         self._requests.put(pb.FollowRequest(ps=index))
-        channel = grpc.insecure_channel(address, options=CHANNEL)
+        self._channel = grpc.insecure_channel(address, options=CHANNEL)
         metadata = [("authorization", f"Bearer {token}")] if token else []
-        stub: Any = services.ParameterServerStub(channel)  # type: ignore[no-untyped-call]
+        stub: Any = services.ParameterServerStub(self._channel)  # type: ignore[no-untyped-call]
         self._entries = stub.Follow(iter(self._requests.get, None), metadata=metadata, wait_for_ready=True)
         threading.Thread(target=self._run, name="follower", daemon=True).start()
 
     def arrived(self, push: PushId) -> None:
         """The slice of a push is here, whole."""
         self._requests.put(pb.FollowRequest(ps=self._index, arrived=codec.push_message(push)))
+
+    def close(self) -> None:
+        """Follow no longer."""
+        self._requests.put(None)
+        self._entries.cancel()
+        self._channel.close()
 
     def _run(self) -> None:
         try:

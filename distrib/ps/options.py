@@ -1,12 +1,17 @@
 """Options of gRPC channels and servers: all that we make have these.
 
 gRPC's defaults do not notice a dead link or a frozen peer, let two servers share a port, follow `http_proxy`, and may
-send a call twice. With these, a link that is cut or a peer that is stopped is noticed in about 2 s (measured), and a peer that only computes is not taken for dead.
+send a call twice. With these, a link that is cut or a peer that is stopped is noticed in about 2 s (measured), and a
+peer that only computes is not taken for dead.
 """
 
 from __future__ import annotations
 
+import os
 from typing import TypeAlias
+
+# Otherwise gRPC prints a line for every stream that ends.
+os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
 CHUNK_BYTES = 1 << 20
 MAX_MESSAGE_BYTES = CHUNK_BYTES + (1 << 18)

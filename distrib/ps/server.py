@@ -51,12 +51,13 @@ class Server:
             )
         self._ended = threading.Event()
         self.reason = ""
+        self._threads = ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="work")
         self._server = grpc.server(
-            ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="work"),
+            self._threads,
             options=SERVER,
             maximum_concurrent_rpcs=MAX_WORKERS,
         )
-        servicer = Servicer(token, self._end, share_memory)
+        self._servicer = servicer = Servicer(token, self._end, share_memory)
         services.add_ParameterServerServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -76,12 +77,21 @@ class Server:
         """Return when the job has ended."""
         self._ended.wait()
         self._health.enter_graceful_shutdown()
-        self._server.stop(_GRACE_S).wait()
+        self._stop(_GRACE_S)
+
+    def ended_within(self, seconds: float) -> bool:
+        """Whether the job ends before so many seconds are over."""
+        return self._ended.wait(seconds)
 
     def close(self) -> None:
         """Stop listening at once."""
         self._ended.set()
-        self._server.stop(None).wait()
+        self._stop(None)
+
+    def _stop(self, grace_s: float | None) -> None:
+        self._servicer.close()
+        self._server.stop(grace_s).wait()
+        self._threads.shutdown(wait=False)
 
     def _end(self, reason: str) -> None:
         self.reason = reason

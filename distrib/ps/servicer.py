@@ -383,6 +383,17 @@ class Servicer(services.ParameterServerServicer):
         self._on_stop(request.reason)
         return pb.StopReply()
 
+    def close(self) -> None:
+        """Follow no longer, and let nobody wait."""
+        self._stopped = True
+        with self._lock:
+            if self._follower is not None:
+                self._follower.close()
+            for queue in self._followers.values():
+                queue.put(None)
+            for link in self._links.values():
+                link.outbox.put(None)
+
     # --- checks -------------------------------------------------------------------------------------------------
 
     def _authorize(self, context: grpc.ServicerContext) -> None:

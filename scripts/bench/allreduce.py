@@ -62,7 +62,9 @@ def jobs(ranks: int) -> list[tuple[str, list[str], dict[str, str]]]:
         if (folder / "bin" / "mpirun").exists():
             place = ["--bind-to", "core"] if name == "Open MPI" and ranks <= (os.cpu_count() or 1) else []
             command = [str(folder / "bin" / "mpirun"), "-n", str(ranks), *place]
-            found.append((name, [*command, str(folder / "bin" / "python"), program], environ))
+            # Intel's mpirun looks for the rest of itself on the path.
+            path = {"PATH": f"{folder / 'bin'}{os.pathsep}{os.environ['PATH']}"}
+            found.append((name, [*command, str(folder / "bin" / "python"), program], {**environ, **path}))
     torchrun = ROOT / ".venv-torch" / "bin" / "torchrun"
     if torchrun.exists():
         launch = [str(torchrun), "--standalone", f"--nproc-per-node={ranks}"]

@@ -1,0 +1,300 @@
+"""Ledger, admission, staleness and sequencer under random schedules of slow, fast, dying and returning workers."""
+
+import random
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distrib.data.sharding import Positions
+from distrib.errors import ConfigError
+from distrib.ps.ledger import Ledger
+from distrib.ps.rules import Rules, rules_from_config
+from distrib.ps.sequencer import Apply, Discard, Keep, Pull, PushId, RefusedError, Sequencer
+from distrib.ps.staleness import AcceptStale, BoundStale, DropStale, ScaleStale
+from distrib.ranges import Range
+
+MODEL = {"kind": "model", "learning_rate": 1.0}
+
+
+class Job:
+    """A job without I/O: workers that ask, compute, push, retry, die and come back, in an order drawn by a seed."""
+
+    def __init__(self, seed, rules, num_examples, batch_size, deaths=True):
+        self.random, self.rules, self.deaths = random.Random(seed), rules, deaths
+        self.sequencer = Sequencer(rules)
+        count = rules.num_workers
+        self.incarnation, self.call, self.sequence = [0] * count, [0] * count, [0] * count
+        self.state, self.leases = ["off"] * count, {}
+        self.stage = {
+            "kind": "train",
+            "num_examples": num_examples,
+            "batch_size": batch_size,
+            "steps_per_epoch": -(-num_examples // batch_size),
+            "epoch": 0,
+            "num_sums": 4,
+        }
+        self.spans, self.applied, self.trace, self.staged, self.updates = {}, [], [], set(), []
+
+    def run(self, max_events=20_000):
+        for _ in range(max_events):
+            worker = self.random.randrange(self.rules.num_workers)
+            self.event(worker, self.random.random())
+            if self.state[0] == "over" and all(state in ("over", "off") for state in self.state):
+                return self
+        raise AssertionError(f"no end: {self.state}, {self.trace[-20:]}")
+
+    def event(self, worker, luck):
+        sequencer, state = self.sequencer, self.state[worker]
+        if state == "off":
+            self.incarnation[worker] += 1
+            self.sequence[worker] = 0
+            sequencer.join(worker, self.incarnation[worker])
+            self.ask(worker, "registering")
+            push = PushId(worker, self.incarnation[worker], 0)
+            sequencer.register(worker, self.call[worker], 0, MODEL, push if worker == 0 else None)
+        elif state == "registered":
+            self.ask(worker, "waiting")
+            sequencer.begin(worker, self.call[worker], 1, self.stage)
+        elif self.deaths and worker and luck < 0.03:
+            self.state[worker] = "off"
+            sequencer.leave(worker, self.incarnation[worker])
+        elif state == "computing":
+            lease, version = self.leases[worker]
+            self.sequence[worker] += 1
+            push = PushId(worker, self.incarnation[worker], self.sequence[worker])
+            self.spans[push] = lease.span
+            self.staged.add(push)
+            for _ in range(1 + (luck < 0.2)):  # some answers are lost, and the push is sent again
+                self.ask(worker, "waiting")
+                tally = np.array([lease.span.range.size, 0.0, 1.0, 0.0])
+                sequencer.push(push, self.call[worker], 1, lease.number, version, tally)
+        self.settle()
+
+    def ask(self, worker, state):
+        self.call[worker] += 1
+        self.state[worker] = state
+
+    def settle(self):
+        for entry in self.sequencer.log:
+            self.trace.append(entry)
+            if isinstance(entry, Apply):
+                self.updates.append([push.worker for push in entry.pushes])
+                self.applied += [self.spans[push] for push in entry.pushes]
+                self.staged -= set(entry.pushes)
+            elif isinstance(entry, Discard):
+                self.staged.discard(entry.push)
+            elif isinstance(entry, Keep):
+                assert entry.push in self.staged
+        for answer in self.sequencer.answers:
+            worker = answer.worker
+            if self.state[worker] == "off" or answer.call != self.call[worker]:
+                continue
+            if answer.lease is not None:
+                self.leases[worker] = answer.lease, answer.version
+                self.state[worker] = "computing"
+            else:
+                self.state[worker] = "registered" if self.state[worker] == "registering" else "over"
+        self.sequencer.log.clear()
+        self.sequencer.answers.clear()
+
+
+def rules_of(seed):
+    draw = random.Random(seed)
+    num_workers = draw.randint(1, 6)
+    warmup = {"warmup_steps": draw.choice([0, 0, 3]), "warmup_epochs": draw.choice([0, 0, 0, 1])}
+    if draw.random() < 0.5:
+        return Rules("sync", num_workers, num_backup_workers=draw.randrange(num_workers), **warmup)
+    policies = [AcceptStale(), DropStale(draw.randrange(4)), ScaleStale(), BoundStale(draw.randrange(3))]
+    return Rules("async", num_workers, staleness=draw.choice(policies), **warmup)
+
+
+@settings(max_examples=300, deadline=None)
+@given(seed=st.integers(0, 10**6), num_examples=st.integers(1, 60), batch_size=st.integers(1, 13))
+def test_every_example_is_applied_exactly_once(seed, num_examples, batch_size):
+    job = Job(seed, rules_of(seed), num_examples, batch_size).run()
+    positions = sorted(at for span in job.applied for at in range(*span.range))
+    assert positions == list(range(num_examples))
+    counts = job.sequencer.counts
+    assert counts.pushed == counts.applied + counts.dropped
+    assert counts.applied == len(job.applied)
+    assert not job.staged, "gradients are kept that nobody will use"
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6))
+def test_same_events_same_decisions(seed):
+    traces = [Job(seed, rules_of(seed), 40, 7).run().trace for _ in range(2)]
+    assert traces[0] == traces[1]
+
+
+@settings(max_examples=100, deadline=None)
+@given(seed=st.integers(0, 10**6), num_workers=st.integers(1, 6), data=st.data())
+def test_a_synchronous_update_takes_distinct_workers(seed, num_workers, data):
+    backups = data.draw(st.integers(0, num_workers - 1))
+    job = Job(seed, Rules("sync", num_workers, backups), 50, 9, deaths=False).run()
+    for workers in job.updates:
+        assert len(set(workers)) == len(workers)
+        assert len(workers) <= num_workers - backups
+
+
+def test_without_backups_a_round_is_the_batch_of_one_process():
+    job = Job(3, Rules("sync", 3), 20, 8, deaths=False).run()
+    spans = [(span.range.begin, span.range.end) for span in job.applied]
+    assert spans == [(0, 3), (3, 6), (6, 8), (8, 11), (11, 14), (14, 16), (16, 18), (18, 19), (19, 20)]
+
+
+@pytest.mark.parametrize(("limit", "applied"), [(2, 3), (1, 2), (0, 1)])
+def test_the_limit_of_staleness_is_applied_and_the_next_is_dropped(limit, applied):
+    sequencer = ready(Rules("async", 3, staleness=DropStale(limit)))
+    leases = {answer.worker: answer.lease for answer in sequencer.answers if answer.lease}
+    for worker in range(3):  # all three computed from version 0
+        sequencer.push(PushId(worker, 1, 1), 3, 1, leases[worker].number, 0, np.array([1.0, 0, 0, 0]))
+    assert sequencer.counts.applied == applied
+    assert sequencer.counts.dropped == 3 - applied
+
+
+@pytest.mark.parametrize(("rule", "factors"), [("inverse", [1, 1 / 2, 1 / 3]), ("zhang", [1, 1, 1 / 2])])
+def test_scaling(rule, factors):
+    sequencer = ready(Rules("async", 3, staleness=ScaleStale(rule)))
+    leases = {answer.worker: answer.lease for answer in sequencer.answers if answer.lease}
+    for worker in range(3):
+        sequencer.push(PushId(worker, 1, 1), 3, 1, leases[worker].number, 0, np.array([1.0, 0, 0, 0]))
+    assert [entry.learning_rate for entry in sequencer.log if isinstance(entry, Apply)] == factors
+
+
+def test_bound_lets_the_fast_wait():
+    sequencer = ready(Rules("async", 2, staleness=BoundStale(2)), num_examples=100)
+    lease = next(answer.lease for answer in sequencer.answers if answer.lease and answer.worker == 0)
+    sequencer.answers.clear()
+    done = 0
+    while True:
+        done += 1
+        sequencer.push(PushId(0, 1, done), 2 + done, 1, lease.number, 0, np.array([1.0, 0, 0, 0]))
+        if not sequencer.answers:
+            break
+        lease = sequencer.answers.pop().lease
+    assert done == 3  # the slow worker has done 0, and 3 is more than 2 ahead
+    sequencer.leave(1, 1)
+    assert sequencer.answers, "the slow worker is gone: there is nobody to wait for"
+
+
+class TestRefusals:
+    def test_of_a_version_of_the_future(self):
+        sequencer = ready(Rules("async", 1))
+        lease = next(answer.lease for answer in sequencer.answers if answer.lease)
+        with pytest.raises(RefusedError, match=r"a version up to 0\. Received: 4 sums, version 1"):
+            sequencer.push(PushId(0, 1, 1), 3, 1, lease.number, 1, np.zeros(4))
+        assert sequencer.version == 0
+        assert sequencer.counts.pushed == 0
+
+    def test_of_an_older_process(self):
+        sequencer = ready(Rules("async", 1))
+        sequencer.leave(0, 1)
+        sequencer.join(0, 2)
+        with pytest.raises(RefusedError, match="was started again since"):
+            sequencer.push(PushId(0, 1, 1), 3, 1, 0, 0, np.zeros(4))
+        with pytest.raises(RefusedError, match="was started again since"):
+            sequencer.join(0, 1)
+
+    def test_of_a_second_process_for_one_worker(self):
+        sequencer = ready(Rules("async", 2))
+        with pytest.raises(RefusedError, match="Worker 1 is running already"):
+            sequencer.join(1, 2)
+
+    def test_of_a_gap(self):
+        sequencer = ready(Rules("async", 1))
+        with pytest.raises(RefusedError, match=r"Expected push 1 of worker 0\. Received: push 3"):
+            sequencer.push(PushId(0, 1, 3), 3, 1, 0, 0, np.zeros(4))
+
+    def test_of_another_model(self):
+        sequencer = Sequencer(Rules("async", 2))
+        sequencer.join(0, 1)
+        sequencer.join(1, 1)
+        sequencer.register(0, 1, 0, {"layers": [{"units": 10}], "learning_rate": 1.0}, PushId(0, 1, 0))
+        with pytest.raises(RefusedError, match=r"layers\[0\]\.units \(chief: 10, here: 20\)"):
+            sequencer.register(1, 1, 0, {"layers": [{"units": 20}], "learning_rate": 1.0}, None)
+
+    def test_of_a_worker_that_is_none(self):
+        with pytest.raises(RefusedError, match=r"Expected a worker from 0 to 1\. Received: worker 2"):
+            Sequencer(Rules("sync", 2)).join(2, 1)
+
+
+def test_a_retry_is_counted_once_and_answered_again():
+    sequencer = ready(Rules("async", 1))
+    lease = next(answer.lease for answer in sequencer.answers if answer.lease)
+    for call in (3, 4, 5):
+        sequencer.push(PushId(0, 1, 1), call, 1, lease.number, 0, np.array([1.0, 0, 0, 0]))
+        assert sequencer.answers[-1].call == call
+        assert sequencer.answers[-1].outcome.decision == "applied"
+    assert sequencer.counts.applied == 1
+    assert sum(isinstance(entry, Apply) for entry in sequencer.log) == 1
+    assert sum(isinstance(entry, Pull) and entry.call >= 3 for entry in sequencer.log) == 3
+
+
+def test_warm_up_is_the_chief_alone():
+    job = Job(5, Rules("async", 4, warmup_steps=5), 40, 4, deaths=False).run()
+    assert job.updates[:5] == [[0]] * 5
+    assert {worker for workers in job.updates[5:] for worker in workers} != {0}
+
+
+def test_ledger_joins_what_is_given_back():
+    ledger = Ledger([Positions(0, Range(0, 10)), Positions(1, Range(0, 4))])
+    leases = [ledger.lease(ledger.take(3)) for _ in range(4)]
+    assert [lease.span.range for lease in leases] == [(0, 3), (3, 6), (6, 9), (9, 10)]
+    for index in (1, 0, 2):
+        ledger.give_back(leases[index].number)
+    assert ledger.take(20) == Positions(0, Range(0, 9))
+    assert ledger.finish(leases[3].number)
+    assert not ledger.finish(leases[3].number)
+    assert ledger.num_done == 1
+
+
+def test_the_first_of_two_holders_wins():
+    ledger = Ledger([Positions(0, Range(0, 4))])
+    first = ledger.lease(ledger.take(4))
+    second = ledger.lease_again()
+    assert second.span == first.span
+    ledger.give_back(first.number)
+    assert not ledger.has_free, "the second holder has it still"
+    assert ledger.finish(second.number)
+    assert ledger.is_done
+
+
+@pytest.mark.parametrize(
+    "arguments",
+    [
+        {"mode": "both"},
+        {"num_workers": 2, "num_backup_workers": 2},
+        {"mode": "async", "num_workers": 3, "num_backup_workers": 1},
+        {"mode": "sync", "staleness": DropStale(1)},
+        {"warmup_steps": -1},
+        {"learning_rate_factor": 0.0},
+    ],
+)
+def test_rules_that_cannot_be_right(arguments):
+    with pytest.raises(ConfigError):
+        Rules(**arguments)
+
+
+def test_rules_travel_as_json():
+    rules = Rules("async", 4, staleness=ScaleStale("zhang"), warmup_steps=7, learning_rate_factor=0.5)
+    again = rules_from_config(rules.get_config())
+    assert again.get_config() == rules.get_config()
+    with pytest.raises(ConfigError, match="Expected a staleness policy"):
+        rules_from_config(rules.get_config() | {"staleness": {"class": "Os"}})
+
+
+def ready(rules, num_examples=10):
+    """A sequencer whose workers all wait for the answer to `begin`, with batches of one example."""
+    sequencer = Sequencer(rules)
+    for worker in range(rules.num_workers):
+        sequencer.join(worker, 1)
+        push = PushId(worker, 1, 0) if worker == 0 else None
+        sequencer.register(worker, 1, 0, MODEL, push)
+    stage = {"kind": "train", "num_examples": num_examples, "batch_size": 1, "steps_per_epoch": num_examples}
+    for worker in range(rules.num_workers):
+        sequencer.begin(worker, 2, 1, stage | {"num_sums": 4})
+    sequencer.log.clear()
+    return sequencer

@@ -1,0 +1,132 @@
+"""Real processes: the example with local workers and parameter servers, its end, and killed workers."""
+
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+
+import pytest
+from helpers.mpi import ROOT
+
+EXAMPLE = [sys.executable, str(ROOT / "examples" / "train_images.py")]
+pytestmark = pytest.mark.timeout(90)
+
+
+def processes_of(marker):
+    """Pids of the processes whose environment holds the marker."""
+    found = []
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        try:
+            with open(f"/proc/{pid}/environ", "rb") as file:
+                if marker.encode() in file.read():
+                    found.append(int(pid))
+        except OSError:
+            pass
+    return found
+
+
+def start(*arguments, marker="DISTRIB_TEST_MARKER=ps"):
+    name, _, value = marker.partition("=")
+    return subprocess.Popen(
+        [*EXAMPLE, *map(str, arguments)],
+        env={**os.environ, name: value},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+
+
+def ended(process, marker="DISTRIB_TEST_MARKER=ps"):
+    output, _ = process.communicate(timeout=80)
+    deadline = time.monotonic() + 2
+    while (left := processes_of(marker)) and time.monotonic() < deadline:
+        time.sleep(0.02)
+    assert not left, "processes are left 2 s after the end"
+    return output
+
+
+@pytest.mark.parametrize(
+    "flags",
+    [
+        ["--strategy", "ps-sync", "--num-workers", 3, "--num-ps", 2],
+        ["--strategy", "ps-sync", "--num-workers", 3, "--num-backup-workers", 1],
+        ["--strategy", "ps-async", "--staleness-policy", "drop", "--max-staleness", 1],
+        ["--strategy", "ps-async", "--staleness-policy", "scale", "--warmup-steps", 10, "--num-ps", 2],
+    ],
+    ids=lambda flags: " ".join(map(str, flags)),
+)
+def test_the_example_trains_and_every_role_ends(tmp_path, flags):
+    file = tmp_path / "out.json"
+    process = start(*flags, "--epochs", 8, "--learning-rate", 0.01, "--json", file)
+    output = ended(process)
+    assert process.returncode == 0, output
+    result = json.loads(file.read_text())
+    assert result["test_accuracy"] > 0.9
+    assert result["pushed"] == result["applied"] + result["dropped"]
+    assert "Traceback" not in output
+
+
+def test_sync_over_processes_trains_what_one_process_trains(tmp_path):
+    results = []
+    for flags in (["--strategy", "default"], ["--strategy", "ps-sync", "--num-workers", 3, "--num-ps", 2]):
+        file = tmp_path / "out.json"
+        process = start(*flags, "--epochs", 3, "--dtype", "float64", "--json", file)
+        assert ended(process) is not None
+        assert process.returncode == 0
+        results.append(json.loads(file.read_text()))
+    assert results[1]["train_loss"] == pytest.approx(results[0]["train_loss"], rel=1e-9)
+    assert results[1]["test_loss"] == pytest.approx(results[0]["test_loss"], rel=1e-9)
+
+
+@pytest.mark.parametrize("strategy", ["ps-sync", "ps-async"])
+@pytest.mark.parametrize("fault", ["kill", "stop"])
+def test_c1_a_lost_worker_does_not_hold_up_the_others(tmp_path, strategy, fault):
+    file = tmp_path / "out.json"
+    process = start(
+        *("--strategy", strategy, "--num-workers", 3, "--num-ps", 2, "--epochs", 60, "--dtype", "float64"),
+        *("--json", file),
+    )
+    victim = worker_of(process.pid, index=1)
+    time.sleep(1.5)  # it is training by now
+    os.kill(victim, {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[fault])
+    assert process.poll() is None, "the fault came too late"
+    begin = time.monotonic()
+    output = ended(process) if fault == "kill" else ended_with_stopped(process, victim)
+    assert process.returncode == 0, output
+    assert time.monotonic() - begin < 40
+    result = json.loads(file.read_text())
+    assert result["pushed"] == result["applied"] + result["dropped"]
+    assert len(result["train_loss"]) == 60
+    assert result["test_accuracy"] > 0.9
+
+
+def worker_of(chief, index):
+    deadline = time.monotonic() + 20
+    while time.monotonic() < deadline:
+        for pid in processes_of("DISTRIB_TEST_MARKER=ps"):
+            try:
+                with open(f"/proc/{pid}/environ", "rb") as file:
+                    if re.search(rb'"type": "worker", "index": %d\b' % index, file.read()):
+                        return pid
+            except OSError:
+                pass
+        time.sleep(0.02)
+    raise AssertionError("no such worker")
+
+
+def ended_with_stopped(process, victim):
+    try:
+        return ended(process)
+    finally:
+        try:
+            os.kill(victim, signal.SIGKILL)
+        except ProcessLookupError:
+            pass
+
+
+def test_the_generated_code_is_that_of_the_protos():
+    ended = subprocess.run([str(ROOT / "scripts" / "protos"), "--check"], capture_output=True, text=True)
+    assert ended.returncode == 0, ended.stdout + ended.stderr

@@ -1,0 +1,276 @@
+"""Training around real servers: the contract, faults of links and workers, and what is refused."""
+
+import time
+
+import numpy as np
+import pytest
+from helpers.ps import on_workers
+from helpers.replicas import difference, in_one_process
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import distrib
+from distrib.ps.client import Client
+from distrib.ps.server import Server
+from distrib.ps.servicer import Servicer
+
+rng = np.random.default_rng(4)
+X, Y, WEIGHT = rng.normal(size=(45, 6)), rng.integers(0, 3, 45), rng.uniform(0.5, 2, 45)
+
+
+def training(
+    num_examples=45, batch_size=8, epochs=3, optimizer="adam", dropout=0.3, slow=None, dtype="float64"
+):
+    def body(strategy):
+        model = distrib.Sequential(
+            [
+                distrib.layers.Dense(9, activation="tanh", kernel_regularizer="l2", input_shape=(6,)),
+                distrib.layers.Dropout(dropout),
+                distrib.layers.Dense(3, activation="softmax"),
+            ],
+            dtype=dtype,
+            seed=11,
+        )
+        made = {
+            "adam": lambda: distrib.optimizers.Adam(0.01),
+            "sgd": lambda: distrib.optimizers.SGD(0.05, momentum=0.9),
+        }[optimizer]()
+        model.compile(made, "sparse_categorical_crossentropy", ["accuracy"])
+        callbacks = [] if slow is None else [Slow(*slow, strategy.replica_id)]
+        history = model.fit(
+            X[:num_examples],
+            Y[:num_examples],
+            batch_size=batch_size,
+            epochs=epochs,
+            sample_weight=WEIGHT[:num_examples],
+            validation_data=(X[:7], Y[:7]),
+            callbacks=callbacks,
+            verbose=0,
+        )
+        tested = model.evaluate(X, Y, batch_size=20, verbose=0)
+        counters = getattr(strategy, "counters", None)
+        return model.get_weights(), history.history, tested, counters
+
+    return body
+
+
+class Slow(distrib.callbacks.Callback):
+    """Sleeps before every batch of one worker."""
+
+    def __init__(self, victim, seconds, worker):
+        super().__init__()
+        self.seconds = seconds if worker == victim else 0.0
+
+    def on_train_batch_begin(self, batch, logs=None):
+        time.sleep(self.seconds)
+
+
+@settings(max_examples=25, deadline=None)
+@given(
+    num_workers=st.integers(1, 4),
+    num_ps=st.integers(1, 3),
+    share_memory=st.booleans(),
+    num_examples=st.integers(1, 45),
+    batch_size=st.integers(1, 40),
+    optimizer=st.sampled_from(["adam", "sgd"]),
+    dropout=st.sampled_from([0.0, 0.4]),
+)
+def test_sync_is_the_single_process(num_workers, num_ps, share_memory, **kwargs):
+    weights, history, tested, _ = in_one_process(training(**kwargs))
+    results = on_workers(num_workers, training(**kwargs), num_ps, share_memory)
+    for worker_weights, worker_history, worker_tested, _ in results:
+        assert difference(worker_weights, weights) <= 1e-12
+        for name, values in history.items():
+            np.testing.assert_allclose(worker_history[name], values, rtol=1e-9, atol=1e-12)
+        np.testing.assert_allclose(worker_tested, tested, rtol=1e-9)
+        assert worker_history == results[0][1], "logs differ between workers"
+
+
+@pytest.mark.parametrize("share_memory", [False, True])
+def test_sync_does_not_depend_on_timing(share_memory):
+    usual = on_workers(3, training(), 2, share_memory)
+    delayed = on_workers(3, training(slow=(1, 0.005)), 2, share_memory)
+    for (weights, history, *_), (others, other_history, *_) in zip(usual, delayed, strict=True):
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(weights, others, strict=True))
+        assert history == other_history
+
+
+@pytest.mark.parametrize("num_ps", [1, 3])
+@pytest.mark.parametrize("share_memory", [False, True])
+@pytest.mark.parametrize(
+    "options",
+    [
+        {},
+        {"staleness": distrib.DropStale(1)},
+        {"staleness": distrib.ScaleStale()},
+        {"staleness": distrib.BoundStale(1)},
+        {"warmup_steps": 4},
+        {"learning_rate_factor": 0.5, "batch_size_factor": 0.5},
+    ],
+    ids=["plain", "drop", "scale", "bound", "warm-up", "lower rate, smaller batch"],
+)
+def test_async_trains_and_counts_add_up(num_ps, share_memory, options):
+    results = on_workers(4, training(), num_ps, share_memory, mode="async", **options)
+    chief_weights, chief_history, _, counters = results[0]
+    for weights, history, *_ in results:
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(weights, chief_weights, strict=True))
+        assert history == chief_history
+    assert counters["pushed"] == counters["applied"] + counters["dropped"]
+    assert counters["applied"] == 3 * (12 if "batch_size_factor" in options else 6)
+    assert counters["applied"] == sum(counters["staleness_histogram"].values())
+    assert sum(each["pushed"] for each in counters["workers"].values()) == counters["pushed"]
+
+
+def test_backup_workers_are_not_waited_for():
+    begin = time.monotonic()
+    results = on_workers(4, training(epochs=2, slow=(2, 0.5)), mode="sync", num_backup_workers=1)
+    assert time.monotonic() - begin < 2 * 6 * 0.5 / 2, "the slow worker was waited for in every round"
+    counters = results[0][3]
+    assert counters["workers"]["2"]["applied"] < 4
+    assert counters["pushed"] == counters["applied"] + counters["dropped"]
+
+
+def test_a_pulled_model_is_of_one_version_on_all_ps(monkeypatch):
+    """Each of 3 ps marks what it keeps with its version; random delays between the ps."""
+    delays, torn, pulls = np.random.default_rng(2), [], []
+    execute = Servicer._execute
+
+    def late(self, entry):
+        time.sleep(delays.uniform(0, 0.002))
+        execute(self, entry)
+
+    def mark(self, entry):
+        self._staged = {key: value for key, value in self._staged.items() if key not in entry.pushes}
+        self.version = entry.version
+        self.values[...] = entry.version
+
+    from distrib.ps.shard import Shard
+
+    monkeypatch.setattr(Servicer, "_execute", late)
+    monkeypatch.setattr(Shard, "_apply", mark)
+
+    class Look(distrib.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            values = self.model._network.buffer.values
+            pulls.append(values[0])
+            if values.min() != values.max() or values[0] != self.model.optimizer.iterations:
+                torn.append(values.copy())
+
+    def body(strategy):
+        model = distrib.Sequential([distrib.layers.Dense(7, input_shape=(6,))], dtype="float64")
+        model.compile("sgd", "mse")
+        model.fit(X, np.zeros((45, 7)), batch_size=3, epochs=3, verbose=0, callbacks=[Look()])
+
+    on_workers(4, body, 3, mode="async")
+    assert len(pulls) >= 45
+    assert not torn
+
+
+def test_a_lost_answer_is_asked_for_again_and_applied_once(monkeypatch):
+    """The stream is cut right after the ps has applied a push, before the answer: C2, C3."""
+    reference = in_one_process(training(dropout=0.0))
+    exchange, cut = Client._exchange, []
+
+    def cut_sometimes(self, request, sent, values):
+        answer = exchange(self, request, sent, values)
+        if (
+            request.WhichOneof("what") == "push"
+            and request.push.sequence % 5 == 3
+            and request.push.sequence not in cut
+        ):
+            cut.append(request.push.sequence)
+            self._disconnect()
+            return self._exchange_again(request, sent, values)
+        return answer
+
+    def again(self, request, sent, values):
+        self._connect()
+        return exchange(self, request, sent, values)
+
+    monkeypatch.setattr(Client, "_exchange_again", again, raising=False)
+    monkeypatch.setattr(Client, "_exchange", cut_sometimes)
+    weights, _, _, counters = on_workers(2, training(dropout=0.0))[0]
+    assert cut, "no answer was lost"
+    assert difference(weights, reference[0]) <= 1e-12
+    assert counters["applied"] == counters["pushed"]
+
+
+def test_a_worker_that_fails_does_not_lose_examples():
+    class Fail(distrib.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch == 2:
+                raise KeyboardInterrupt
+
+    def body(strategy):
+        model = distrib.Sequential([distrib.layers.Dense(3, input_shape=(6,))], dtype="float64", seed=1)
+        model.compile("sgd", "mse")
+        callbacks = [Fail()] if strategy.replica_id == 1 else []
+        try:
+            history = model.fit(X, np.zeros((45, 3)), batch_size=6, epochs=2, verbose=0, callbacks=callbacks)
+        except KeyboardInterrupt:
+            strategy.close()
+            failed.append(strategy.replica_id)
+            return None
+        return history.history["loss"], model.get_weights()
+
+    failed = []
+    results = on_workers(3, body)
+    assert failed == [1]
+    losses, weights = in_one_process(body)
+    for each in (results[0], results[2]):
+        np.testing.assert_allclose(each[0], losses, rtol=1e-9)
+        assert difference(each[1], weights) <= 1e-12
+
+
+class TestRefusals:
+    def test_a_worker_without_the_token(self):
+        with pytest.raises(distrib.AuthenticationError, match="not the token"):
+            on_workers(1, training(), token="secret")
+
+    def test_a_worker_with_another_model(self):
+        def body(strategy):
+            units = 3 + strategy.replica_id
+            model = distrib.Sequential([distrib.layers.Dense(units, input_shape=(6,))])
+            model.compile("sgd", "mse")
+            model.fit(X, np.zeros((45, units)), verbose=0)
+
+        with pytest.raises(distrib.ProtocolError, match="not about to do what the chief does"):
+            on_workers(2, body, ps_timeout_s=3.0)
+
+    def test_nan_names_worker_and_variable(self):
+        def body(strategy):
+            model = distrib.Sequential([distrib.layers.Dense(3, input_shape=(6,), name="out")])
+            model.compile("sgd", "mse")
+            model.fit(X * np.nan, np.zeros((45, 3)), verbose=0)
+
+        with pytest.raises(distrib.NonFiniteError, match="first in out/kernel on worker 0"):
+            on_workers(1, body)
+
+    def test_off_the_loopback_interface_it_must_be_said(self):
+        with pytest.raises(distrib.ConfigError, match="--insecure"):
+            Server("0.0.0.0:0")
+
+    def test_a_port_in_use(self):
+        server = Server("127.0.0.1:0")
+        try:
+            with pytest.raises(distrib.ConfigError, match="is the port in use"):
+                Server(f"127.0.0.1:{server.port}")
+        finally:
+            server.close()
+
+    def test_no_ps_there(self):
+        def body():
+            task = distrib.strategies.parameter_server.Task(0, 1, ("127.0.0.1:1",))
+            strategy = distrib.ParameterServerStrategy(task=task, ps_timeout_s=1.0)
+            try:
+                with strategy.scope():
+                    training()(strategy)
+            finally:
+                strategy.close()
+
+        with pytest.raises(distrib.PeerLostError, match=r"waited 1 s for the ps at 127\.0\.0\.1:1"):
+            body()
+
+    def test_without_a_cluster_it_says_how_to_get_one(self):
+        with pytest.raises(distrib.ConfigError, match="local_cluster"):
+            distrib.ParameterServerStrategy()
