@@ -14,6 +14,7 @@ from distrib.errors import (
     PeerLostError,
     ProtocolError,
     ShapeError,
+    StorageError,
 )
 from distrib.launch.local import local_cluster
 from distrib.nn import activations, initializers, layers, losses, metrics, optimizers, regularizers
@@ -53,6 +54,7 @@ __all__ = [
     "Sequential",
     "ShapeError",
     "StalenessPolicy",
+    "StorageError",
     "Strategy",
     "Variable",
     "__version__",

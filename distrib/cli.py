@@ -44,6 +44,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ps.add_argument("--token-file", type=Path, metavar="FILE", help="holds the token of the run")
     ps.add_argument("--insecure", action="store_true", help="listen off the loopback interface without TLS")
     ps.add_argument("--no-shared-memory", action="store_true", help="let everything travel through gRPC")
+    ps.add_argument(
+        "--checkpoint-dir", type=Path, metavar="DIR", help="save values, slots and what is done there"
+    )
+    ps.add_argument("--checkpoint-steps", type=int, default=100, metavar="N", help="updates between two")
+    ps.add_argument("--restore", action="store_true", help="begin from the newest checkpoint in there")
     ps.add_argument("--with-parent", action="store_true", help="end when the process that started it ends")
     given = parser.parse_args(arguments)
     try:
@@ -61,6 +66,7 @@ def _doctor() -> int:
 
 def _ps(given: argparse.Namespace) -> int:
     try:
+        from distrib.ps.saver import Checkpoints
         from distrib.ps.server import run
     except ImportError as error:
         raise ConfigError(f"{error}. Run: pip install 'distrib[grpc]'.") from None
@@ -68,11 +74,15 @@ def _ps(given: argparse.Namespace) -> int:
         os.environ["DISTRIB_TOKEN_FILE"] = str(given.token_file)
     if given.with_parent:
         end_with_parent()
+    checkpoints = None
+    if given.checkpoint_dir:
+        checkpoints = Checkpoints(given.checkpoint_dir, given.checkpoint_steps, given.restore)
     host = given.address.rpartition(":")[0]
     return run(
         given.address,
         run_token(),
         given.insecure,
         not given.no_shared_memory,
+        checkpoints,
         lambda port: print(f"{READY}{host}:{port}", flush=True),
     )

@@ -5,6 +5,7 @@
     |-- DataError (ValueError)        65  data that cannot be trained on
     |   +-- ShapeError                65  ... because of its shape
     |-- NonFiniteError (ArithmeticError)  70  NaN or Inf in a gradient
+    |-- StorageError                  74  a file cannot be written, or is damaged
     |-- PeerLostError                 75  another process died, left, or came too late; worth a restart
     |-- ProtocolError                 76  processes disagree on what they do together
     +-- AuthenticationError           77  a process has not the token of the run
@@ -39,6 +40,12 @@ class ShapeError(DataError):
 
 class NonFiniteError(DistribError, ArithmeticError):
     """A gradient holds NaN or Inf."""
+
+
+class StorageError(DistribError):
+    """A file cannot be written, or is not what was written."""
+
+    exit_code = 74
 
 
 class PeerLostError(DistribError):

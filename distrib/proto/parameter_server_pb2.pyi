@@ -177,26 +177,44 @@ class PushId(_message.Message):
     def __init__(self, worker: _Optional[int] = ..., incarnation: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class FollowRequest(_message.Message):
-    __slots__ = ("ps", "arrived")
+    __slots__ = ("ps", "arrived", "part")
     PS_FIELD_NUMBER: _ClassVar[int]
     ARRIVED_FIELD_NUMBER: _ClassVar[int]
+    PART_FIELD_NUMBER: _ClassVar[int]
     ps: int
     arrived: PushId
-    def __init__(self, ps: _Optional[int] = ..., arrived: _Optional[_Union[PushId, _Mapping]] = ...) -> None: ...
+    part: Part
+    def __init__(self, ps: _Optional[int] = ..., arrived: _Optional[_Union[PushId, _Mapping]] = ..., part: _Optional[_Union[Part, _Mapping]] = ...) -> None: ...
+
+class Part(_message.Message):
+    __slots__ = ("cut", "name", "chunk", "count", "last")
+    CUT_FIELD_NUMBER: _ClassVar[int]
+    NAME_FIELD_NUMBER: _ClassVar[int]
+    CHUNK_FIELD_NUMBER: _ClassVar[int]
+    COUNT_FIELD_NUMBER: _ClassVar[int]
+    LAST_FIELD_NUMBER: _ClassVar[int]
+    cut: int
+    name: str
+    chunk: Chunk
+    count: int
+    last: bool
+    def __init__(self, cut: _Optional[int] = ..., name: _Optional[str] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., count: _Optional[int] = ..., last: bool = ...) -> None: ...
 
 class FollowReply(_message.Message):
-    __slots__ = ("apply", "discard", "keep", "install", "pull")
+    __slots__ = ("apply", "discard", "keep", "install", "pull", "cut")
     APPLY_FIELD_NUMBER: _ClassVar[int]
     DISCARD_FIELD_NUMBER: _ClassVar[int]
     KEEP_FIELD_NUMBER: _ClassVar[int]
     INSTALL_FIELD_NUMBER: _ClassVar[int]
     PULL_FIELD_NUMBER: _ClassVar[int]
+    CUT_FIELD_NUMBER: _ClassVar[int]
     apply: Apply
     discard: PushId
     keep: PushId
     install: PushId
     pull: Pull
-    def __init__(self, apply: _Optional[_Union[Apply, _Mapping]] = ..., discard: _Optional[_Union[PushId, _Mapping]] = ..., keep: _Optional[_Union[PushId, _Mapping]] = ..., install: _Optional[_Union[PushId, _Mapping]] = ..., pull: _Optional[_Union[Pull, _Mapping]] = ...) -> None: ...
+    cut: int
+    def __init__(self, apply: _Optional[_Union[Apply, _Mapping]] = ..., discard: _Optional[_Union[PushId, _Mapping]] = ..., keep: _Optional[_Union[PushId, _Mapping]] = ..., install: _Optional[_Union[PushId, _Mapping]] = ..., pull: _Optional[_Union[Pull, _Mapping]] = ..., cut: _Optional[int] = ...) -> None: ...
 
 class Apply(_message.Message):
     __slots__ = ("pushes", "scale", "learning_rate", "version")

@@ -62,6 +62,10 @@ class Admission(ABC, Generic[Key]):
     def return_lease(self, worker: int, number: int) -> None:
         """The gradient of this lease is not used: its examples are free again."""
 
+    def undone(self) -> list[Positions]:
+        """The positions that no update has taken yet."""
+        return self.ledger.undone()
+
     @abstractmethod
     def lost(self, worker: int) -> None:
         """A worker is gone: its leases go to others. What it has pushed counts."""
@@ -131,6 +135,9 @@ class SyncRounds(Admission[Key]):
         for part in self._parts:
             if part.holder == worker and part.key is None:
                 self._free(part)
+
+    def undone(self) -> list[Positions]:
+        return sorted([*self.ledger.undone(), *(part.span for part in self._parts if part.lease is None)])
 
     def _free(self, part: _Part[Key]) -> None:
         if part.lease is not None:

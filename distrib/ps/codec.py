@@ -10,9 +10,11 @@ from distrib.arrays import Array
 from distrib.data.sharding import Positions
 from distrib.errors import ProtocolError
 from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.counts import Outcome
 from distrib.ps.ledger import Lease
+from distrib.ps.log import Apply, Cut, Discard, Entry, Install, Keep, Pull, PushId
+from distrib.ps.members import Answer
 from distrib.ps.options import CHUNK_BYTES
-from distrib.ps.sequencer import Answer, Apply, Discard, Entry, Install, Keep, Outcome, Pull, PushId
 from distrib.ranges import Range
 
 PROTOCOL = 1
@@ -119,6 +121,8 @@ def entry_message(entry: Entry) -> pb.FollowReply:
         return pb.FollowReply(keep=push_message(entry.push))
     if isinstance(entry, Install):
         return pb.FollowReply(install=push_message(entry.push))
+    if isinstance(entry, Cut):
+        return pb.FollowReply(cut=entry.number)
     return pb.FollowReply(pull=pb.Pull(worker=entry.worker, call=entry.call, version=entry.version))
 
 
@@ -137,6 +141,8 @@ def entry_of(message: pb.FollowReply) -> Entry:
         return Install(push_of(message.install))
     if kind == "pull":
         return Pull(message.pull.worker, message.pull.call, message.pull.version)
+    if kind == "cut":
+        return Cut(message.cut)
     raise ProtocolError("Expected an entry of the log. Received: nothing.")
 
 

@@ -9,12 +9,13 @@ from typing import Any
 
 import grpc
 
+from distrib.arrays import Array
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import codec
+from distrib.ps.log import Entry, PushId
 from distrib.ps.options import CHANNEL
-from distrib.ps.sequencer import Entry, PushId
 
 
 class Follower:
@@ -25,11 +26,14 @@ class Follower:
         index: which ps this is.
         token: of the run.
         execute: called with every entry, in order.
+        lost: called when there will be no more.
     """
 
-    def __init__(self, address: str, index: int, token: str, execute: Callable[[Entry], None]) -> None:
+    def __init__(
+        self, address: str, index: int, token: str, execute: Callable[[Entry], None], lost: Callable[[], None]
+    ) -> None:
         self._requests: SimpleQueue[pb.FollowRequest | None] = SimpleQueue()
-        self._execute, self._index = execute, index
+        self._execute, self._index, self._lost = execute, index, lost
         self._requests.put(pb.FollowRequest(ps=index))
         self._channel = grpc.insecure_channel(address, options=CHANNEL)
         metadata = [("authorization", f"Bearer {token}")] if token else []
@@ -40,6 +44,13 @@ class Follower:
     def arrived(self, push: PushId) -> None:
         """The slice of a push is here, whole."""
         self._requests.put(pb.FollowRequest(ps=self._index, arrived=codec.push_message(push)))
+
+    def save(self, cut: int, vectors: dict[str, Array]) -> None:
+        """Send what this ps keeps at a cut."""
+        for name, vector in vectors.items():
+            for chunk, last in codec.answer_parts(codec.chunks(vector)):
+                part = pb.Part(cut=cut, name=name, chunk=chunk, count=len(vectors), last=last)
+                self._requests.put(pb.FollowRequest(ps=self._index, part=part))
 
     def close(self) -> None:
         """Follow no longer."""
@@ -53,3 +64,4 @@ class Follower:
                 self._execute(codec.entry_of(message))
         except grpc.RpcError as error:
             LOGGER.info("ps:%d no longer follows ps:0: %s", self._index, error)
+        self._lost()

@@ -115,6 +115,10 @@ class Ledger:
             del self._holders[span]
         return not holders
 
+    def undone(self) -> list[Positions]:
+        """All positions that are not done, leased or not, in their order; parts of open rounds among them."""
+        return sorted([*self._free, *self._holders])
+
     def _release(self, span: Positions) -> None:
         """Add a span to the free ones, joined with its neighbours."""
         if not span.range.size:

@@ -1,173 +1,25 @@
 """Sequencer: takes what workers ask and push, and decides. A plain class, without I/O; only ps:0 has one.
 
-Its output is one ordered log of entries, which every ps executes in the same order on its range of the model
-(`ps/shard.py`). So there is one decision for each push, for the whole model, and one version: a pulled model is of
-one version in all its parts, and a gradient is on all of them or on none.
+Its output is one ordered log of entries (`ps/log.py`), which every ps executes in the same order on its range of the
+model (`ps/shard.py`). So there is one decision for each push, for the whole model, and one version: a pulled model is
+of one version in all its parts, and a gradient is on all of them or on none.
 
-Workers run the same script, and so come to the same *stages* in the same order: a model is registered, an epoch is
-trained, a data set is tested. The chief opens a stage; the others wait for it. A stage that is over is remembered
-with its totals, so a worker that was restarted runs through its script again until it meets the others.
-
-A call of a worker is answered when there is something to say: a lease, or the end of the stage. Until then it waits.
+A call of a worker is answered when there is something to say: a lease, or the end of the stage (`ps/stages.py`).
+Until then it waits.
 """
 
 from __future__ import annotations
 
-from collections import Counter
-from dataclasses import dataclass, field
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from distrib.arrays import Array
-from distrib.data.sharding import Positions, Schedule
-from distrib.errors import ProtocolError
-from distrib.ps.admission import Admission, AsyncArrivals, SyncRounds
-from distrib.ps.ledger import Lease, Ledger
+from distrib.ps.counts import NO_PUSH, Counts, Outcome
+from distrib.ps.log import Apply, Discard, Entry, Install, Keep, Pull, PushId
+from distrib.ps.members import Answer, Member, Pushed, Waiting
 from distrib.ps.rules import Rules
-from distrib.ranges import Range
-
-CHIEF = 0
-
-
-class PushId(NamedTuple):
-    """Names a push. A retry has the same name, so it is counted once."""
-
-    worker: int
-    incarnation: int
-    sequence: int
-
-
-class Apply(NamedTuple):
-    """Add these gradients in this order, and update the values to `version`."""
-
-    pushes: tuple[PushId, ...]
-    scale: float
-    learning_rate: float
-    version: int
-
-
-class Discard(NamedTuple):
-    """Forget a gradient."""
-
-    push: PushId
-
-
-class Keep(NamedTuple):
-    """Copy a gradient: its worker goes on before it is applied."""
-
-    push: PushId
-
-
-class Install(NamedTuple):
-    """Take these values, those of the chief."""
-
-    push: PushId
-
-
-class Pull(NamedTuple):
-    """Give a worker the values as they are now, as the answer to its call."""
-
-    worker: int
-    call: int
-    version: int
-
-
-Entry: TypeAlias = Apply | Discard | Keep | Install | Pull
-
-
-class Outcome(NamedTuple):
-    """What became of a push.
-
-    Attributes:
-        decision: "applied", "scaled", "accepted" (applied when its round is complete) or "dropped"; "" for no push.
-        staleness: updates between the values it was computed from and its arrival.
-        factor: of the learning rate.
-        why: of a drop.
-    """
-
-    decision: str = ""
-    staleness: int = 0
-    factor: float = 1.0
-    why: str = ""
-
-
-NO_PUSH = Outcome()
-
-
-class Answer(NamedTuple):
-    """The answer to a worker's call.
-
-    Attributes:
-        worker: whose call.
-        call: its number.
-        outcome: of the push it brought.
-        version: of the values that are pulled with it.
-        lease: what to compute next; None if the stage is over.
-        totals: the sums of the stage so far.
-    """
-
-    worker: int
-    call: int
-    outcome: Outcome
-    version: int
-    lease: Lease | None
-    totals: Array
-
-
-class RefusedError(ProtocolError):
-    """A call that cannot be right. Nothing was changed by it."""
-
-
-@dataclass
-class Counts:
-    """What became of pushes."""
-
-    pushed: int = 0
-    applied: int = 0
-    dropped: int = 0
-    scaled: int = 0
-    staleness: Counter[int] = field(default_factory=Counter)
-
-
-@dataclass
-class _Stage:
-    """What all workers do at the same place of their scripts."""
-
-    description: dict[str, Any]
-    totals: Array
-    is_over: bool = False
-    admission: Admission[PushId] | None = None
-    clocks: dict[int, int] = field(default_factory=dict)
-
-
-@dataclass
-class _Waiting:
-    """A call that is not answered yet."""
-
-    call: int
-    stage: int
-    outcome: Outcome | None = NO_PUSH  # None: its push waits for its round
-
-
-@dataclass
-class _Member:
-    """A worker."""
-
-    incarnation: int
-    is_alive: bool = True
-    sequence: int = 0
-    outcome: Outcome | None = NO_PUSH
-    counts: Counts = field(default_factory=Counts)
-
-
-@dataclass
-class _Pushed:
-    """A gradient that is kept until its round is complete."""
-
-    tally: Array
-    skip: bool
-    staleness: int
+from distrib.ps.stages import CHIEF, RefusedError, Stage, Stages, admission_of
 
 
 class Sequencer:
@@ -175,6 +27,15 @@ class Sequencer:
 
     Args:
         rules: how gradients become updates.
+
+    Attributes:
+        version: updates so far.
+        learning_rate: the chief's.
+        counts: of all workers.
+        log: decisions that are not executed yet; the caller takes them out.
+        answers: answers that are not sent yet, likewise.
+        members: every worker that was ever there.
+        stages: what was done, and is being done.
     """
 
     def __init__(self, rules: Rules) -> None:
@@ -184,10 +45,10 @@ class Sequencer:
         self.counts = Counts()
         self.log: list[Entry] = []
         self.answers: list[Answer] = []
-        self._members: dict[int, _Member] = {}
-        self._stages: list[_Stage] = []
-        self._waiting: dict[int, _Waiting] = {}
-        self._pushed: dict[PushId, _Pushed] = {}
+        self.members: dict[int, Member] = {}
+        self.stages = Stages()
+        self._waiting: dict[int, Waiting] = {}
+        self._pushed: dict[PushId, Pushed] = {}
 
     # --- events -------------------------------------------------------------------------------------------------
 
@@ -197,14 +58,14 @@ class Sequencer:
             raise RefusedError(
                 f"Expected a worker from 0 to {self.rules.num_workers - 1}. Received: worker {worker}."
             )
-        member = self._members.get(worker)
+        member = self.members.get(worker)
         if member is None or member.incarnation < incarnation:
             if member is not None and member.is_alive:
                 raise RefusedError(
                     f"Worker {worker} is running already. Only one process may be worker {worker}."
                 )
             counts = Counts() if member is None else member.counts
-            self._members[worker] = _Member(incarnation, counts=counts)
+            self.members[worker] = Member(incarnation, counts=counts)
         elif member.incarnation > incarnation:
             raise RefusedError(f"Worker {worker} was started again since. This process is no longer it.")
         else:
@@ -214,7 +75,7 @@ class Sequencer:
 
     def leave(self, worker: int, incarnation: int) -> None:
         """A worker is gone, or its link is. What it has pushed counts; what it was computing goes to others."""
-        member = self._members.get(worker)
+        member = self.members.get(worker)
         if member is None or member.incarnation != incarnation or not member.is_alive:
             return
         member.is_alive = False
@@ -226,21 +87,23 @@ class Sequencer:
         self, worker: int, call: int, stage: int, description: dict[str, Any], values: PushId | None
     ) -> None:
         """A worker is about to train or test this model; `values` are those it brought (the chief's count)."""
-        if self._open(worker, stage, description) and values is not None:
+        opened = self.stages.open(worker, stage, description)
+        if opened is not None and values is not None:
             self.log.append(Install(values))
             self.learning_rate = float(description.get("learning_rate", self.learning_rate))
-            self._stages[stage].is_over = True
+            opened.is_over = True
         elif values is not None:
             self.log.append(Discard(values))
-        self._wait(worker, _Waiting(call, stage))
+        self._wait(worker, Waiting(call, stage, description))
 
     def begin(self, worker: int, call: int, stage: int, description: dict[str, Any]) -> None:
         """A worker begins an epoch of training (`"kind": "train"`) or testing."""
-        if self._open(worker, stage, description):
-            self._stages[stage].admission = self._admission(description)
-        if stage < len(self._stages):
-            self._stages[stage].clocks.setdefault(worker, 0)
-        self._wait(worker, _Waiting(call, stage))
+        opened = self.stages.open(worker, stage, description)
+        if opened is not None:
+            opened.admission = admission_of(self.rules, description)
+        if stage < len(self.stages):
+            self.stages[stage].clocks.setdefault(worker, 0)
+        self._wait(worker, Waiting(call, stage, description))
 
     def push(
         self,
@@ -271,36 +134,40 @@ class Sequencer:
         member = self._member(push)
         if push.sequence == member.sequence:  # a retry: the answer was lost, and the lease in it
             self._release(push.worker)
-            self._wait(push.worker, _Waiting(call, stage, member.outcome))
+            self._wait(push.worker, Waiting(call, stage, None, member.outcome))
             return
-        if push.sequence != member.sequence + 1:
+        if push.sequence <= member.sequence or (
+            push.sequence > member.sequence + 1 and not member.is_restored
+        ):
             raise RefusedError(
                 f"Expected push {member.sequence + 1} of worker {push.worker}. Received: push {push.sequence}."
             )
-        if not 0 <= stage < len(self._stages) or self._stages[stage].admission is None:
+        if not 0 <= stage < len(self.stages) or self.stages[stage].admission is None:
             raise RefusedError(
                 f"Worker {push.worker} pushed to stage {stage}, where nothing is trained or tested."
             )
-        current = self._stages[stage]
-        if tally.shape != current.totals.shape or not 0 <= version <= self.version:
+        current = self.stages[stage]
+        # After a restoration a worker may have seen versions that are lost.
+        known = self.version if not member.is_restored else version
+        if tally.shape != current.totals.shape or not 0 <= version <= known:
             raise RefusedError(
                 f"Expected {current.totals.size} sums and a version up to {self.version}. "
                 f"Received: {tally.size} sums, version {version}."
             )
         if learning_rate is not None and push.worker == CHIEF:
             self.learning_rate = learning_rate
-        member.sequence = push.sequence
+        member.sequence, member.is_restored = push.sequence, False
         current.clocks[push.worker] = current.clocks.get(push.worker, 0) + 1
         member.outcome = self._decide(current, push, lease, version, tally, skip)
-        self._wait(push.worker, _Waiting(call, stage, member.outcome))
+        self._wait(push.worker, Waiting(call, stage, None, member.outcome))
 
     # --- decisions ----------------------------------------------------------------------------------------------
 
     def _decide(
-        self, stage: _Stage, push: PushId, lease: int, version: int, tally: Array, skip: bool
+        self, stage: Stage, push: PushId, lease: int, version: int, tally: Array, skip: bool
     ) -> Outcome | None:
         """What becomes of a push; None if its round is not complete yet."""
-        admission, trains = stage.admission, stage.description["kind"] == "train"
+        admission, trains = stage.admission, stage.trains
         assert admission is not None
         staleness = self.version - version if trains else 0
         if trains:
@@ -311,7 +178,7 @@ class Sequencer:
             admission.return_lease(push.worker, lease)
             why = "too stale" if factor is None else "the epoch is over"
             return self._drop(stage, push, staleness, why)
-        self._pushed[push] = _Pushed(tally, skip, staleness)
+        self._pushed[push] = Pushed(tally, skip, staleness)
         verdict = admission.push(push.worker, lease, push)
         for each in verdict.drop:
             del self._pushed[each]
@@ -322,7 +189,7 @@ class Sequencer:
         stage.is_over = admission.ledger.is_done
         return outcome
 
-    def _apply(self, stage: _Stage, pushes: list[PushId], factor: float, last: PushId) -> Outcome:
+    def _apply(self, stage: Stage, pushes: list[PushId], factor: float, last: PushId) -> Outcome:
         """Make these pushes one update, and tell their workers. Returns the outcome of the last one."""
         parts = [self._pushed.pop(push) for push in pushes]
         tally = np.sum([part.tally for part in parts], axis=0)
@@ -330,7 +197,7 @@ class Sequencer:
         tally[2] += parts[0].tally[3] * tally[0]
         tally[3] = 0.0
         stage.totals += tally
-        if stage.description["kind"] == "train":
+        if stage.trains:
             if not any(part.skip for part in parts):
                 self.version += 1
                 rate = self.learning_rate * factor * self.rules.learning_rate_factor
@@ -341,27 +208,25 @@ class Sequencer:
         result = Outcome()
         for push, part in zip(pushes, parts, strict=True):
             outcome = Outcome(decision, part.staleness, factor)
-            if stage.description["kind"] == "train":
+            if stage.trains:
                 for counts in (self._count(push), self.counts):
-                    counts.applied += 1
-                    counts.scaled += factor != 1.0
-                    counts.staleness[part.staleness] += 1
+                    counts.add_applied(part.staleness, factor)
             if push == last:
                 result = outcome
             else:
                 self._tell(push, outcome)
         return result
 
-    def _drop(self, stage: _Stage, push: PushId, staleness: int, why: str) -> Outcome:
+    def _drop(self, stage: Stage, push: PushId, staleness: int, why: str) -> Outcome:
         self.log.append(Discard(push))
-        if stage.description["kind"] == "train":
+        if stage.trains:
             for counts in (self._count(push), self.counts):
                 counts.dropped += 1
         return Outcome("dropped", staleness, 0.0, why)
 
     def _tell(self, push: PushId, outcome: Outcome) -> None:
         """The round of an earlier push is complete."""
-        member = self._members[push.worker]
+        member = self.members[push.worker]
         if (member.incarnation, member.sequence) != (push.incarnation, push.sequence):
             return
         member.outcome = outcome
@@ -369,23 +234,23 @@ class Sequencer:
         if waiting is not None and waiting.outcome is None:
             waiting.outcome = outcome
 
-    def _may_begin(self, stage: _Stage, worker: int) -> bool:
-        if stage.description["kind"] != "train":
+    def _may_begin(self, stage: Stage, worker: int) -> bool:
+        if not stage.trains:
             return True
         if self._is_warming_up(stage):
             return worker == CHIEF
         clocks = [clock for each, clock in stage.clocks.items() if self._is_alive(each)]
         return self.rules.staleness.may_begin(stage.clocks.get(worker, 0), min(clocks, default=0))
 
-    def _is_warming_up(self, stage: _Stage) -> bool:
+    def _is_warming_up(self, stage: Stage) -> bool:
         epoch = stage.description.get("epoch", 0)
         return self.version < self.rules.warmup_steps or epoch < self.rules.warmup_epochs
 
-    def _num_alive(self, stage: _Stage) -> int:
+    def _num_alive(self, stage: Stage) -> int:
         """How many workers there are to do a round. Those that never came are waited for."""
         if self._is_warming_up(stage):
             return 1
-        lost = sum(not member.is_alive for member in self._members.values())
+        lost = sum(not member.is_alive for member in self.members.values())
         return self.rules.num_workers - lost
 
     # --- answers ------------------------------------------------------------------------------------------------
@@ -394,9 +259,16 @@ class Sequencer:
         """Answer every waiting call for which there is something to say, those that wait longest first."""
         for worker in list(self._waiting):
             waiting = self._waiting[worker]
-            if waiting.stage >= len(self._stages):
+            if waiting.stage >= len(self.stages):
                 continue
-            stage = self._stages[waiting.stage]
+            stage = self.stages[waiting.stage]
+            refusal = "" if waiting.description is None else stage.refusal(worker, waiting.description)
+            waiting.description = None
+            if refusal:
+                del self._waiting[worker]
+                refused = Answer(worker, waiting.call, NO_PUSH, self.version, None, stage.totals, refusal)
+                self.answers.append(refused)
+                continue
             lease = None
             if not stage.is_over:
                 if stage.admission is None or not self._may_begin(stage, worker):
@@ -406,7 +278,7 @@ class Sequencer:
                     continue
             outcome = waiting.outcome
             if outcome is None:
-                member = self._members[worker]
+                member = self.members[worker]
                 self.log.append(Keep(PushId(worker, member.incarnation, member.sequence)))
                 outcome = Outcome("accepted")
             del self._waiting[worker]
@@ -415,7 +287,7 @@ class Sequencer:
                 Answer(worker, waiting.call, outcome, self.version, lease, stage.totals.copy())
             )
 
-    def _wait(self, worker: int, waiting: _Waiting) -> None:
+    def _wait(self, worker: int, waiting: Waiting) -> None:
         self._waiting.pop(worker, None)
         self._waiting[worker] = waiting
         self._settle()
@@ -424,49 +296,11 @@ class Sequencer:
 
     def summary(self) -> dict[str, Any]:
         """Counters of the job and of every worker, as JSON values."""
-        workers = {str(worker): _as_json(self._members[worker].counts) for worker in sorted(self._members)}
-        return {"version": self.version, **_as_json(self.counts), "workers": workers}
+        workers = {str(worker): self.members[worker].counts.as_json() for worker in sorted(self.members)}
+        return {"version": self.version, **self.counts.as_json(), "workers": workers}
 
-    def _open(self, worker: int, index: int, description: dict[str, Any]) -> bool:
-        """Check that a stage is the one the others are at. Returns whether this call opened it."""
-        if not 0 <= index <= len(self._stages) or (self._stages and not self._may_open(index)):
-            raise RefusedError(
-                f"Worker {worker} is at stage {index} of its script, the job at stage {len(self._stages) - 1}."
-            )
-        if index < len(self._stages):
-            differing = differences(self._stages[index].description, description)
-            if differing:
-                raise RefusedError(
-                    f"Worker {worker} is not about to do what the chief does. They differ in: {differing}. "
-                    "Every worker must build the same model and pass the same data and arguments."
-                )
-            return False
-        if worker != CHIEF:
-            return False
-        self._stages.append(_Stage(description, np.zeros(int(description.get("num_sums", 0)))))
-        return True
-
-    def _may_open(self, index: int) -> bool:
-        return index < len(self._stages) or self._stages[-1].is_over
-
-    def _admission(self, description: dict[str, Any]) -> Admission[PushId]:
-        schedule = Schedule(
-            int(description["num_examples"]),
-            int(description["batch_size"]),
-            int(description["steps_per_epoch"]),
-        )
-        ledger = Ledger(_joined(schedule.epoch(int(description.get("epoch", 0)))))
-        if description["kind"] == "train" and self.rules.is_sync:
-            return SyncRounds(
-                ledger, schedule.batch_size, self.rules.num_to_aggregate, self.rules.num_backup_workers
-            )
-        size = schedule.batch_size
-        if description["kind"] == "train":
-            size = max(1, round(size * self.rules.batch_size_factor))
-        return AsyncArrivals(ledger, size)
-
-    def _member(self, push: PushId) -> _Member:
-        member = self._members.get(push.worker)
+    def _member(self, push: PushId) -> Member:
+        member = self.members.get(push.worker)
         if member is None or member.incarnation != push.incarnation:
             raise RefusedError(
                 f"Worker {push.worker} was started again since. This push is of the one before."
@@ -474,57 +308,13 @@ class Sequencer:
         return member
 
     def _is_alive(self, worker: int) -> bool:
-        member = self._members.get(worker)
+        member = self.members.get(worker)
         return member is not None and member.is_alive
 
     def _release(self, worker: int) -> None:
-        for stage in self._stages[-1:]:
-            if stage.admission is not None:
-                stage.admission.lost(worker)
+        stage = self.stages.last
+        if stage is not None and stage.admission is not None:
+            stage.admission.lost(worker)
 
     def _count(self, push: PushId) -> Counts:
-        return self._members[push.worker].counts
-
-
-def differences(expected: Any, received: Any, path: str = "") -> str:
-    """Where two nested JSON values differ, in words; empty where they do not."""
-    if isinstance(expected, dict) and isinstance(received, dict):
-        found = [
-            differences(
-                expected.get(key, "nothing"), received.get(key, "nothing"), f"{path}.{key}".lstrip(".")
-            )
-            for key in dict.fromkeys([*expected, *received])
-        ]
-    elif isinstance(expected, list) and isinstance(received, list) and len(expected) == len(received):
-        found = [
-            differences(a, b, f"{path}[{index}]")
-            for index, (a, b) in enumerate(zip(expected, received, strict=True))
-        ]
-    else:
-        found = [] if expected == received else [f"{path} (chief: {expected!r}, here: {received!r})"]
-    return ", ".join(filter(None, found))
-
-
-def _joined(batches: Any) -> list[Positions]:
-    """The positions of an epoch, neighbouring batches of a pass as one span."""
-    spans: list[Positions] = []
-    for pass_index, part in batches:
-        if spans and spans[-1].pass_index == pass_index and spans[-1].range.end == part.begin:
-            spans[-1] = Positions(pass_index, Range(spans[-1].range.begin, part.end))
-        else:
-            spans.append(Positions(pass_index, part))
-    return spans
-
-
-def _as_json(counts: Counts) -> dict[str, Any]:
-    histogram = {str(staleness): counts.staleness[staleness] for staleness in sorted(counts.staleness)}
-    total = sum(counts.staleness.values())
-    mean = sum(staleness * number for staleness, number in counts.staleness.items()) / total if total else 0.0
-    return {
-        "pushed": counts.pushed,
-        "applied": counts.applied,
-        "dropped": counts.dropped,
-        "scaled": counts.scaled,
-        "staleness_mean": mean,
-        "staleness_histogram": histogram,
-    }
+        return self.members[push.worker].counts

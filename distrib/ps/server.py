@@ -16,6 +16,7 @@ from distrib.errors import ConfigError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps.options import SERVER
+from distrib.ps.saver import Checkpoints
 from distrib.ps.servicer import Servicer
 
 MAX_WORKERS = 500
@@ -32,6 +33,7 @@ class Server:
         token: what workers must know; empty for nothing.
         insecure: listen off the loopback interface without TLS.
         share_memory: use the memory that workers of this host offer.
+        checkpoints: where to save, and whether to begin from there; None for nowhere.
 
     Attributes:
         port: where it listens.
@@ -41,7 +43,12 @@ class Server:
     """
 
     def __init__(
-        self, address: str, token: str = "", insecure: bool = False, share_memory: bool = True
+        self,
+        address: str,
+        token: str = "",
+        insecure: bool = False,
+        share_memory: bool = True,
+        checkpoints: Checkpoints | None = None,
     ) -> None:
         host = address.rpartition(":")[0].strip("[]")
         if not _is_loopback(host) and not (insecure and token):
@@ -57,7 +64,7 @@ class Server:
             options=SERVER,
             maximum_concurrent_rpcs=MAX_WORKERS,
         )
-        self._servicer = servicer = Servicer(token, self._end, share_memory)
+        self._servicer = servicer = Servicer(token, self._end, share_memory, checkpoints)
         services.add_ParameterServerServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -98,7 +105,14 @@ class Server:
         self._ended.set()
 
 
-def run(address: str, token: str, insecure: bool, share_memory: bool, on_ready: Callable[[int], None]) -> int:
+def run(
+    address: str,
+    token: str,
+    insecure: bool,
+    share_memory: bool,
+    checkpoints: Checkpoints | None,
+    on_ready: Callable[[int], None],
+) -> int:
     """Be a ps until the job ends; returns the exit code.
 
     Args:
@@ -106,9 +120,10 @@ def run(address: str, token: str, insecure: bool, share_memory: bool, on_ready: 
         token: as of `Server`.
         insecure: as of `Server`.
         share_memory: as of `Server`.
+        checkpoints: as of `Server`.
         on_ready: called with the port.
     """
-    server = Server(address, token, insecure, share_memory)
+    server = Server(address, token, insecure, share_memory, checkpoints)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server._end("stopped by a signal"))
     on_ready(server.port)

@@ -5,16 +5,17 @@ It executes the sequencer's log, entry by entry; it decides nothing. No I/O.
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
 from distrib.arrays import Array, aligned_vector, training_dtype
-from distrib.errors import ConfigError
+from distrib.errors import ConfigError, ProtocolError
 from distrib.nn import optimizers, regularizers
 from distrib.nn.optimizers import Optimizer
 from distrib.nn.regularizers import Regularizer
-from distrib.ps.sequencer import Apply, Discard, Entry, Install, Keep, Pull, PushId
+from distrib.ps.log import Apply, Cut, Discard, Entry, Install, Keep, Pull, PushId
 from distrib.ranges import Range
 
 
@@ -40,12 +41,14 @@ class Shard:
         self._optimizer: Optimizer | None = None
         self._penalties: list[tuple[Regularizer, Range]] = []
         self._staged: dict[PushId, Array] = {}
+        self._layout: list[tuple[str, int, int]] = []
 
     def prepare(self, description: dict[str, Any]) -> None:
         """Make room for a model; slots stay if it is the one before.
 
         Args:
-            description: `size`, `dtype`, `optimizer` (its config) and `penalties` (config, begin, end).
+            description: `size`, `dtype`, `optimizer` (its config) and `penalties` (config, begin,
+                end) and `layout` (name, begin, end).
 
         Raises:
             ConfigError: an optimizer or a regularizer that is not built in.
@@ -60,6 +63,7 @@ class Shard:
         if config.get("global_clipnorm") is not None and self._count > 1:
             raise ConfigError("global_clipnorm needs the whole gradient on one ps. Received: several ps.")
         self.own = Range(0, size).part(self._index, self._count)
+        self._layout = description["layout"]
         self._penalties = []
         for penalty, begin, end in description["penalties"]:
             part = self.own.intersect(Range(begin, end))
@@ -73,6 +77,40 @@ class Shard:
         self.values = aligned_vector(self.own.size, dtype)
         self._optimizer, self._kind = optimizer, kind
         self._staged.clear()
+
+    def snapshot(self) -> dict[str, Array]:
+        """Copies of the values and of the optimizer's slots."""
+        assert self._optimizer is not None
+        return {
+            "values": self.values.copy(),
+            **{name: slot.copy() for name, slot in self._optimizer.slots.items()},
+        }
+
+    def restore(self, description: dict[str, Any], vectors: dict[str, Array], version: int) -> None:
+        """Take this ps's part of saved vectors of the whole model.
+
+        Args:
+            description: as of `prepare`.
+            vectors: `values` and the slots, each `(size,)`.
+            version: updates they have seen.
+        """
+        self.prepare(description)
+        assert self._optimizer is not None
+        for name, slot in {"values": self.values, **self._optimizer.slots}.items():
+            slot[...] = vectors[name][self.own.slice]
+        self._optimizer.iterations = self.version = version
+
+    def check(self, gradient: Array, allow_nonfinite: bool) -> None:
+        """Raise `ProtocolError` for a gradient of another model, or with NaN or Inf where they are not allowed."""
+        if gradient.shape != self.values.shape or gradient.dtype != self.values.dtype:
+            raise ProtocolError("A gradient of another model than the one that is trained.")
+        if allow_nonfinite or math.isfinite(np.dot(gradient, gradient)) or np.isfinite(gradient).all():
+            return
+        index = self.own.begin + int(np.flatnonzero(~np.isfinite(gradient))[0])
+        names = [name for name, begin, end in self._layout if begin <= index < end]
+        raise ProtocolError(
+            f"NaN or Inf in the gradient of {', '.join(names)}, in a push that says it is finite."
+        )
 
     def stage(self, push: PushId, vector: Array) -> None:
         """Keep a gradient, or the chief's values, until an entry says what to do. It may be overwritten then."""
@@ -89,7 +127,7 @@ class Shard:
         elif isinstance(entry, Install):
             self.values[...] = self._staged.pop(entry.push)
         else:
-            assert isinstance(entry, Pull)
+            assert isinstance(entry, Pull | Cut)
 
     def _apply(self, entry: Apply) -> None:
         optimizer = self._optimizer

@@ -140,6 +140,10 @@ class ParameterServerStrategy(Strategy):
                 f"{next(v.name for v in network.variables if not v.trainable)}, which is not trainable."
             )
         buffer, client = network.buffer, self._client
+        if buffer.size < len(self._task.ps):
+            raise ConfigError(
+                f"Expected fewer ps than weights. Received: {len(self._task.ps)} ps, {buffer.size} weights."
+            )
         memory = client.place(buffer.size, network.dtype)
         if memory is not None:
             grads, values = memory

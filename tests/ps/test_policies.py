@@ -10,8 +10,10 @@ from hypothesis import strategies as st
 from distrib.data.sharding import Positions
 from distrib.errors import ConfigError
 from distrib.ps.ledger import Ledger
+from distrib.ps.log import Apply, Discard, Keep, Pull, PushId
 from distrib.ps.rules import Rules, rules_from_config
-from distrib.ps.sequencer import Apply, Discard, Keep, Pull, PushId, RefusedError, Sequencer
+from distrib.ps.sequencer import Sequencer
+from distrib.ps.stages import RefusedError
 from distrib.ps.staleness import AcceptStale, BoundStale, DropStale, ScaleStale
 from distrib.ranges import Range
 
@@ -208,13 +210,16 @@ class TestRefusals:
         with pytest.raises(RefusedError, match=r"Expected push 1 of worker 0\. Received: push 3"):
             sequencer.push(PushId(0, 1, 3), 3, 1, 0, 0, np.zeros(4))
 
-    def test_of_another_model(self):
+    @pytest.mark.parametrize("first", [0, 1])
+    def test_of_another_model(self, first):
         sequencer = Sequencer(Rules("async", 2))
-        sequencer.join(0, 1)
-        sequencer.join(1, 1)
-        sequencer.register(0, 1, 0, {"layers": [{"units": 10}], "learning_rate": 1.0}, PushId(0, 1, 0))
-        with pytest.raises(RefusedError, match=r"layers\[0\]\.units \(chief: 10, here: 20\)"):
-            sequencer.register(1, 1, 0, {"layers": [{"units": 20}], "learning_rate": 1.0}, None)
+        for worker in (first, 1 - first):
+            sequencer.join(worker, 1)
+            model = {"layers": [{"units": 10 + 10 * worker}], "learning_rate": 1.0}
+            sequencer.register(worker, 1, 0, model, None if worker else PushId(0, 1, 0))
+        refusals = {answer.worker: answer.refusal for answer in sequencer.answers}
+        assert refusals[0] == ""
+        assert "layers[0].units (chief: 10, here: 20)" in refusals[1]
 
     def test_of_a_worker_that_is_none(self):
         with pytest.raises(RefusedError, match=r"Expected a worker from 0 to 1\. Received: worker 2"):

@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 import distrib
 from distrib.ps.client import Client
+from distrib.ps.node import Node
 from distrib.ps.server import Server
-from distrib.ps.servicer import Servicer
 
 rng = np.random.default_rng(4)
 X, Y, WEIGHT = rng.normal(size=(45, 6)), rng.integers(0, 3, 45), rng.uniform(0.5, 2, 45)
@@ -133,7 +133,7 @@ def test_backup_workers_are_not_waited_for():
 def test_a_pulled_model_is_of_one_version_on_all_ps(monkeypatch):
     """Each of 3 ps marks what it keeps with its version; random delays between the ps."""
     delays, torn, pulls = np.random.default_rng(2), [], []
-    execute = Servicer._execute
+    execute = Node.execute
 
     def late(self, entry):
         time.sleep(delays.uniform(0, 0.002))
@@ -146,7 +146,7 @@ def test_a_pulled_model_is_of_one_version_on_all_ps(monkeypatch):
 
     from distrib.ps.shard import Shard
 
-    monkeypatch.setattr(Servicer, "_execute", late)
+    monkeypatch.setattr(Node, "execute", late)
     monkeypatch.setattr(Shard, "_apply", mark)
 
     class Look(distrib.callbacks.Callback):

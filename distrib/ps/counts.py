@@ -1,0 +1,62 @@
+"""What becomes of pushes: the outcome of each, and how many there were of each kind."""
+
+from __future__ import annotations
+
+from collections import Counter
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+
+class Outcome(NamedTuple):
+    """What became of a push.
+
+    Attributes:
+        decision: "applied", "scaled", "accepted" (applied when its round is complete) or "dropped"; "" for no push.
+        staleness: updates between the values it was computed from and its arrival.
+        factor: of the learning rate.
+        why: of a drop.
+    """
+
+    decision: str = ""
+    staleness: int = 0
+    factor: float = 1.0
+    why: str = ""
+
+
+NO_PUSH = Outcome()
+
+
+@dataclass
+class Counts:
+    """How many pushes there were; pushed = applied + dropped, and those that wait for their round."""
+
+    pushed: int = 0
+    applied: int = 0
+    dropped: int = 0
+    scaled: int = 0
+    staleness: Counter[int] = field(default_factory=Counter)
+
+    def add_applied(self, staleness: int, factor: float) -> None:
+        """Count a push that was applied."""
+        self.applied += 1
+        self.scaled += factor != 1.0
+        self.staleness[staleness] += 1
+
+    def as_json(self) -> dict[str, Any]:
+        """The counts as JSON values, with mean and histogram of the staleness of what was applied."""
+        total = sum(self.staleness.values())
+        weighted = sum(staleness * number for staleness, number in self.staleness.items())
+        return {
+            "pushed": self.pushed,
+            "applied": self.applied,
+            "dropped": self.dropped,
+            "scaled": self.scaled,
+            "staleness_mean": weighted / total if total else 0.0,
+            "staleness_histogram": {str(each): self.staleness[each] for each in sorted(self.staleness)},
+        }
+
+
+def counts_from_json(counts: dict[str, Any]) -> Counts:
+    """The counts that `as_json` described."""
+    histogram = Counter({int(each): number for each, number in counts["staleness_histogram"].items()})
+    return Counts(counts["pushed"], counts["applied"], counts["dropped"], counts["scaled"], histogram)

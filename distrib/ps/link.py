@@ -1,0 +1,116 @@
+"""Link: one worker's stream to one ps, the memory its vectors come in, and the answers that wait to be sent."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from queue import SimpleQueue
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from distrib.arrays import Array, aligned_vector, training_dtype
+from distrib.comm.segment import mapped
+from distrib.errors import ConfigError, ProtocolError
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps import codec
+from distrib.ranges import Range
+
+_MEMORY_FACTOR = 4
+"""A ps takes this many times its range at least: values, two slots, and a gradient."""
+
+
+class Reply(NamedTuple):
+    """What a worker's stream sends next."""
+
+    call: int
+    answer: pb.Answer
+    values: list[pb.Chunk]
+
+
+class Link:
+    """One worker's stream.
+
+    Args:
+        hello: its greeting.
+        share_memory: use the memory that it offers, if it is on this host.
+
+    Attributes:
+        memory: the worker's own gradients and values in this ps's range, mapped; None if they travel.
+        staging: where gradients that travel are put together.
+        outbox: what the stream sends next; an error to end it with, or None to end it.
+        values: the number of a call, and the values that were pulled for it.
+
+    Raises:
+        ProtocolError: a ps that is none.
+        ConfigError: the model is too large for this ps.
+    """
+
+    def __init__(self, hello: pb.Hello, share_memory: bool) -> None:
+        self.worker, self.incarnation = hello.worker, hello.incarnation
+        self.ps, self.num_ps = hello.ps, hello.num_ps
+        self.size, self.dtype = hello.num_elements, training_dtype(hello.dtype)
+        if not self.ps < self.num_ps:
+            raise ProtocolError(f"Expected a ps below {self.num_ps}. Received: ps:{self.ps}.")
+        own = Range(0, self.size).part(self.ps, self.num_ps)
+        check_memory(own.size * self.dtype.itemsize * _MEMORY_FACTOR)
+        self.memory = _mapped(hello.segment, self.size, self.dtype, own) if share_memory else None
+        self.staging = aligned_vector(0 if self.memory else own.size, self.dtype)
+        self.own = own
+        self.outbox: SimpleQueue[Reply | BaseException | None] = SimpleQueue()
+        self.values: tuple[int, list[pb.Chunk]] = (0, [])
+
+    def receive(self, request: pb.WorkRequest, rest: Iterator[pb.WorkRequest], target: Array) -> None:
+        """Put together the vector of a call, which may take several messages. Raises `ProtocolError`."""
+        assembler = codec.Assembler(target)
+        while True:
+            if request.HasField("chunk"):
+                assembler.add(request.chunk)
+            if request.last:
+                break
+            following = next(rest, None)
+            if following is None or following.WhichOneof("what") is not None:
+                raise ProtocolError("Expected the next chunk of a vector. Received: something else.")
+            request = following
+        assembler.finish()
+
+    def hand_over(self, values: Array) -> list[pb.Chunk]:
+        """Write values into the worker's memory; or else the chunks to send to it."""
+        if self.memory is None:
+            return codec.chunks(values)
+        if self.memory[1].shape == values.shape:
+            np.copyto(self.memory[1], values)
+        return []
+
+    def replies(self, call: int) -> Iterator[pb.WorkReply]:
+        """Wait for the answer to a call, and say what is sent; nothing if the stream has ended."""
+        while True:
+            item = self.outbox.get()
+            if item is None:
+                return
+            if isinstance(item, BaseException):
+                raise item
+            if item.call == call:
+                break
+        answer: pb.Answer | None = item.answer
+        for chunk, last in codec.answer_parts(item.values):
+            yield pb.WorkReply(call=call, answer=answer, chunk=chunk, last=last)
+            answer = None
+
+
+def _mapped(segment: pb.Segment, size: int, dtype: np.dtype[Any], own: Range) -> tuple[Array, Array] | None:
+    """A worker's gradients and values in this ps's range, if both are on one host."""
+    if not segment.pid or segment.num_bytes != 2 * size * dtype.itemsize:
+        return None
+    try:
+        memory = mapped([segment.pid, segment.descriptor, segment.num_bytes]).view(dtype)
+    except OSError:
+        return None
+    return memory[:size][own.slice], memory[size:][own.slice]
+
+
+def check_memory(num_bytes: int) -> None:
+    """Raise `ConfigError` if there is not so much memory left."""
+    with open("/proc/meminfo") as file:
+        free = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
+    if num_bytes > free:
+        raise ConfigError(f"The model needs {num_bytes} bytes on this ps. Free: {free}. Use more ps.")

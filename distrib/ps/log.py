@@ -1,0 +1,57 @@
+"""The log: what the sequencer decided, entry by entry, for every ps to execute in the same order."""
+
+from __future__ import annotations
+
+from typing import NamedTuple, TypeAlias
+
+
+class PushId(NamedTuple):
+    """Names a push. A retry has the same name, so it is counted once."""
+
+    worker: int
+    incarnation: int
+    sequence: int
+
+
+class Apply(NamedTuple):
+    """Add these gradients in this order, and update the values to `version`."""
+
+    pushes: tuple[PushId, ...]
+    scale: float
+    learning_rate: float
+    version: int
+
+
+class Discard(NamedTuple):
+    """Forget a gradient."""
+
+    push: PushId
+
+
+class Keep(NamedTuple):
+    """Copy a gradient: its worker goes on before it is applied."""
+
+    push: PushId
+
+
+class Install(NamedTuple):
+    """Take these values, those of the chief."""
+
+    push: PushId
+
+
+class Pull(NamedTuple):
+    """Give a worker the values as they are now, as the answer to its call."""
+
+    worker: int
+    call: int
+    version: int
+
+
+class Cut(NamedTuple):
+    """Save what is kept at this place of the log."""
+
+    number: int
+
+
+Entry: TypeAlias = Apply | Discard | Keep | Install | Pull | Cut

@@ -1,0 +1,341 @@
+"""Node: what one ps keeps and decides, behind one lock. `ps/servicer.py` brings it the calls.
+
+Every ps has a shard. ps:0 has the sequencer too, and a queue of entries for every other ps; those have a follower.
+A push is an event for the sequencer when its vector has arrived on every ps.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+from collections.abc import Callable
+from queue import SimpleQueue
+from typing import Any
+
+import numpy as np
+
+from distrib.arrays import Array, training_dtype
+from distrib.errors import ConfigError
+from distrib.logs import LOGGER
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps import codec
+from distrib.ps.arrivals import Arrivals
+from distrib.ps.follower import Follower
+from distrib.ps.link import Link, Reply
+from distrib.ps.log import Cut, Entry, Pull, PushId
+from distrib.ps.members import Answer
+from distrib.ps.rules import Rules
+from distrib.ps.saver import Checkpoints, Saver, load
+from distrib.ps.sequencer import Sequencer
+from distrib.ps.sequencer_state import sequencer_from_state, state_of
+from distrib.ps.shard import Shard
+from distrib.ps.stages import CHIEF, RefusedError
+
+SEQUENCER = 0
+
+_LOST_AFTER_S = 1.0
+
+
+class Node:
+    """One ps.
+
+    Args:
+        token: of the run, for the other ps.
+        on_stop: called when the job has ended, with the reason.
+        checkpoints: where ps:0 saves what all ps keep, and whether to begin from there; None for nowhere.
+    """
+
+    def __init__(
+        self, token: str, on_stop: Callable[[str], None], checkpoints: Checkpoints | None = None
+    ) -> None:
+        self._token, self._on_stop, self._checkpoints = token, on_stop, checkpoints
+        self._lock = threading.RLock()
+        self._links: dict[int, Link] = {}
+        self._sequencer: Sequencer | None = None
+        self._shard: Shard | None = None
+        self._description: dict[str, Any] = {}
+        self._arrivals = Arrivals()
+        self._followers: dict[int, SimpleQueue[pb.FollowReply | None]] = {}
+        self._follower: Follower | None = None
+        self._saver: Saver | None = None
+        self._num_cuts, self._cut_at = 0, (0, 0)
+        self._ending = threading.Event()
+
+    @property
+    def restores(self) -> bool:
+        """Whether this ps begins from a checkpoint."""
+        return self._checkpoints is not None and self._checkpoints.restore
+
+    # --- workers ------------------------------------------------------------------------------------------------
+
+    def join(self, link: Link) -> None:
+        """A worker's stream is open. Raises `RefusedError` if another process is this worker."""
+        with self._lock:
+            if self.restores and self._shard is None:
+                self._restore(link)
+            before = self._links.get(link.worker)
+            if before is not None and before.incarnation != link.incarnation:
+                raise RefusedError(
+                    f"Worker {link.worker} is running already. Only one process may be worker {link.worker}."
+                )
+            if before is not None:
+                before.outbox.put(None)
+            self._links[link.worker] = link
+            if self._sequencer is not None:
+                self._sequencer.join(link.worker, link.incarnation)
+                self._settle()
+
+    def leave(self, link: Link) -> None:
+        """A worker's stream has ended."""
+        with self._lock:
+            link.outbox.put(None)
+            if self._links.get(link.worker) is not link:
+                return
+            del self._links[link.worker]
+            self._arrivals.forget(link.worker)
+            if self._sequencer is not None and link.ps == SEQUENCER and not self._ending.is_set():
+                self._sequencer.leave(link.worker, link.incarnation)
+                self._settle()
+
+    def register(
+        self,
+        link: Link,
+        call: int,
+        stage: int,
+        description: dict[str, Any],
+        rules: Rules,
+        values: Array | None,
+    ) -> None:
+        """A worker is about to train or test a model; the chief brings this ps's slice of the values."""
+        addresses = list(description["ps"])
+        with self._lock:
+            push = None
+            if values is not None:
+                push = PushId(CHIEF, link.incarnation, 0)
+                if self._shard is None:
+                    self._shard = Shard(link.ps, len(addresses))
+                self._shard.prepare(description)
+                self._shard.stage(push, values)
+                self._description = description
+                self._meet(link.ps, addresses)
+            if link.ps == SEQUENCER:
+                if self._sequencer is None:
+                    self._sequencer = Sequencer(rules)
+                    self._meet(link.ps, addresses)
+                sequencer = self._sequencer
+                sequencer.join(link.worker, link.incarnation)
+                self._when_whole(
+                    push, lambda: sequencer.register(link.worker, call, stage, description, push)
+                )
+            elif push is not None and self._follower is not None:
+                self._follower.arrived(push)
+
+    def begin(self, link: Link, call: int, stage: int, description: dict[str, Any]) -> None:
+        """A worker begins an epoch."""
+        with self._lock:
+            if link.ps == SEQUENCER:
+                self._decider().begin(link.worker, call, stage, description)
+                self._settle()
+
+    def push(self, link: Link, call: int, message: pb.Push, gradient: Array | None) -> None:
+        """A worker has computed a lease; None where nothing is trained.
+
+        Raises:
+            ProtocolError: the gradient is of another model, or holds NaN or Inf and does not say so.
+            RefusedError: it cannot be right.
+        """
+        push = PushId(link.worker, link.incarnation, message.sequence)
+        shard = self._shard
+        if gradient is not None:
+            if shard is None:
+                raise RefusedError("Register a model first.")
+            shard.check(gradient, allow_nonfinite=message.skip or message.allow_nonfinite)
+        with self._lock:
+            if gradient is not None and shard is not None:
+                shard.stage(push, gradient)
+            if link.ps == SEQUENCER:
+                sequencer, tally = self._decider(), np.array(message.tally)
+                rate = message.learning_rate if message.HasField("learning_rate") else None
+                rest = message.stage, message.lease, message.version, tally, message.skip, rate
+                self._when_whole(
+                    push if gradient is not None else None, lambda: sequencer.push(push, call, *rest)
+                )
+            elif gradient is not None and self._follower is not None:
+                self._follower.arrived(push)
+
+    # --- other ps -----------------------------------------------------------------------------------------------
+
+    def entries_for(self, ps: int) -> SimpleQueue[pb.FollowReply | None]:
+        """The log for another ps, from its beginning; None ends it."""
+        with self._lock:
+            return self._followers.setdefault(ps, SimpleQueue())
+
+    def arrived(self, push: PushId, ps: int) -> None:
+        """A vector is whole on another ps."""
+        with self._lock:
+            self._arrived(push, ps)
+
+    def collect(self, ps: int, part: pb.Part, vectors: dict[str, bytearray]) -> None:
+        """Another ps sends what it keeps at a cut; `vectors` are those of which a part has come."""
+        vectors.setdefault(part.name, bytearray()).extend(part.chunk.data)
+        if not part.last or len(vectors) < part.count:
+            return
+        dtype = training_dtype(self._description["dtype"])
+        complete = {name: np.frombuffer(bytes(data), dtype) for name, data in vectors.items()}
+        vectors.clear()
+        if self._saver is not None:
+            self._saver.add(part.cut, ps, complete)
+
+    def lost(self, ps: int) -> None:
+        """Another ps is gone. At the end of the job it may only have been told a little earlier."""
+        if not self._ending.wait(_LOST_AFTER_S):
+            LOGGER.error("ps:%d is lost: the job ends.", ps)
+            self._on_stop(f"ps:{ps} is lost")
+
+    def execute(self, entry: Entry) -> None:
+        """The next entry of the log, on this ps."""
+        with self._lock:
+            if self._shard is not None:
+                self._shard.execute(entry)
+            if isinstance(entry, Pull):
+                self._pull(entry)
+            elif isinstance(entry, Cut):
+                self._save(entry)
+
+    def end(self) -> None:
+        """The job has ended: other ps that end now are not lost."""
+        self._ending.set()
+
+    def close(self) -> None:
+        """Follow no longer, let nobody wait, and write what is to be written."""
+        self._ending.set()
+        with self._lock:
+            if self._follower is not None:
+                self._follower.close()
+            for queue in self._followers.values():
+                queue.put(None)
+            for link in self._links.values():
+                link.outbox.put(None)
+        if self._saver is not None:
+            self._saver.close()
+
+    # --- decisions ----------------------------------------------------------------------------------------------
+
+    def _decider(self) -> Sequencer:
+        if self._sequencer is None:
+            raise RefusedError("Register a model first.")
+        return self._sequencer
+
+    def _when_whole(self, push: PushId | None, event: Callable[[], None]) -> None:
+        """Let an event happen when its vector has arrived on every ps."""
+        if push is None or not self._followers:
+            event()
+            self._settle()
+        else:
+            self._arrivals.expect(push, event)
+            self._arrived(push, SEQUENCER)
+
+    def _arrived(self, push: PushId, ps: int) -> None:
+        event = self._arrivals.arrived(push, ps)
+        if event is None:
+            return
+        try:
+            event()
+        except RefusedError as error:
+            if push.worker in self._links:
+                self._links[push.worker].outbox.put(error)
+        self._settle()
+
+    def _settle(self) -> None:
+        """Execute what was decided, and send what was answered."""
+        sequencer = self._sequencer
+        if sequencer is None:
+            return
+        self._cut(sequencer)
+        for entry in sequencer.log:
+            for queue in self._followers.values():
+                queue.put(codec.entry_message(entry))
+            self.execute(entry)
+        sequencer.log.clear()
+        for answer in sequencer.answers:
+            self._send(answer, sequencer)
+        sequencer.answers.clear()
+
+    def _pull(self, entry: Pull) -> None:
+        link = self._links.get(entry.worker)
+        if link is None:
+            return
+        values = [] if self._shard is None else link.hand_over(self._shard.values)
+        if link.ps == SEQUENCER:
+            link.values = (entry.call, values)
+        else:
+            answer = pb.Answer(version=entry.version)
+            link.outbox.put(Reply(entry.call, answer, values))
+
+    def _send(self, answer: Answer, sequencer: Sequencer) -> None:
+        link = self._links.get(answer.worker)
+        if link is None:
+            return
+        if answer.refusal:
+            link.outbox.put(RefusedError(answer.refusal))
+            return
+        summary = json.dumps(sequencer.summary()) if answer.lease is None else ""
+        message = codec.answer_message(answer, summary)
+        call, values = link.values
+        link.outbox.put(Reply(answer.call, message, values if call == answer.call else []))
+
+    # --- checkpoints --------------------------------------------------------------------------------------------
+
+    def _meet(self, ps: int, addresses: list[str]) -> None:
+        """Connect with the other ps."""
+        if ps != SEQUENCER:
+            if self._follower is None:
+                self._follower = Follower(
+                    addresses[SEQUENCER], ps, self._token, self.execute, lambda: self.lost(SEQUENCER)
+                )
+            return
+        for index in range(1, len(addresses)):
+            self._followers.setdefault(index, SimpleQueue())
+        self._arrivals.num_ps = len(addresses)
+        if self._saver is None and self._checkpoints is not None:
+            self._saver = Saver(self._checkpoints.folder, len(addresses))
+
+    def _restore(self, link: Link) -> None:
+        """Begin from the newest checkpoint."""
+        assert self._checkpoints is not None
+        vectors, manifest = load(self._checkpoints.folder)
+        self._description = manifest["description"]
+        if (self._description["size"], self._description["dtype"]) != (link.size, link.dtype.name):
+            raise ConfigError(
+                f"The checkpoint is of a model with {self._description['size']} {self._description['dtype']}. "
+                f"Received: a worker with {link.size} {link.dtype.name}."
+            )
+        self._shard = Shard(link.ps, link.num_ps)
+        self._shard.restore(self._description, vectors, manifest["sequencer"]["version"])
+        if link.ps == SEQUENCER:
+            self._sequencer = sequencer_from_state(manifest["sequencer"])
+            self._num_cuts = int(manifest["cut"])
+            self._cut_at = len(self._sequencer.stages), self._sequencer.version
+        if len(self._description["ps"]) == link.num_ps:
+            self._meet(link.ps, self._description["ps"])
+
+    def _cut(self, sequencer: Sequencer) -> None:
+        """Cut the log where it is time to: at the beginning of a stage, and every so many updates."""
+        if self._checkpoints is None:
+            return
+        stages, version = self._cut_at
+        if len(sequencer.stages) > stages or sequencer.version >= version + self._checkpoints.every:
+            self._cut_at = len(sequencer.stages), sequencer.version
+            self._num_cuts += 1
+            sequencer.log.append(Cut(self._num_cuts))
+
+    def _save(self, cut: Cut) -> None:
+        assert self._shard is not None
+        vectors = self._shard.snapshot()
+        if self._follower is not None:
+            self._follower.save(cut.number, vectors)
+        elif self._saver is not None and self._sequencer is not None:
+            # All of the log before the cut is executed, so the sequencer is where the shards are.
+            manifest = {"sequencer": state_of(self._sequencer), "description": self._description}
+            self._saver.add(cut.number, SEQUENCER, vectors)
+            self._saver.begin(cut.number, {"cut": cut.number, **manifest})

@@ -1,0 +1,112 @@
+"""Saver: writes what all ps keep at a cut of the log as one checkpoint folder.
+
+Every ps copies its vectors when it comes to the cut; those of the others travel to ps:0. When all are there, a thread
+writes them, while training goes on. A cut that comes while one is being written waits; of several that wait only the
+newest is written.
+"""
+
+from __future__ import annotations
+
+import threading
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from distrib.arrays import Array
+from distrib.errors import StorageError
+from distrib.io.checkpoint import latest_whole, write_checkpoint
+from distrib.logs import LOGGER
+
+NAME = "ps"
+_FILE = "model.safetensors"
+
+
+class Checkpoints(NamedTuple):
+    """Where and when a ps saves.
+
+    Attributes:
+        folder: seen by all ps.
+        every: updates between two.
+        restore: whether to begin from the newest one.
+    """
+
+    folder: Path
+    every: int = 100
+    restore: bool = False
+
+
+class Saver:
+    """Collects and writes.
+
+    Args:
+        folder: where the checkpoint folders go.
+        num_ps: how many ps send their part.
+    """
+
+    def __init__(self, folder: Path, num_ps: int) -> None:
+        self._folder, self._num_ps = folder, num_ps
+        self._manifests: dict[int, dict[str, Any]] = {}
+        self._parts: dict[int, dict[int, dict[str, Array]]] = {}
+        self._ready: tuple[int, dict[str, Any], dict[str, Array]] | None = None
+        self._changed = threading.Condition()
+        self._is_closed = False
+        self._thread = threading.Thread(target=self._run, name="saver", daemon=True)
+        self._thread.start()
+
+    def begin(self, cut: int, manifest: dict[str, Any]) -> None:
+        """ps:0 has come to a cut."""
+        with self._changed:
+            self._manifests[cut] = manifest
+            self._complete(cut)
+
+    def add(self, cut: int, ps: int, vectors: dict[str, Array]) -> None:
+        """The vectors of one ps at a cut; they must not change any more."""
+        with self._changed:
+            self._parts.setdefault(cut, {})[ps] = vectors
+            self._complete(cut)
+
+    def close(self) -> None:
+        """Write what is complete, and end."""
+        with self._changed:
+            self._is_closed = True
+            self._changed.notify_all()
+        self._thread.join()
+
+    def _complete(self, cut: int) -> None:
+        parts = self._parts.get(cut, {})
+        if cut not in self._manifests or len(parts) < self._num_ps:
+            return
+        vectors = {name: np.concatenate([parts[ps][name] for ps in range(self._num_ps)]) for name in parts[0]}
+        self._ready = cut, self._manifests[cut], vectors
+        for table in (self._manifests, self._parts):
+            for older in [each for each in table if each <= cut]:
+                del table[older]
+        self._changed.notify_all()
+
+    def _run(self) -> None:
+        while True:
+            with self._changed:
+                self._changed.wait_for(lambda: self._ready is not None or self._is_closed)
+                if self._ready is None:
+                    return
+                cut, manifest, vectors = self._ready
+                self._ready = None
+            try:
+                write_checkpoint(self._folder / f"{NAME}-{cut}", {_FILE: vectors}, manifest)
+            except StorageError as error:
+                LOGGER.error("%s Training goes on; the checkpoint before it stays.", error)
+
+
+def load(folder: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """The vectors of the whole model, and the manifest, of the newest checkpoint that is whole.
+
+    Raises:
+        StorageError: there is none.
+    """
+    found = latest_whole(folder, NAME)
+    if found is None:
+        raise StorageError(f"There is no checkpoint of a ps in {folder}.")
+    path, files, manifest = found
+    LOGGER.warning("restored from %s: version %d", path, manifest["sequencer"]["version"])
+    return files[_FILE], manifest

@@ -1,0 +1,71 @@
+"""The sequencer's state as JSON values, and a sequencer from it: what a checkpoint holds beside the vectors."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from distrib.data.sharding import Positions
+from distrib.ps.counts import NO_PUSH, Outcome, counts_from_json
+from distrib.ps.members import Member
+from distrib.ps.rules import rules_from_config
+from distrib.ps.sequencer import Sequencer
+from distrib.ps.stages import Stage, admission_of
+from distrib.ranges import Range
+
+
+def state_of(sequencer: Sequencer) -> dict[str, Any]:
+    """All that it takes to go on from here. Gradients that wait for their round are not in it."""
+    stages = [
+        {
+            "description": stage.description,
+            "totals": stage.totals.tolist(),
+            "is_over": stage.is_over,
+            "undone": None
+            if stage.admission is None or stage.is_over
+            else [[pass_index, *part] for pass_index, part in stage.admission.undone()],
+        }
+        for stage in (sequencer.stages[index] for index in range(len(sequencer.stages)))
+    ]
+    members = {
+        str(worker): {
+            "incarnation": member.incarnation,
+            # A push that waits for its round is lost, and not counted.
+            "sequence": member.sequence - (member.outcome is None),
+            "outcome": list(member.outcome or NO_PUSH),
+            **member.counts.as_json(),
+        }
+        for worker, member in sequencer.members.items()
+    }
+    return {
+        "rules": sequencer.rules.get_config(),
+        "version": sequencer.version,
+        "learning_rate": sequencer.learning_rate,
+        "counts": sequencer.counts.as_json(),
+        "stages": stages,
+        "members": members,
+    }
+
+
+def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
+    """The sequencer that `state_of` described, with nobody there and nothing leased."""
+    sequencer = Sequencer(rules_from_config(state["rules"]))
+    sequencer.version = int(state["version"])
+    sequencer.learning_rate = float(state["learning_rate"])
+    sequencer.counts = counts_from_json(state["counts"])
+    for each in state["stages"]:
+        stage = sequencer.stages.append(Stage(each["description"], np.array(each["totals"]), each["is_over"]))
+        if each["undone"] is not None:
+            spans = [Positions(pass_index, Range(begin, end)) for pass_index, begin, end in each["undone"]]
+            stage.admission = admission_of(sequencer.rules, stage.description, spans)
+    for worker, each in state["members"].items():
+        sequencer.members[int(worker)] = Member(
+            each["incarnation"],
+            is_alive=False,
+            sequence=each["sequence"],
+            is_restored=True,
+            outcome=Outcome(*each["outcome"]),
+            counts=counts_from_json(each),
+        )
+    return sequencer

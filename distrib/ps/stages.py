@@ -1,0 +1,160 @@
+"""Stages: what all workers come to, in the same order, since they run the same script.
+
+A model is registered, an epoch is trained, a data set is tested. The chief opens a stage; the others wait for it, and
+must be about to do the same. A stage that is over is remembered with its totals, so a worker that was restarted
+runs through its script again until it meets the others.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from distrib.arrays import Array
+from distrib.data.sharding import Positions, Schedule
+from distrib.errors import ProtocolError
+from distrib.ps.admission import Admission, AsyncArrivals, SyncRounds
+from distrib.ps.ledger import Ledger
+from distrib.ps.log import PushId
+from distrib.ps.rules import Rules
+from distrib.ranges import Range
+
+CHIEF = 0
+
+_MAY_DIFFER = "ps"  # a job may go on with other parameter servers
+
+
+class RefusedError(ProtocolError):
+    """A call that cannot be right. Nothing was changed by it."""
+
+
+@dataclass
+class Stage:
+    """One of them.
+
+    Attributes:
+        description: as the chief gave it; `kind` is train or test where there are examples.
+        totals: sums of what was applied.
+        is_over: whether there is nothing left to do.
+        admission: who computes what; None where there are no examples.
+        clocks: pushes of every worker.
+    """
+
+    description: dict[str, Any]
+    totals: Array
+    is_over: bool = False
+    admission: Admission[PushId] | None = None
+    clocks: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def trains(self) -> bool:
+        """Whether gradients are pushed."""
+        return bool(self.description.get("kind") == "train")
+
+    def refusal(self, worker: int, description: dict[str, Any]) -> str:
+        """Why a worker that is about to do `description` may not; empty if it may."""
+        differing = differences(_compared(self.description), _compared(description))
+        if not differing:
+            return ""
+        return (
+            f"Worker {worker} is not about to do what the chief does. They differ in: {differing}. "
+            "Every worker must build the same model and pass the same data and arguments."
+        )
+
+
+class Stages:
+    """All of them, in order."""
+
+    def __init__(self) -> None:
+        self._stages: list[Stage] = []
+
+    def __getitem__(self, index: int) -> Stage:
+        return self._stages[index]
+
+    def __len__(self) -> int:
+        return len(self._stages)
+
+    @property
+    def last(self) -> Stage | None:
+        """The one that is open, or was open last."""
+        return self._stages[-1] if self._stages else None
+
+    def open(self, worker: int, index: int, description: dict[str, Any]) -> Stage | None:
+        """A worker has come to stage `index`; returns it if that opens it.
+
+        Raises:
+            RefusedError: it is somewhere else in its script than the others.
+        """
+        may_open = not self._stages or self._stages[-1].is_over
+        if not 0 <= index <= len(self._stages) or (index == len(self._stages) and not may_open):
+            raise RefusedError(
+                f"Worker {worker} is at stage {index} of its script, the job at stage {len(self._stages) - 1}."
+            )
+        if index < len(self._stages) or worker != CHIEF:
+            return None
+        return self.append(Stage(description, np.zeros(int(description.get("num_sums", 0)))))
+
+    def append(self, stage: Stage) -> Stage:
+        """Add the next one."""
+        self._stages.append(stage)
+        return stage
+
+
+def admission_of(
+    rules: Rules, description: dict[str, Any], undone: list[Positions] | None = None
+) -> Admission[PushId]:
+    """Who leases the examples of a stage.
+
+    Args:
+        rules: how gradients become updates.
+        description: `num_examples`, `batch_size`, `steps_per_epoch`, `epoch` and `kind`.
+        undone: the positions that are left; by default all.
+    """
+    schedule = Schedule(
+        int(description["num_examples"]), int(description["batch_size"]), int(description["steps_per_epoch"])
+    )
+    if undone is None:
+        undone = _joined(schedule.epoch(int(description.get("epoch", 0))))
+    ledger, size = Ledger(undone), schedule.batch_size
+    if description["kind"] != "train":
+        return AsyncArrivals(ledger, size)
+    if rules.is_sync:
+        return SyncRounds(ledger, size, rules.num_to_aggregate, rules.num_backup_workers)
+    return AsyncArrivals(ledger, max(1, round(size * rules.batch_size_factor)))
+
+
+def differences(expected: Any, received: Any, path: str = "") -> str:
+    """Where two nested JSON values differ, in words; empty where they do not."""
+    if isinstance(expected, dict) and isinstance(received, dict):
+        found = [
+            differences(
+                expected.get(key, "nothing"), received.get(key, "nothing"), f"{path}.{key}".lstrip(".")
+            )
+            for key in dict.fromkeys([*expected, *received])
+        ]
+    elif isinstance(expected, list) and isinstance(received, list) and len(expected) == len(received):
+        found = [
+            differences(a, b, f"{path}[{index}]")
+            for index, (a, b) in enumerate(zip(expected, received, strict=True))
+        ]
+    else:
+        found = [] if expected == received else [f"{path} (chief: {expected!r}, here: {received!r})"]
+    return ", ".join(filter(None, found))
+
+
+def _compared(description: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in description.items() if key != _MAY_DIFFER}
+
+
+def _joined(batches: Iterable[Positions]) -> list[Positions]:
+    """The positions of an epoch, neighbouring batches of a pass as one span."""
+    spans: list[Positions] = []
+    for pass_index, part in batches:
+        if spans and spans[-1].pass_index == pass_index and spans[-1].range.end == part.begin:
+            spans[-1] = Positions(pass_index, Range(spans[-1].range.begin, part.end))
+        else:
+            spans.append(Positions(pass_index, part))
+    return spans

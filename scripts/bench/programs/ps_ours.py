@@ -1,0 +1,47 @@
+"""Trains the seed model with distrib around parameter servers; started by `scripts/bench/ps.py`."""
+
+from __future__ import annotations
+
+import argparse
+import time
+
+import contender
+from ours import Epochs
+
+import distrib
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser()
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--ps", type=int, default=1)
+    parser.add_argument("--mode", default="async")
+    parser.add_argument("--grpc-only", action="store_true")
+    options = contender.parse(parser)
+    with distrib.local_cluster(options.workers, options.ps):
+        train(options)
+
+
+def train(options: argparse.Namespace) -> None:
+    x, y = contender.images()
+    strategy = distrib.ParameterServerStrategy(options.mode, share_memory=not options.grpc_only)
+    with strategy.scope():
+        model = distrib.Sequential(
+            [
+                distrib.layers.Dense(options.hidden, activation="relu", input_shape=(784,)),
+                distrib.layers.Dense(10, activation="softmax"),
+            ]
+        )
+        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+    # In sync the batch is that of all workers.
+    batch_size = 100 * (options.workers if options.mode == "sync" else 1)
+    model.fit(x[: 10 * batch_size], y[: 10 * batch_size], batch_size=batch_size, verbose=0)
+    first_step = time.time()
+    epochs = Epochs()
+    model.fit(x, y, batch_size=batch_size, epochs=options.epochs, verbose=0, callbacks=[epochs])
+    if strategy.is_chief:
+        contender.report(options, len(x), epochs.seconds, first_step, [contender.pss_bytes()])
+
+
+if __name__ == "__main__":
+    main()

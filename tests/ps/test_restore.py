@@ -1,0 +1,203 @@
+"""Parameter servers that are lost and come back from their last checkpoint, while the workers wait."""
+
+import threading
+import time
+
+import numpy as np
+import pytest
+from helpers.replicas import difference, in_one_process
+from ps.test_policies import Job, rules_of
+
+import distrib
+from distrib.cluster.task import Task
+from distrib.io.checkpoint import checkpoints, latest_whole, read_checkpoint, write_checkpoint
+from distrib.ps.saver import Checkpoints
+from distrib.ps.sequencer_state import sequencer_from_state, state_of
+from distrib.ps.server import Server
+from distrib.strategies.parameter_server import ParameterServerStrategy
+
+rng = np.random.default_rng(4)
+X, Y = rng.normal(size=(60, 6)), rng.integers(0, 3, 60)
+
+
+def training(strategy, epochs=6, callbacks=()):
+    model = distrib.Sequential(
+        [
+            distrib.layers.Dense(9, activation="tanh", kernel_regularizer="l2", input_shape=(6,)),
+            distrib.layers.Dropout(0.2),
+            distrib.layers.Dense(3, activation="softmax"),
+        ],
+        dtype="float64",
+        seed=7,
+    )
+    model.compile(distrib.optimizers.Adam(0.01), "sparse_categorical_crossentropy", ["accuracy"])
+    history = model.fit(X, Y, batch_size=12, epochs=epochs, verbose=0, callbacks=callbacks)
+    return model.get_weights(), history.history
+
+
+class Pause(distrib.callbacks.Callback):
+    """Gives the test time to act."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.01)
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("num_ps", [1, 2])
+@pytest.mark.parametrize("share_memory", [False, True])
+def test_c6_ps_are_killed_and_restored_and_the_workers_wait(tmp_path, num_ps, mode, share_memory):
+    saved = Checkpoints(tmp_path, every=4)
+    servers = [Server("127.0.0.1:0", checkpoints=saved) for _ in range(num_ps)]
+    ports = [server.port for server in servers]
+    addresses = tuple(f"127.0.0.1:{port}" for port in ports)
+    results, open_strategies = {}, []
+
+    def work(worker):
+        strategy = ParameterServerStrategy(
+            mode, task=Task(worker, 2, addresses), share_memory=share_memory, ps_timeout_s=20.0
+        )
+        open_strategies.append(strategy)
+        with strategy.scope():
+            results[worker] = (*training(strategy, callbacks=[Pause()]), strategy.counters)
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(2)]
+    for thread in threads:
+        thread.start()
+    while (
+        len(checkpoints(tmp_path, "ps")) < 2
+        or read_checkpoint(checkpoints(tmp_path, "ps")[-1])[1]["sequencer"]["version"] < 8
+    ):
+        time.sleep(0.005)
+    for server in servers:
+        server.close()
+    assert not results, "the fault came too late"
+    time.sleep(0.3)
+    servers = [Server(f"127.0.0.1:{port}", checkpoints=saved._replace(restore=True)) for port in ports]
+    for thread in threads:
+        thread.join(40)
+    assert set(results) == {0, 1}
+    for strategy in open_strategies:
+        strategy.close()
+    for server in servers:
+        assert server.ended_within(2.0)
+        server.close()
+    weights, history, counters = results[0]
+    assert all(a.tobytes() == b.tobytes() for a, b in zip(weights, results[1][0], strict=True))
+    assert counters["pushed"] == counters["applied"] + counters["dropped"]
+    assert counters["version"] == 6 * 5
+    if mode == "sync":
+        expected_weights, expected_history = in_one_process(training)
+        assert difference(weights, expected_weights) <= 1e-12
+        np.testing.assert_allclose(history["loss"], expected_history["loss"], rtol=1e-9)
+
+
+def test_a_job_goes_on_with_another_number_of_ps(tmp_path):
+    """The whole job is started again, its script runs from the beginning, and meets what is done."""
+    results = []
+    for num_ps, epochs, restore in ((2, 3, False), (3, 6, True)):
+        saved = Checkpoints(tmp_path, every=5, restore=restore)
+        servers = [Server("127.0.0.1:0", checkpoints=saved) for _ in range(num_ps)]
+        task = Task(0, 1, tuple(f"127.0.0.1:{server.port}" for server in servers))
+        strategy = ParameterServerStrategy(task=task)
+        with strategy.scope():
+            results.append(training(strategy, epochs=6, callbacks=[Stop(epochs)]))
+        strategy.close()
+        for server in servers:
+            assert server.ended_within(2.0)
+            server.close()
+    weights, history = results[1]
+    expected_weights, expected_history = in_one_process(training)
+    assert difference(weights, expected_weights) <= 1e-12
+    np.testing.assert_allclose(history["loss"], expected_history["loss"], rtol=1e-9)
+
+
+class Stop(distrib.callbacks.Callback):
+    def __init__(self, epochs):
+        super().__init__()
+        self.epochs = epochs
+
+    def on_epoch_end(self, epoch, logs=None):
+        self.model.stop_training = epoch + 1 == self.epochs
+
+
+def test_a_ps_that_was_restarted_without_its_values_is_noticed():
+    server = Server("127.0.0.1:0")
+    again = []
+
+    class Restart(distrib.callbacks.Callback):
+        def on_train_batch_end(self, batch, logs=None):
+            if batch == 2 and not again:
+                server.close()
+                again.append(Server(f"127.0.0.1:{server.port}"))
+
+    strategy = ParameterServerStrategy(task=Task(0, 1, (f"127.0.0.1:{server.port}",)), ps_timeout_s=10.0)
+    with strategy.scope(), pytest.raises(distrib.ProtocolError, match="has lost its values"):
+        training(strategy, callbacks=[Restart()])
+    strategy.close()
+    assert again[0].ended_within(2.0)
+    again[0].close()
+
+
+ARRAYS = {"values": np.arange(5.0), "velocity": np.ones((2, 3))}
+
+
+class TestCheckpoint:
+    def test_what_is_written_is_read(self, tmp_path):
+        write_checkpoint(tmp_path / "ps-3", {"a.safetensors": ARRAYS}, {"version": 3})
+        files, manifest = read_checkpoint(tmp_path / "ps-3")
+        assert manifest == {"version": 3}
+        for name, array in ARRAYS.items():
+            np.testing.assert_array_equal(files["a.safetensors"][name], array)
+
+    def test_a_changed_byte_is_found(self, tmp_path):
+        folder = tmp_path / "ps-1"
+        write_checkpoint(folder, {"a.safetensors": ARRAYS}, {"version": 1})
+        draw = np.random.default_rng(0)
+        for file in sorted(folder.iterdir()):
+            whole = file.read_bytes()
+            for _ in range(100):
+                damaged = bytearray(whole)
+                damaged[draw.integers(len(whole))] ^= 1 << draw.integers(8)
+                file.write_bytes(damaged)
+                with pytest.raises(distrib.StorageError):
+                    read_checkpoint(folder)
+            for end in (0, 1, len(whole) // 2, len(whole) - 1):
+                file.write_bytes(whole[:end])
+                if file.name != "manifest.json" or whole[:end].rstrip() != whole.rstrip():
+                    with pytest.raises(distrib.StorageError):
+                        read_checkpoint(folder)
+            file.write_bytes(whole)
+        read_checkpoint(folder)
+
+    def test_the_newest_whole_one_is_taken(self, tmp_path):
+        for number in (1, 2):
+            write_checkpoint(tmp_path / f"ps-{number}", {"a.safetensors": ARRAYS}, {"version": number})
+        (tmp_path / "ps-2" / "a.safetensors").write_bytes(b"")
+        folder, _, manifest = latest_whole(tmp_path, "ps")
+        assert (folder.name, manifest) == ("ps-1", {"version": 1})
+        assert latest_whole(tmp_path, "other") is None
+
+    def test_older_ones_go(self, tmp_path):
+        for number in range(9, 13):
+            write_checkpoint(tmp_path / f"ps-{number}", {"a.safetensors": ARRAYS}, {})
+        assert [folder.name for folder in checkpoints(tmp_path, "ps")] == ["ps-11", "ps-12"]
+
+    def test_where_it_cannot_be_written_nothing_is_left(self, tmp_path):
+        (tmp_path / "file").touch()
+        with pytest.raises(distrib.StorageError, match="cannot be written"):
+            write_checkpoint(tmp_path / "file" / "ps-1", {}, {})
+        assert not [path for path in tmp_path.iterdir() if path.name != "file"]
+
+
+def test_the_sequencer_goes_on_from_its_state():
+    for seed in range(60):
+        job = Job(seed, rules_of(seed), 40, 7)
+        for _ in range(job.random.randrange(20, 120)):
+            job.event(job.random.randrange(job.rules.num_workers), job.random.random())
+        state = state_of(job.sequencer)
+        job.sequencer = sequencer_from_state(state)
+        job.state = ["off"] * job.rules.num_workers
+        job.staged.clear()
+        job.run()
+        positions = sorted(at for span in job.applied for at in range(*span.range))
+        assert positions == list(range(40)), seed
