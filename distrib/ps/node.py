@@ -269,8 +269,7 @@ class Node:
         if link.ps == SEQUENCER:
             link.values = (entry.call, values)
         else:
-            answer = pb.Answer(version=entry.version)
-            link.outbox.put(Reply(entry.call, answer, values))
+            link.outbox.put(Reply(entry.call, pb.Answer(version=entry.version), values))
 
     def _send(self, answer: Answer, sequencer: Sequencer) -> None:
         link = self._links.get(answer.worker)
