@@ -25,8 +25,7 @@ from distrib.errors import AuthenticationError, PeerLostError, ProtocolError
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
-from distrib.ps import codec
-from distrib.ps.options import CHANNEL
+from distrib.ps import codec, credentials
 from distrib.ranges import Range, split
 
 _RETRY_S = 0.2
@@ -115,7 +114,7 @@ class Client:
     def stop(self, reason: str = "") -> None:
         """End the job on every ps; those that do not answer are left alone."""
         for address in self._addresses:
-            channel = grpc.insecure_channel(address, options=CHANNEL)
+            channel = credentials.channel(address)
             try:
                 stub: Any = services.ParameterServerStub(channel)  # type: ignore[no-untyped-call]
                 stub.Stop(pb.StopRequest(reason=reason), timeout=_STOP_TIMEOUT_S, metadata=self._metadata)
@@ -234,7 +233,7 @@ class _Stream:
     """One stream to one ps."""
 
     def __init__(self, address: str, metadata: list[tuple[str, str]]) -> None:
-        self._channel = grpc.insecure_channel(address, options=CHANNEL)
+        self._channel = credentials.channel(address)
         self._requests: SimpleQueue[pb.WorkRequest | None] = SimpleQueue()
         stub: Any = services.ParameterServerStub(self._channel)  # type: ignore[no-untyped-call]
         self._replies = stub.Work(iter(self._requests.get, None), metadata=metadata)

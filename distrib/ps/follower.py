@@ -13,9 +13,8 @@ from distrib.arrays import Array
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
-from distrib.ps import codec
+from distrib.ps import codec, credentials
 from distrib.ps.log import Entry, PushId
-from distrib.ps.options import CHANNEL
 
 
 class Follower:
@@ -35,7 +34,7 @@ class Follower:
         self._requests: SimpleQueue[pb.FollowRequest | None] = SimpleQueue()
         self._execute, self._index, self._lost = execute, index, lost
         self._requests.put(pb.FollowRequest(ps=index))
-        self._channel = grpc.insecure_channel(address, options=CHANNEL)
+        self._channel = credentials.channel(address)
         metadata = [("authorization", f"Bearer {token}")] if token else []
         stub: Any = services.ParameterServerStub(self._channel)  # type: ignore[no-untyped-call]
         self._entries = stub.Follow(iter(self._requests.get, None), metadata=metadata, wait_for_ready=True)

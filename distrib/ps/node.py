@@ -145,6 +145,8 @@ class Node:
             RefusedError: it cannot be right.
         """
         push = PushId(link.worker, link.incarnation, message.sequence)
+        if link.ps == SEQUENCER:
+            self._decider().check_kind(message.stage, trains=gradient is not None)
         shard = self._shard
         if gradient is not None:
             if shard is None:
@@ -175,16 +177,10 @@ class Node:
         with self._lock:
             self._arrived(push, ps)
 
-    def collect(self, ps: int, part: pb.Part, vectors: dict[str, bytearray]) -> None:
-        """Another ps sends what it keeps at a cut; `vectors` are those of which a part has come."""
-        vectors.setdefault(part.name, bytearray()).extend(part.chunk.data)
-        if not part.last or len(vectors) < part.count:
-            return
-        dtype = training_dtype(self._description["dtype"])
-        complete = {name: np.frombuffer(bytes(data), dtype) for name, data in vectors.items()}
-        vectors.clear()
+    def collect(self, ps: int, part: pb.Part) -> None:
+        """Another ps sends a part of what it keeps at a cut."""
         if self._saver is not None:
-            self._saver.add(part.cut, ps, complete)
+            self._saver.collect(ps, part, training_dtype(self._description["dtype"]))
 
     def lost(self, ps: int) -> None:
         """Another ps is gone. At the end of the job it may only have been told a little earlier."""

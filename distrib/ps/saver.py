@@ -17,6 +17,7 @@ from distrib.arrays import Array
 from distrib.errors import StorageError
 from distrib.io.checkpoint import latest_whole, write_checkpoint
 from distrib.logs import LOGGER
+from distrib.proto import parameter_server_pb2 as pb
 
 NAME = "ps"
 _FILE = "model.safetensors"
@@ -48,6 +49,7 @@ class Saver:
         self._folder, self._num_ps = folder, num_ps
         self._manifests: dict[int, dict[str, Any]] = {}
         self._parts: dict[int, dict[int, dict[str, Array]]] = {}
+        self._incomplete: dict[int, dict[str, bytearray]] = {}
         self._ready: tuple[int, dict[str, Any], dict[str, Array]] | None = None
         self._changed = threading.Condition()
         self._is_closed = False
@@ -65,6 +67,16 @@ class Saver:
         with self._changed:
             self._parts.setdefault(cut, {})[ps] = vectors
             self._complete(cut)
+
+    def collect(self, ps: int, part: pb.Part, dtype: np.dtype[Any]) -> None:
+        """Take a part of the vectors of another ps, which come one after the other; `add` them when all are here."""
+        vectors = self._incomplete.setdefault(ps, {})
+        vectors.setdefault(part.name, bytearray()).extend(part.chunk.data)
+        if part.last and len(vectors) == part.count:
+            del self._incomplete[ps]
+            self.add(
+                part.cut, ps, {name: np.frombuffer(bytes(data), dtype) for name, data in vectors.items()}
+            )
 
     def close(self) -> None:
         """Write what is complete, and end."""

@@ -161,6 +161,13 @@ class Sequencer:
         member.outcome = self._decide(current, push, lease, version, tally, skip)
         self._wait(push.worker, Waiting(call, stage, None, member.outcome))
 
+    def check_kind(self, stage: int, trains: bool) -> None:
+        """Raise `RefusedError` unless gradients are pushed in this stage just if `trains`."""
+        if not 0 <= stage < len(self.stages) or self.stages[stage].trains is not trains:
+            raise RefusedError(
+                f"A push {'with' if trains else 'without'} a gradient does not belong to stage {stage}."
+            )
+
     # --- decisions ----------------------------------------------------------------------------------------------
 
     def _decide(
@@ -169,14 +176,17 @@ class Sequencer:
         """What becomes of a push; None if its round is not complete yet."""
         admission, trains = stage.admission, stage.trains
         assert admission is not None
-        staleness = self.version - version if trains else 0
+        staleness = max(0, self.version - version) if trains else 0
         if trains:
             self._count(push).pushed += 1
             self.counts.pushed += 1
         factor = self.rules.staleness.factor(staleness) if trains and not self.rules.is_sync else 1.0
+        if version > self.version:
+            factor, why = None, "computed from values that are lost"
+        else:
+            why = "too stale" if factor is None else "the epoch is over"
         if stage.is_over or factor is None:
             admission.return_lease(push.worker, lease)
-            why = "too stale" if factor is None else "the epoch is over"
             return self._drop(stage, push, staleness, why)
         self._pushed[push] = Pushed(tally, skip, staleness)
         verdict = admission.push(push.worker, lease, push)

@@ -15,6 +15,7 @@ from grpc_reflection.v1alpha import reflection
 from distrib.errors import ConfigError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
+from distrib.ps.credentials import VARIABLES, listen, tls_from_environment
 from distrib.ps.options import SERVER
 from distrib.ps.saver import Checkpoints
 from distrib.ps.servicer import Servicer
@@ -51,10 +52,11 @@ class Server:
         checkpoints: Checkpoints | None = None,
     ) -> None:
         host = address.rpartition(":")[0].strip("[]")
-        if not _is_loopback(host) and not (insecure and token):
+        if not _is_loopback(host) and not (token and (insecure or tls_from_environment())):
             raise ConfigError(
-                f"ps expects a loopback address, such as 127.0.0.1:0. Received: {address}. On a network that you "
-                "trust, pass --insecure and --token-file: what is sent there is not encrypted."
+                f"ps expects a loopback address, such as 127.0.0.1:0. Received: {address}. On other addresses "
+                f"it needs --token-file, and TLS ({', '.join(VARIABLES)}) or, on a network that you trust, "
+                "--insecure."
             )
         self._ended = threading.Event()
         self.reason = ""
@@ -73,7 +75,7 @@ class Server:
             (name, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         try:
-            self.port = self._server.add_insecure_port(address)
+            self.port = listen(self._server, address)
         except RuntimeError as error:
             raise ConfigError(f"ps cannot listen on {address}: is the port in use? ({error})") from None
         self._health.set("", health_pb2.HealthCheckResponse.SERVING)

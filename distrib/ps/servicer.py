@@ -6,22 +6,20 @@ A worker's stream is served by a thread of its own, which waits at the link's ou
 from __future__ import annotations
 
 import hmac
-import json
 import secrets
 import threading
 from collections.abc import Callable, Iterator
-from typing import Any
 
 import grpc
 
-from distrib.arrays import Array, aligned_vector, training_dtype
+from distrib.arrays import Array, aligned_vector
 from distrib.errors import ConfigError, ProtocolError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import codec
+from distrib.ps.description import model_description, stage_description
 from distrib.ps.link import Link
 from distrib.ps.node import Node
-from distrib.ps.rules import rules_from_config
 from distrib.ps.saver import Checkpoints
 from distrib.ps.stages import CHIEF, RefusedError
 
@@ -90,7 +88,7 @@ class Servicer(services.ParameterServerServicer):
         if what == "register":
             self._register(link, request, rest)
         elif what == "begin":
-            description = _parsed(request.begin.description)
+            description = stage_description(request.begin.description)
             self._node.begin(link, request.call, request.begin.stage, description)
         elif what == "push":
             self._node.push(link, request.call, request.push, _gradient(link, request, rest))
@@ -98,17 +96,13 @@ class Servicer(services.ParameterServerServicer):
             raise ProtocolError(f"Expected a call. Received: {what}.")
 
     def _register(self, link: Link, request: pb.WorkRequest, rest: Iterator[pb.WorkRequest]) -> None:
-        description = _parsed(request.register.description)
-        try:
-            size, dtype = int(description["size"]), training_dtype(description["dtype"])
-            num_ps, rules = len(description["ps"]), rules_from_config(description["rules"])
-        except KeyError as error:
-            raise ProtocolError(f"The description of the model lacks {error}.") from None
-        if (size, dtype, num_ps) != (link.size, link.dtype, link.num_ps):
+        description, rules = model_description(request.register.description)
+        given = description["size"], description["dtype"], len(description["ps"])
+        if given != (link.size, link.dtype.name, link.num_ps):
             raise ProtocolError("A description of another model than the stream was opened for.")
         values = None
         if link.worker == CHIEF:
-            values = aligned_vector(link.own.size, dtype)
+            values = aligned_vector(link.own.size, link.dtype)
             link.receive(request, rest, values)
         self._node.register(link, request.call, request.register.stage, description, rules, values)
 
@@ -130,11 +124,10 @@ class Servicer(services.ParameterServerServicer):
             yield entry
 
     def _listen(self, ps: int, requests: Iterator[pb.FollowRequest]) -> None:
-        vectors: dict[str, bytearray] = {}
         try:
             for request in requests:
                 if request.HasField("part"):
-                    self._node.collect(ps, request.part, vectors)
+                    self._node.collect(ps, request.part)
                 else:
                     self._node.arrived(codec.push_of(request.arrived), ps)
         except grpc.RpcError:
@@ -173,13 +166,3 @@ def _gradient(link: Link, request: pb.WorkRequest, rest: Iterator[pb.WorkRequest
         return None
     link.receive(request, rest, link.staging)
     return link.staging
-
-
-def _parsed(text: str) -> dict[str, Any]:
-    try:
-        description = json.loads(text)
-    except (ValueError, RecursionError) as error:
-        raise ProtocolError(f"Expected a description as JSON: {error}") from None
-    if not isinstance(description, dict):
-        raise ProtocolError("Expected a description as a JSON object.")
-    return description

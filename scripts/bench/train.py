@@ -64,6 +64,9 @@ def ours() -> list[Contender]:
             found.append(Contender(f"distrib {ranks}{suffix}", command, environ))
             central = [*command, "--strategy", "CentralStorageStrategy"]
             found.append(Contender(f"distrib {ranks} central{suffix}", central, environ))
+    # Not bound to cores: the busy process has one of them.
+    busy = [python, str(PROGRAMS / "beside_a_busy_process.py"), mpirun, "-n", "2", "--bind-to", "none"]
+    found.append(Contender("distrib 2 beside a busy process", [*busy, python, program], {"DISTRIB_JIT": "0"}))
     return found
 
 

@@ -5,6 +5,7 @@ import time
 
 import numpy as np
 import pytest
+from helpers.ps_campaign import Campaign
 from helpers.replicas import difference, in_one_process
 from ps.test_policies import Job, rules_of
 
@@ -201,3 +202,14 @@ def test_the_sequencer_goes_on_from_its_state():
         job.run()
         positions = sorted(at for span in job.applied for at in range(*span.range))
         assert positions == list(range(40)), seed
+
+
+@pytest.mark.timeout(120)
+def test_pushes_with_faults_end_with_the_weights_of_a_replay(tmp_path):
+    campaign = Campaign(tmp_path, num_pushes=400, num_workers=3, lost=0.1, duplicated=0.05, kills=2, seed=3)
+    weights, replayed, faults = campaign.run()
+    assert faults["kills"] == 2
+    assert faults["lost"] > 20
+    assert faults["duplicated"] > 5
+    assert weights.tobytes() == replayed.tobytes()
+    assert np.abs(weights).max() > 0

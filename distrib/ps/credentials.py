@@ -1,0 +1,70 @@
+"""TLS of the run: both sides show a certificate that the run's own authority has signed.
+
+Three files, which DISTRIB_TLS_CERT, DISTRIB_TLS_KEY and DISTRIB_TLS_CA name, in every process of the run.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import grpc
+
+from distrib.errors import ConfigError
+from distrib.ps.options import CHANNEL
+
+VARIABLES = ("DISTRIB_TLS_CERT", "DISTRIB_TLS_KEY", "DISTRIB_TLS_CA")
+
+
+class Tls(NamedTuple):
+    """PEM of this process's certificate and key, and of the authority that signs those of the others."""
+
+    certificate: bytes
+    key: bytes
+    authority: bytes
+
+
+def tls_from_environment(environ: Mapping[str, str] | None = None) -> Tls | None:
+    """The TLS of the run; None where none is set.
+
+    Args:
+        environ: environment variables; `os.environ` by default.
+
+    Raises:
+        ConfigError: some of the three variables are missing, or a file cannot be read.
+    """
+    environ = os.environ if environ is None else environ
+    files = [environ.get(name, "") for name in VARIABLES]
+    if not any(files):
+        return None
+    missing = [name for name, file in zip(VARIABLES, files, strict=True) if not file]
+    if missing:
+        raise ConfigError(f"TLS expects {', '.join(VARIABLES)}. Not set: {', '.join(missing)}.")
+    try:
+        return Tls(*(Path(file).read_bytes() for file in files))
+    except OSError as error:
+        raise ConfigError(f"TLS: {error}") from None
+
+
+def channel(address: str) -> Any:
+    """A channel to a ps, with the TLS of the run if there is one."""
+    tls = tls_from_environment()
+    if tls is None:
+        return grpc.insecure_channel(address, options=CHANNEL)
+    credentials = grpc.ssl_channel_credentials(tls.authority, tls.key, tls.certificate)
+    return grpc.secure_channel(address, credentials, options=CHANNEL)
+
+
+def listen(server: Any, address: str) -> int:
+    """Let a server listen, with the TLS of the run if there is one; returns the port."""
+    tls = tls_from_environment()
+    if tls is None:
+        port = server.add_insecure_port(address)
+    else:
+        credentials = grpc.ssl_server_credentials(
+            [(tls.key, tls.certificate)], tls.authority, require_client_auth=True
+        )
+        port = server.add_secure_port(address, credentials)
+    return int(port)

@@ -1,0 +1,84 @@
+"""Descriptions that workers send as JSON: checked once, before anything is done with them."""
+
+from __future__ import annotations
+
+import json
+from typing import Any
+
+from distrib.arrays import training_dtype
+from distrib.errors import ConfigError, ProtocolError
+from distrib.nn import optimizers, regularizers
+from distrib.ps.rules import Rules, rules_from_config
+
+_MODEL = {
+    "size": int,
+    "dtype": str,
+    "optimizer": dict,
+    "learning_rate": (int, float),
+    "penalties": list,
+    "layout": list,
+    "rules": dict,
+    "ps": list,
+}
+_STAGE = {"kind": str, "num_examples": int, "batch_size": int, "steps_per_epoch": int, "num_sums": int}
+_MAX_SUMS = 4096
+
+
+def model_description(text: str) -> tuple[dict[str, Any], Rules]:
+    """The description of a model, and its rules. Raises `ProtocolError` or `ConfigError` for any other text."""
+    description = _parsed(text, _MODEL)
+    rules = rules_from_config(description["rules"])
+    training_dtype(description["dtype"])
+    try:
+        optimizers.from_config(_without_state(description["optimizer"]))
+        for config, begin, end in description["penalties"]:
+            regularizers.from_config(config)
+            _positions(begin, end)
+        for name, begin, end in description["layout"]:
+            str(name)
+            _positions(begin, end)
+    except ConfigError:
+        raise
+    except (TypeError, ValueError, AttributeError) as error:
+        raise ProtocolError(f"The description of the model cannot be right: {error}") from None
+    return description, rules
+
+
+def stage_description(text: str) -> dict[str, Any]:
+    """The description of an epoch. Raises `ProtocolError` for any other text."""
+    description = _parsed(text, _STAGE)
+    numbers = [description[name] for name in ("num_examples", "batch_size", "steps_per_epoch")]
+    epoch = description.get("epoch", 0)
+    if (
+        description["kind"] not in ("train", "test")
+        or min(numbers) < 1
+        or not isinstance(epoch, int)
+        or epoch < 0
+    ):
+        raise ProtocolError(f"The description of an epoch cannot be right: {description}.")
+    if not 0 < description["num_sums"] <= _MAX_SUMS:
+        raise ProtocolError(f"Expected 1 to {_MAX_SUMS} sums. Received: {description['num_sums']}.")
+    return description
+
+
+def _without_state(optimizer: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in optimizer.items() if key != "iterations"}
+
+
+def _positions(begin: Any, end: Any) -> None:
+    if not (isinstance(begin, int) and isinstance(end, int) and 0 <= begin <= end):
+        raise ProtocolError(f"Expected a range of positions. Received: {begin!r} to {end!r}.")
+
+
+def _parsed(text: str, expected: dict[str, Any]) -> dict[str, Any]:
+    try:
+        description = json.loads(text)
+    except (ValueError, RecursionError) as error:
+        raise ProtocolError(f"Expected a description as JSON: {error}") from None
+    if not isinstance(description, dict):
+        raise ProtocolError("Expected a description as a JSON object.")
+    for name, kind in expected.items():
+        value = description.get(name)
+        if not isinstance(value, kind) or isinstance(value, bool):
+            raise ProtocolError(f"The description lacks a proper {name}. Received: {str(value)[:80]!r}.")
+    return description

@@ -1,0 +1,56 @@
+#!/usr/bin/env python
+"""Long fault campaigns. Small, seeded samples of them are in the tests.
+
+scripts/campaign.py ps          # 10 000 pushes, 10 % lost answers, 1 % duplicates, 5 kills of the ps
+scripts/campaign.py messages    # 10 000 mutated messages
+"""
+
+from __future__ import annotations
+
+import argparse
+import importlib
+import resource
+import sys
+import tempfile
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
+
+
+def main() -> None:
+    """Run one campaign; exits with 1 if it fails."""
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("campaign", choices=["ps", "messages"])
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--count", type=int, default=10_000)
+    options = parser.parse_args()
+    sys.exit(not {"ps": pushes, "messages": messages}[options.campaign](options))
+
+
+def pushes(options: argparse.Namespace) -> bool:
+    """Weights equal to a replay of what survived, bit for bit."""
+    campaign = importlib.import_module("helpers.ps_campaign")
+    with tempfile.TemporaryDirectory() as folder:
+        weights, replayed, faults = campaign.Campaign(
+            Path(folder), options.count, num_workers=3, lost=0.1, duplicated=0.01, kills=5, seed=options.seed
+        ).run()
+    same = weights.tobytes() == replayed.tobytes()
+    print(f"{options.count} pushes, {faults}: weights {'equal' if same else 'DIFFER FROM'} the replay")
+    return bool(same)
+
+
+def messages(options: argparse.Namespace) -> bool:
+    """No crash, no growth over 64 MB, no change of weights by a refused message."""
+    fuzz = importlib.import_module("ps.test_fuzz")
+    fuzz.fuzz(200, seed=options.seed + 1)
+    before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    refused, harmless = fuzz.fuzz(options.count, seed=options.seed)
+    grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
+    print(f"{options.count} messages: {refused} refused, {harmless} harmless, memory grew by {grown:.0f} MB")
+    return grown < 64
+
+
+if __name__ == "__main__":
+    main()

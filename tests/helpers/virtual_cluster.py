@@ -1,0 +1,146 @@
+"""Workers around a parameter server in virtual time: the real policies and the real updates, without processes.
+
+Each worker takes a given time for a batch, more or less. What happens when is decided by a seed, so a run can be
+repeated, and n workers need one core and no waiting.
+"""
+
+from __future__ import annotations
+
+import heapq
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+import distrib
+from distrib.data.dataset import ArrayDataset
+from distrib.data.sharding import Schedule
+from distrib.nn.random import Draw
+from distrib.ps.counts import Counts
+from distrib.ps.log import Pull, PushId
+from distrib.ps.rules import Rules
+from distrib.ps.sequencer import Sequencer
+from distrib.ps.shard import Shard
+from distrib.training.examples import Examples
+
+
+class VirtualCluster:
+    """A job.
+
+    Args:
+        model: compiled; its values are the first ones, and the last ones afterwards.
+        rules: how gradients become updates.
+        seconds: what a worker takes for an example, one number for each worker.
+        jitter: share by which that varies.
+        seed: of the jitter.
+    """
+
+    def __init__(
+        self,
+        model: distrib.Sequential,
+        rules: Rules,
+        seconds: list[float],
+        jitter: float = 0.1,
+        seed: int = 0,
+    ) -> None:
+        self.model, self.rules, self.seconds, self.jitter = model, rules, seconds, jitter
+        self.sequencer, self.shard = Sequencer(rules), Shard(0, 1)
+        self.now = 0.0
+        self._rng = np.random.default_rng(seed)
+        self._values: dict[int, np.ndarray] = {}
+        self._calls = [0] * rules.num_workers
+        self._sequences = [0] * rules.num_workers
+
+    @property
+    def counts(self) -> Counts:
+        """What became of the pushes."""
+        return self.sequencer.counts
+
+    def fit(
+        self,
+        x: np.ndarray,
+        y: np.ndarray,
+        batch_size: int,
+        epochs: int,
+        after_epoch: Callable[[], None] | None = None,
+    ) -> list[float]:
+        """Train; returns the seconds, in virtual time, of each epoch. The model has the values after each."""
+        model, sequencer = self.model, self.sequencer
+        data = Examples(x, y, None, None)
+        dataset = model._prepare(data)
+        network, compiled = model._built(), model._require_compiled()
+        self._network, self._objective = network, compiled.objective(network, data.y)
+        buffer, optimizer = network.buffer, compiled.optimizer
+        description = {
+            "size": buffer.size,
+            "dtype": network.dtype.name,
+            "optimizer": optimizer.get_config(),
+            "learning_rate": optimizer.learning_rate,
+            "penalties": [],
+            "layout": [],
+        }
+        self.shard.prepare(description)
+        for worker in range(self.rules.num_workers):
+            sequencer.join(worker, 1)
+            self._calls[worker] += 1
+            push = None
+            if worker == 0:
+                push = PushId(0, 1, 0)
+                self.shard.stage(push, buffer.values.copy())
+            sequencer.register(worker, self._calls[worker], 0, description, push)
+            self._settle()
+        sequencer.answers.clear()
+        took = []
+        for epoch in range(epochs):
+            begin = self.now
+            self._epoch(dataset, Schedule(len(dataset), batch_size, None, True, model.seed), epoch)
+            took.append(self.now - begin)
+            buffer.values[...] = self.shard.values
+            if after_epoch is not None:
+                after_epoch()
+        return took
+
+    def _epoch(self, dataset: ArrayDataset, schedule: Schedule, epoch: int) -> None:
+        stage = {
+            "kind": "train",
+            "epoch": epoch,
+            "num_examples": schedule.num_examples,
+            "num_sums": self._objective.tally.sums.size,
+            **schedule.describe(),
+        }
+        computing: list[tuple[float, int, Any, int]] = []
+        for worker in range(self.rules.num_workers):
+            self._calls[worker] += 1
+            self.sequencer.begin(worker, self._calls[worker], epoch + 1, stage)
+            self._answered(computing)
+        while computing:
+            self.now, worker, lease, version = heapq.heappop(computing)
+            pass_index, part = lease.span
+            batch = dataset.batch(schedule.order(pass_index)[part.slice], pass_index, part.begin)
+            self._network.buffer.values[...] = self._values[worker]
+            draw = Draw(self._network.seed, pass_index, part.begin)
+            tally = self._network.train_on(batch.x, batch.y, None, draw, self._objective)
+            self._sequences[worker] += 1
+            self._calls[worker] += 1
+            push = PushId(worker, 1, self._sequences[worker])
+            self.shard.stage(push, self._network.buffer.grads.copy())
+            self.sequencer.push(
+                push, self._calls[worker], epoch + 1, lease.number, version, tally.sums.copy()
+            )
+            self._answered(computing)
+
+    def _answered(self, computing: list[tuple[float, int, Any, int]]) -> None:
+        self._settle()
+        for answer in self.sequencer.answers:
+            if answer.lease is not None:
+                jitter = 1 + self.jitter * self._rng.uniform(-1, 1)
+                seconds = self.seconds[answer.worker] * answer.lease.span.range.size * jitter
+                heapq.heappush(computing, (self.now + seconds, answer.worker, answer.lease, answer.version))
+        self.sequencer.answers.clear()
+
+    def _settle(self) -> None:
+        for entry in self.sequencer.log:
+            self.shard.execute(entry)
+            if isinstance(entry, Pull):
+                self._values[entry.worker] = self.shard.values.copy()
+        self.sequencer.log.clear()
