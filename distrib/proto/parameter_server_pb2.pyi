@@ -139,7 +139,7 @@ class Welcome(_message.Message):
     def __init__(self, ps_incarnation: _Optional[int] = ..., shared: bool = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("decision", "staleness", "factor", "why", "version", "has_lease", "lease", "pass_index", "begin", "end", "totals", "summary")
+    __slots__ = ("decision", "staleness", "factor", "why", "version", "has_lease", "lease", "pass_index", "begin", "end", "totals", "summary", "waited")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     STALENESS_FIELD_NUMBER: _ClassVar[int]
     FACTOR_FIELD_NUMBER: _ClassVar[int]
@@ -152,6 +152,7 @@ class Answer(_message.Message):
     END_FIELD_NUMBER: _ClassVar[int]
     TOTALS_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
+    WAITED_FIELD_NUMBER: _ClassVar[int]
     decision: Decision
     staleness: int
     factor: float
@@ -164,7 +165,8 @@ class Answer(_message.Message):
     end: int
     totals: _containers.RepeatedScalarFieldContainer[float]
     summary: str
-    def __init__(self, decision: _Optional[_Union[Decision, str]] = ..., staleness: _Optional[int] = ..., factor: _Optional[float] = ..., why: _Optional[str] = ..., version: _Optional[int] = ..., has_lease: bool = ..., lease: _Optional[int] = ..., pass_index: _Optional[int] = ..., begin: _Optional[int] = ..., end: _Optional[int] = ..., totals: _Optional[_Iterable[float]] = ..., summary: _Optional[str] = ...) -> None: ...
+    waited: float
+    def __init__(self, decision: _Optional[_Union[Decision, str]] = ..., staleness: _Optional[int] = ..., factor: _Optional[float] = ..., why: _Optional[str] = ..., version: _Optional[int] = ..., has_lease: bool = ..., lease: _Optional[int] = ..., pass_index: _Optional[int] = ..., begin: _Optional[int] = ..., end: _Optional[int] = ..., totals: _Optional[_Iterable[float]] = ..., summary: _Optional[str] = ..., waited: _Optional[float] = ...) -> None: ...
 
 class PushId(_message.Message):
     __slots__ = ("worker", "incarnation", "sequence")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator
 from queue import SimpleQueue
 from typing import Any, NamedTuple
@@ -37,6 +38,7 @@ class Link:
     Attributes:
         memory: the worker's own gradients and values in this ps's range, mapped; None if they travel.
         staging: where gradients that travel are put together.
+        since: when the call that is served now arrived.
         outbox: what the stream sends next; an error to end it with, or None to end it.
         values: the number of a call, and the values that were pulled for it.
 
@@ -56,6 +58,7 @@ class Link:
         self.memory = _mapped(hello.segment, self.size, self.dtype, own) if share_memory else None
         self.staging = aligned_vector(0 if self.memory else own.size, self.dtype)
         self.own = own
+        self.since = time.monotonic()
         self.outbox: SimpleQueue[Reply | BaseException | None] = SimpleQueue()
         self.values: tuple[int, list[pb.Chunk]] = (0, [])
 
@@ -80,6 +83,12 @@ class Link:
         if self.memory[1].shape == values.shape:
             np.copyto(self.memory[1], values)
         return []
+
+    def answer(self, call: int, message: pb.Answer) -> None:
+        """Let the stream send this, with the values that were pulled for the call."""
+        message.waited = time.monotonic() - self.since
+        number, values = self.values
+        self.outbox.put(Reply(call, message, values if number == call else []))
 
     def replies(self, call: int) -> Iterator[pb.WorkReply]:
         """Wait for the answer to a call, and say what is sent; nothing if the stream has ended."""

@@ -21,7 +21,7 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
 from distrib.ps.arrivals import Arrivals
 from distrib.ps.follower import Follower
-from distrib.ps.link import Link, Reply
+from distrib.ps.link import Link
 from distrib.ps.log import Cut, Entry, Pull, PushId
 from distrib.ps.members import Answer
 from distrib.ps.rules import Rules
@@ -58,7 +58,7 @@ class Node:
         self._followers: dict[int, SimpleQueue[pb.FollowReply | None]] = {}
         self._follower: Follower | None = None
         self._saver: Saver | None = None
-        self._num_cuts, self._cut_at = 0, (0, 0)
+        self._num_cuts, self._border, self._cut_at = 0, 0, (0, 0)
         self._ending = threading.Event()
 
     @property
@@ -253,31 +253,30 @@ class Node:
                 queue.put(codec.entry_message(entry))
             self.execute(entry)
         sequencer.log.clear()
-        for answer in sequencer.answers:
-            self._send(answer, sequencer)
+        answers = sequencer.answers.copy()
         sequencer.answers.clear()
+        if self._saver is None:
+            self._send(answers, sequencer)
+        elif answers:
+            self._saver.when_written(self._border, lambda: self._send(answers, sequencer))
 
     def _pull(self, entry: Pull) -> None:
         link = self._links.get(entry.worker)
         if link is None:
             return
-        values = [] if self._shard is None else link.hand_over(self._shard.values)
-        if link.ps == SEQUENCER:
-            link.values = (entry.call, values)
-        else:
-            link.outbox.put(Reply(entry.call, pb.Answer(version=entry.version), values))
+        link.values = entry.call, [] if self._shard is None else link.hand_over(self._shard.values)
+        if link.ps != SEQUENCER:
+            link.answer(entry.call, pb.Answer(version=entry.version))
 
-    def _send(self, answer: Answer, sequencer: Sequencer) -> None:
-        link = self._links.get(answer.worker)
-        if link is None:
-            return
-        if answer.refusal:
-            link.outbox.put(RefusedError(answer.refusal))
-            return
-        summary = json.dumps(sequencer.summary()) if answer.lease is None else ""
-        message = codec.answer_message(answer, summary)
-        call, values = link.values
-        link.outbox.put(Reply(answer.call, message, values if call == answer.call else []))
+    def _send(self, answers: list[Answer], sequencer: Sequencer) -> None:
+        with self._lock:
+            for answer in answers:
+                link = self._links.get(answer.worker)
+                if link is not None and answer.refusal:
+                    link.outbox.put(RefusedError(answer.refusal))
+                elif link is not None:
+                    summary = json.dumps(sequencer.summary()) if answer.lease is None else ""
+                    link.answer(answer.call, codec.answer_message(answer, summary))
 
     # --- checkpoints --------------------------------------------------------------------------------------------
 
@@ -310,18 +309,20 @@ class Node:
         if link.ps == SEQUENCER:
             self._sequencer = sequencer_from_state(manifest["sequencer"])
             self._num_cuts = int(manifest["cut"])
-            self._cut_at = len(self._sequencer.stages), self._sequencer.version
+            self._cut_at = self._sequencer.stages.num_borders, self._sequencer.version
         if len(self._description["ps"]) == link.num_ps:
             self._meet(link.ps, self._description["ps"])
 
     def _cut(self, sequencer: Sequencer) -> None:
-        """Cut the log where it is time to: at the beginning of a stage, and every so many updates."""
+        """Cut the log where it is time to: at the beginning and end of a stage, and every so many updates."""
         if self._checkpoints is None:
             return
-        stages, version = self._cut_at
-        if len(sequencer.stages) > stages or sequencer.version >= version + self._checkpoints.every:
-            self._cut_at = len(sequencer.stages), sequencer.version
+        borders, version = self._cut_at
+        at_border = sequencer.stages.num_borders > borders
+        if at_border or sequencer.version >= version + self._checkpoints.every:
+            self._cut_at = sequencer.stages.num_borders, sequencer.version
             self._num_cuts += 1
+            self._border = self._num_cuts if at_border else self._border
             sequencer.log.append(Cut(self._num_cuts))
 
     def _save(self, cut: Cut) -> None:

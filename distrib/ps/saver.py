@@ -1,5 +1,8 @@
 """Saver: writes what all ps keep at a cut of the log as one checkpoint folder.
 
+A worker is told that a stage begins, or is over, only when the cut there is on the disk. So a restored job may have
+lost updates, but is never at an earlier stage than a worker.
+
 Every ps copies its vectors when it comes to the cut; those of the others travel to ps:0. When all are there, a thread
 writes them, while training goes on. A cut that comes while one is being written waits; of several that wait only the
 newest is written.
@@ -8,6 +11,7 @@ newest is written.
 from __future__ import annotations
 
 import threading
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -53,6 +57,8 @@ class Saver:
         self._ready: tuple[int, dict[str, Any], dict[str, Array]] | None = None
         self._changed = threading.Condition()
         self._is_closed = False
+        self._written = 0
+        self._callbacks: list[tuple[int, Callable[[], None]]] = []
         self._thread = threading.Thread(target=self._run, name="saver", daemon=True)
         self._thread.start()
 
@@ -67,6 +73,14 @@ class Saver:
         with self._changed:
             self._parts.setdefault(cut, {})[ps] = vectors
             self._complete(cut)
+
+    def when_written(self, cut: int, callback: Callable[[], None]) -> None:
+        """Call back when this cut, or a later one, is on the disk or could not be written; at once if it is."""
+        with self._changed:
+            if cut > self._written:
+                self._callbacks.append((cut, callback))
+                return
+        callback()
 
     def collect(self, ps: int, part: pb.Part, dtype: np.dtype[Any]) -> None:
         """Take a part of the vectors of another ps, which come one after the other; `add` them when all are here."""
@@ -108,6 +122,12 @@ class Saver:
                 write_checkpoint(self._folder / f"{NAME}-{cut}", {_FILE: vectors}, manifest)
             except StorageError as error:
                 LOGGER.error("%s Training goes on; the checkpoint before it stays.", error)
+            with self._changed:
+                self._written = cut
+                due = [callback for number, callback in self._callbacks if number <= cut]
+                self._callbacks = [each for each in self._callbacks if each[0] > cut]
+            for callback in due:
+                callback()
 
 
 def load(folder: Path) -> tuple[dict[str, Array], dict[str, Any]]:

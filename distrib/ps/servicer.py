@@ -8,12 +8,13 @@ from __future__ import annotations
 import hmac
 import secrets
 import threading
+import time
 from collections.abc import Callable, Iterator
 
 import grpc
 
 from distrib.arrays import Array, aligned_vector
-from distrib.errors import ConfigError, ProtocolError
+from distrib.errors import ConfigError, ProtocolError, StorageError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import codec
@@ -64,7 +65,7 @@ class Servicer(services.ParameterServerServicer):
                 yield from link.replies(request.call)
         except RefusedError as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        except (ProtocolError, ConfigError, ValueError) as error:
+        except (ProtocolError, ConfigError, StorageError, ValueError) as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{type(error).__name__}: {error}")
         finally:
             if link is not None:
@@ -84,6 +85,7 @@ class Servicer(services.ParameterServerServicer):
         return link
 
     def _handle(self, link: Link, request: pb.WorkRequest, rest: Iterator[pb.WorkRequest]) -> None:
+        link.since = time.monotonic()
         what = request.WhichOneof("what")
         if what == "register":
             self._register(link, request, rest)

@@ -82,6 +82,11 @@ class Stages:
         """The one that is open, or was open last."""
         return self._stages[-1] if self._stages else None
 
+    @property
+    def num_borders(self) -> int:
+        """How many beginnings and ends there were so far."""
+        return len(self._stages) + sum(stage.is_over for stage in self._stages)
+
     def open(self, worker: int, index: int, description: dict[str, Any]) -> Stage | None:
         """A worker has come to stage `index`; returns it if that opens it.
 

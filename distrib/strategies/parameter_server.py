@@ -120,9 +120,11 @@ class ParameterServerStrategy(Strategy):
 
     @property
     def counters(self) -> dict[str, Any]:
-        """What became of pushes, of all workers and of each: pushed, applied, dropped, scaled, staleness."""
-        text = "" if self._updater is None else self._updater.summary
-        return dict(json.loads(text)) if text else {}
+        """What became of pushes (pushed, applied, dropped, scaled, staleness), of all workers and of each.
+
+        `seconds` is how this worker spent its time: computing, sending and receiving, and waiting for others.
+        """
+        return {} if self._updater is None else self._updater.counters()
 
     def agree(self, description: Mapping[str, Any]) -> None:
         self._description = description

@@ -6,8 +6,8 @@ worker, and what became of every push, is decided in `ps/sequencer.py`.
 
 from __future__ import annotations
 
+import json
 import time
-from collections import Counter
 from collections.abc import Iterator
 from typing import Any
 
@@ -21,7 +21,7 @@ from distrib.nn.optimizers.base import Optimizer
 from distrib.nn.tally import Tally
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client import Client
-from distrib.ps.codec import lease_of, outcome_of
+from distrib.ps.codec import lease_of
 from distrib.ps.ledger import Lease
 from distrib.ranges import Range
 from distrib.strategies.updater import NonFinitePolicy, Updater
@@ -69,8 +69,8 @@ class PsUpdater(Updater):
         self._lease: Lease | None = None
         self._totals = Tally(0)
         self._summary = ""
-        self.waiting_s = 0.0
-        self.outcomes: Counter[str] = Counter()
+        self._seconds = dict.fromkeys(("computing", "sending", "waiting"), 0.0)
+        self._since = time.monotonic()
         self._version = answer.version
 
     def batches(
@@ -87,9 +87,8 @@ class PsUpdater(Updater):
         self, dataset: ArrayDataset, schedule: Schedule, description: dict[str, Any]
     ) -> Iterator[Batch]:
         self._stage = self._stages.advance()
-        begin = time.monotonic()
+        self._asks()
         self._take(self._client.begin(self._stage, description, self._network.buffer.values))
-        self.waiting_s += time.monotonic() - begin
         while self._lease is not None:
             pass_index, part = self._lease.span
             order = schedule.order(pass_index)
@@ -137,24 +136,49 @@ class PsUpdater(Updater):
 
     def _hand_in(self, message: pb.Push, trains: bool) -> Tally:
         buffer = self._network.buffer
-        begin = time.monotonic()
-        answer = self._client.push(message, buffer.grads if trains else None, buffer.values)
-        self.waiting_s += time.monotonic() - begin
-        if trains:
-            self.outcomes[outcome_of(answer).decision] += 1
-        self._take(answer)
+        self._asks()
+        self._take(self._client.push(message, buffer.grads if trains else None, buffer.values))
         return self._totals
 
+    def _asks(self) -> None:
+        """What was until now was computing (and what the script does between)."""
+        now = time.monotonic()
+        self._seconds["computing"] += now - self._since
+        self._since = now
+
     def _take(self, answer: pb.Answer) -> None:
+        now = time.monotonic()
+        took, self._since = now - self._since, now
+        waited = min(answer.waited, took)
+        self._seconds["waiting"] += waited
+        self._seconds["sending"] += took - waited
         self._lease, self._version = lease_of(answer), answer.version
         self._totals = Tally(0, np.array(answer.totals))
         self._summary = answer.summary or self._summary
         self._optimizer.iterations = answer.version
 
-    @property
-    def summary(self) -> str:
-        """Counters of the job, as JSON, as of the last end of a stage."""
-        return self._summary
+    def counters(self) -> dict[str, Any]:
+        summary = json.loads(self._summary) if self._summary else {}
+        return {**summary, "seconds": {name: round(seconds, 6) for name, seconds in self._seconds.items()}}
+
+    def report(self) -> str:
+        counters = self.counters()
+        if "workers" not in counters:
+            return ""
+        names = ("pushed", "applied", "dropped", "scaled", "staleness_mean")
+        lines = [f"{'':10}" + "".join(f"{name.replace('_mean', ', mean'):>17}" for name in names)]
+        rows = {"all": counters, **{f"worker {worker}": each for worker, each in counters["workers"].items()}}
+        for name, row in rows.items():
+            lines.append(
+                f"{name:10}"
+                + "".join(f"{row[key]:17.1f}" if "mean" in key else f"{row[key]:17}" for key in names)
+            )
+        histogram = ", ".join(f"{age}: {number}" for age, number in counters["staleness_histogram"].items())
+        total = sum(self._seconds.values()) or 1.0
+        shares = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in self._seconds.items())
+        return "\n".join(
+            [*lines, f"staleness of what was applied: {histogram}", f"time of this worker: {shares}"]
+        )
 
 
 def _described(schedule: Schedule) -> dict[str, Any]:

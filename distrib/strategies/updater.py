@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.sharding import Schedule
@@ -70,6 +70,14 @@ class Updater(ABC):
             The sums that no `push` has returned yet, over all replicas; None if there are none.
         """
         return None
+
+    def counters(self) -> dict[str, Any]:
+        """What became of gradients and of time, where there is more to say than in the logs."""
+        return {}
+
+    def report(self) -> str:
+        """The counters as a table for people; empty for none."""
+        return ""
 
     @abstractmethod
     def tested(self, tally: Tally) -> None:

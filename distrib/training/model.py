@@ -178,6 +178,9 @@ class Model(ABC):
             if self.stop_training:
                 break
         called.call("on_train_end", logs)
+        self.history.counters = updater.counters()
+        if verbose != 0 and self.strategy.is_chief and updater.report():
+            print(updater.report())
         return self.history
 
     def evaluate(

@@ -130,3 +130,73 @@ def ended_with_stopped(process, victim):
 def test_the_generated_code_is_that_of_the_protos():
     ended = subprocess.run([str(ROOT / "scripts" / "protos"), "--check"], capture_output=True, text=True)
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.parametrize("num_ps", [1, 2])
+def test_c6_c8_a_killed_ps_comes_back_and_training_goes_on(tmp_path, num_ps):
+    """With several, all go back to the same cut: the others end, and all are started again."""
+
+    def start_ps(address, *flags):
+        command = [sys.executable, "-m", "distrib", "ps", "--address", address, *flags]
+        saving = ["--checkpoint-dir", str(tmp_path / "checkpoints"), "--checkpoint-steps", "5"]
+        process = subprocess.Popen(
+            [*command, *saving], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
+        )
+        line = process.stdout.readline()
+        assert line.startswith("ps listens on "), line
+        return process, line.split()[-1]
+
+    servers, addresses = zip(*(start_ps("127.0.0.1:0") for _ in range(num_ps)), strict=True)
+    file = tmp_path / "out.json"
+    config = {"cluster": {"chief": ["x:0"], "ps": addresses}, "task": {"type": "chief", "index": 0}}
+    chief = subprocess.Popen(
+        [
+            *EXAMPLE,
+            *[
+                "--strategy",
+                "ps-sync",
+                "--num-workers",
+                "1",
+                "--epochs",
+                "80",
+                "--dtype",
+                "float64",
+                "--json",
+            ],
+            str(file),
+        ],
+        env={**os.environ, "TF_CONFIG": json.dumps(config), "PYTHONUNBUFFERED": "1"},
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    seen = ""
+    while "Epoch 6/" not in seen:
+        line = chief.stdout.readline()
+        assert line, seen
+        seen += line
+    servers[-1].kill()
+    assert servers[-1].wait(5) == -signal.SIGKILL
+    begin = time.monotonic()
+    for other in servers[:-1]:
+        assert other.wait(10) == 75
+        assert time.monotonic() - begin < 5
+    assert chief.poll() is None, "the fault came too late"
+    for server in servers:
+        server.stdout.close()
+    servers, _ = zip(*(start_ps(address, "--restore") for address in addresses), strict=True)
+    rest, _ = chief.communicate(timeout=60)
+    assert chief.returncode == 0, seen + rest
+    for server in servers:
+        assert server.wait(5) == 0
+        assert "restored from" in server.stdout.read()
+        server.stdout.close()
+    results = []
+    process = start(
+        "--strategy", "default", "--epochs", 80, "--dtype", "float64", "--json", tmp_path / "alone.json"
+    )
+    ended(process)
+    for name in ("out.json", "alone.json"):
+        results.append(json.loads((tmp_path / name).read_text()))
+    assert results[0]["train_loss"] == pytest.approx(results[1]["train_loss"], rel=1e-9)
+    assert results[0]["test_loss"] == pytest.approx(results[1]["test_loss"], rel=1e-9)

@@ -2,6 +2,7 @@
 
 import time
 
+import grpc
 import numpy as np
 import pytest
 from helpers.ps import on_workers
@@ -10,8 +11,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distrib
+from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client import Client
 from distrib.ps.node import Node
+from distrib.ps.rules import Rules
 from distrib.ps.server import Server
 
 rng = np.random.default_rng(4)
@@ -119,6 +122,7 @@ def test_async_trains_and_counts_add_up(num_ps, share_memory, options):
     assert counters["applied"] == 3 * (12 if "batch_size_factor" in options else 6)
     assert counters["applied"] == sum(counters["staleness_histogram"].values())
     assert sum(each["pushed"] for each in counters["workers"].values()) == counters["pushed"]
+    assert set(counters["seconds"]) == {"computing", "sending", "waiting"}
 
 
 def test_backup_workers_are_not_waited_for():
@@ -274,3 +278,144 @@ class TestRefusals:
     def test_without_a_cluster_it_says_how_to_get_one(self):
         with pytest.raises(distrib.ConfigError, match="local_cluster"):
             distrib.ParameterServerStrategy()
+
+
+def test_the_chief_prints_what_became_of_pushes(capsys):
+    def body(strategy):
+        model = distrib.Sequential([distrib.layers.Dense(3, input_shape=(6,))])
+        model.compile("sgd", "mse")
+        return model.fit(
+            X, np.zeros((45, 3)), batch_size=5, verbose=2, callbacks=[Slow(1, 0.02, strategy.replica_id)]
+        )
+
+    history = on_workers(2, body)[0]
+    printed = capsys.readouterr().out
+    assert "pushed" in printed
+    assert "worker 1" in printed
+    assert "staleness of what was applied: 0: 18" in printed
+    assert history.counters["applied"] == 18
+    seconds = history.counters["seconds"]
+    assert seconds["waiting"] > seconds["computing"], "the slow worker was not waited for"
+
+
+class TestC5AndOn:
+    """Rows of the catalogue of faults, over a real server."""
+
+    def client(self, server, worker=0, incarnation=None):
+        client = Client([f"127.0.0.1:{server.port}"], worker, connect_timeout_s=3.0, share_memory=False)
+        client.incarnation = incarnation or client.incarnation
+        client.place(SIZE, np.dtype("float32"))
+        return client
+
+    @pytest.fixture
+    def server(self):
+        server = Server("127.0.0.1:0")
+        yield server
+        server.close()
+
+    def begun(self, client):
+        values = np.zeros(SIZE, np.float32)
+        client.register(0, description_of(1), values)
+        return client.begin(1, STAGE, values), values
+
+    def test_c5_a_late_push_of_an_older_process_is_refused(self, server):
+        old = self.client(server, incarnation=1)
+        answer, values = self.begun(old)
+        old._disconnect()
+        new = self.client(server, incarnation=2)
+        again, values = self.begun(new)
+        assert again.has_lease
+        message = pb.Push(stage=1, sequence=1, lease=answer.lease, version=0, tally=[5.0, 0, 0, 0])
+        with pytest.raises(distrib.ProtocolError, match=r"was started again since|is running already"):
+            old.push(message, np.ones(SIZE, np.float32), values)
+        done = new.push(
+            pb.Push(stage=1, sequence=1, lease=again.lease, version=0, tally=[5.0, 0, 0, 0]),
+            np.ones(SIZE, np.float32),
+            values,
+        )
+        assert (done.version, done.decision) == (1, pb.APPLIED)
+        for client in (old, new):
+            client.close()
+
+    def test_d2_a_second_process_for_one_worker_is_refused_and_the_first_goes_on(self, server):
+        first = self.client(server, incarnation=1)
+        answer, values = self.begun(first)
+        second = self.client(server, incarnation=2)
+        with pytest.raises(distrib.ProtocolError, match="Worker 0 is running already"):
+            second.register(0, description_of(1), np.zeros(SIZE, np.float32))
+        message = pb.Push(stage=1, sequence=1, lease=answer.lease, version=0, tally=[5.0, 0, 0, 0])
+        assert first.push(message, np.ones(SIZE, np.float32), values).version == 1
+        for client in (first, second):
+            client.close()
+
+    def test_c21_nan_is_refused_by_name_and_changes_nothing(self, server):
+        client = self.client(server)
+        answer, values = self.begun(client)
+        gradient = np.ones(SIZE, np.float32)
+        gradient[SIZE - 1] = np.nan
+        message = pb.Push(stage=1, sequence=1, lease=answer.lease, version=0, tally=[5.0, 0, 0, 0])
+        with pytest.raises(distrib.ProtocolError, match="NaN or Inf in the gradient of dense/bias"):
+            client.push(message, gradient, values)
+        assert server._servicer._node._sequencer.version == 0
+        client.close()
+
+    @pytest.mark.parametrize("fault", ["cut", "gap", "overlap", "too much"])
+    def test_c23_c24_chunks_that_are_not_a_vector_apply_nothing(self, server, fault):
+        client = self.client(server)
+        answer, _ = self.begun(client)
+        stream = client._streams[0]
+        push = pb.Push(stage=1, sequence=1, lease=answer.lease, version=0, tally=[5.0, 0, 0, 0])
+        half = np.ones(SIZE // 2, np.float32).tobytes()
+        stream.send(pb.WorkRequest(call=9, push=push, chunk=pb.Chunk(offset=0, data=half)))
+        before = server._servicer._node._shard.values.copy()
+        if fault == "cut":
+            client._disconnect()
+            time.sleep(0.3)
+        else:
+            second = {
+                "gap": pb.Chunk(offset=2 * len(half), data=half),
+                "overlap": pb.Chunk(offset=4, data=half),
+                "too much": pb.Chunk(offset=len(half), data=half + half),
+            }[fault]
+            stream.send(pb.WorkRequest(call=9, chunk=second, last=True))
+            with pytest.raises(grpc.RpcError) as error:
+                stream.reply()
+            assert "Expected the chunk at byte" in error.value.details()
+        node = server._servicer._node
+        assert node._sequencer.version == 0
+        assert node._shard.values.tobytes() == before.tobytes()
+        client.close()
+
+    def test_c22_a_message_over_the_limit_is_refused(self, server):
+        client = self.client(server)
+        self.begun(client)
+        stream = client._streams[0]
+        stream.send(pb.WorkRequest(call=9, chunk=pb.Chunk(data=bytes(8 << 20)), last=True))
+        with pytest.raises(grpc.RpcError) as error:
+            stream.reply()
+        assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
+        client.close()
+
+    def test_a_model_larger_than_memory_is_refused_before_memory_is_taken(self, server):
+        client = self.client(server)
+        client._size = 1 << 50
+        with pytest.raises(distrib.ProtocolError, match="Use more ps"):
+            client.register(0, description_of(1), np.zeros(SIZE, np.float32))
+        client.close()
+
+
+SIZE = 40
+STAGE = {"kind": "train", "num_examples": 50, "batch_size": 5, "steps_per_epoch": 10, "num_sums": 4}
+
+
+def description_of(num_workers):
+    return {
+        "size": SIZE,
+        "dtype": "float32",
+        "optimizer": distrib.optimizers.SGD().get_config(),
+        "learning_rate": 0.1,
+        "penalties": [],
+        "layout": [["dense/kernel", 0, 30], ["dense/bias", 30, SIZE]],
+        "rules": Rules("async", num_workers).get_config(),
+        "ps": ["127.0.0.1:0"],
+    }

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from distrib.training.callbacks.base import Callback, Logs
 
 
@@ -11,12 +13,14 @@ class History(Callback):
     Attributes:
         epoch: the epochs, counted from 0.
         history: name -> one value an epoch.
+        counters: what became of gradients, where the strategy has more to say (`ParameterServerStrategy.counters`).
     """
 
     def __init__(self) -> None:
         super().__init__()
         self.epoch: list[int] = []
         self.history: dict[str, list[float]] = {}
+        self.counters: dict[str, Any] = {}
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self.epoch = []
