@@ -13,6 +13,7 @@ from helpers.mpi import ROOT
 
 EXAMPLE = [sys.executable, str(ROOT / "examples" / "train_images.py")]
 pytestmark = pytest.mark.timeout(90)
+MARKER = f"DISTRIB_TEST_MARKER=ps-{os.getpid()}"  # another run of the tests may be at work
 
 
 def processes_of(marker):
@@ -28,7 +29,7 @@ def processes_of(marker):
     return found
 
 
-def start(*arguments, marker="DISTRIB_TEST_MARKER=ps"):
+def start(*arguments, marker=MARKER):
     name, _, value = marker.partition("=")
     return subprocess.Popen(
         [*EXAMPLE, *map(str, arguments)],
@@ -39,7 +40,7 @@ def start(*arguments, marker="DISTRIB_TEST_MARKER=ps"):
     )
 
 
-def ended(process, marker="DISTRIB_TEST_MARKER=ps"):
+def ended(process, marker=MARKER):
     output, _ = process.communicate(timeout=80)
     deadline = time.monotonic() + 2
     while (left := processes_of(marker)) and time.monotonic() < deadline:
@@ -106,7 +107,7 @@ def test_c1_a_lost_worker_does_not_hold_up_the_others(tmp_path, strategy, fault)
 def worker_of(chief, index):
     deadline = time.monotonic() + 20
     while time.monotonic() < deadline:
-        for pid in processes_of("DISTRIB_TEST_MARKER=ps"):
+        for pid in processes_of(MARKER):
             try:
                 with open(f"/proc/{pid}/environ", "rb") as file:
                     if re.search(rb'"type": "worker", "index": %d\b' % index, file.read()):
@@ -138,7 +139,7 @@ def test_c6_c8_a_killed_ps_comes_back_and_training_goes_on(tmp_path, num_ps):
 
     def start_ps(address, *flags):
         command = [sys.executable, "-m", "distrib", "ps", "--address", address, *flags]
-        saving = ["--checkpoint-dir", str(tmp_path / "checkpoints"), "--checkpoint-steps", "5"]
+        saving = ["--checkpoint-dir", str(tmp_path / "checkpoints"), "--checkpoint-steps", "50"]
         process = subprocess.Popen(
             [*command, *saving], stdout=subprocess.PIPE, stderr=subprocess.STDOUT, text=True
         )
@@ -158,7 +159,7 @@ def test_c6_c8_a_killed_ps_comes_back_and_training_goes_on(tmp_path, num_ps):
                 "--num-workers",
                 "1",
                 "--epochs",
-                "80",
+                "40",
                 "--dtype",
                 "float64",
                 "--json",
@@ -193,7 +194,7 @@ def test_c6_c8_a_killed_ps_comes_back_and_training_goes_on(tmp_path, num_ps):
         server.stdout.close()
     results = []
     process = start(
-        "--strategy", "default", "--epochs", 80, "--dtype", "float64", "--json", tmp_path / "alone.json"
+        "--strategy", "default", "--epochs", 40, "--dtype", "float64", "--json", tmp_path / "alone.json"
     )
     ended(process)
     for name in ("out.json", "alone.json"):
