@@ -25,7 +25,7 @@ from distrib.errors import PeerLostError
 from distrib.strategies.parameter_server import close_all
 
 _START_TIMEOUT_S = 30.0
-_END_TIMEOUT_S = 5.0
+_END_TIMEOUT_S = 2.5
 
 READY = "ps listens on "
 """What a ps prints, and then its address."""

@@ -116,18 +116,21 @@ class Network:
         d_y = objective.loss.backward(y, prediction)
         if weight is not None:
             d_y *= weight.reshape(-1, *[1] * (d_y.ndim - 1))
-        self._filled = filled
+        if filled is not self._filled:
+            self._filled = filled
+            for layer in self.layers:
+                layer.gradients_are_sent_early = filled is not None
         last = objective.fused_layer
         if last is not None:
             d_y = last.linear_backward(d_y)
         for index in reversed(range(self._first_learner, len(self._body(last)))):
             d_y = self.layers[index].backward(d_y)
-            self._layer_is_final(index)
+            self._layer_is_final(index, 0)
         return objective.tally
 
-    def _layer_is_final(self, index: int) -> None:
+    def _layer_is_final(self, index: int, begin: int) -> None:
         if self._filled is not None and self._begins[index] < self._begins[index + 1]:
-            self._filled(self._begins[index])
+            self._filled(self._begins[index] + begin)
 
     def test_on(self, x: Array, y: Array, weight: Array | None, objective: Objective) -> Tally:
         """The sums of a batch, without gradient. Arguments and result as of `train_on`."""

@@ -29,6 +29,7 @@ from distrib.ps import codec, credentials
 from distrib.ranges import Range, split
 
 _RETRY_S = 0.2
+_MAX_TRIES = 1000
 _TELL_EVERY_S = 5.0
 _STOP_TIMEOUT_S = 1.0
 
@@ -80,7 +81,8 @@ class Client:
             dtype: their dtype.
         """
         self._disconnect()  # streams are opened for one model
-        self._size, self._dtype, self._segment = size, dtype, None
+        self._forget_segment()
+        self._size, self._dtype = size, dtype
         if not self._share_memory or why_not() or not size:
             return None
         try:
@@ -126,7 +128,14 @@ class Client:
     def close(self) -> None:
         """Leave the job."""
         self._disconnect()
+        self._forget_segment()
         self._deadline.close()
+
+    def _forget_segment(self) -> None:
+        """Let no ps map it any more; whoever has it keeps it."""
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
 
     def _disconnect(self) -> None:
         for stream in self._streams:
@@ -136,30 +145,31 @@ class Client:
     def _ask(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
         self._call += 1
         request.call = self._call
-        lost_since, told = 0.0, 0.0
+        lost_since, told, tries = 0.0, 0.0, 0
         while True:
             try:
                 if not self._streams:
                     self._connect()
+                    lost_since = 0.0
                 return self._exchange(request, sent, values)
             except grpc.RpcError as error:
                 self._disconnect()
                 now = time.monotonic()
-                lost_since = lost_since or now
-                self._judge(error, now - lost_since)
+                lost_since, tries = lost_since or now, tries + 1
+                self._judge(error, now - lost_since, tries)
                 if now - told > _TELL_EVERY_S:
                     told = now
                     LOGGER.warning("worker %d waits for the ps: %s", self.worker, _words(error))
                 time.sleep(_RETRY_S)
 
-    def _judge(self, error: grpc.RpcError, lost_s: float) -> None:
+    def _judge(self, error: grpc.RpcError, lost_s: float, tries: int) -> None:
         """Raise what cannot be mended by another try."""
         code, words = error.code(), _words(error)
         if code == grpc.StatusCode.UNAUTHENTICATED:
             raise AuthenticationError(words) from None
         if code not in _RETRIED:
             raise ProtocolError(f"Worker {self.worker}: {words}") from None
-        if lost_s > self._connect_timeout_s:
+        if lost_s > self._connect_timeout_s or tries > _MAX_TRIES:
             raise PeerLostError(
                 f"Worker {self.worker} waited {self._connect_timeout_s:g} s for the ps at "
                 f"{', '.join(self._addresses)}: {words}"

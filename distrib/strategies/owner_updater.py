@@ -61,6 +61,8 @@ class OwnerUpdater(Updater):
             compress=options.compression is not None,
         )
         self._owned = self._buckets.owned
+        if len(self._owned) > 1:
+            self.filled = self._reduce_filled
         self._nonfinite = 0
         self._tested = Tally(0)
         self._verdict = np.zeros(1)
@@ -94,7 +96,7 @@ class OwnerUpdater(Updater):
                 "replicas only: an assignment that not every replica made, or a fault of the memory."
             )
 
-    def filled(self, begin: int) -> None:
+    def _reduce_filled(self, begin: int) -> None:
         buffer = self._network.buffer
         for bucket in self._buckets.filled(begin):
             if self._on_nonfinite != "allow":
@@ -104,7 +106,7 @@ class OwnerUpdater(Updater):
 
     def push(self, tally: Tally) -> Tally:
         communicator = self._communicator
-        self.filled(0)
+        self._reduce_filled(0)
         tally.nonfinite = self._nonfinite
         tally.penalty = self._penalty()
         rows = self._buckets.finish(tally.sums)

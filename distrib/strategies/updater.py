@@ -8,7 +8,7 @@ total = updater.push(tally)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from typing import Any, Literal, TypeAlias
 
 from distrib.data.dataset import ArrayDataset, Batch
@@ -24,6 +24,10 @@ class Updater(ABC):
 
     is_running: bool = False
     """Whether `push` and `total` return the sums of the whole epoch so far, not those of one step."""
+
+    filled: Callable[[int], None] | None = None
+    """To be called while the gradient is computed, from its end: all elements from here on are final. None if nobody
+    makes use of it."""
 
     @abstractmethod
     def batches(
@@ -45,9 +49,6 @@ class Updater(ABC):
     @abstractmethod
     def pull(self) -> None:
         """Make the values current before a step."""
-
-    def filled(self, begin: int) -> None:  # noqa: B027  (most have nothing to do)
-        """Called while the gradient is computed: all its elements from `begin` on are final."""
 
     @abstractmethod
     def push(self, tally: Tally) -> Tally:

@@ -164,9 +164,9 @@ def fuzz(num_messages, seed):
 
 @pytest.mark.timeout(120)
 def test_mutated_messages():
-    refused, harmless = fuzz(1500, seed=0)
-    assert refused > 300
-    assert harmless > 50
+    refused, harmless = fuzz(600, seed=0)
+    assert refused > 100
+    assert harmless > 20
 
 
 def test_good_messages_are_answered():

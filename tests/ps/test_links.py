@@ -85,11 +85,11 @@ def test_training_goes_on_after(two_hosts, tmp_path, fault):
         seen += line
     if fault.startswith("c9"):
         os.killpg(ps.pid, signal.SIGSTOP)
-        time.sleep(5)
+        time.sleep(4)
         os.killpg(ps.pid, signal.SIGCONT)
     elif fault != "none":
         link(two_hosts, "down")
-        time.sleep(1 if "flap" in fault else 6)
+        time.sleep(1 if "flap" in fault else 4)
         link(two_hosts, "up")
     assert chief.poll() is None, "the fault came too late"
     rest, _ = chief.communicate(timeout=60)

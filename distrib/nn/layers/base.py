@@ -36,7 +36,9 @@ class Layer(ABC):
         regularizers: variable name -> its penalty.
         needs_input_gradient: set by the network; False where nothing below has anything to learn.
         gradients_are_final: set by the network; a layer may call it in `backward` as soon as it has written its
-            variables' gradients, to have them sent while it computes that of its input.
+            variables' gradients, or with `begin` all but the first `begin` elements, to have them sent while it
+            computes the rest.
+        gradients_are_sent_early: set by the network; whether somebody listens to that.
     """
 
     draws_random_numbers: ClassVar[bool] = False
@@ -57,7 +59,8 @@ class Layer(ABC):
         self.variables: list[Variable] = []
         self.regularizers: dict[str, Regularizer] = {}
         self.needs_input_gradient = True
-        self.gradients_are_final: Callable[[], None] = _nobody_waits
+        self.gradients_are_final: Callable[[int], None] = _nobody_waits
+        self.gradients_are_sent_early = False
         self._scratch = Workspace()
 
     def build(self, input_shape: Shape, dtype: np.dtype[Any], seed: int) -> None:
@@ -111,7 +114,7 @@ class Layer(ABC):
         return f"<{type(self).__name__} '{self.name}'>"
 
 
-def _nobody_waits() -> None:
+def _nobody_waits(begin: int) -> None:
     pass
 
 

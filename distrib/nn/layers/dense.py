@@ -12,6 +12,8 @@ from distrib.nn import activations, initializers, regularizers
 from distrib.nn.layers.base import ActivatedLayer
 from distrib.nn.variable import Variable
 
+_SENT_EARLY_BYTES = 2 << 20
+
 
 class Dense(ActivatedLayer):
     """A fully connected layer.
@@ -87,10 +89,15 @@ class Dense(ActivatedLayer):
         return z
 
     def linear_backward(self, d_z: Array) -> Array:
-        np.matmul(self._x.T, d_z, out=self._kernel.grad)
         if self._bias is not None:
             np.add.reduce(d_z, axis=0, out=self._bias.grad)
-        self.gradients_are_final()
+        grad = self._kernel.grad
+        # A large gradient from its end, so that one part is sent while the next is computed.
+        rows = _SENT_EARLY_BYTES // (self.units * grad.itemsize) if self.gradients_are_sent_early else 0
+        for begin in reversed(range(0, len(grad), max(rows, 64) if rows else len(grad))):
+            part = slice(begin, begin + max(rows, 64) if rows else None)
+            np.matmul(self._x[:, part].T, d_z, out=grad[part])
+            self.gradients_are_final(begin * self.units)
         if not self.needs_input_gradient:
             return d_z
         d_x = self._scratch.rows("d_x", len(d_z), self.input_shape, self.dtype)
