@@ -1,6 +1,7 @@
 """The implementations of the collectives under both MPIs, and how one of them is chosen."""
 
 import itertools
+import json
 
 import pytest
 from helpers.mpi import mpirun
@@ -45,3 +46,19 @@ def test_central_storage_is_one_copy(mpi_name, ranks):
     ended = mpirun(mpi_name, ranks, "central.py")
     assert ended.code == 0, ended.output
     assert ended.output.count("ENDED WELL") == ranks
+
+
+def losses(mpi_name, ranks, implementation):
+    ended = mpirun(mpi_name, ranks, "losses.py", implementation)
+    assert ended.code == 0, ended.output
+    line = next(line for line in ended.output.splitlines() if "LOSSES" in line)
+    return json.loads(line[line.index("{") :])
+
+
+def test_mpi_s_own_collectives_train_what_one_process_trains(mpi_name):
+    """The others are compared over threads; these need MPI."""
+    alone = losses(mpi_name, 1, "auto")["losses"]
+    for ranks in (2, 3, 4):
+        result = losses(mpi_name, ranks, "mpi")
+        assert result["same"]
+        assert result["losses"] == pytest.approx(alone, rel=1e-9)
