@@ -12,6 +12,7 @@ import ctypes
 import json
 import os
 import secrets
+import select
 import signal
 import subprocess
 import sys
@@ -91,9 +92,13 @@ def _start_ps() -> subprocess.Popen[str]:
 
 def _address(server: subprocess.Popen[str]) -> str:
     assert server.stdout is not None
-    line = server.stdout.readline()
+    ready, _, _ = select.select([server.stdout], [], [], _START_TIMEOUT_S)
+    line = server.stdout.readline() if ready else ""
     if not line.startswith(READY):
-        raise PeerLostError(f"A parameter server did not start: it ended with {server.wait()}.")
+        server.kill()
+        raise PeerLostError(
+            f"A parameter server did not start within {_START_TIMEOUT_S:g} s, or ended with {server.wait()}."
+        )
     return line.removeprefix(READY).strip()
 
 
