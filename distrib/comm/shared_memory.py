@@ -35,8 +35,10 @@ from distrib.errors import ConfigError
 from distrib.logs import LOGGER
 from distrib.ranges import Range
 
-_PIECE_BYTES = 512 * 1024
-"""Small enough to stay in the cache between being summed and being written to all (measured: 512 KiB)."""
+_PIECE_BYTES, _PIECE_BYTES_OF_LARGE, _LARGE_BYTES = 512 * 1024, 256 * 1024, 32 << 20
+"""Small enough to stay in the cache between being summed and being written to all. Measured: vectors that fit the
+third-level cache with those of the other ranks like larger pieces (16 MiB: 28 GB/s instead of 22), larger vectors
+smaller ones (64 MiB: 18.9 instead of 17.7, or 29 instead of 27)."""
 
 _NO_ROW: Array = np.empty(0)
 _NO_VECTOR: Array = np.empty(0, np.uint8)
@@ -198,7 +200,8 @@ class SharedMemoryCommunicator(Communicator):
         return mine
 
     def _register(self, mine: Array, others: list[Array]) -> None:
-        own, elements = self.own_range(mine.size), _PIECE_BYTES // mine.itemsize
+        piece = _PIECE_BYTES if mine.nbytes < _LARGE_BYTES else _PIECE_BYTES_OF_LARGE
+        own, elements = self.own_range(mine.size), piece // mine.itemsize
         cuts = [slice(a, min(own.end, a + elements)) for a in range(own.begin, own.end, elements)]
         self._pieces[id(mine)] = [Piece(mine[cut], [other[cut] for other in others]) for cut in cuts]
         self._vectors[id(mine)] = others
