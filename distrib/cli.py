@@ -49,6 +49,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     ps.add_argument("--checkpoint-steps", type=int, default=100, metavar="N", help="updates between two")
     ps.add_argument("--restore", action="store_true", help="begin from the newest checkpoint in there")
+    ps.add_argument(
+        "--chief-timeout",
+        type=float,
+        default=60.0,
+        metavar="SECONDS",
+        help="how long to wait for a chief that is gone",
+    )
     ps.add_argument("--with-parent", action="store_true", help="end when the process that started it ends")
     given = parser.parse_args(arguments)
     try:
@@ -84,5 +91,6 @@ def _ps(given: argparse.Namespace) -> int:
         given.insecure,
         not given.no_shared_memory,
         checkpoints,
+        given.chief_timeout,
         lambda port: print(f"{READY}{host}:{port}", flush=True),
     )

@@ -70,6 +70,11 @@ def test_mpi_is_imported_in_one_module():
     assert users == {"mpi.py"}
 
 
+def test_grpc_is_imported_by_what_talks():
+    users = {path.name for path, _ in sources() for _, name in imports(path) if name.split(".")[0] == "grpc"}
+    assert users == {"client.py", "credentials.py", "follower.py", "server.py", "servicer.py", "stream.py"}
+
+
 def test_files_stay_small():
     sizes = sorted(len(path.read_text().splitlines()) for path, _ in sources())
     assert sizes[len(sizes) // 2] <= 120

@@ -6,7 +6,7 @@ OpenBLAS starts a thread for each core in every process; n ranks of a host would
 from __future__ import annotations
 
 import os
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
 _SET_BY_USER = ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS")
 
@@ -25,10 +25,15 @@ def threads_of_rank(mine: set[int], neighbours: Sequence[set[int]]) -> int:
     return max(1, len(mine) // max(1, sharing))
 
 
-def limit_blas_threads(threads: int) -> None:
-    """Let BLAS use at most `threads` threads, unless the user's environment says how many."""
+def limit_blas_threads(threads: int) -> Callable[[], None]:
+    """Let BLAS use at most `threads` threads, unless the user's environment says how many.
+
+    Returns:
+        What undoes it.
+    """
     if any(name in os.environ for name in _SET_BY_USER):
-        return
+        return lambda: None
     from threadpoolctl import threadpool_limits  # looks through the loaded libraries: not at import
 
-    threadpool_limits(threads, user_api="blas")
+    limits = threadpool_limits(threads, user_api="blas")
+    return limits.restore_original_limits  # type: ignore[no-any-return]

@@ -59,7 +59,7 @@ def write_checkpoint(
             shutil.rmtree(folder)
         temporary.rename(folder)
         _sync(folder.parent)
-    except OSError as error:
+    except (OSError, SafetensorError) as error:
         shutil.rmtree(temporary, ignore_errors=True)
         raise StorageError(f"The checkpoint {folder} cannot be written: {error}") from None
     for old in checkpoints(folder.parent, _name(folder))[:-max_to_keep]:

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from distrib.comm.cores import limit_blas_threads
 from distrib.errors import PeerLostError
 from distrib.strategies.parameter_server import close_all
 
@@ -57,6 +58,7 @@ def local_cluster(num_workers: int, num_ps: int = 1) -> Iterator[None]:
         token.write_text(secrets.token_hex(32))
         os.environ["DISTRIB_TOKEN_FILE"] = str(token)
         threads = max(1, len(os.sched_getaffinity(0)) // num_workers)
+        unlimit = limit_blas_threads(threads)  # of this process; the others read the environment
         os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
         servers: list[subprocess.Popen[str]] = []
         workers: list[subprocess.Popen[bytes]] = []
@@ -75,6 +77,7 @@ def local_cluster(num_workers: int, num_ps: int = 1) -> Iterator[None]:
             yield
         finally:
             close_all(sys.exc_info()[1])
+            unlimit()
             os.environ.clear()
             os.environ.update(before)
             _end([*workers, *servers])

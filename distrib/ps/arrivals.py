@@ -24,6 +24,7 @@ class Arrivals:
     def __init__(self) -> None:
         self.num_ps = 1
         self._arriving: dict[PushId, _Arriving] = {}
+        self._torn: set[PushId] = set()
 
     def expect(self, push: PushId, event: Callable[[], None]) -> None:
         """Say what is to happen when a vector is whole. A retry takes the place of what was there."""
@@ -36,9 +37,17 @@ class Arrivals:
         if arriving.event is None or len(arriving.where) < self.num_ps:
             return None
         del self._arriving[push]
+        self._torn.discard(push)
         return arriving.event
 
     def forget(self, worker: int) -> None:
-        """What this worker was sending will not be whole."""
+        """What this worker was sending will not be whole, unless the same process sends it again."""
         for push in [push for push in self._arriving if push.worker == worker]:
             del self._arriving[push]
+            self._torn.add(push)
+
+    def torn(self, worker: int, incarnation: int) -> list[PushId]:
+        """What earlier processes of this worker left half sent; each is returned once."""
+        found = [push for push in self._torn if push.worker == worker and push.incarnation != incarnation]
+        self._torn.difference_update(found)
+        return found

@@ -8,12 +8,9 @@ the same sequence number, so it is counted once.
 from __future__ import annotations
 
 import json
-import math
-import threading
+import secrets
 import time
-from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
-from queue import SimpleQueue
+from collections.abc import Sequence
 from typing import Any
 
 import grpc
@@ -26,6 +23,7 @@ from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import codec, credentials
+from distrib.ps.stream import Deadline, Stream, words_of
 from distrib.ranges import Range, split
 
 _RETRY_S = 0.2
@@ -60,18 +58,18 @@ class Client:
         connect_timeout_s: float = 60.0,
         share_memory: bool = True,
     ) -> None:
-        self.worker, self.incarnation = worker, time.time_ns()
+        self.worker, self.incarnation = worker, secrets.randbits(62)
         self.bytes_sent = 0
         self._addresses, self._share_memory = list(addresses), share_memory
         self._timeout_s, self._connect_timeout_s = timeout_s, connect_timeout_s
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
-        self._streams: list[_Stream] = []
+        self._streams: list[Stream] = []
         self._ps_incarnations = [0] * len(self._addresses)
         self._call = 0
         self._size, self._dtype = 0, np.dtype(np.float32)
         self._segment: Segment | None = None
         self._shares = False
-        self._deadline = _Deadline(self._cancel)
+        self._deadline = Deadline(self._cancel)
 
     def place(self, size: int, dtype: np.dtype[Any]) -> tuple[Array, Array] | None:
         """Memory for gradients and values that a ps on this host can use in place; None if there is none.
@@ -159,12 +157,12 @@ class Client:
                 self._judge(error, now - lost_since, tries)
                 if now - told > _TELL_EVERY_S:
                     told = now
-                    LOGGER.warning("worker %d waits for the ps: %s", self.worker, _words(error))
+                    LOGGER.warning("worker %d waits for the ps: %s", self.worker, words_of(error))
                 time.sleep(_RETRY_S)
 
     def _judge(self, error: grpc.RpcError, lost_s: float, tries: int) -> None:
         """Raise what cannot be mended by another try."""
-        code, words = error.code(), _words(error)
+        code, words = error.code(), words_of(error)
         if code == grpc.StatusCode.UNAUTHENTICATED:
             raise AuthenticationError(words) from None
         if code not in _RETRIED:
@@ -178,7 +176,7 @@ class Client:
     def _connect(self) -> None:
         shares = []
         for index, address in enumerate(self._addresses):
-            stream = _Stream(address, self._metadata)
+            stream = Stream(address, self._metadata)
             self._streams.append(stream)
             hello = pb.Hello(
                 protocol=codec.PROTOCOL,
@@ -239,77 +237,7 @@ class Client:
         return split(self._size, len(self._addresses))
 
 
-class _Stream:
-    """One stream to one ps."""
-
-    def __init__(self, address: str, metadata: list[tuple[str, str]]) -> None:
-        self._channel = credentials.channel(address)
-        self._requests: SimpleQueue[pb.WorkRequest | None] = SimpleQueue()
-        stub: Any = services.ParameterServerStub(self._channel)  # type: ignore[no-untyped-call]
-        self._replies = stub.Work(iter(self._requests.get, None), metadata=metadata)
-
-    def send(self, request: pb.WorkRequest) -> None:
-        self._requests.put(request)
-
-    def reply(self) -> pb.WorkReply:
-        """The next reply; `grpc.RpcError` where the stream has ended."""
-        reply: pb.WorkReply | None = next(self._replies, None)
-        if reply is None:
-            raise _EndedError
-        return reply
-
-    def cancel(self) -> None:
-        self._replies.cancel()
-
-    def close(self) -> None:
-        self._requests.put(None)
-        self._replies.cancel()
-        self._channel.close()
-
-
-class _Deadline:
-    """Calls `cancel` when a wait takes too long. One thread looks once a second, so a wait costs next to nothing."""
-
-    def __init__(self, cancel: Callable[[], None]) -> None:
-        self._cancel, self._until = cancel, math.inf
-        self._thread: threading.Thread | None = None
-        self._closed = threading.Event()
-
-    @contextmanager
-    def of(self, seconds: float) -> Iterator[None]:
-        if self._thread is None:
-            self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
-            self._thread.start()
-        self._until = time.monotonic() + seconds
-        try:
-            yield
-        finally:
-            self._until = math.inf
-
-    def close(self) -> None:
-        self._closed.set()
-
-    def _watch(self) -> None:
-        while not self._closed.wait(1.0):
-            if time.monotonic() > self._until:
-                self._cancel()
-
-
-class _EndedError(grpc.RpcError):  # type: ignore[misc]  # gRPC is not typed
-    """The ps has ended the stream."""
-
-    def code(self) -> grpc.StatusCode:
-        return grpc.StatusCode.UNAVAILABLE
-
-    def details(self) -> str:
-        return "the stream has ended"
-
-
 def _copied(message: pb.WorkRequest) -> pb.WorkRequest:
     copy = pb.WorkRequest()
     copy.CopyFrom(message)
     return copy
-
-
-def _words(error: grpc.RpcError) -> str:
-    return str(error.details() or error.code())

@@ -63,4 +63,6 @@ class Follower:
                 self._execute(codec.entry_of(message))
         except grpc.RpcError as error:
             LOGGER.info("ps:%d no longer follows ps:0: %s", self._index, error)
+        except Exception:
+            LOGGER.exception("ps:%d cannot execute the log of ps:0", self._index)
         self._lost()

@@ -48,6 +48,7 @@ class Member:
 
     Attributes:
         incarnation: which start of it.
+        former: the starts before, whose late calls are refused.
         is_alive: whether it is connected.
         sequence: number of its last push.
         is_restored: whether pushes may have been lost since, as after a restoration.
@@ -56,6 +57,7 @@ class Member:
     """
 
     incarnation: int
+    former: tuple[int, ...] = ()
     is_alive: bool = True
     sequence: int = 0
     is_restored: bool = False

@@ -15,14 +15,14 @@ from typing import Any
 import numpy as np
 
 from distrib.arrays import Array, training_dtype
-from distrib.errors import ConfigError
-from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
+from distrib.ps.absence import Absence
 from distrib.ps.arrivals import Arrivals
+from distrib.ps.cuts import Cuts
 from distrib.ps.follower import Follower
 from distrib.ps.link import Link
-from distrib.ps.log import Cut, Entry, Pull, PushId
+from distrib.ps.log import Cut, Discard, Entry, Pull, PushId
 from distrib.ps.members import Answer
 from distrib.ps.rules import Rules
 from distrib.ps.saver import Checkpoints, Saver, load
@@ -41,14 +41,23 @@ class Node:
 
     Args:
         token: of the run, for the other ps.
-        on_stop: called when the job has ended, with the reason.
+        on_stop: called when the job has ended, with the reason; empty for a good end.
         checkpoints: where ps:0 saves what all ps keep, and whether to begin from there; None for nowhere.
+        chief_timeout_s: seconds to wait for a chief that is gone.
     """
 
     def __init__(
-        self, token: str, on_stop: Callable[[str], None], checkpoints: Checkpoints | None = None
+        self,
+        token: str,
+        on_stop: Callable[[str], None],
+        checkpoints: Checkpoints | None = None,
+        chief_timeout_s: float = 60.0,
     ) -> None:
         self._token, self._on_stop, self._checkpoints = token, on_stop, checkpoints
+        # A ps does not outlive its job.
+        reason = f"the chief is lost: it was gone for {chief_timeout_s:g} s"
+        self._absence_of_chief = Absence(chief_timeout_s, lambda: on_stop(reason))
+        self._cuts = Cuts(0 if checkpoints is None else checkpoints.every)
         self._lock = threading.RLock()
         self._links: dict[int, Link] = {}
         self._sequencer: Sequencer | None = None
@@ -58,7 +67,6 @@ class Node:
         self._followers: dict[int, SimpleQueue[pb.FollowReply | None]] = {}
         self._follower: Follower | None = None
         self._saver: Saver | None = None
-        self._num_cuts, self._border, self._cut_at = 0, 0, (0, 0)
         self._ending = threading.Event()
 
     @property
@@ -81,7 +89,12 @@ class Node:
             if before is not None:
                 before.outbox.put(None)
             self._links[link.worker] = link
+            if link.worker == CHIEF:
+                self._absence_of_chief.end()
             if self._sequencer is not None:
+                self._sequencer.log += [
+                    Discard(push) for push in self._arrivals.torn(link.worker, link.incarnation)
+                ]
                 self._sequencer.join(link.worker, link.incarnation)
                 self._settle()
 
@@ -92,6 +105,8 @@ class Node:
             if self._links.get(link.worker) is not link:
                 return
             del self._links[link.worker]
+            if link.worker == CHIEF and not self._ending.is_set():
+                self._absence_of_chief.begin()
             self._arrivals.forget(link.worker)
             if self._sequencer is not None and link.ps == SEQUENCER and not self._ending.is_set():
                 self._sequencer.leave(link.worker, link.incarnation)
@@ -146,7 +161,7 @@ class Node:
         """
         push = PushId(link.worker, link.incarnation, message.sequence)
         if link.ps == SEQUENCER:
-            self._decider().check_kind(message.stage, trains=gradient is not None)
+            self._decider().stages.check_kind(message.stage, trains=gradient is not None)
         shard = self._shard
         if gradient is not None:
             if shard is None:
@@ -185,7 +200,6 @@ class Node:
     def lost(self, ps: int) -> None:
         """Another ps is gone. At the end of the job it may only have been told a little earlier."""
         if not self._ending.wait(_LOST_AFTER_S):
-            LOGGER.error("ps:%d is lost: the job ends.", ps)
             self._on_stop(f"ps:{ps} is lost")
 
     def execute(self, entry: Entry) -> None:
@@ -206,6 +220,7 @@ class Node:
         """Follow no longer, let nobody wait, and write what is to be written."""
         self._ending.set()
         with self._lock:
+            self._absence_of_chief.end()
             if self._follower is not None:
                 self._follower.close()
             for queue in self._followers.values():
@@ -247,7 +262,8 @@ class Node:
         sequencer = self._sequencer
         if sequencer is None:
             return
-        self._cut(sequencer)
+        if self._saver is not None and self._cuts.is_due(sequencer.stages.num_borders, sequencer.version):
+            sequencer.log.append(Cut(self._cuts.number))
         for entry in sequencer.log:
             for queue in self._followers.values():
                 queue.put(codec.entry_message(entry))
@@ -258,7 +274,7 @@ class Node:
         if self._saver is None:
             self._send(answers, sequencer)
         elif answers:
-            self._saver.when_written(self._border, lambda: self._send(answers, sequencer))
+            self._saver.when_written(self._cuts.border, lambda: self._send(answers, sequencer))
 
     def _pull(self, entry: Pull) -> None:
         link = self._links.get(entry.worker)
@@ -297,33 +313,16 @@ class Node:
     def _restore(self, link: Link) -> None:
         """Begin from the newest checkpoint."""
         assert self._checkpoints is not None
-        vectors, manifest = load(self._checkpoints.folder)
+        vectors, manifest = load(self._checkpoints.folder, link.size, link.dtype.name)
         self._description = manifest["description"]
-        if (self._description["size"], self._description["dtype"]) != (link.size, link.dtype.name):
-            raise ConfigError(
-                f"The checkpoint is of a model with {self._description['size']} {self._description['dtype']}. "
-                f"Received: a worker with {link.size} {link.dtype.name}."
-            )
         self._shard = Shard(link.ps, link.num_ps)
         self._shard.restore(self._description, vectors, manifest["sequencer"]["version"])
         if link.ps == SEQUENCER:
             self._sequencer = sequencer_from_state(manifest["sequencer"])
-            self._num_cuts = int(manifest["cut"])
-            self._cut_at = self._sequencer.stages.num_borders, self._sequencer.version
+            stages, version = self._sequencer.stages, self._sequencer.version
+            self._cuts.restore(int(manifest["cut"]), stages.num_borders, version)
         if len(self._description["ps"]) == link.num_ps:
             self._meet(link.ps, self._description["ps"])
-
-    def _cut(self, sequencer: Sequencer) -> None:
-        """Cut the log where it is time to: at the beginning and end of a stage, and every so many updates."""
-        if self._checkpoints is None:
-            return
-        borders, version = self._cut_at
-        at_border = sequencer.stages.num_borders > borders
-        if at_border or sequencer.version >= version + self._checkpoints.every:
-            self._cut_at = sequencer.stages.num_borders, sequencer.version
-            self._num_cuts += 1
-            self._border = self._num_cuts if at_border else self._border
-            sequencer.log.append(Cut(self._num_cuts))
 
     def _save(self, cut: Cut) -> None:
         assert self._shard is not None

@@ -18,7 +18,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distrib.arrays import Array
-from distrib.errors import StorageError
+from distrib.errors import ConfigError, StorageError
 from distrib.io.checkpoint import latest_whole, write_checkpoint
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
@@ -130,15 +130,26 @@ class Saver:
                 callback()
 
 
-def load(folder: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+def load(folder: Path, size: int, dtype: str) -> tuple[dict[str, Array], dict[str, Any]]:
     """The vectors of the whole model, and the manifest, of the newest checkpoint that is whole.
+
+    Args:
+        folder: where the checkpoint folders are.
+        size: elements of the model that it must be of.
+        dtype: name of their dtype.
 
     Raises:
         StorageError: there is none.
+        ConfigError: it is of another model.
     """
     found = latest_whole(folder, NAME)
     if found is None:
         raise StorageError(f"There is no checkpoint of a ps in {folder}.")
     path, files, manifest = found
+    model = manifest["description"]
+    if (model["size"], model["dtype"]) != (size, dtype):
+        raise ConfigError(
+            f"{path} is of a model with {model['size']} {model['dtype']}. Received: a worker with {size} {dtype}."
+        )
     LOGGER.warning("restored from %s: version %d", path, manifest["sequencer"]["version"])
     return files[_FILE], manifest

@@ -59,18 +59,20 @@ class Sequencer:
                 f"Expected a worker from 0 to {self.rules.num_workers - 1}. Received: worker {worker}."
             )
         member = self.members.get(worker)
-        if member is None or member.incarnation < incarnation:
-            if member is not None and member.is_alive:
-                raise RefusedError(
-                    f"Worker {worker} is running already. Only one process may be worker {worker}."
-                )
-            counts = Counts() if member is None else member.counts
-            self.members[worker] = Member(incarnation, counts=counts)
-        elif member.incarnation > incarnation:
-            raise RefusedError(f"Worker {worker} was started again since. This process is no longer it.")
-        else:
+        if member is None:
+            self.members[worker] = Member(incarnation)
+        elif member.incarnation == incarnation:
             self._release(worker)
             member.is_alive = True
+        elif incarnation in member.former:
+            raise RefusedError(f"Worker {worker} was started again since. This process is no longer it.")
+        elif member.is_alive:
+            raise RefusedError(
+                f"Worker {worker} is running already. Only one process may be worker {worker}."
+            )
+        else:
+            former = (*member.former, member.incarnation)
+            self.members[worker] = Member(incarnation, former=former, counts=member.counts)
         self._settle()
 
     def leave(self, worker: int, incarnation: int) -> None:
@@ -142,7 +144,7 @@ class Sequencer:
             raise RefusedError(
                 f"Expected push {member.sequence + 1} of worker {push.worker}. Received: push {push.sequence}."
             )
-        if not 0 <= stage < len(self.stages) or self.stages[stage].admission is None:
+        if not 0 <= stage < len(self.stages) or not self.stages[stage].has_examples:
             raise RefusedError(
                 f"Worker {push.worker} pushed to stage {stage}, where nothing is trained or tested."
             )
@@ -161,13 +163,6 @@ class Sequencer:
         member.outcome = self._decide(current, push, lease, version, tally, skip)
         self._wait(push.worker, Waiting(call, stage, None, member.outcome))
 
-    def check_kind(self, stage: int, trains: bool) -> None:
-        """Raise `RefusedError` unless gradients are pushed in this stage just if `trains`."""
-        if not 0 <= stage < len(self.stages) or self.stages[stage].trains is not trains:
-            raise RefusedError(
-                f"A push {'with' if trains else 'without'} a gradient does not belong to stage {stage}."
-            )
-
     # --- decisions ----------------------------------------------------------------------------------------------
 
     def _decide(
@@ -175,7 +170,6 @@ class Sequencer:
     ) -> Outcome | None:
         """What becomes of a push; None if its round is not complete yet."""
         admission, trains = stage.admission, stage.trains
-        assert admission is not None
         staleness = max(0, self.version - version) if trains else 0
         if trains:
             self._count(push).pushed += 1
@@ -185,8 +179,9 @@ class Sequencer:
             factor, why = None, "computed from values that are lost"
         else:
             why = "too stale" if factor is None else "the epoch is over"
-        if stage.is_over or factor is None:
-            admission.return_lease(push.worker, lease)
+        if admission is None or stage.is_over or factor is None:
+            if admission is not None:
+                admission.return_lease(push.worker, lease)
             return self._drop(stage, push, staleness, why)
         self._pushed[push] = Pushed(tally, skip, staleness)
         verdict = admission.push(push.worker, lease, push)
@@ -202,18 +197,17 @@ class Sequencer:
     def _apply(self, stage: Stage, pushes: list[PushId], factor: float, last: PushId) -> Outcome:
         """Make these pushes one update, and tell their workers. Returns the outcome of the last one."""
         parts = [self._pushed.pop(push) for push in pushes]
+        if any(part.skip for part in parts):
+            return self._skip(stage, pushes, parts, last)
         tally = np.sum([part.tally for part in parts], axis=0)
         # [count, non-finite, loss, penalty, metrics]: every part brought the penalty of the whole model.
         tally[2] += parts[0].tally[3] * tally[0]
         tally[3] = 0.0
         stage.totals += tally
         if stage.trains:
-            if not any(part.skip for part in parts):
-                self.version += 1
-                rate = self.learning_rate * factor * self.rules.learning_rate_factor
-                self.log.append(Apply(tuple(pushes), 1.0 / tally[0], rate, self.version))
-            else:
-                self.log.extend(Discard(push) for push in pushes)
+            self.version += 1
+            rate = self.learning_rate * factor * self.rules.learning_rate_factor
+            self.log.append(Apply(tuple(pushes), 1.0 / tally[0], rate, self.version))
         decision = "applied" if factor == 1.0 else "scaled"
         result = Outcome()
         for push, part in zip(pushes, parts, strict=True):
@@ -221,6 +215,17 @@ class Sequencer:
             if stage.trains:
                 for counts in (self._count(push), self.counts):
                     counts.add_applied(part.staleness, factor)
+            if push == last:
+                result = outcome
+            else:
+                self._tell(push, outcome)
+        return result
+
+    def _skip(self, stage: Stage, pushes: list[PushId], parts: list[Pushed], last: PushId) -> Outcome:
+        """Leave out an update with NaN or Inf, and its sums. Its examples are done: they would be no better again."""
+        result = Outcome()
+        for push, part in zip(pushes, parts, strict=True):
+            outcome = self._drop(stage, push, part.staleness, "NaN or Inf in a gradient of this update")
             if push == last:
                 result = outcome
             else:

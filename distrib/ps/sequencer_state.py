@@ -31,6 +31,7 @@ def state_of(sequencer: Sequencer) -> dict[str, Any]:
     members = {
         str(worker): {
             "incarnation": member.incarnation,
+            "former": list(member.former),
             # A push that waits for its round is lost, and not counted.
             "sequence": member.sequence - (member.outcome is None),
             "outcome": list(member.outcome or NO_PUSH),
@@ -62,6 +63,7 @@ def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
     for worker, each in state["members"].items():
         sequencer.members[int(worker)] = Member(
             each["incarnation"],
+            former=tuple(each["former"]),
             is_alive=False,
             sequence=each["sequence"],
             is_restored=True,

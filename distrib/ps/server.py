@@ -12,7 +12,7 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
-from distrib.errors import ConfigError
+from distrib.errors import ConfigError, PeerLostError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps.credentials import VARIABLES, listen, tls_from_environment
@@ -35,9 +35,11 @@ class Server:
         insecure: listen off the loopback interface without TLS.
         share_memory: use the memory that workers of this host offer.
         checkpoints: where to save, and whether to begin from there; None for nowhere.
+        chief_timeout_s: seconds to wait for a chief that is gone.
 
     Attributes:
         port: where it listens.
+        reason: why the job ended; empty for a good end.
 
     Raises:
         ConfigError: the address cannot be had, or is not loopback without `insecure`.
@@ -50,6 +52,7 @@ class Server:
         insecure: bool = False,
         share_memory: bool = True,
         checkpoints: Checkpoints | None = None,
+        chief_timeout_s: float = 60.0,
     ) -> None:
         host = address.rpartition(":")[0].strip("[]")
         if not _is_loopback(host) and not (token and (insecure or tls_from_environment())):
@@ -66,7 +69,7 @@ class Server:
             options=SERVER,
             maximum_concurrent_rpcs=MAX_WORKERS,
         )
-        self._servicer = servicer = Servicer(token, self._end, share_memory, checkpoints)
+        self._servicer = servicer = Servicer(token, self.end, share_memory, checkpoints, chief_timeout_s)
         services.add_ParameterServerServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -102,9 +105,15 @@ class Server:
         self._server.stop(grace_s).wait()
         self._threads.shutdown(wait=False)
 
-    def _end(self, reason: str) -> None:
-        self.reason = reason
-        self._ended.set()
+    def end(self, reason: str = "") -> None:
+        """End the job here.
+
+        Args:
+            reason: why; empty for a good end.
+        """
+        if not self._ended.is_set():
+            self.reason = reason
+            self._ended.set()
 
 
 def run(
@@ -113,9 +122,10 @@ def run(
     insecure: bool,
     share_memory: bool,
     checkpoints: Checkpoints | None,
+    chief_timeout_s: float,
     on_ready: Callable[[int], None],
 ) -> int:
-    """Be a ps until the job ends; returns the exit code.
+    """Be a ps until the job ends well, or until a signal ends it; returns the exit code.
 
     Args:
         address: as of `Server`.
@@ -123,14 +133,20 @@ def run(
         insecure: as of `Server`.
         share_memory: as of `Server`.
         checkpoints: as of `Server`.
+        chief_timeout_s: as of `Server`.
         on_ready: called with the port.
+
+    Raises:
+        PeerLostError: the chief failed, or the chief or another ps is lost.
     """
-    server = Server(address, token, insecure, share_memory, checkpoints)
+    server = Server(address, token, insecure, share_memory, checkpoints, chief_timeout_s)
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server._end("stopped by a signal"))
+        signal.signal(number, lambda *_: server.end())
     on_ready(server.port)
     server.wait()
-    return 75 if "lost" in server.reason else 0
+    if server.reason:
+        raise PeerLostError(f"The job of the ps at {address} has ended: {server.reason}.")
+    return 0
 
 
 def _is_loopback(host: str) -> bool:

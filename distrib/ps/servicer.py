@@ -30,9 +30,10 @@ class Servicer(services.ParameterServerServicer):
 
     Args:
         token: what a worker must know; empty for nothing.
-        on_stop: called when the chief has ended the job, with the reason.
+        on_stop: called when the job has ended, with the reason; empty for a good end.
         share_memory: use the memory that workers of this host offer.
         checkpoints: where ps:0 saves what all ps keep, and whether to begin from there; None for nowhere.
+        chief_timeout_s: seconds to wait for a chief that is gone.
     """
 
     def __init__(
@@ -41,10 +42,11 @@ class Servicer(services.ParameterServerServicer):
         on_stop: Callable[[str], None],
         share_memory: bool = True,
         checkpoints: Checkpoints | None = None,
+        chief_timeout_s: float = 60.0,
     ) -> None:
         self._token, self._on_stop, self._share_memory = token, on_stop, share_memory
         self._incarnation = secrets.randbits(62) + 1
-        self._node = Node(token, on_stop, checkpoints)
+        self._node = Node(token, on_stop, checkpoints, chief_timeout_s)
 
     def Work(  # noqa: N802
         self, request_iterator: Iterator[pb.WorkRequest], context: grpc.ServicerContext

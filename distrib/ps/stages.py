@@ -39,7 +39,7 @@ class Stage:
         description: as the chief gave it; `kind` is train or test where there are examples.
         totals: sums of what was applied.
         is_over: whether there is nothing left to do.
-        admission: who computes what; None where there are no examples.
+        admission: who computes what; None where there are no examples, or, after a restoration, none left.
         clocks: pushes of every worker.
     """
 
@@ -53,6 +53,11 @@ class Stage:
     def trains(self) -> bool:
         """Whether gradients are pushed."""
         return bool(self.description.get("kind") == "train")
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether leases are computed and handed in."""
+        return self.description.get("kind") in ("train", "test")
 
     def refusal(self, worker: int, description: dict[str, Any]) -> str:
         """Why a worker that is about to do `description` may not; empty if it may."""
@@ -101,6 +106,13 @@ class Stages:
         if index < len(self._stages) or worker != CHIEF:
             return None
         return self.append(Stage(description, np.zeros(int(description.get("num_sums", 0)))))
+
+    def check_kind(self, stage: int, trains: bool) -> None:
+        """Raise `RefusedError` unless gradients are pushed in this stage just if `trains`."""
+        if not 0 <= stage < len(self._stages) or self._stages[stage].trains is not trains:
+            raise RefusedError(
+                f"A push {'with' if trains else 'without'} a gradient does not belong to stage {stage}."
+            )
 
     def append(self, stage: Stage) -> Stage:
         """Add the next one."""

@@ -15,7 +15,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from numpy.typing import ArrayLike
+
+from distrib.arrays import Array
 from distrib.cluster.task import Task, task_from_environment
+from distrib.comm.communicator import ReduceOp
 from distrib.comm.single import SingleCommunicator
 from distrib.errors import ConfigError
 from distrib.nn.network import Network
@@ -56,7 +60,7 @@ class ParameterServerStrategy(Strategy):
         task: who this process is; from TF_CONFIG by default.
 
     Raises:
-        ConfigError: no TF_CONFIG, or an argument that cannot be right.
+        ConfigError: no TF_CONFIG, no gRPC, or an argument that cannot be right.
     """
 
     def __init__(
@@ -92,9 +96,13 @@ class ParameterServerStrategy(Strategy):
             learning_rate_factor=learning_rate_factor,
             batch_size_factor=batch_size_factor,
         )
-        from distrib.ps.client import Client  # needs grpc
-        from distrib.strategies.ps_updater import Stages
-
+        try:
+            from distrib.ps.client import Client
+            from distrib.strategies.ps_updater import Stages
+        except ImportError as error:
+            raise ConfigError(
+                f"ParameterServerStrategy needs gRPC ({error}). Run: pip install 'distrib[grpc]'."
+            ) from None
         self._client: Client = Client(
             found.ps, found.worker, run_token(), timeout_s, ps_timeout_s, share_memory
         )
@@ -125,6 +133,24 @@ class ParameterServerStrategy(Strategy):
         `seconds` is how this worker spent its time: computing, sending and receiving, and waiting for others.
         """
         return {} if self._updater is None else self._updater.counters()
+
+    def reduce(self, reduce_op: ReduceOp | str, value: ArrayLike, axis: int | None = None) -> Array:
+        self._check_alone("reduce")
+        return super().reduce(reduce_op, value, axis)
+
+    def gather(self, value: ArrayLike, axis: int = 0) -> Array:
+        self._check_alone("gather")
+        return super().gather(value, axis)
+
+    def barrier(self) -> None:
+        self._check_alone("barrier")
+
+    def _check_alone(self, what: str) -> None:
+        if self.num_replicas_in_sync > 1:
+            raise ConfigError(
+                f"{what} is not for ParameterServerStrategy: its {self.num_replicas_in_sync} workers come and go, "
+                "and do not meet. What `fit` and `evaluate` return is summed over all of them."
+            )
 
     def agree(self, description: Mapping[str, Any]) -> None:
         self._description = description

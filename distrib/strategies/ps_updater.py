@@ -15,7 +15,7 @@ import numpy as np
 
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.sharding import Schedule
-from distrib.errors import NonFiniteError
+from distrib.errors import ConfigError, NonFiniteError
 from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
 from distrib.nn.tally import Tally
@@ -95,7 +95,7 @@ class PsUpdater(Updater):
             yield dataset.batch(part.slice if order is None else order[part.slice], pass_index, part.begin)
 
     def pull(self) -> None:
-        """The values have come with the lease."""
+        pass  # The values have come with the lease.
 
     def push(self, tally: Tally) -> Tally:
         buffer = self._network.buffer
@@ -123,7 +123,10 @@ class PsUpdater(Updater):
         return self._totals
 
     def _message(self, tally: Tally) -> pb.Push:
-        assert self._lease is not None
+        if self._lease is None:
+            raise ConfigError(
+                "ParameterServerStrategy leases the examples of whole epochs. Received: train_on_batch. Use fit."
+            )
         tally.penalty = self._network.penalty(Range(0, self._network.buffer.size))
         self._stages.sequence += 1
         return pb.Push(

@@ -179,8 +179,9 @@ class Model(ABC):
                 break
         called.call("on_train_end", logs)
         self.history.counters = updater.counters()
-        if verbose != 0 and self.strategy.is_chief and updater.report():
-            print(updater.report())
+        report = updater.report()
+        if report and verbose != 0 and self.strategy.is_chief:
+            print(report)
         return self.history
 
     def evaluate(

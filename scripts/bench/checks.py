@@ -10,12 +10,18 @@ hash of the values every 100 steps, and what the watch is told (the step, the co
 from __future__ import annotations
 
 import statistics
+import sys
 import time
 import zlib
 from collections.abc import Callable
+from pathlib import Path
 
 import machine  # noqa: F401  (before NumPy)
 import numpy as np
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "programs"))
+
+from stopwatch import Steps
 
 import distrib
 from distrib.comm.communicator import ReduceOp
@@ -32,20 +38,6 @@ def median_us(function: Callable[[], object], repeats: int = 300) -> float:
         function()
         times.append(time.perf_counter() - begin)
     return 1e6 * statistics.median(times)
-
-
-class Steps(distrib.callbacks.Callback):
-    """Seconds of every step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: list[float] = []
-
-    def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
-        self._begin = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-        self.seconds.append(time.perf_counter() - self._begin)
 
 
 def main() -> None:

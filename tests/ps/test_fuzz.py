@@ -157,8 +157,10 @@ def fuzz(num_messages, seed):
                 expected = Servicer("", lambda reason: None)
                 served(good[:victim], expected)
                 assert shard.values.tobytes() == expected._node._shard.values.tobytes(), why
+                expected.close()
         else:
             harmless += 1
+        servicer.close()
     return refused, harmless
 
 
@@ -173,3 +175,4 @@ def test_good_messages_are_answered():
     servicer = Servicer("", lambda reason: None)
     assert served(messages(), servicer) == (5, "")
     assert servicer._node._sequencer.version == 2
+    servicer.close()

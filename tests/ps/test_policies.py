@@ -9,6 +9,8 @@ from hypothesis import strategies as st
 
 from distrib.data.sharding import Positions
 from distrib.errors import ConfigError
+from distrib.ps.arrivals import Arrivals
+from distrib.ps.cuts import Cuts
 from distrib.ps.ledger import Ledger
 from distrib.ps.log import Apply, Discard, Keep, Pull, PushId
 from distrib.ps.rules import Rules, rules_from_config
@@ -303,3 +305,54 @@ def ready(rules, num_examples=10):
         sequencer.begin(worker, 2, 1, stage | {"num_sums": 4})
     sequencer.log.clear()
     return sequencer
+
+
+def test_a_skipped_update_is_dropped_and_its_examples_are_done():
+    sequencer = Sequencer(Rules("sync", 2))
+    stage = {"kind": "train", "num_examples": 2, "batch_size": 2, "steps_per_epoch": 1, "num_sums": 4}
+    for worker in range(2):
+        sequencer.join(worker, 1)
+        sequencer.register(worker, 1, 0, MODEL, None if worker else PushId(0, 1, 0))
+    for worker in range(2):
+        sequencer.begin(worker, 2, 1, stage)
+    leases = {answer.worker: answer.lease for answer in sequencer.answers if answer.lease}
+    sequencer.answers.clear()
+    for worker in range(2):
+        tally = np.array([1.0, 0.0, np.nan if worker else 1.0, 0.0])
+        sequencer.push(PushId(worker, 1, 1), 3, 1, leases[worker].number, 0, tally, skip=worker == 1)
+    assert [answer.outcome.decision for answer in sequencer.answers] == ["dropped", "dropped"]
+    assert all("NaN or Inf" in answer.outcome.why for answer in sequencer.answers)
+    assert sequencer.stages[1].is_over
+    assert not sequencer.stages[1].totals.any()
+    assert (sequencer.version, sequencer.counts.applied, sequencer.counts.dropped) == (0, 0, 2)
+    assert not any(isinstance(entry, Apply) for entry in sequencer.log)
+
+
+def test_what_a_dead_process_left_half_sent_is_forgotten_everywhere():
+    arrivals = Arrivals()
+    arrivals.num_ps = 2
+    assert arrivals.arrived(PushId(1, 7, 1), 1) is None
+    arrivals.forget(1)
+    assert arrivals.torn(1, 7) == [], "the same process may send it again"
+    assert arrivals.torn(1, 8) == [PushId(1, 7, 1)]
+    assert arrivals.torn(1, 8) == []
+    arrivals.expect(PushId(1, 8, 1), lambda: None)
+    assert arrivals.arrived(PushId(1, 8, 1), 0) is None
+    assert arrivals.arrived(PushId(1, 8, 1), 1) is not None
+
+
+def test_cuts_are_at_borders_and_every_so_many_updates():
+    cuts = Cuts(every=10)
+    seen = [
+        (cuts.is_due(borders, version), cuts.number, cuts.border)
+        for borders, version in ((2, 0), (2, 9), (2, 10), (2, 19), (3, 19), (3, 28), (3, 29))
+    ]
+    assert seen == [
+        (True, 1, 1),
+        (False, 1, 1),
+        (True, 2, 1),
+        (False, 2, 1),
+        (True, 3, 3),
+        (False, 3, 3),
+        (True, 4, 3),
+    ]

@@ -91,7 +91,7 @@ def test_c1_a_lost_worker_does_not_hold_up_the_others(tmp_path, strategy, fault)
         *("--json", file),
     )
     victim = worker_of(process.pid, index=1)
-    time.sleep(1.5)  # it is training by now
+    wait_for_line(process, "Epoch 3/60")
     os.kill(victim, {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[fault])
     assert process.poll() is None, "the fault came too late"
     begin = time.monotonic()
@@ -102,6 +102,13 @@ def test_c1_a_lost_worker_does_not_hold_up_the_others(tmp_path, strategy, fault)
     assert result["pushed"] == result["applied"] + result["dropped"]
     assert len(result["train_loss"]) == 60
     assert result["test_accuracy"] > 0.9
+
+
+def wait_for_line(process, text):
+    for line in process.stdout:
+        if text in line:
+            return
+    raise AssertionError(f"it never said {text!r}")
 
 
 def worker_of(chief, index):

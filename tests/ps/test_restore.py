@@ -12,7 +12,10 @@ from ps.test_policies import Job, rules_of
 import distrib
 from distrib.cluster.task import Task
 from distrib.io.checkpoint import checkpoints, latest_whole, read_checkpoint, write_checkpoint
+from distrib.ps.log import PushId
+from distrib.ps.rules import Rules
 from distrib.ps.saver import Checkpoints
+from distrib.ps.sequencer import Sequencer
 from distrib.ps.sequencer_state import sequencer_from_state, state_of
 from distrib.ps.server import Server
 from distrib.strategies.parameter_server import ParameterServerStrategy
@@ -202,6 +205,26 @@ def test_the_sequencer_goes_on_from_its_state():
         job.run()
         positions = sorted(at for span in job.applied for at in range(*span.range))
         assert positions == list(range(40)), seed
+
+
+def test_what_a_worker_hands_in_to_an_epoch_that_is_over_is_dropped_after_a_restoration():
+    epoch = {"kind": "train", "num_examples": 2, "batch_size": 1, "steps_per_epoch": 2, "num_sums": 4}
+    sequencer = Sequencer(Rules("async", 2))
+    for worker in (0, 1):
+        sequencer.join(worker, 5)
+        sequencer.register(worker, 1, 0, {}, PushId(0, 5, 0) if worker == 0 else None)
+        sequencer.begin(worker, 2, 1, epoch)
+    for sequence in (1, 2):  # worker 0 does its own part, and that of worker 1, which is late
+        lease = [each.lease for each in sequencer.answers if each.worker == 0][-1]
+        tally = np.array([1.0, 0, 1, 0])
+        sequencer.push(PushId(0, 5, sequence), 2 + sequence, 1, lease.number, sequence - 1, tally)
+    sequencer.begin(0, 5, 2, epoch)
+    restored = sequencer_from_state(state_of(sequencer))
+    restored.join(1, 5)
+    restored.push(PushId(1, 5, 1), 3, 1, 1, 0, tally)
+    answer = restored.answers[-1]
+    assert (answer.worker, answer.outcome.decision, answer.outcome.why) == (1, "dropped", "the epoch is over")
+    assert restored.counts.dropped == 1
 
 
 @pytest.mark.timeout(120)

@@ -1,5 +1,6 @@
 """Training around real servers: the contract, faults of links and workers, and what is refused."""
 
+import sys
 import time
 
 import grpc
@@ -11,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distrib
+from distrib.cluster.task import Task
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client import Client
 from distrib.ps.node import Node
@@ -250,6 +252,28 @@ class TestRefusals:
         with pytest.raises(distrib.NonFiniteError, match="first in out/kernel on worker 0"):
             on_workers(1, body)
 
+    def test_workers_do_not_meet(self):
+        def body(strategy):
+            for call in (lambda: strategy.reduce("SUM", 1.0), lambda: strategy.gather([1]), strategy.barrier):
+                with pytest.raises(distrib.ConfigError, match="workers come and go, and do not meet"):
+                    call()
+
+        on_workers(2, body)
+
+    def test_train_on_batch(self):
+        def body(strategy):
+            model = distrib.Sequential([distrib.layers.Dense(3, input_shape=(6,))])
+            model.compile("sgd", "mse")
+            model.train_on_batch(X, np.zeros((45, 3)))
+
+        with pytest.raises(distrib.ConfigError, match=r"Received: train_on_batch\. Use fit"):
+            on_workers(1, body)
+
+    def test_without_grpc_it_says_what_to_install(self, monkeypatch):
+        monkeypatch.setitem(sys.modules, "distrib.ps.client", None)
+        with pytest.raises(distrib.ConfigError, match=r"pip install 'distrib\[grpc\]'"):
+            distrib.ParameterServerStrategy(task=Task(0, 1, ("127.0.0.1:1",)))
+
     def test_off_the_loopback_interface_it_must_be_said(self):
         with pytest.raises(distrib.ConfigError, match="--insecure"):
             Server("0.0.0.0:0")
@@ -264,7 +288,7 @@ class TestRefusals:
 
     def test_no_ps_there(self):
         def body():
-            task = distrib.strategies.parameter_server.Task(0, 1, ("127.0.0.1:1",))
+            task = Task(0, 1, ("127.0.0.1:1",))
             strategy = distrib.ParameterServerStrategy(task=task, ps_timeout_s=1.0)
             try:
                 with strategy.scope():
@@ -419,3 +443,46 @@ def description_of(num_workers):
         "rules": Rules("async", num_workers).get_config(),
         "ps": ["127.0.0.1:0"],
     }
+
+
+@pytest.mark.parametrize("num_workers", [1, 2, 3])
+def test_skipped_steps_are_those_of_the_single_process(num_workers):
+    x = X.copy()
+    x[17] = np.nan
+
+    def body(strategy):
+        model = distrib.Sequential(
+            [distrib.layers.Dense(3, activation="softmax", input_shape=(6,))], dtype="float64"
+        )
+        model.compile("adam", "sparse_categorical_crossentropy", on_nonfinite="skip")
+        history = model.fit(x, Y, batch_size=8, epochs=2, verbose=0)
+        return model.get_weights(), history.history["loss"], getattr(strategy, "counters", {})
+
+    weights, losses, _ = in_one_process(body)
+    for each, each_losses, counters in on_workers(num_workers, body):
+        assert difference(each, weights) <= 1e-12
+        np.testing.assert_allclose(each_losses, losses, rtol=1e-9)
+        assert counters["dropped"] == 2 * num_workers
+        assert counters["version"] == 2 * 5
+
+
+def test_a_ps_does_not_outlive_its_chief():
+    server = Server("127.0.0.1:0", chief_timeout_s=0.5)
+    strategy = distrib.ParameterServerStrategy(task=Task(0, 1, (f"127.0.0.1:{server.port}",)))
+    with strategy.scope():
+        training(epochs=1)(strategy)
+    assert not server.ended_within(0.7), "the chief is there"
+    strategy._client.close()  # as by SIGKILL: it says nothing
+    assert server.ended_within(2.0)
+    assert "the chief is lost" in server.reason
+    strategy.close()
+    server.close()
+
+
+def test_a_chief_that_failed_is_no_good_end():
+    server = Server("127.0.0.1:0")
+    strategy = distrib.ParameterServerStrategy(task=Task(0, 1, (f"127.0.0.1:{server.port}",)))
+    strategy.close("the chief failed: ValueError()")
+    assert server.ended_within(2.0)
+    assert server.reason == "the chief failed: ValueError()"
+    server.close()

@@ -7,6 +7,7 @@ import time
 
 import contender
 import numpy as np
+from stopwatch import Epochs
 
 import distrib
 
@@ -35,20 +36,6 @@ def main() -> None:
     pss = strategy.gather(np.array([contender.pss_bytes()]))
     if strategy.is_chief:
         contender.report(options, len(x), epochs.seconds, first_step, [int(n) for n in pss])
-
-
-class Epochs(distrib.callbacks.Callback):
-    """Seconds of each epoch."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: list[float] = []
-
-    def on_epoch_begin(self, epoch: int, logs: object = None) -> None:
-        self.begin = time.perf_counter()
-
-    def on_epoch_end(self, epoch: int, logs: object = None) -> None:
-        self.seconds.append(time.perf_counter() - self.begin)
 
 
 if __name__ == "__main__":

@@ -6,7 +6,7 @@ import argparse
 import time
 
 import contender
-from ours import Epochs
+from stopwatch import Epochs
 
 import distrib
 

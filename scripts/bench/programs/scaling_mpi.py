@@ -12,6 +12,7 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
+from stopwatch import Steps
 
 import distrib
 from distrib.comm.hierarchical import ranks_by_host
@@ -141,23 +142,9 @@ def step_seconds(strategy: distrib.Strategy, examples_per_replica: int) -> float
             ]
         )
         model.compile("adam", "sparse_categorical_crossentropy")
-    watch = StepWatch()
+    watch = Steps()
     model.fit(x, y, batch_size=batch_size, epochs=STEPS + 1, verbose=0, callbacks=[watch])
     return statistics.median(watch.seconds[1:])
-
-
-class StepWatch(distrib.callbacks.Callback):
-    """Seconds of every step."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.seconds: list[float] = []
-
-    def on_train_batch_begin(self, batch: int, logs: object = None) -> None:
-        self._begin = time.perf_counter()
-
-    def on_train_batch_end(self, batch: int, logs: object = None) -> None:
-        self.seconds.append(time.perf_counter() - self._begin)
 
 
 if __name__ == "__main__":

@@ -1,0 +1,44 @@
+"""Cuts: when the log is cut, so that all ps save what they keep at the same place. A plain class, without I/O.
+
+At the beginning and the end of every stage, which workers learn of only when the cut is on the disk, and every so
+many updates.
+"""
+
+from __future__ import annotations
+
+
+class Cuts:
+    """Numbers the cuts of a job.
+
+    Args:
+        every: updates between two.
+
+    Attributes:
+        number: of the last one.
+        border: number of the last one that was at the beginning or end of a stage.
+    """
+
+    def __init__(self, every: int) -> None:
+        self._every = every
+        self.number = self.border = 0
+        self._num_borders = self._version = 0
+
+    def restore(self, number: int, num_borders: int, version: int) -> None:
+        """Go on from a cut."""
+        self.number, self._num_borders, self._version = number, num_borders, version
+
+    def is_due(self, num_borders: int, version: int) -> bool:
+        """Whether to cut now; `number` is that of the cut then.
+
+        Args:
+            num_borders: beginnings and ends of stages so far.
+            version: updates so far.
+        """
+        at_border = num_borders > self._num_borders
+        if not at_border and version < self._version + self._every:
+            return False
+        self._num_borders, self._version = num_borders, version
+        self.number += 1
+        if at_border:
+            self.border = self.number
+        return True

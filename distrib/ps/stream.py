@@ -1,0 +1,104 @@
+"""Stream: a worker's stream to one ps, and the deadline of what it waits for."""
+
+from __future__ import annotations
+
+import math
+import threading
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from queue import SimpleQueue
+from typing import Any
+
+import grpc
+
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.proto import parameter_server_pb2_grpc as services
+from distrib.ps import credentials
+
+
+class Stream:
+    """One stream to one ps.
+
+    Args:
+        address: `host:port`.
+        metadata: of the call: the token.
+    """
+
+    def __init__(self, address: str, metadata: list[tuple[str, str]]) -> None:
+        self._channel = credentials.channel(address)
+        self._requests: SimpleQueue[pb.WorkRequest | None] = SimpleQueue()
+        stub: Any = services.ParameterServerStub(self._channel)  # type: ignore[no-untyped-call]
+        self._replies = stub.Work(iter(self._requests.get, None), metadata=metadata)
+
+    def send(self, request: pb.WorkRequest) -> None:
+        """Send when there is room."""
+        self._requests.put(request)
+
+    def reply(self) -> pb.WorkReply:
+        """The next reply; `grpc.RpcError` where the stream has ended."""
+        reply: pb.WorkReply | None = next(self._replies, None)
+        if reply is None:
+            raise EndedError
+        return reply
+
+    def cancel(self) -> None:
+        """Let whoever waits for a reply get `grpc.RpcError`."""
+        self._replies.cancel()
+
+    def close(self) -> None:
+        """End the stream."""
+        self._requests.put(None)
+        self._replies.cancel()
+        self._channel.close()
+
+
+class Deadline:
+    """Calls `cancel` when a wait takes too long. One thread looks once a second, so a wait costs next to nothing.
+
+    Args:
+        cancel: called from that thread.
+    """
+
+    def __init__(self, cancel: Callable[[], None]) -> None:
+        self._cancel, self._until = cancel, math.inf
+        self._thread: threading.Thread | None = None
+        self._closed = threading.Event()
+
+    @contextmanager
+    def of(self, seconds: float) -> Iterator[None]:
+        """What is waited for inside must come within so many seconds."""
+        if self._thread is None:
+            self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
+            self._thread.start()
+        self._until = time.monotonic() + seconds
+        try:
+            yield
+        finally:
+            self._until = math.inf
+
+    def close(self) -> None:
+        """Watch no longer."""
+        self._closed.set()
+
+    def _watch(self) -> None:
+        while not self._closed.wait(1.0):
+            if time.monotonic() > self._until:
+                self._cancel()
+
+
+class EndedError(grpc.RpcError):  # type: ignore[misc]  # gRPC is not typed
+    """The ps has ended the stream."""
+
+    def code(self) -> grpc.StatusCode:
+        """As if the ps were not there: the call may be sent again."""
+        return grpc.StatusCode.UNAVAILABLE
+
+    def details(self) -> str:
+        """In words."""
+        return "the stream has ended"
+
+
+def words_of(error: grpc.RpcError) -> str:
+    """What went wrong."""
+    return str(error.details() or error.code())
