@@ -32,7 +32,9 @@ def fresh():
 
 
 def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    """All variables but what pytest sets, and gRPC's, which the first import of `distrib.ps` sets."""
+    passing = ("PYTEST_CURRENT_TEST", "GRPC_VERBOSITY")
+    return {name: value for name, value in os.environ.items() if name not in passing}
 
 
 def missing(what: str) -> None:
