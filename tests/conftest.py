@@ -55,6 +55,13 @@ def mpi_name(request: pytest.FixtureRequest) -> str:
 
 
 @pytest.fixture
+def both_mpis() -> None:
+    """Both of them at once."""
+    for name in mpi.ENVIRONMENTS.keys() - set(mpi.available()):
+        missing(f"{name} environment")
+
+
+@pytest.fixture
 def fashion_mnist():
     if not DEBIAN_FASHION_MNIST.is_dir():
         missing("Fashion-MNIST")
