@@ -139,6 +139,7 @@ BAD = [
     ("task.index", {"cluster": WORKERS, "task": {"type": "evaluator", "index": 1}}),
     ("task.index", {"cluster": {"worker": {"3": "h1:1"}}, "task": {"type": "worker", "index": 0}}),
     ("task.index", {"task": {"type": "worker", "index": 1}}),
+    ("task.type", {"task": {"type": "ps", "index": 0}}),
     # what else TensorFlow knows
     ("environment", {"environment": 1}),
     ("environment", {"environment": ["cloud"]}),

@@ -1,6 +1,10 @@
 """The files of `cluster_configs/` are right, and its README tells of each what it is."""
 
+import json
+import os
 import re
+import subprocess
+import sys
 
 import pytest
 from helpers.mpi import ROOT
@@ -58,3 +62,26 @@ def test_the_samples_of_tf_config(job):
     task = resolve(environ={"TF_CONFIG": text})
     assert str(task) == f"{job}:0"
     assert (task.num_workers, task.ps) == (2, ("localhost:2224",))
+
+
+def test_the_samples_train_as_the_readme_says(tmp_path):
+    python, file = [sys.executable], tmp_path / "result.json"
+    example = [*python, ROOT / "examples" / "train_images.py", "--epochs", "2", "--json", file]
+    listen = [*python, "-m", "distrib", "ps", "--address", "localhost:0"]
+    ps = subprocess.Popen(listen, stdout=subprocess.PIPE, text=True)
+    processes = [ps]
+    try:
+        address = ps.stdout.readline().split()[-1]
+        for job in ("worker", "chief"):
+            text = (FOLDER / "tf_config" / f"{job}-0.json").read_text().replace("localhost:2224", address)
+            environ = {**os.environ, "TF_CONFIG": text}
+            processes.append(subprocess.Popen(example, env=environ, stdout=subprocess.DEVNULL))
+        assert [process.wait(40) for process in processes] == [0, 0, 0]
+    finally:
+        for process in processes:
+            process.kill()
+            process.wait()
+        ps.stdout.close()
+    result = json.loads(file.read_text())
+    assert result["num_replicas"] == 2
+    assert result["applied"] == result["pushed"] > 0
