@@ -17,6 +17,9 @@ CHUNK_BYTES = 1 << 20
 MAX_MESSAGE_BYTES = CHUNK_BYTES + (1 << 18)
 """A chunk, and room for a description and a summary."""
 
+MAX_STREAMS = 500
+"""Streams that a ps serves at once. Each keeps a thread while its worker waits, so there must be one for each."""
+
 Options: TypeAlias = list[tuple[str, int]]
 
 # A window of fixed size. Where gRPC measures and adapts it, a push of 320 kB may take twice the processor time.
