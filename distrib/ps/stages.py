@@ -31,6 +31,13 @@ class RefusedError(ProtocolError):
     """A call that cannot be right. Nothing was changed by it."""
 
 
+class AlreadyRunningError(RefusedError):
+    """A second process wants to be a worker. It may be its successor, and its end not noticed yet."""
+
+    def __init__(self, worker: int) -> None:
+        super().__init__(f"Worker {worker} is running already. Only one process may be worker {worker}.")
+
+
 @dataclass
 class Stage:
     """One of them.
