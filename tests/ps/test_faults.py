@@ -10,11 +10,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.ps import on_workers
+from helpers.ps import on_workers, worker_of
 from helpers.replicas import difference, in_one_process
 
 import distrib
-from distrib.cluster.task import Task
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import stream
 from distrib.ps.client import Client
@@ -59,7 +58,7 @@ def test_c7_a_ps_is_killed_while_a_worker_starts_again(tmp_path):
                 raise KeyboardInterrupt
 
     def work(worker, name, callback):
-        strategy = ParameterServerStrategy(task=Task(worker, 2, (address,)), ps_timeout_s=20.0)
+        strategy = ParameterServerStrategy(worker_of(worker, 2, (address,)), ps_timeout_s=20.0)
         strategies.append(strategy)
         try:
             with strategy.scope():
@@ -128,7 +127,7 @@ def test_c14_a_ps_that_is_busy_for_seconds_is_not_taken_for_dead(caplog):
 
     watch = Watch()
     watch.last = time.monotonic()
-    strategy = ParameterServerStrategy(task=Task(0, 1, (address,)), share_memory=False)
+    strategy = ParameterServerStrategy(worker_of(0, 1, (address,)), share_memory=False)
     with strategy.scope():
         weights, losses = training(strategy, [watch])
     strategy.close()
