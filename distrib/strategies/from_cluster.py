@@ -34,6 +34,10 @@ def strategy_from_cluster(resolver: ClusterResolver | None = None) -> Strategy:
         raise ConfigError(f"DISTRIB_STRATEGY: expected one of {', '.join(STRATEGIES)}. Received: {wanted!r}.")
     if task.type == "evaluator":
         return DefaultStrategy()
+    if task.ps and wanted and not wanted.startswith("ps-"):
+        raise ConfigError(
+            f"DISTRIB_STRATEGY: expected ps-sync or ps-async, as the cluster has ps. Received: {wanted!r}."
+        )
     if task.ps or wanted.startswith("ps-"):
         mode = wanted.removeprefix("ps-") if wanted.startswith("ps-") else "sync"
         return ParameterServerStrategy(resolver, mode=mode)

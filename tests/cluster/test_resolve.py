@@ -202,3 +202,9 @@ def test_a_strategy_that_is_none(environ):
     environ(DISTRIB_STRATEGY="horovod")
     with pytest.raises(distrib.ConfigError, match=r"^DISTRIB_STRATEGY: expected one of mirrored, "):
         distrib.strategy_from_cluster()
+
+
+def test_a_strategy_that_leaves_the_ps_alone(environ):
+    environ(DISTRIB_STRATEGY="mirrored", **tf_config(ALL, "worker", 0))
+    with pytest.raises(distrib.ConfigError, match=r"^DISTRIB_STRATEGY: expected ps-sync or ps-async"):
+        distrib.strategy_from_cluster()
