@@ -195,8 +195,8 @@ def number_of(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 
 
-def write_text(path: Path, text: str) -> None:
-    """Write a small file as one: whoever reads it finds the old text or the new one.
+def write_bytes(path: Path, data: bytes) -> None:
+    """Write a file as one: whoever reads it finds the old one or the new one.
 
     Raises:
         StorageError: it cannot be written; the old one stays.
@@ -204,7 +204,8 @@ def write_text(path: Path, text: str) -> None:
     temporary = path.with_name(f".{path.name}.{os.getpid()}")
     try:
         temporary.unlink(missing_ok=True)
-        _write(temporary, text.encode())
+        _check_space(path.parent, len(data))
+        _write(temporary, data)
         temporary.rename(path)
         _sync(path.parent)
     except OSError as error:

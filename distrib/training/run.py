@@ -34,6 +34,7 @@ class Run:
 
     Attributes:
         is_stopped: whether to end after the epoch.
+        is_active: whether it has begun, and is not over.
     """
 
     def __init__(
@@ -49,41 +50,43 @@ class Run:
         self.trainer, self.updater = trainer, updater
         self._dataset, self._schedule, self._callbacks = dataset, schedule, callbacks
         self._tests, self._validation_freq = tests, validation_freq
-        self._epoch, self._step = 0, 0
+        self._epoch = 0
         self._rest: Rest | None = None
-        self.is_stopped = False
+        self.is_stopped = self.is_active = False
 
     def train(self, initial_epoch: int, epochs: int) -> None:
         """Train from `initial_epoch`, or from where a callback has resumed, until before `epochs`."""
+        self._epoch, self.is_active = initial_epoch, True
+        try:
+            self._train(epochs)
+        finally:
+            self.is_active = False
+
+    def _train(self, epochs: int) -> None:
         called, logs = self._callbacks, Logs()
-        self._epoch = initial_epoch
         called.call("on_train_begin")
-        for epoch in range(self._epoch, epochs):
-            if self.is_stopped:
-                break
+        while self._epoch < epochs and not self.is_stopped:
+            epoch = self._epoch
             called.call("on_epoch_begin", epoch)
-            step, rest = self._step, self._rest
-            self._step, self._rest = 0, None
-            logs = self.trainer.train_epoch(
-                self.updater, self._dataset, self._schedule, epoch, called, step, rest
-            )
+            rest, self._rest = self._rest, None
+            logs = self.trainer.train_epoch(self.updater, self._dataset, self._schedule, epoch, called, rest)
             if self._tests is not None and (epoch + 1) % self._validation_freq == 0:
                 tested = self.trainer.test_epoch(self.updater, *self._tests, called)
                 logs = logs | {f"val_{name}": value for name, value in tested.items()}
+            self._epoch, self.trainer.steps_done = epoch + 1, 0
             called.call("on_epoch_end", epoch, logs)
         called.call("on_train_end", logs)
 
-    def progress(self, epoch: int, step: int, state: State) -> dict[str, Any]:
+    def progress(self, state: State) -> dict[str, Any]:
         """Where training is, as JSON values.
 
         Args:
-            epoch: that is trained, or begins.
-            step: how many of its batches are done.
             state: the updater's, now.
         """
+        step = self.trainer.steps_done
         sums = self.trainer.sums() if state.sums is None else state.sums
         return {
-            "epoch": epoch,
+            "epoch": self._epoch,
             "step": step,
             "undone": [[pass_index, *part] for pass_index, part in state.undone] if step else None,
             "sums": sums.tolist() if step else None,
@@ -107,8 +110,8 @@ class Run:
                 f"{folder} was saved within an epoch over {progress['data']}. Received: {self._data()}. Pass the "
                 "same examples, shuffle and seed, or remove it."
             )
-        self._epoch, self._step = int(progress["epoch"]), int(progress["step"])
-        if self._step:
+        self._epoch, self.trainer.steps_done = int(progress["epoch"]), int(progress["step"])
+        if progress["step"]:
             undone = [Positions(index, Range(begin, end)) for index, begin, end in progress["undone"]]
             self._rest = Rest(undone, np.array(progress["sums"]))
         self.is_stopped = bool(progress["stopped"])

@@ -27,6 +27,7 @@ class Trainer:
         objective: loss and metrics.
 
     Attributes:
+        steps_done: batches of the epoch that is trained.
         request: what this replica asks of all, with every step from now on (`Tally.request`).
         requested: what the replicas asked together in the last step, the same on all.
     """
@@ -34,8 +35,7 @@ class Trainer:
     def __init__(self, network: Network, objective: Objective) -> None:
         self._network, self._objective = network, objective
         self._loss = Mean("loss")
-        self.request = 0
-        self.requested = 0
+        self.steps_done = self.request = self.requested = 0
 
     def train_epoch(
         self,
@@ -44,7 +44,6 @@ class Trainer:
         schedule: Schedule,
         epoch: int,
         callbacks: CallbackList,
-        first_step: int = 0,
         rest: Rest | None = None,
     ) -> Logs:
         """One epoch; returns the logs of all its batches together.
@@ -55,18 +54,20 @@ class Trainer:
             schedule: which of them make up the batches.
             epoch: from 0.
             callbacks: called at each batch.
-            first_step: how many batches of it were done before.
-            rest: what they have left; None for all.
+            rest: what is left of it, after `steps_done` batches; None for all.
         """
         self.reset()
         logs: Logs = {}
-        if rest is not None:
+        if rest is None:
+            self.steps_done = 0
+        else:
             self._add(Tally(0, rest.sums))
             logs = self.logs()
         parts = updater.batches(dataset, schedule, epoch, self._objective.tally.sums.size, rest)
-        for step, batch in enumerate(parts, first_step):
+        for step, batch in enumerate(parts, self.steps_done):
             callbacks.call("on_train_batch_begin", step)
             logs = self.train_step(updater, batch)
+            self.steps_done = step + 1
             callbacks.call("on_train_batch_end", step, logs)
         settled = updater.settle()
         if settled is not None:

@@ -85,7 +85,6 @@ class Callback:
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Called after a batch of `predict`."""
 
-
     def get_state(self) -> dict[str, Any]:
         """What this callback must remember when training is interrupted, as JSON values; nothing by default."""
         return {}
