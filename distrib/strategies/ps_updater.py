@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from distrib.data.dataset import ArrayDataset, Batch
-from distrib.data.sharding import Schedule
+from distrib.data.sharding import Schedule, joined
 from distrib.errors import ConfigError, NonFiniteError
 from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
@@ -183,7 +183,8 @@ class PsUpdater(Updater):
         self._waits(answer)
         self._version = self._optimizer.iterations = answer.version
         buffer.values[...] = rows[0]
-        return State(dict(zip(names, rows[1:], strict=True)), undone_of(answer), np.array(answer.totals))
+        slots = dict(zip(names, rows[1:], strict=True))
+        return State(slots, joined(undone_of(answer)), np.array(answer.totals))
 
     def restore(self, saved: Saved | None) -> str:
         description, slots = dict(self._description), []

@@ -190,7 +190,7 @@ class Model(ABC):
         try:
             self.run.train(initial_epoch, epochs)
         finally:
-            called.call("on_train_exit")
+            called.call("close")
         self.history.counters = updater.counters()
         report = updater.report()
         if report and verbose != 0 and self.strategy.is_chief:

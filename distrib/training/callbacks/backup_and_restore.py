@@ -105,7 +105,7 @@ class BackupAndRestore(Callback):
         if self.delete_checkpoint:
             self._manager.clear()
 
-    def on_train_exit(self, logs: Logs | None = None) -> None:
+    def close(self) -> None:
         for each, handler in self._former.items():
             signal.signal(each, handler)
         self._former = {}

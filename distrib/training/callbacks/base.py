@@ -46,7 +46,7 @@ class Callback:
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Called once when `fit` ends, with the logs of the last epoch."""
 
-    def on_train_exit(self, logs: Logs | None = None) -> None:
+    def close(self) -> None:
         """Called once when `fit` is left: after `on_train_end`, or because of an error."""
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
