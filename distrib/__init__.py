@@ -3,7 +3,7 @@
 Names and behaviour follow tf.distribute and Keras wherever those have a name.
 """
 
-from distrib import callbacks, cluster_resolver, datasets
+from distrib import callbacks, cluster_resolver, datasets, models, train
 from distrib.cluster.spec import ClusterSpec
 from distrib.comm.communicator import ReduceOp
 from distrib.errors import (
@@ -30,6 +30,7 @@ from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.parameter_server import ParameterServerStrategy
 from distrib.strategies.replica_context import ReplicaContext, get_replica_context
 from distrib.strategies.single import DefaultStrategy, get_strategy, has_strategy
+from distrib.training.loading import load_model
 from distrib.training.seeds import reset, set_random_seed
 from distrib.training.sequential import Sequential
 from distrib.version import __version__
@@ -71,12 +72,15 @@ __all__ = [
     "has_strategy",
     "initializers",
     "layers",
+    "load_model",
     "local_cluster",
     "losses",
     "metrics",
+    "models",
     "optimizers",
     "regularizers",
     "reset",
     "set_random_seed",
     "strategy_from_cluster",
+    "train",
 ]

@@ -1,5 +1,5 @@
 """`distrib.callbacks`: the callbacks, as Keras has them."""
 
-from distrib.training.callbacks import Callback, History, ProgressBar
+from distrib.training.callbacks import BackupAndRestore, Callback, History, ModelCheckpoint, ProgressBar
 
-__all__ = ["Callback", "History", "ProgressBar"]
+__all__ = ["BackupAndRestore", "Callback", "History", "ModelCheckpoint", "ProgressBar"]

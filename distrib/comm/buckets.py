@@ -102,6 +102,11 @@ class Buckets:
             self._communicator.all_gather(part)
         return self._communicator.all_gather(self._values[-1], row)
 
+    def gather(self, vector: Array) -> None:
+        """Make another vector whole on every rank, of which each has filled what it owns."""
+        for each in self._ranges:
+            self._communicator.all_gather(vector[each.slice])
+
     def _reduce(self, index: int, row: Array | None = None) -> Array:
         residual = self._residuals[index]
         if residual is None:

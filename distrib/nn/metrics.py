@@ -8,6 +8,7 @@ of its examples, the strategy adds them, and only then they are divided.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -213,3 +214,8 @@ def get(identifier: str | Metric, output_shape: Shape, sparse_targets: bool) -> 
     if isinstance(identifier, str):
         metric.name = identifier
     return metric
+
+
+def from_config(config: Mapping[str, Any]) -> Metric:
+    """The metric that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
+    return _REGISTRY.from_config(config)

@@ -91,11 +91,30 @@ class Client:
         memory = self._segment.memory.view(dtype)
         return memory[:size], memory[size:]
 
-    def register(self, stage: int, description: dict[str, Any], values: Array) -> pb.Answer:
-        """Say what is about to be trained. `values` are overwritten with those of the job."""
+    def register(
+        self, stage: int, description: dict[str, Any], values: Array, slots: Sequence[Array] = ()
+    ) -> pb.Answer:
+        """Say what is about to be trained. `values` are overwritten with those of the job.
+
+        Args:
+            stage: that begins.
+            description: of the model; with `"start"`, where the chief goes on.
+            values: `(num_elements,)`; the chief's count.
+            slots: where the chief goes on, each `(num_elements,)`.
+        """
         message = pb.Register(stage=stage, description=json.dumps(description))
-        sent = values if self.worker == 0 else None
+        sent = None
+        if self.worker == 0:
+            sent = np.stack([values, *slots]) if slots else values
         return self._ask(pb.WorkRequest(register=message), sent, values)
+
+    def state(self, rows: Array) -> pb.Answer:
+        """Ask for all that is kept, of one version.
+
+        Args:
+            rows: `(1 + slots, num_elements)`; overwritten with the values and the slots.
+        """
+        return self._ask(pb.WorkRequest(state=pb.State()), None, rows)
 
     def begin(self, stage: int, description: dict[str, Any], values: Array) -> pb.Answer:
         """Begin an epoch; returns the first lease."""
@@ -206,8 +225,9 @@ class Client:
             request.push.shared = self._shares
             sent = None if self._shares else sent
         for stream, part in zip(self._streams, self._parts(), strict=True):
-            parts = [] if sent is None else codec.chunks(sent[part.slice])
-            self.bytes_sent += 0 if sent is None else part.size * sent.itemsize
+            mine = None if sent is None else np.ascontiguousarray(sent[..., part.slice]).reshape(-1)
+            parts = [] if mine is None else codec.chunks(mine)
+            self.bytes_sent += 0 if mine is None else mine.nbytes
             for index, (chunk, last) in enumerate(codec.answer_parts(parts)):
                 message = request if not index else pb.WorkRequest(call=request.call)
                 message.last = last
@@ -219,7 +239,11 @@ class Client:
         answers = []
         with self._deadline.of(self._timeout_s):
             for stream, part in zip(self._streams, self._parts(), strict=True):
-                assembler = codec.Assembler(values[part.slice])
+                # The values as one vector, or the rows of a state, which always travel.
+                target = (
+                    values[part.slice] if values.ndim == 1 else np.empty(len(values) * part.size, self._dtype)
+                )
+                assembler = codec.Assembler(target)
                 while True:
                     reply = stream.reply()
                     if reply.HasField("answer"):
@@ -228,8 +252,10 @@ class Client:
                         assembler.add(reply.chunk)
                     if reply.last:
                         break
-                if not self._shares:
+                if not self._shares or values.ndim > 1:
                     assembler.finish()
+                if values.ndim > 1:
+                    values[:, part.slice] = target.reshape(len(values), -1)
         return answers[0]
 
     def _remind(self, seconds: float) -> None:

@@ -40,12 +40,17 @@ def model_description(text: str) -> tuple[dict[str, Any], Rules]:
         for config, begin, end in description["penalties"]:
             regularizers.from_config(config)
             _positions(begin, end)
+        if "start" in description:
+            start = description["start"]
+            if not (int(start["step"]) >= 0 and float(start["learning_rate"]) >= 0):
+                raise ProtocolError(f"Expected a step and a learning rate. Received: {str(start)[:80]}.")
+            str(start["words"])
         for name, begin, end in description["layout"]:
             str(name)
             _positions(begin, end)
     except ConfigError:
         raise
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ProtocolError(f"The description of the model cannot be right: {error}") from None
     return description, rules
 
@@ -62,6 +67,15 @@ def stage_description(text: str) -> dict[str, Any]:
         or epoch < 0
     ):
         raise ProtocolError(f"The description of an epoch cannot be right: {description}.")
+    try:
+        for index, begin, end in description.get("undone", []):
+            _positions(index, index)
+            _positions(begin, end)
+        totals = [float(each) for each in description.get("totals", [])]
+    except (TypeError, ValueError) as error:
+        raise ProtocolError(f"What is left of an epoch cannot be right: {error}") from None
+    if totals and len(totals) != description["num_sums"]:
+        raise ProtocolError(f"Expected {description['num_sums']} sums. Received: {len(totals)}.")
     if not 0 < description["num_sums"] <= _MAX_SUMS:
         raise ProtocolError(f"Expected 1 to {_MAX_SUMS} sums. Received: {description['num_sums']}.")
     return description

@@ -31,10 +31,8 @@ from distrib.ps.saver import Checkpoints, Saver, load
 from distrib.ps.sequencer import Sequencer
 from distrib.ps.sequencer_state import sequencer_from_state, state_of
 from distrib.ps.shard import Shard
-from distrib.ps.stages import CHIEF, AlreadyRunningError, RefusedError
+from distrib.ps.stages import CHIEF, SEQUENCER, AlreadyRunningError, RefusedError
 from distrib.ps.stagnation import Stagnation
-
-SEQUENCER = 0
 
 _LOST_AFTER_S = 1.0
 
@@ -147,11 +145,11 @@ class Node:
             elif push is not None and self._follower is not None:
                 self._follower.arrived(push)
 
-    def begin(self, link: Link, call: int, stage: int, description: dict[str, Any]) -> None:
-        """A worker begins an epoch."""
+    def ask(self, link: Link, event: Callable[[Sequencer], None]) -> None:
+        """A worker asks ps:0 for something: it begins an epoch, or saves what is kept."""
         with self._lock:
             if link.ps == SEQUENCER:
-                self._decider().begin(link.worker, call, stage, description)
+                event(self._decider())
                 self._settle()
 
     def push(self, link: Link, call: int, message: pb.Push, gradient: Array | None) -> None:
@@ -284,7 +282,9 @@ class Node:
         link = self._links.get(entry.worker)
         if link is None:
             return
-        link.values = entry.call, [] if self._shard is None else link.hand_over(self._shard.values)
+        if (shard := self._shard) is not None:
+            chunks = codec.chunks(shard.state()) if entry.state else link.hand_over(shard.values)
+            link.values = entry.call, chunks
         if link.ps != SEQUENCER:
             link.answer(entry.call, pb.Answer(version=entry.version))
 

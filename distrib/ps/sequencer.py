@@ -55,9 +55,8 @@ class Sequencer:
     def join(self, worker: int, incarnation: int) -> None:
         """A worker is connected. Raises `RefusedError` if another process is this worker."""
         if not 0 <= worker < self.rules.num_workers:
-            raise RefusedError(
-                f"Expected a worker from 0 to {self.rules.num_workers - 1}. Received: worker {worker}."
-            )
+            most = self.rules.num_workers - 1
+            raise RefusedError(f"Expected a worker from 0 to {most}. Received: worker {worker}.")
         member = self.members.get(worker)
         if member is None:
             self.members[worker] = Member(incarnation)
@@ -89,8 +88,10 @@ class Sequencer:
         """A worker is about to train or test this model; `values` are those it brought (the chief's count)."""
         opened = self.stages.open(worker, stage, description)
         if opened is not None and values is not None:
-            self.log.append(Install(values))
-            self.learning_rate = float(description.get("learning_rate", self.learning_rate))
+            start = description.get("start", {})
+            self.log.append(Install(values, start.get("step")))
+            self.version = start.get("step", self.version)
+            self.learning_rate = float((start or description).get("learning_rate", self.learning_rate))
             opened.is_over = True
         elif values is not None:
             self.log.append(Discard(values))
@@ -101,6 +102,7 @@ class Sequencer:
         opened = self.stages.open(worker, stage, description)
         if opened is not None:
             opened.admission = admission_of(self.rules, description)
+            opened.is_over = opened.admission.ledger.is_done  # where nothing is left of it
         if stage < len(self.stages):
             self.stages[stage].clocks.setdefault(worker, 0)
         self._wait(worker, Waiting(call, stage, description))
@@ -160,6 +162,14 @@ class Sequencer:
         current.clocks[push.worker] = current.clocks.get(push.worker, 0) + 1
         member.outcome = self._decide(current, push, lease, version, tally, skip)
         self._wait(push.worker, Waiting(call, stage, None, member.outcome))
+
+    def state(self, worker: int, call: int) -> None:
+        """The chief saves what is kept: it gets all of one version, and what is left of the epoch then."""
+        stage = self.stages.last
+        undone = [] if stage is None or stage.admission is None else stage.admission.undone()
+        self.log.append(Pull(worker, call, self.version, state=True))
+        totals = np.empty(0) if stage is None else stage.totals.copy()
+        self.answers.append(Answer(worker, call, NO_PUSH, self.version, None, totals, undone=undone))
 
     # --- decisions ----------------------------------------------------------------------------------------------
 
@@ -296,9 +306,8 @@ class Sequencer:
                 outcome = Outcome("accepted")
             del self._waiting[worker]
             self.log.append(Pull(worker, waiting.call, self.version))
-            self.answers.append(
-                Answer(worker, waiting.call, outcome, self.version, lease, stage.totals.copy())
-            )
+            told = stage.totals.copy(), "", (), stage.start
+            self.answers.append(Answer(worker, waiting.call, outcome, self.version, lease, *told))
 
     def _wait(self, worker: int, waiting: Waiting) -> None:
         self._waiting.pop(worker, None)
@@ -315,9 +324,7 @@ class Sequencer:
     def _member(self, push: PushId) -> Member:
         member = self.members.get(push.worker)
         if member is None or member.incarnation != push.incarnation:
-            raise RefusedError(
-                f"Worker {push.worker} was started again since. This push is of the one before."
-            )
+            raise RefusedError(f"Worker {push.worker} was started again since. This push is of a former one.")
         return member
 
     def _is_alive(self, worker: int) -> bool:

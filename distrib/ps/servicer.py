@@ -22,6 +22,7 @@ from distrib.ps.description import model_description, stage_description
 from distrib.ps.link import Link
 from distrib.ps.node import Node
 from distrib.ps.saver import Checkpoints
+from distrib.ps.shard import num_brought
 from distrib.ps.stages import CHIEF, AlreadyRunningError, RefusedError
 
 
@@ -95,7 +96,10 @@ class Servicer(services.ParameterServerServicer):
             self._register(link, request, rest)
         elif what == "begin":
             description = stage_description(request.begin.description)
-            self._node.begin(link, request.call, request.begin.stage, description)
+            begin = link.worker, request.call, request.begin.stage, description
+            self._node.ask(link, lambda sequencer: sequencer.begin(*begin))
+        elif what == "state":
+            self._node.ask(link, lambda sequencer: sequencer.state(link.worker, request.call))
         elif what == "push":
             self._node.push(link, request.call, request.push, _gradient(link, request, rest))
         else:
@@ -108,7 +112,7 @@ class Servicer(services.ParameterServerServicer):
             raise ProtocolError("A description of another model than the stream was opened for.")
         values = None
         if link.worker == CHIEF:
-            values = aligned_vector(link.own.size, link.dtype)
+            values = aligned_vector(link.own.size * num_brought(description), link.dtype)
             link.receive(request, rest, values)
         self._node.register(link, request.call, request.register.stage, description, rules, values)
 

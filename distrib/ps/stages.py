@@ -7,14 +7,13 @@ runs through its script again until it meets the others.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from distrib.arrays import Array
-from distrib.data.sharding import Positions, Schedule
+from distrib.data.sharding import Positions, Schedule, joined
 from distrib.errors import ProtocolError
 from distrib.ps.admission import Admission, AsyncArrivals, SyncRounds
 from distrib.ps.ledger import Ledger
@@ -22,9 +21,11 @@ from distrib.ps.log import PushId
 from distrib.ps.rules import Rules
 from distrib.ranges import Range
 
-CHIEF = 0
+CHIEF = 0  # the worker
+SEQUENCER = 0  # the ps
 
-_MAY_DIFFER = "ps"  # a job may go on with other parameter servers
+_MAY_DIFFER = ("ps", "start", "undone", "totals")
+"""A job may go on with other parameter servers, and only the chief knows from where."""
 
 
 class RefusedError(ProtocolError):
@@ -65,6 +66,11 @@ class Stage:
     def has_examples(self) -> bool:
         """Whether leases are computed and handed in."""
         return self.description.get("kind") in ("train", "test")
+
+    @property
+    def start(self) -> str:
+        """Where the chief goes on, in its words; empty where it begins."""
+        return str(self.description.get("start", {}).get("words", ""))
 
     def refusal(self, worker: int, description: dict[str, Any]) -> str:
         """Why a worker that is about to do `description` may not; empty if it may."""
@@ -112,7 +118,8 @@ class Stages:
             )
         if index < len(self._stages) or worker != CHIEF:
             return None
-        return self.append(Stage(description, np.zeros(int(description.get("num_sums", 0)))))
+        totals = description.get("totals") or [0.0] * int(description.get("num_sums", 0))
+        return self.append(Stage(description, np.array(totals)))
 
     def check_kind(self, stage: int, trains: bool) -> None:
         """Raise `RefusedError` unless gradients are pushed in this stage just if `trains`."""
@@ -134,14 +141,17 @@ def admission_of(
 
     Args:
         rules: how gradients become updates.
-        description: `num_examples`, `batch_size`, `steps_per_epoch`, `epoch` and `kind`.
-        undone: the positions that are left; by default all.
+        description: `num_examples`, `batch_size`, `steps_per_epoch`, `epoch` and `kind`, and `undone` where only
+            that is left.
+        undone: the positions that are left now; by default those.
     """
     schedule = Schedule(
         int(description["num_examples"]), int(description["batch_size"]), int(description["steps_per_epoch"])
     )
-    if undone is None:
-        undone = _joined(schedule.epoch(int(description.get("epoch", 0))))
+    if undone is None and "undone" in description:
+        undone = [Positions(index, Range(begin, end)) for index, begin, end in description["undone"]]
+    elif undone is None:
+        undone = joined(schedule.epoch(int(description.get("epoch", 0))))
     ledger, size = Ledger(undone), schedule.batch_size
     if description["kind"] != "train":
         return AsyncArrivals(ledger, size)
@@ -170,15 +180,4 @@ def differences(expected: Any, received: Any, path: str = "") -> str:
 
 
 def _compared(description: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in description.items() if key != _MAY_DIFFER}
-
-
-def _joined(batches: Iterable[Positions]) -> list[Positions]:
-    """The positions of an epoch, neighbouring batches of a pass as one span."""
-    spans: list[Positions] = []
-    for pass_index, part in batches:
-        if spans and spans[-1].pass_index == pass_index and spans[-1].range.end == part.begin:
-            spans[-1] = Positions(pass_index, Range(spans[-1].range.begin, part.end))
-        else:
-            spans.append(Positions(pass_index, part))
-    return spans
+    return {key: value for key, value in description.items() if key not in _MAY_DIFFER}

@@ -197,7 +197,7 @@ class ParameterServerStrategy(Strategy):
             "ps": list(self._task.ps),
         }
         answer = client.register(self._stages.advance(), description, buffer.values)
-        self._updater = PsUpdater(client, self._stages, network, optimizer, on_nonfinite, answer)
+        self._updater = PsUpdater(client, self._stages, network, optimizer, on_nonfinite, answer, description)
         return self._updater
 
     def close(self, reason: str = "") -> None:

@@ -46,6 +46,9 @@ class Callback:
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Called once when `fit` ends, with the logs of the last epoch."""
 
+    def close(self) -> None:
+        """Called once when `fit` is left: after `on_train_end`, or because of an error."""
+
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         """Called before epoch `epoch`, counted from 0."""
 
@@ -82,6 +85,13 @@ class Callback:
     def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         """Called after a batch of `predict`."""
 
+    def get_state(self) -> dict[str, Any]:
+        """What this callback must remember when training is interrupted, as JSON values; nothing by default."""
+        return {}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        """Take what `get_state` returned when training goes on; called after `on_train_begin`."""
+
 
 class CallbackList:
     """Calls each hook of each callback that overrides it: an unused hook costs nothing in a step.
@@ -98,6 +108,19 @@ class CallbackList:
         for callback in self._callbacks:
             callback.set_params(params)
             callback.set_model(model)
+
+    def states(self) -> list[list[Any]]:
+        """The class and the state of every callback that has one."""
+        states = [[type(callback).__name__, callback.get_state()] for callback in self._callbacks]
+        return [[name, state] for name, state in states if state]
+
+    def set_states(self, states: list[list[Any]]) -> None:
+        """Give every callback the state of one of its class, in order."""
+        for callback in self._callbacks:
+            found = next((each for each in states if each[0] == type(callback).__name__), None)
+            if found is not None:
+                callback.set_state(found[1])
+                states = [each for each in states if each is not found]
 
     def call(self, hook: str, *args: Any) -> None:
         """Call `hook`, such as `"on_epoch_end"`."""
