@@ -1,5 +1,27 @@
 """`distrib.callbacks`: the callbacks, as Keras has them."""
 
-from distrib.training.callbacks import Callback, History, ProgressBar
+from distrib.training.callbacks import (
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    History,
+    LambdaCallback,
+    LearningRateScheduler,
+    ProgressBar,
+    ReduceLROnPlateau,
+    TensorBoard,
+    TerminateOnNaN,
+)
 
-__all__ = ["Callback", "History", "ProgressBar"]
+__all__ = [
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ProgressBar",
+    "ReduceLROnPlateau",
+    "TensorBoard",
+    "TerminateOnNaN",
+]

@@ -103,6 +103,7 @@ class Sequencer:
         opened = self.stages.open(worker, stage, description)
         if opened is not None:
             opened.admission = admission_of(self.rules, description)
+            self.learning_rate = float(description.get("learning_rate", self.learning_rate))
         if stage < len(self.stages):
             self.stages[stage].clocks.setdefault(worker, 0)
         self._wait(worker, Waiting(call, stage, description))

@@ -24,7 +24,7 @@ from distrib.ranges import Range
 
 CHIEF = 0
 
-_MAY_DIFFER = "ps"  # a job may go on with other parameter servers
+_MAY_DIFFER = {"ps", "learning_rate"}  # a job may go on with other parameter servers; the chief's rate counts
 
 
 class RefusedError(ProtocolError):
@@ -163,7 +163,7 @@ def differences(expected: Any, received: Any, path: str = "") -> str:
 
 
 def _compared(description: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in description.items() if key != _MAY_DIFFER}
+    return {key: value for key, value in description.items() if key not in _MAY_DIFFER}
 
 
 def _joined(batches: Iterable[Positions]) -> list[Positions]:

@@ -53,6 +53,7 @@ class PsUpdater(Updater):
     """
 
     is_running = True
+    ends_early = False  # what is leased has to be handed in, and others wait for it
 
     def __init__(
         self,
@@ -77,6 +78,8 @@ class PsUpdater(Updater):
         self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int
     ) -> Iterator[Batch]:
         description = {"kind": "train", "epoch": epoch, **_described(schedule), "num_sums": num_sums}
+        if self._client.worker == 0:  # others may push before the chief's first push says it
+            description["learning_rate"] = self._optimizer.learning_rate
         return self._leased(dataset, schedule, description)
 
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
@@ -162,7 +165,8 @@ class PsUpdater(Updater):
 
     def counters(self) -> dict[str, Any]:
         summary = json.loads(self._summary) if self._summary else {}
-        return {**summary, "seconds": {name: round(seconds, 6) for name, seconds in self._seconds.items()}}
+        seconds = {name: round(seconds, 6) for name, seconds in self._seconds.items()}
+        return {**summary, "seconds": seconds, "bytes_sent": self._client.bytes_sent}
 
     def report(self) -> str:
         counters = self.counters()

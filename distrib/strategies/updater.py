@@ -25,6 +25,9 @@ class Updater(ABC):
     is_running: bool = False
     """Whether `push` and `total` return the sums of the whole epoch so far, not those of one step."""
 
+    ends_early: bool = True
+    """Whether an epoch may be left before its last batch, by all replicas after the same one."""
+
     filled: Callable[[int], None] | None = None
     """To be called while the gradient is computed, from its end: all elements from here on are final. None if nobody
     makes use of it."""

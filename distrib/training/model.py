@@ -7,7 +7,7 @@ and takes its part of every batch. `predict` happens on this replica alone.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -17,10 +17,12 @@ from distrib.arrays import Array, Shape, training_dtype
 from distrib.data.dataset import ArrayDataset, as_array
 from distrib.data.sharding import Schedule
 from distrib.errors import ConfigError, DataError
+from distrib.nn.layers.base import Layer
 from distrib.nn.losses import Loss
 from distrib.nn.metrics import Metric
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
+from distrib.nn.variable import Variable
 from distrib.ranges import Range
 from distrib.strategies.accumulating_updater import AccumulatingUpdater
 from distrib.strategies.base import Strategy
@@ -46,7 +48,8 @@ class Model(ABC):
 
     Attributes:
         strategy: the strategy that trains it: that of the scope it was made in.
-        stop_training: set it in a callback, on every replica, to end `fit` after the epoch.
+        stop_training: set it in a callback, on every replica, to end `fit`: after the batch, as in Keras, or after
+            the epoch under `ParameterServerStrategy`, where logs are the same on all workers only then.
         history: what the last `fit` returned.
     """
 
@@ -61,6 +64,28 @@ class Model(ABC):
         self._compiled: Compiled | None = None
         self._trainer: Trainer | None = None
         self._updater: Updater | None = None
+
+    @property
+    @abstractmethod
+    def layers(self) -> list[Layer]:
+        """The layers, without `Input`."""
+
+    @property
+    @abstractmethod
+    def variables(self) -> list[Variable]:
+        """All variables, layer by layer."""
+
+    @abstractmethod
+    def get_weights(self) -> list[Array]:
+        """Copies of the values of all variables, in the order of `variables`."""
+
+    @abstractmethod
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Overwrite the values of all variables, on this replica."""
+
+    @abstractmethod
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Print a table of the layers."""
 
     @abstractmethod
     def _built(self, example_shape: Shape | None = None) -> Network:
@@ -98,6 +123,16 @@ class Model(ABC):
     def optimizer(self) -> Optimizer:
         """The optimizer. Raises `ConfigError` before `compile`."""
         return self._require_compiled().optimizer
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics; empty until `fit` or `evaluate` has seen the first targets."""
+        return [] if self._trainer is None else self._trainer.metrics
+
+    @property
+    def num_examples(self) -> int:
+        """How many examples there are in the running logs, over all replicas: those of the epoch so far."""
+        return 0 if self._trainer is None else self._trainer.num_examples
 
     def fit(
         self,
@@ -161,23 +196,31 @@ class Model(ABC):
             arguments["validation"] = validation.describe() | tests[1].describe()
 
         self.history = History()
-        listed = [self.history, *callbacks, *self._progress(verbose)]
+        listed = [
+            *callbacks,
+            *self._progress(verbose),
+            self.history,
+        ]  # the history has what callbacks add to logs
         params = {"epochs": epochs, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList(listed, self, params)
         trainer, updater = self._trainer_of(data), self._begin("fit", arguments)
         self.stop_training = False
         logs: Logs = {}
-        called.call("on_train_begin")
-        for epoch in range(initial_epoch, epochs):
-            called.call("on_epoch_begin", epoch)
-            logs = trainer.train_epoch(updater, dataset, schedule, epoch, called)
-            if tests is not None and (epoch + 1) % validation_freq == 0:
-                tested = trainer.test_epoch(updater, *tests, called)
-                logs = logs | {f"val_{name}": value for name, value in tested.items()}
-            called.call("on_epoch_end", epoch, logs)
-            if self.stop_training:
-                break
-        called.call("on_train_end", logs)
+        try:
+            called.call("on_train_begin")
+            for epoch in range(initial_epoch, epochs):
+                called.call("on_epoch_begin", epoch)
+                logs = trainer.train_epoch(updater, dataset, schedule, epoch, called)
+                if tests is not None and (epoch + 1) % validation_freq == 0:
+                    tested = trainer.test_epoch(updater, *tests, called)
+                    logs = logs | {f"val_{name}": value for name, value in tested.items()}
+                called.call("on_epoch_end", epoch, logs)
+                if self.stop_training:
+                    break
+            called.call("on_train_end", logs)
+        except BaseException as error:
+            called.fail(error)
+            raise
         self.history.counters = updater.counters()
         report = updater.report()
         if report and verbose != 0 and self.strategy.is_chief:
