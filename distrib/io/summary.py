@@ -69,7 +69,8 @@ class SummaryWriter:
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """Write a number; the file keeps it in float32."""
-        self._write(self._summary.scalar(tag, float(value)), step)
+        named = self._messages.Summary.Value(tag=tag, simple_value=value)
+        self._write(self._messages.Summary(value=[named]), step)
 
     def histogram(self, tag: str, values: ArrayLike, step: int) -> None:
         """Write how values are distributed. NaN and Inf do not count; of no values nothing is written."""
