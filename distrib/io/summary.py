@@ -24,6 +24,7 @@ from distrib.errors import ConfigError, StorageError
 
 _NUMBER = itertools.count()
 
+FLUSH_EVERY_S = 10.0  # at the latest when something is written: who watches sees the epoch that runs
 _BUCKETS = 30  # of a histogram, equally wide, as in TensorFlow
 
 
@@ -59,7 +60,7 @@ class SummaryWriter:
 
         self._summary, self._event = summary, event_pb2.Event
         self._messages, self._tensor = summary_pb2, tensor_pb2.TensorProto
-        self._folder = Path(folder)
+        self._folder, self._flushed_at = Path(folder), time.time()
         suffix = f".{os.getpid()}.{next(_NUMBER)}.{role}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -97,9 +98,10 @@ class SummaryWriter:
         self._write(self._messages.Summary(value=[named]), 0)
 
     def flush(self) -> None:
-        """Hand all that was written to the operating system: other processes see it."""
+        """Write all to the disk."""
         try:
             self._file.flush()
+            self._flushed_at = time.time()
         except OSError as error:
             raise self._failure(error) from None
 
@@ -113,10 +115,13 @@ class SummaryWriter:
                 raise self._failure(error) from None
 
     def _write(self, summary: Any, step: int) -> None:
+        now = time.time()
         try:
-            self._file.write_event(self._event(wall_time=time.time(), step=step, summary=summary))
+            self._file.write_event(self._event(wall_time=now, step=step, summary=summary))
         except OSError as error:
             raise self._failure(error) from None
+        if now - self._flushed_at >= FLUSH_EVERY_S:
+            self.flush()
 
     def _failure(self, error: OSError) -> StorageError:
         return StorageError(

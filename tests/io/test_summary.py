@@ -2,12 +2,14 @@
 
 import subprocess
 import sys
+import time
 
 import numpy as np
 import pytest
 from helpers.events import files, read, scalars, text
 
 import distrib
+from distrib.io import summary
 from distrib.io.summary import SummaryWriter
 
 
@@ -43,6 +45,17 @@ def test_what_is_flushed_survives_a_kill(tmp_path):
     )
     assert subprocess.run([sys.executable, "-c", program], timeout=30).returncode == -9
     assert scalars(tmp_path)["loss"] == [(step, float(step)) for step in range(1000)]
+
+
+def test_who_watches_sees_what_was_written_some_seconds_ago(tmp_path, monkeypatch):
+    monkeypatch.setattr(summary, "FLUSH_EVERY_S", 0.2)
+    writer = SummaryWriter(tmp_path, "chief-0")
+    writer.scalar("loss", 0.0, 0)
+    assert "loss" not in scalars(tmp_path)
+    time.sleep(0.2)
+    writer.scalar("loss", 1.0, 1)
+    assert [step for step, _ in scalars(tmp_path)["loss"]] == [0, 1]
+    writer.close()
 
 
 def test_nan_in_an_array_does_not_count(tmp_path):
