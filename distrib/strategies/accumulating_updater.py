@@ -46,6 +46,9 @@ class AccumulatingUpdater(Updater):
     def settle(self) -> Tally | None:
         return self._update() if self._held else None
 
+    def stops(self, wanted: bool) -> bool:
+        return self._updater.stops(wanted)
+
     def batches(
         self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int
     ) -> Iterator[Batch]:

@@ -181,6 +181,9 @@ class OwnerUpdater(Updater):
     ) -> Iterator[Batch]:
         return dataset.batches(schedule, epoch, self._communicator.rank, self._world_size)
 
+    def stops(self, wanted: bool) -> bool:
+        return bool(self._communicator.gather_rows(np.array([float(wanted)])).any())
+
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
         self._tested = Tally(0, np.zeros(num_sums))
         return dataset.batches(schedule, 0, self._communicator.rank, self._world_size)

@@ -86,6 +86,16 @@ class PsUpdater(Updater):
         description = {"kind": "test", **_described(schedule), "num_sums": num_sums}
         return self._leased(dataset, schedule, description)
 
+    def stops(self, wanted: bool) -> bool:
+        """The chief's word counts: it is a stage of its own, which is over at once, with the word as its sum."""
+        description: dict[str, Any] = {"kind": "vote", **_described(Schedule(1, 1)), "num_sums": 1}
+        if self._client.worker == 0:
+            description["stops"] = wanted
+        self._stage = self._stages.advance()
+        self._asks()
+        self._take(self._client.begin(self._stage, description, self._network.buffer.values))
+        return bool(self._totals.sums[0])
+
     def _leased(
         self, dataset: ArrayDataset, schedule: Schedule, description: dict[str, Any]
     ) -> Iterator[Batch]:

@@ -75,6 +75,14 @@ class Updater(ABC):
         """
         return None
 
+    def stops(self, wanted: bool) -> bool:
+        """Whether the training ends after this epoch: on all replicas, or on none. Collective.
+
+        Args:
+            wanted: whether a callback on this replica wants it to.
+        """
+        return wanted
+
     def counters(self) -> dict[str, Any]:
         """What became of gradients and of time, where there is more to say than in the logs."""
         return {}

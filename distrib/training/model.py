@@ -48,8 +48,9 @@ class Model(ABC):
 
     Attributes:
         strategy: the strategy that trains it: that of the scope it was made in.
-        stop_training: set it in a callback, on every replica, to end `fit`: after the batch, as in Keras, or after
-            the epoch under `ParameterServerStrategy`, where logs are the same on all workers only then.
+        stop_training: set it in a callback to end `fit`. At the end of an epoch, on any replica: all stop (under
+            `ParameterServerStrategy` on the chief, whose word counts). After a batch, as in Keras, on every replica
+            (under `ParameterServerStrategy` the epoch goes to its end first).
         history: what the last `fit` returned.
     """
 
@@ -215,7 +216,8 @@ class Model(ABC):
                     tested = trainer.test_epoch(updater, *tests, called)
                     logs = logs | {f"val_{name}": value for name, value in tested.items()}
                 called.call("on_epoch_end", epoch, logs)
-                if self.stop_training:
+                if epoch + 1 < epochs and updater.stops(self.stop_training):
+                    self.stop_training = True
                     break
             called.call("on_train_end", logs)
         except BaseException as error:

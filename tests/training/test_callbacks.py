@@ -394,6 +394,29 @@ def test_lambda_callback_calls_what_it_is_given():
         callbacks.LambdaCallback(on_epoch_and=print)
 
 
+@pytest.mark.parametrize("kind", ["ring", "shared_memory", "central", "ps", "async"])
+@pytest.mark.parametrize("victim", [0, 1])
+def test_one_replica_stops_all(kind, victim):
+    """By a signal, a clock or a file that the others do not see. Around parameter servers it has to be the chief."""
+
+    def body(strategy):
+        def stop(epoch, logs=None):
+            if (epoch, strategy.replica_id) == (1, victim):
+                model.stop_training = True
+
+        model = make_model()
+        called = [callbacks.LambdaCallback(on_epoch_end=stop)]
+        history = model.fit(X, Y, batch_size=8, epochs=4, verbose=0, callbacks=called)
+        return history.epoch, model.evaluate(X, Y, verbose=0)
+
+    if kind in ("ps", "async"):
+        results = on_workers(2, body, mode={"ps": "sync"}.get(kind, kind))
+    else:
+        results = on_replicas(2, body, kind=kind)
+    assert results[0] == results[1]
+    assert results[0][0] == ([0, 1, 2, 3] if kind in ("ps", "async") and victim else [0, 1])
+
+
 def test_stop_training_in_a_batch_ends_the_epoch_there():
     class Stop(callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
