@@ -13,6 +13,8 @@ from rich.table import Table
 from distrib.errors import StorageError
 from distrib.io.checkpoint import MANIFEST, read_checkpoint, read_manifest
 
+_WIDTH_OF_FILES = 160
+
 ACTIONS = {
     "ls": "list the checkpoints in DIR, without looking into their files",
     "show": "show what the checkpoint DIR holds; of several in DIR, the newest whole one",
@@ -111,4 +113,6 @@ def _where(manifest: dict[str, Any]) -> tuple[str, str, str]:
 
 def _print(table: Table) -> None:
     console = Console()
-    console.print(table, width=console.width if console.is_terminal else 160, overflow="fold")
+    if not console.is_terminal:
+        console.width = _WIDTH_OF_FILES
+    console.print(table)

@@ -138,14 +138,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def checkpoints(parent: Path, name: str) -> list[Path]:
     """The folders `<name>-<number>` with a manifest, oldest first: by number, not by the time of any clock."""
-    pattern = re.compile(rf"{re.escape(name)}-(\d+)")
-    found = []
-    if parent.is_dir():
-        for path in parent.iterdir():
-            match = pattern.fullmatch(path.name)
-            if match and (path / MANIFEST).is_file():
-                found.append((int(match[1]), path))
-    return [path for _, path in sorted(found)]
+    return [folder for folder in _named(parent, name) if (folder / MANIFEST).is_file()]
 
 
 def latest_whole(parent: Path, name: str) -> tuple[Path, _Files, dict[str, Any]] | None:
@@ -159,7 +152,7 @@ def latest_whole(parent: Path, name: str) -> tuple[Path, _Files, dict[str, Any]]
     while True:
         damaged: list[StorageError] = []
         vanished = False
-        for folder in reversed(checkpoints(parent, name)):
+        for folder in reversed(_named(parent, name)):
             try:
                 found = folder, *read_checkpoint(folder)
             except StorageError as error:
@@ -211,6 +204,13 @@ def write_bytes(path: Path, data: bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StorageError(f"{path} cannot be written: {error}") from None
+
+
+def _named(parent: Path, name: str) -> list[Path]:
+    """Everything that is called `<name>-<number>`, lowest number first."""
+    pattern = re.compile(rf"{re.escape(name)}-(\d+)")
+    paths = parent.iterdir() if parent.is_dir() else ()
+    return sorted((path for path in paths if pattern.fullmatch(path.name)), key=number_of)
 
 
 def _remove(folder: Path) -> None:

@@ -1,4 +1,4 @@
-"""Training that is saved in a folder: `resume.py FOLDER OUT [SLEEP_S]`. Rank 0 writes a digest of all it trained to OUT.
+"""Training that is saved in a folder: `resume.py FOLDER OUT [SLEEP_S]`. Rank 0 writes a digest of all to OUT.
 
 With `SIGNAL_AT=step` in the environment, the last rank sends itself SIGTERM there.
 """
