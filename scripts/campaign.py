@@ -59,10 +59,6 @@ def messages(options: argparse.Namespace) -> bool:
 
 def checkpoints(options: argparse.Namespace) -> bool:
     """Every flipped bit is refused by name or harmless; after every kill there is a whole checkpoint."""
-    root = Path(__file__).resolve().parents[1]
-    os.environ["PYTHONPATH"] = os.pathsep.join(
-        [str(root / "tests"), str(root), os.environ.get("PYTHONPATH", "")]
-    )
     campaign = importlib.import_module("helpers.checkpoint_campaign")
     kills = options.count // 5
     with tempfile.TemporaryDirectory() as folder:

@@ -90,9 +90,11 @@ def kill_savers(folder: Path, count: int, seed: int) -> int:
         saver = subprocess.Popen(command, stdout=subprocess.PIPE, text=True, env=ENVIRON)
         assert saver.stdout is not None
         assert saver.stdout.readline() == "SAVING\n"
-        time.sleep(draw.uniform(0.0, 0.05))
+        first = [saver.stdout.readline() for _ in range(draw.randrange(3))]
+        time.sleep(draw.uniform(0.0, 0.02))
         saver.send_signal(signal.SIGKILL)
-        said = [line.split() for line in saver.stdout.read().splitlines(keepends=True) if line.endswith("\n")]
+        lines = [*first, *saver.stdout.read().splitlines(keepends=True)]
+        said = [line.split() for line in lines if line.endswith("\n")]
         saver.stdout.close()
         assert saver.wait(10) == -signal.SIGKILL
         torn += any(path.name.startswith(".writing-") for path in folder.iterdir()) if folder.exists() else 0
