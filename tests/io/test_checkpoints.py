@@ -18,7 +18,7 @@ from helpers.checkpoint_campaign import ENVIRON, flip_bits, kill_savers, make
 
 import distrib
 from distrib import layers
-from distrib.io.checkpoint import latest_whole, read_checkpoint, write_checkpoint
+from distrib.io.checkpoint import checkpoints, latest_whole, read_checkpoint, write_checkpoint
 from distrib.train import CheckpointManager, checkpoints_iterator, latest_checkpoint
 
 
