@@ -218,6 +218,11 @@ class TestModelFiles:
                 assert type(again) is cls
                 assert again.get_config() == made.get_config()
 
+    def test_every_layer_can_be_made_again(self):
+        from distrib.nn.layers import registry
+
+        assert set(registry._REGISTRY._by_class_name) == set(layers.__all__) - {"Input", "Layer"}
+
     def test_neighbours_with_a_number_stay(self, tmp_path):
         for name in ("model-1", "model-2", "model-3", "model"):
             make().save(tmp_path / name)
