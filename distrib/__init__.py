@@ -3,7 +3,8 @@
 Names and behaviour follow tf.distribute and Keras wherever those have a name.
 """
 
-from distrib import callbacks, datasets, models, train
+from distrib import callbacks, cluster_resolver, datasets, models, train
+from distrib.cluster.spec import ClusterSpec
 from distrib.comm.communicator import ReduceOp
 from distrib.errors import (
     AuthenticationError,
@@ -23,6 +24,7 @@ from distrib.nn.variable import Variable, constant
 from distrib.ps.staleness import BoundStale, DropStale, ScaleStale, StalenessPolicy
 from distrib.strategies.base import Strategy
 from distrib.strategies.central_storage import CentralStorageStrategy
+from distrib.strategies.from_cluster import strategy_from_cluster
 from distrib.strategies.mirrored import MirroredStrategy
 from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.parameter_server import ParameterServerStrategy
@@ -37,6 +39,7 @@ __all__ = [
     "AuthenticationError",
     "BoundStale",
     "CentralStorageStrategy",
+    "ClusterSpec",
     "CommunicationOptions",
     "ConfigError",
     "DataError",
@@ -61,6 +64,7 @@ __all__ = [
     "__version__",
     "activations",
     "callbacks",
+    "cluster_resolver",
     "constant",
     "datasets",
     "get_replica_context",
@@ -77,5 +81,6 @@ __all__ = [
     "regularizers",
     "reset",
     "set_random_seed",
+    "strategy_from_cluster",
     "train",
 ]

@@ -21,6 +21,7 @@ import numpy as np
 import distrib
 
 STRATEGIES: dict[str, Callable[[], distrib.Strategy]] = {
+    "auto": distrib.strategy_from_cluster,
     "mirrored": distrib.MirroredStrategy,
     "central": distrib.CentralStorageStrategy,
     "default": distrib.DefaultStrategy,
@@ -156,7 +157,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--dataset", choices=["digits", "fashion-mnist"], default="digits")
     strategies = [*STRATEGIES, "ps-sync", "ps-async"]
-    parser.add_argument("--strategy", choices=strategies, default="mirrored")
+    parser.add_argument("--strategy", choices=strategies, default="auto", help="auto: what fits the cluster")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=100, help="examples of a step over all replicas")
     parser.add_argument("--hidden", type=int, default=100, help="units of the hidden layer")

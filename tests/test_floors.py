@@ -9,7 +9,7 @@ from pathlib import Path
 import distrib
 
 PACKAGE = Path(distrib.__file__).parent
-FRONT_DOORS = {"callbacks", "datasets", "models", "train"}
+FRONT_DOORS = {"callbacks", "cluster_resolver", "datasets", "models", "train"}
 FLOORS = [
     {"arrays", "errors", "logs", "proto", "ranges", "version"},
     {"cluster", "data", "nn", "comm", "io"},

@@ -30,6 +30,7 @@ _RETRY_S = 0.2
 _MAX_TRIES = 1000
 _TELL_EVERY_S = 5.0
 _STOP_TIMEOUT_S = 1.0
+_SUCCEED_S = 4.0
 
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 
@@ -69,7 +70,7 @@ class Client:
         self._size, self._dtype = 0, np.dtype(np.float32)
         self._segment: Segment | None = None
         self._shares = False
-        self._deadline = Deadline(self._cancel)
+        self._deadline = Deadline(self._cancel, self._remind)
 
     def place(self, size: int, dtype: np.dtype[Any]) -> tuple[Array, Array] | None:
         """Memory for gradients and values that a ps on this host can use in place; None if there is none.
@@ -184,6 +185,8 @@ class Client:
         code, words = error.code(), words_of(error)
         if code == grpc.StatusCode.UNAUTHENTICATED:
             raise AuthenticationError(words) from None
+        if code == grpc.StatusCode.ALREADY_EXISTS and lost_s < _SUCCEED_S:
+            return  # the end of the process before may not be noticed yet
         if code not in _RETRIED:
             raise ProtocolError(f"Worker {self.worker}: {words}") from None
         if lost_s > self._connect_timeout_s or tries > _MAX_TRIES:
@@ -254,6 +257,12 @@ class Client:
                 if values.ndim > 1:
                     values[:, part.slice] = target.reshape(len(values), -1)
         return answers[0]
+
+    def _remind(self, seconds: float) -> None:
+        LOGGER.warning(
+            "worker %d has waited %.0f s for an answer: others are late (are all started?), or the ps is busy.",
+            *(self.worker, seconds),
+        )
 
     def _cancel(self) -> None:
         for stream in self._streams:

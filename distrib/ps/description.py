@@ -8,6 +8,7 @@ from typing import Any
 from distrib.arrays import training_dtype
 from distrib.errors import ConfigError, ProtocolError
 from distrib.nn import optimizers, regularizers
+from distrib.ps.options import MAX_STREAMS
 from distrib.ps.rules import Rules, rules_from_config
 
 _MODEL = {
@@ -29,6 +30,11 @@ def model_description(text: str) -> tuple[dict[str, Any], Rules]:
     description = _parsed(text, _MODEL)
     rules = rules_from_config(description["rules"])
     training_dtype(description["dtype"])
+    if rules.num_workers + len(description["ps"]) > MAX_STREAMS:
+        raise ConfigError(
+            f"A ps serves {MAX_STREAMS} workers and other ps at most. Received: {rules.num_workers} workers, "
+            f"{len(description['ps'])} ps."
+        )
     try:
         optimizers.from_config(_without_state(description["optimizer"]))
         for config, begin, end in description["penalties"]:

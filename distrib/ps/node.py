@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from distrib.arrays import Array, training_dtype
+from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
 from distrib.ps.absence import Absence
@@ -29,9 +31,8 @@ from distrib.ps.saver import Checkpoints, Saver, load
 from distrib.ps.sequencer import Sequencer
 from distrib.ps.sequencer_state import sequencer_from_state, state_of
 from distrib.ps.shard import Shard
-from distrib.ps.stages import CHIEF, RefusedError, twice
-
-SEQUENCER = 0
+from distrib.ps.stages import CHIEF, SEQUENCER, AlreadyRunningError, RefusedError
+from distrib.ps.stagnation import Stagnation
 
 _LOST_AFTER_S = 1.0
 
@@ -54,9 +55,11 @@ class Node:
         chief_timeout_s: float = 60.0,
     ) -> None:
         self._token, self._on_stop, self._checkpoints = token, on_stop, checkpoints
-        # A ps does not outlive its job.
-        reason = f"the chief is lost: it was gone for {chief_timeout_s:g} s"
-        self._absence_of_chief = Absence(chief_timeout_s, lambda: on_stop(reason))
+        lost = f"the chief is lost: it was gone for {chief_timeout_s:g} s"
+        self._absence_of_chief = Absence(
+            chief_timeout_s, lambda: on_stop(lost)
+        )  # it does not outlive its job
+        self._stagnation = Stagnation()
         self._cuts = Cuts(0 if checkpoints is None else checkpoints.every)
         self._lock = threading.RLock()
         self._links: dict[int, Link] = {}
@@ -83,16 +86,14 @@ class Node:
                 self._restore(link)
             before = self._links.get(link.worker)
             if before is not None and before.incarnation != link.incarnation:
-                raise twice(link.worker)
+                raise AlreadyRunningError(link.worker)
             if before is not None:
                 before.outbox.put(None)
             self._links[link.worker] = link
             if link.worker == CHIEF:
                 self._absence_of_chief.end()
             if self._sequencer is not None:
-                self._sequencer.log += [
-                    Discard(push) for push in self._arrivals.torn(link.worker, link.incarnation)
-                ]
+                self._sequencer.log += map(Discard, self._arrivals.torn(link.worker, link.incarnation))
                 self._sequencer.join(link.worker, link.incarnation)
                 self._settle()
 
@@ -107,6 +108,7 @@ class Node:
                 self._absence_of_chief.begin()
             self._arrivals.forget(link.worker)
             if self._sequencer is not None and link.ps == SEQUENCER and not self._ending.is_set():
+                LOGGER.warning("worker %d is gone; the others compute what it was computing.", link.worker)
                 self._sequencer.leave(link.worker, link.incarnation)
                 self._settle()
 
@@ -262,6 +264,8 @@ class Node:
             return
         if self._saver is not None and self._cuts.is_due(sequencer.stages.num_borders, sequencer.version):
             sequencer.log.append(Cut(self._cuts.number))
+        if words := self._stagnation.seen(sequencer.counts, time.monotonic()):
+            LOGGER.warning(words)
         for entry in sequencer.log:
             for queue in self._followers.values():
                 queue.put(codec.entry_message(entry))

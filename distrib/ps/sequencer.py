@@ -19,7 +19,7 @@ from distrib.ps.counts import NO_PUSH, Counts, Outcome
 from distrib.ps.log import Apply, Discard, Entry, Install, Keep, Pull, PushId
 from distrib.ps.members import Answer, Member, Pushed, Waiting
 from distrib.ps.rules import Rules
-from distrib.ps.stages import CHIEF, RefusedError, Stage, Stages, admission_of, twice
+from distrib.ps.stages import CHIEF, AlreadyRunningError, RefusedError, Stage, Stages, admission_of
 
 
 class Sequencer:
@@ -66,7 +66,7 @@ class Sequencer:
         elif incarnation in member.former:
             raise RefusedError(f"Worker {worker} was started again since. This process is no longer it.")
         elif member.is_alive:
-            raise twice(worker)
+            raise AlreadyRunningError(worker)
         else:
             former = (*member.former, member.incarnation)
             self.members[worker] = Member(incarnation, former=former, counts=member.counts)

@@ -23,7 +23,7 @@ from distrib.ps.link import Link
 from distrib.ps.node import Node
 from distrib.ps.saver import Checkpoints
 from distrib.ps.shard import num_brought
-from distrib.ps.stages import CHIEF, RefusedError
+from distrib.ps.stages import CHIEF, AlreadyRunningError, RefusedError
 
 
 class Servicer(services.ParameterServerServicer):
@@ -66,6 +66,8 @@ class Servicer(services.ParameterServerServicer):
             for request in request_iterator:
                 self._handle(link, request, request_iterator)
                 yield from link.replies(request.call)
+        except AlreadyRunningError as error:
+            context.abort(grpc.StatusCode.ALREADY_EXISTS, str(error))
         except RefusedError as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except (ProtocolError, ConfigError, StorageError, ValueError) as error:

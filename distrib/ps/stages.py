@@ -21,7 +21,8 @@ from distrib.ps.log import PushId
 from distrib.ps.rules import Rules
 from distrib.ranges import Range
 
-CHIEF = 0
+CHIEF = 0  # the worker
+SEQUENCER = 0  # the ps
 
 _MAY_DIFFER = ("ps", "start", "undone", "totals")
 """A job may go on with other parameter servers, and only the chief knows from where."""
@@ -31,9 +32,11 @@ class RefusedError(ProtocolError):
     """A call that cannot be right. Nothing was changed by it."""
 
 
-def twice(worker: int) -> RefusedError:
-    """What a second process of a worker is told."""
-    return RefusedError(f"Worker {worker} is running already. Only one process may be worker {worker}.")
+class AlreadyRunningError(RefusedError):
+    """A second process wants to be a worker. It may be its successor, and its end not noticed yet."""
+
+    def __init__(self, worker: int) -> None:
+        super().__init__(f"Worker {worker} is running already. Only one process may be worker {worker}.")
 
 
 @dataclass

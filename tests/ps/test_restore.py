@@ -5,12 +5,12 @@ import time
 
 import numpy as np
 import pytest
+from helpers.ps import worker_of
 from helpers.ps_campaign import Campaign
 from helpers.replicas import difference, in_one_process
 from ps.test_policies import Job, rules_of
 
 import distrib
-from distrib.cluster.task import Task
 from distrib.io.checkpoint import checkpoints, latest_whole, read_checkpoint, write_checkpoint
 from distrib.ps.log import PushId
 from distrib.ps.rules import Rules
@@ -58,7 +58,7 @@ def test_c6_ps_are_killed_and_restored_and_the_workers_wait(tmp_path, num_ps, mo
 
     def work(worker):
         strategy = ParameterServerStrategy(
-            mode, task=Task(worker, 2, addresses), share_memory=share_memory, ps_timeout_s=20.0
+            worker_of(worker, 2, addresses), mode, share_memory=share_memory, ps_timeout_s=20.0
         )
         open_strategies.append(strategy)
         with strategy.scope():
@@ -101,8 +101,8 @@ def test_a_job_goes_on_with_another_number_of_ps(tmp_path):
     for num_ps, epochs, restore in ((2, 3, False), (3, 6, True)):
         saved = Checkpoints(tmp_path, every=5, restore=restore)
         servers = [Server("127.0.0.1:0", checkpoints=saved) for _ in range(num_ps)]
-        task = Task(0, 1, tuple(f"127.0.0.1:{server.port}" for server in servers))
-        strategy = ParameterServerStrategy(task=task)
+        resolver = worker_of(0, 1, tuple(f"127.0.0.1:{server.port}" for server in servers))
+        strategy = ParameterServerStrategy(resolver)
         with strategy.scope():
             results.append(training(strategy, epochs=6, callbacks=[Stop(epochs)]))
         strategy.close()
@@ -134,7 +134,7 @@ def test_a_ps_that_was_restarted_without_its_values_is_noticed():
                 server.close()
                 again.append(Server(f"127.0.0.1:{server.port}"))
 
-    strategy = ParameterServerStrategy(task=Task(0, 1, (f"127.0.0.1:{server.port}",)), ps_timeout_s=10.0)
+    strategy = ParameterServerStrategy(worker_of(0, 1, (f"127.0.0.1:{server.port}",)), ps_timeout_s=10.0)
     with strategy.scope(), pytest.raises(distrib.ProtocolError, match="has lost its values"):
         training(strategy, callbacks=[Restart()])
     strategy.close()
