@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from distrib.doctor import diagnosis
 from distrib.errors import ConfigError, DistribError
+from distrib.inspection import ACTIONS, inspect
 from distrib.launch.local import READY, end_with_parent
 from distrib.strategies.parameter_server import run_token
 from distrib.version import __version__
@@ -57,15 +58,23 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="how long to wait for a chief that is gone",
     )
     ps.add_argument("--with-parent", action="store_true", help="end when the process that started it ends")
+    checkpoint = commands.add_parser("checkpoint", help="list, show or verify checkpoints")
+    checkpoint.add_argument("action", choices=list(ACTIONS), help="; ".join(map(": ".join, ACTIONS.items())))
+    checkpoint.add_argument("directory", type=Path, metavar="DIR", help="of checkpoints, or one of them")
     given = parser.parse_args(arguments)
     try:
-        return _ps(given) if given.command == "ps" else _doctor()
+        return {"ps": _ps, "doctor": _doctor, "checkpoint": _checkpoint}[given.command](given)
     except DistribError as error:
         print(f"distrib {given.command}: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def _doctor() -> int:
+def _checkpoint(given: argparse.Namespace) -> int:
+    inspect(given.action, given.directory)
+    return 0
+
+
+def _doctor(given: argparse.Namespace) -> int:
     for name, words in diagnosis():
         print(f"{name:14} {words}")
     return 0

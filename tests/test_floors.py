@@ -18,7 +18,7 @@ FLOORS = [
     {"training"},
     {"launch"},
     FRONT_DOORS,
-    {"doctor"},
+    {"doctor", "inspection"},
     {"cli"},
     {"__init__", "__main__"},
 ]

@@ -38,6 +38,7 @@ FORMAT = 1
 MANIFEST = "manifest.json"
 _TEMPORARY = ".writing-"
 _MAX_MANIFEST_BYTES = 64 << 20
+_LOOKS = 100  # at a directory that changes meanwhile
 _MARGIN_BYTES = 64 << 10  # what a folder takes besides its files
 
 _Files = dict[str, dict[str, Array]]
@@ -138,14 +139,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
 
 def checkpoints(parent: Path, name: str) -> list[Path]:
     """The folders `<name>-<number>` with a manifest, oldest first: by number, not by the time of any clock."""
-    pattern = re.compile(rf"{re.escape(name)}-(\d+)")
-    found = []
-    if parent.is_dir():
-        for path in parent.iterdir():
-            match = pattern.fullmatch(path.name)
-            if match and (path / MANIFEST).is_file():
-                found.append((int(match[1]), path))
-    return [path for _, path in sorted(found)]
+    return [folder for folder in _named(parent, name) if (folder / MANIFEST).is_file()]
 
 
 def latest_whole(parent: Path, name: str) -> tuple[Path, _Files, dict[str, Any]] | None:
@@ -156,15 +150,15 @@ def latest_whole(parent: Path, name: str) -> tuple[Path, _Files, dict[str, Any]]
     Raises:
         StorageError: there are some, and all are damaged.
     """
-    while True:
-        damaged: list[StorageError] = []
-        vanished = False
-        for folder in reversed(checkpoints(parent, name)):
+    damaged: list[StorageError] = []
+    for _ in range(_LOOKS):
+        damaged, vanished = [], False
+        for folder in reversed(_named(parent, name)):
             try:
                 found = folder, *read_checkpoint(folder)
             except StorageError as error:
                 # A reader may be overtaken by a writer, who removes what is no longer to be kept.
-                vanished |= not folder.exists()
+                vanished |= not os.path.lexists(folder)
                 damaged.append(error)
                 continue
             for each in damaged if not vanished else []:
@@ -201,7 +195,7 @@ def write_bytes(path: Path, data: bytes) -> None:
     Raises:
         StorageError: it cannot be written; the old one stays.
     """
-    temporary = path.with_name(f".{path.name}.{os.getpid()}")
+    temporary = path.with_name(f".{path.name}.writing")  # that of a writer that was killed is replaced
     try:
         temporary.unlink(missing_ok=True)
         _check_space(path.parent, len(data))
@@ -211,6 +205,13 @@ def write_bytes(path: Path, data: bytes) -> None:
     except OSError as error:
         temporary.unlink(missing_ok=True)
         raise StorageError(f"{path} cannot be written: {error}") from None
+
+
+def _named(parent: Path, name: str) -> list[Path]:
+    """Everything that is called `<name>-<number>`, lowest number first."""
+    pattern = re.compile(rf"{re.escape(name)}-(\d+)")
+    paths = parent.iterdir() if parent.is_dir() else ()
+    return sorted((path for path in paths if pattern.fullmatch(path.name)), key=number_of)
 
 
 def _remove(folder: Path) -> None:
@@ -243,7 +244,10 @@ def _locked(temporary: Path) -> Iterator[None]:
     temporary.mkdir()
     descriptor = os.open(temporary, os.O_RDONLY)
     try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX)
+        except OSError as error:  # a file system without locks
+            LOGGER.debug("%s is not locked: %s", temporary, error)
         yield
     finally:
         os.close(descriptor)
@@ -254,15 +258,19 @@ def _remove_leftovers(folder: Path) -> None:
     names = rf"({re.escape(folder.name)}|{re.escape(name_of(folder))}-\d+)"
     pattern = re.compile(rf"{re.escape(_TEMPORARY)}\d+-(removed-)?{names}")
     for path in folder.parent.iterdir():
-        if pattern.fullmatch(path.name) and not path.is_symlink():
-            descriptor = os.open(path, os.O_RDONLY)
-            try:
-                fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-            except BlockingIOError:
-                continue  # it is being written
-            finally:
-                os.close(descriptor)
+        if not pattern.fullmatch(path.name):
+            continue
+        try:
+            descriptor = os.open(path, os.O_RDONLY | os.O_DIRECTORY | os.O_NOFOLLOW)
+        except OSError:
+            continue  # none of ours
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
             shutil.rmtree(path, ignore_errors=True)
+        except OSError:
+            continue  # it is being written
+        finally:
+            os.close(descriptor)
 
 
 def _check_space(parent: Path, needed: int) -> None:

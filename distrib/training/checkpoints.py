@@ -16,6 +16,7 @@ from distrib.io.checkpoint import (
     latest_whole,
     number_of,
     read_checkpoint,
+    read_manifest,
     remove_checkpoint,
     write_checkpoint,
 )
@@ -178,7 +179,7 @@ def checkpoints_iterator(
 def is_final(folder: str | Path) -> bool:
     """Whether a checkpoint is the last one of its run; not, if it is gone or damaged."""
     try:
-        return bool(read_checkpoint(Path(folder))[1].get("final"))
+        return bool(read_manifest(Path(folder)).get("final"))
     except StorageError:
         return False
 

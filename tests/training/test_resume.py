@@ -173,6 +173,32 @@ def interrupted(folder, at_step):
     return chief_only
 
 
+@pytest.mark.parametrize("how", ["load_model", "manager"])
+@pytest.mark.parametrize("second", ["mirrored 2, in buckets", "central 2", "ps-sync, 2 workers, 2 ps"])
+def test_a_loaded_model_goes_on_under_any_strategy(tmp_path, how, second):
+    def fit(model, first, last):
+        model.fit(X, Y, batch_size=BATCH, initial_epoch=first, epochs=last, verbose=0)
+        return model
+
+    def save(strategy):
+        model = fit(make(), 0, 2)
+        if how == "load_model":
+            model.save(tmp_path / "ckpt-1")
+        else:
+            distrib.train.CheckpointManager(model, tmp_path).save()
+
+    def go_on(strategy):
+        if how == "load_model":
+            return fit(distrib.load_model(tmp_path / "ckpt-1"), 2, 4).get_weights()
+        model = make()
+        assert distrib.train.CheckpointManager(model, tmp_path).restore_or_initialize()
+        return fit(model, 2, 4).get_weights()
+
+    whole = in_one_process(lambda strategy: fit(make(), 0, 4).get_weights())
+    on_replicas(3, save)
+    assert difference(STRATEGIES[second](go_on), whole) <= 1e-12
+
+
 def test_three_strategies_one_after_the_other(tmp_path):
     whole = in_one_process(training())
     for first, at_step in (("mirrored 3", 4), ("ps-sync, 2 workers, 2 ps", 7), ("mirrored 2, in buckets", 2)):
