@@ -197,11 +197,8 @@ class Model(ABC):
             arguments["validation"] = validation.describe() | tests[1].describe()
 
         self.history = History()
-        listed = [
-            *callbacks,
-            *self._progress(verbose),
-            self.history,
-        ]  # the history has what callbacks add to logs
+        # The history comes last: it has what callbacks add to the logs.
+        listed = [*callbacks, *self._progress(verbose), self.history]
         params = {"epochs": epochs, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList(listed, self, params)
         trainer, updater = self._trainer_of(data), self._begin("fit", arguments)
