@@ -87,7 +87,8 @@ class TensorBoard(Callback):
         self._batch = 0
         self._batch_began = 0.0
         self._epoch_began = 0.0
-        self._counters: dict[str, Any] = {}
+        self._counters: dict[str, float] = {}
+        self._steps = 0
         self._speed: dict[str, float] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -98,7 +99,7 @@ class TensorBoard(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._speed = None
         self._counters = _flat(self.model.strategy.counters)
-        self._counters["steps"] = self.model.optimizer.iterations
+        self._steps = self.model.optimizer.iterations
         self._epoch_began = time.perf_counter()
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
@@ -169,12 +170,10 @@ class TensorBoard(Callback):
     def _measured(self) -> dict[str, float]:
         """Speed and communication of the epoch until now, by tag."""
         took = time.perf_counter() - self._epoch_began
-        counters = _flat(self.model.strategy.counters)
-        before, self._counters = self._counters, counters
+        before, counters = self._counters, _flat(self.model.strategy.counters)
         speed = {"epoch_examples_per_second": self.model.num_examples / took}
         if self.write_steps_per_second:
-            steps = self.model.optimizer.iterations - before["steps"]
-            speed["epoch_steps_per_second"] = steps / took
+            speed["epoch_steps_per_second"] = (self.model.optimizer.iterations - self._steps) / took
         for name, value in counters.items():
             if name in _PS_COUNTERS:
                 speed[f"ps/{name}"] = value
