@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any, Literal
 
@@ -10,6 +12,8 @@ from distrib.errors import ConfigError
 from distrib.logs import LOGGER
 from distrib.training.callbacks.base import Callback, Logs
 from distrib.training.writing import weights_path
+
+_SERIES = re.compile(r"([\w.]+)-\{epoch(?::0?\d*d?)?\}")
 
 SaveFreq = int | Literal["epoch"]
 
@@ -48,7 +52,7 @@ class ModelCheckpoint(Callback):
         check_freq("ModelCheckpoint", save_freq)
         if save_weights_only:
             weights_path(filepath)
-        self.filepath, self.monitor = str(filepath), monitor
+        self.filepath, self.monitor, self.mode = str(filepath), monitor, mode
         self.save_best_only, self.save_weights_only, self.save_freq = (
             save_best_only,
             save_weights_only,
@@ -107,6 +111,16 @@ class ModelCheckpoint(Callback):
             return False
         self.best = value
         return True
+
+
+def series_of(callbacks: Iterable[Callback]) -> tuple[Path, str] | None:
+    """Directory and name of the checkpoints `DIR/name-{epoch}` that one of the callbacks saves; None if none does."""
+    for callback in callbacks:
+        if isinstance(callback, ModelCheckpoint) and not callback.save_weights_only:
+            path = Path(callback.filepath)
+            if (match := _SERIES.fullmatch(path.name)) and "{" not in str(path.parent):
+                return path.parent, match[1]
+    return None
 
 
 def check_freq(who: str, save_freq: object) -> None:

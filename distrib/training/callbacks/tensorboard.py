@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from distrib.cluster.resolve import resolve
 from distrib.errors import ConfigError
 from distrib.io.summary import SummaryWriter, require_tensorboard
 from distrib.training.callbacks.base import Callback, Logs
@@ -158,7 +159,7 @@ class TensorBoard(Callback):
     def _writer(self, name: str) -> SummaryWriter:
         """The file in the folder `name`, made when something is first written to it."""
         if name not in self._writers:
-            role = f"chief-{self.model.strategy.replica_id}"
+            role = "evaluator-0" if resolve().type == "evaluator" else "chief-0"
             self._writers[name] = SummaryWriter(Path(self.log_dir) / name, role)
         return self._writers[name]
 
