@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from distrib.doctor import diagnosis
 from distrib.errors import ConfigError, DistribError
+from distrib.launch import command
 from distrib.launch.local import READY, end_with_parent
 from distrib.strategies.parameter_server import run_token
 from distrib.version import __version__
@@ -57,15 +58,21 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="how long to wait for a chief that is gone",
     )
     ps.add_argument("--with-parent", action="store_true", help="end when the process that started it ends")
+    command.add_flags(
+        commands.add_parser(
+            "launch", help="start all tasks of a cluster, here or over ssh, and see them to their end"
+        )
+    )
     given = parser.parse_args(arguments)
+    run = {"doctor": _doctor, "launch": command.launch, "ps": _ps}[given.command]
     try:
-        return _ps(given) if given.command == "ps" else _doctor()
+        return run(given)
     except DistribError as error:
         print(f"distrib {given.command}: {error}", file=sys.stderr)
         return error.exit_code
 
 
-def _doctor() -> int:
+def _doctor(given: argparse.Namespace) -> int:
     for name, words in diagnosis():
         print(f"{name:14} {words}")
     return 0
