@@ -32,7 +32,7 @@ class Failure:
         words: what happened.
         when: monotonic time.
         log: what it wrote.
-        lines: the last of them.
+        lines: the last of them, if they were not shown.
         was_killed: whether a signal ended it.
     """
 
@@ -53,7 +53,7 @@ class Failure:
     def told(self) -> str:
         """All about it, for people; its last lines first, as it is read from the end."""
         shown = "".join(f"    | {line}\n" for line in self.lines)
-        return f"{shown}distrib: {self.task} on {self.host} {self.words}. Its log: {self.log}"
+        return f"{shown}distrib: {self.task} on {self.host} {self.words.rstrip('.')}. Its log: {self.log}"
 
 
 def root_cause(failures: Iterable[Failure]) -> Failure:
@@ -68,6 +68,8 @@ def words_of_code(code: int, record: Record | None) -> tuple[str, int, bool]:
         code: of the process; 128 + n for signal n, as supervisors say it.
         record: the last words of the task; None if it had none.
     """
+    if code == 0:
+        return "ended with 0, but too early", PeerLostError.exit_code, False
     if code > 128 and code - 128 in set(signal.Signals):
         number = signal.Signals(code - 128)
         hint = ", possibly out of memory" if number is signal.SIGKILL else ""

@@ -76,6 +76,11 @@ class TaskLog:
         if not data:
             self._finish_line(stream)
 
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The last lines, if nobody has seen them yet."""
+        return () if self._shown else tuple(self.lines)
+
     def note(self, line: str) -> None:
         """Write a line of the launcher's into the file."""
         self._file.write(f"{line}\n".encode())

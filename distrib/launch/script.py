@@ -97,6 +97,7 @@ class _End:
         self._code = error.code if isinstance(error.code, int) else int(error.code is not None)
         if self._code:
             self._error, self._what = error, f"sys.exit({error.code!r})"[:_LONGEST_WHAT]
+            self._say()  # now: the others will not wait for the end of a rank that leaves them
 
     def on_exception(
         self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
@@ -110,7 +111,7 @@ class _End:
         ours = (__file__, runpy.__file__, "<frozen runpy>")
         while traceback is not None and traceback.tb_frame.f_code.co_filename in ours:
             traceback = traceback.tb_next
-        sys.__excepthook__(kind, error, traceback)
+        sys.__excepthook__(kind, error.with_traceback(traceback), traceback)
         self._say()
 
     def at_exit(self) -> None:

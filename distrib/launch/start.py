@@ -3,7 +3,7 @@
     ps start, and say where they listen
     chief and workers start (or mpirun), and the evaluator
     ... until the chief has ended, or something fails that the others cannot do without ...
-    everything ends: by itself within 2 s if all is well, else by a signal, and at last by SIGKILL
+    everything ends: by itself if all is well, else by a signal, and at last by SIGKILL
 
 What the others cannot do without: the chief, every ps, and every rank of mpirun. A worker around parameter servers
 may go; the evaluator harms nobody, and is waited for at the end, because it has the last checkpoint to evaluate.
@@ -26,7 +26,7 @@ from distrib.launch.settings import Settings
 from distrib.launch.starter import Starter
 
 PS_START_S = 60.0
-_END_S = 2.0
+_END_S = 10.0
 _CULPRIT_S = 1.0
 """After a failure that may be a consequence, for its cause to be noticed."""
 
@@ -128,14 +128,15 @@ class Start:
         self._heed_signals()
         for process in self._ps:
             if process.code is not None and process.name not in self._told:
-                self._lose(process, "ended before the chief" if process.code == 0 else "")
+                self._lose(process)
         for process in self._trainers[1:]:
             if process.code is not None and process.name not in self._told:
                 self._lose_worker(process)
         evaluator = self._evaluator
         if evaluator is not None and evaluator.code and evaluator.name not in self._told:
             self._told.add(evaluator.name)
-            say(f"{self._failure(evaluator).told()} Training goes on without it.")
+            say(self._failure(evaluator).told())
+            say("Training goes on without the evaluator.")
         chief = self._trainers[0] if self._trainers else None
         return (
             bool(self._result.failures) or (chief is not None and chief.code is not None) or self._must_go()
@@ -170,18 +171,19 @@ class Start:
     def _lose_worker(self, process: Process) -> None:
         """A worker around parameter servers: the others take over what it leased."""
         self._told.add(process.name)
-        if process.code == 0 or self._result.stopped_by:
+        if self._result.stopped_by or (process.code == 0 and self._starter.record(process.name)):
             return
         failure = self._failure(process)
+        say(failure.told())
         if failure.is_worth_a_restart and self.restarts_left:
             self.restarts_left -= 1
-            say(f"{failure.told()} It is started again; restarts left: {self.restarts_left}.")
+            say(f"{process.name} is started again; restarts left: {self.restarts_left}.")
             self._told.discard(process.name)
-            index = self._trainers.index(process)
             self._starter.logs[process.name].record = None
+            index = self._trainers.index(process)
             self._trainers[index] = self._starter.task(self._plan, self._tasks[process.name])
         else:
-            say(f"{failure.told()} The others go on without it.")
+            say(f"The others go on without {process.name}.")
 
     # --- the end
 
@@ -203,14 +205,10 @@ class Start:
     def _judge_chief(self, chief: Process) -> None:
         if chief.name == "mpirun":
             self._judge_mpirun(chief)
-            return
-        record = self._starter.record(chief.name)
-        if chief.code == 0 and record is None:
-            self._fail(chief.name, "ended with 0, but before its script had", PeerLostError.exit_code)
-        elif chief.code:
-            self._lose(chief)
-        else:
+        elif chief.code == 0 and self._starter.record(chief.name):
             self._result.has_finished = True
+        else:
+            self._lose(chief)
 
     def _judge_mpirun(self, process: Process) -> None:
         tasks = self._plan.trainers
@@ -255,28 +253,20 @@ class Start:
 
     def _failure(self, process: Process, words: str = "") -> Failure:
         log = self._starter.logs[process.name]
-        code = process.code or PeerLostError.exit_code
-        told, code, was_killed = words_of_code(code, self._starter.record(process.name))
+        told, code, was_killed = words_of_code(process.code or 0, self._starter.record(process.name))
         if process.code == ssh.FAILED and process.host != "localhost":
             code = PeerLostError.exit_code if log.has_started else 69
             told = (
                 "is lost with its host or the connection" if log.has_started else "cannot be reached by ssh"
             )
         return Failure(
-            process.name,
-            process.host,
-            code,
-            words or told,
-            process.when,
-            log.path,
-            tuple(log.lines),
-            was_killed,
+            process.name, process.host, code, words or told, process.when, log.path, log.unseen, was_killed
         )
 
     def _fail(self, name: str, words: str, code: int, host: str = "", was_killed: bool = False) -> None:
         log, task = self._starter.logs[name], self._tasks.get(name)
         host = host or (task.host if task else "localhost")
-        failure = Failure(name, host, code, words, time.monotonic(), log.path, tuple(log.lines), was_killed)
+        failure = Failure(name, host, code, words, time.monotonic(), log.path, log.unseen, was_killed)
         self._result.failures.append(failure)
 
 
