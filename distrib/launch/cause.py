@@ -20,6 +20,8 @@ _SAID_BY_WATCH = re.compile(
     r"distrib: (?:\S+ \S+ at step \d+ ends: )?(rank (\d+) \(([^,)]+), pid \d+\) at step .*)"
 )
 
+_SAID_BY_MPIRUN = re.compile(r"Remote daemon: \[\S+\] on node (\S+)")
+
 
 @dataclass(frozen=True)
 class Failure:
@@ -33,7 +35,7 @@ class Failure:
         when: monotonic time.
         log: what it wrote.
         lines: the last of them, if they were not shown.
-        was_killed: whether a signal ended it.
+        was_killed: whether a signal ended it, or it is gone with its host.
     """
 
     task: str
@@ -111,6 +113,8 @@ def failures_of_mpirun(
         if match := _SAID_BY_WATCH.search(line):
             name = list(records)[int(match[2])]
             return [Verdict(name, f"is lost: {match[1]}", PeerLostError.exit_code, match[3], True)]
+        if match := _SAID_BY_MPIRUN.search(line):
+            return [Verdict("mpirun", "has lost this host", PeerLostError.exit_code, match[1], True)]
     words, meant, was_killed = (
         words_of_code(code, None) if code else ("returned 0", PeerLostError.exit_code, False)
     )

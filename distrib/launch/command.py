@@ -24,6 +24,7 @@ from distrib.cluster.address import parse_address
 from distrib.cluster.config import ClusterConfig, read_config
 from distrib.errors import ConfigError
 from distrib.launch import hosts, ssh, supervisor
+from distrib.launch.check import check_hosts
 from distrib.launch.keys import new_certificates, new_token
 from distrib.launch.logs import make_folder
 from distrib.launch.mpirun import find_mpi
@@ -59,6 +60,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "--tee", action="store_true", help="show the output of all tasks, not only the chief's"
     )
     parser.add_argument("-m", dest="module", action="store_true", help="SCRIPT is a module")
+    parser.add_argument(
+        "--check", action="store_true", help="first see that every host can be reached and has this distrib"
+    )
     parser.add_argument("--dry-run", action="store_true", help="print what would be started")
     parser.add_argument(
         "--grace",
@@ -110,6 +114,9 @@ def launch(given: argparse.Namespace) -> int:
     if given.dry_run:
         _print(made, settings)
         return 0
+    if given.check:
+        others = dict.fromkeys(task.host for task in made.tasks if task.host != "localhost")
+        check_hosts(others, python, settings.workdir, _pythonpath(config), config.launch.ssh_options)
     make_folder(settings.log_dir)
     if given.insecure:
         say("--insecure: what parameter servers and workers say to each other is not encrypted.")
@@ -136,6 +143,7 @@ def _config_and_script(given: argparse.Namespace) -> tuple[ClusterConfig, list[s
         if not given.rest:
             raise ConfigError("CONFIG: expected a cluster file, or -n, -H or --hostfile. Received: nothing.")
         path, *rest = given.rest
+        _refuse_flag(path)
         config = read_config(path)
         given.parser.parse_args(rest, given)
         if given.np is not None or given.host is not None or given.hostfile is not None:
@@ -145,26 +153,33 @@ def _config_and_script(given: argparse.Namespace) -> tuple[ClusterConfig, list[s
     script = given.rest
     if not script:
         raise ConfigError("SCRIPT: expected the script to start. Received: nothing.")
-    if script[0].startswith("-"):
+    _refuse_flag(script[0])
+    if not given.module and script[0].endswith((".toml", ".json")):
         raise ConfigError(
-            f"Unknown flag {script[0]}. See distrib launch --help; flags of the script come after it."
+            f"SCRIPT: expected a Python file. Received: {script[0]}. A cluster file goes without -n and -H."
         )
-    if (
-        not given.module
-        and not (Path(config.launch.workdir or "") / script[0]).is_file()
-        and not config.launch.workdir
-    ):
+    if not given.module and not config.launch.workdir and not Path(script[0]).is_file():
         raise ConfigError(f"SCRIPT: expected a Python file. Received: {script[0]}, which is none here.")
     return config, ["-m", *script] if given.module else script
+
+
+def _refuse_flag(word: str) -> None:
+    if word.startswith("-"):
+        raise ConfigError(
+            f"Unknown flag {word}. See distrib launch --help; flags of the script come after it."
+        )
 
 
 def _supervisor(config: ClusterConfig, host: str, python: str) -> list[str]:
     if host == "localhost":
         return [sys.executable, "-I", "-S", supervisor.__file__]
     command = [python, "-m", "distrib.launch.supervisor"]
-    path = config.launch.env.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
     workdir = config.launch.workdir or os.getcwd()
-    return ssh.remote(host, command, workdir, path, config.launch.ssh_options)
+    return ssh.remote(host, command, workdir, _pythonpath(config), config.launch.ssh_options)
+
+
+def _pythonpath(config: ClusterConfig) -> str:
+    return config.launch.env.get("PYTHONPATH", os.environ.get("PYTHONPATH", ""))
 
 
 def _print(made: Plan, settings: Settings) -> None:

@@ -12,7 +12,7 @@ import socket
 from collections.abc import Sequence
 
 SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
-_ALIVE = ("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=5")
+_ALIVE = ("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2")
 
 FAILED = 255
 """What ssh returns when the connection, and not the command, has failed."""

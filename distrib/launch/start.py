@@ -26,9 +26,14 @@ from distrib.launch.settings import Settings
 from distrib.launch.starter import Starter
 
 PS_START_S = 60.0
-_END_S = 10.0
-_CULPRIT_S = 1.0
-"""After a failure that may be a consequence, for its cause to be noticed."""
+_END_S = 2.0
+"""For workers and parameter servers to end by themselves after the chief."""
+
+_PS_END_S = 10.0
+"""More, for a ps that writes its last checkpoint."""
+
+_CULPRIT_S, _REMOTE_CULPRIT_S = 1.0, 5.0
+"""After a failure that may be a consequence, for its cause to be noticed, here and on other hosts."""
 
 _KILL_GRACE_S = 2.0
 
@@ -196,7 +201,9 @@ class Start:
             return
         others = [*self._ps, *self._trainers]
         if all(each.is_worth_a_restart and not each.was_killed for each in self._result.failures):
-            self._crew.wait(lambda: all(process.code is not None for process in others), _CULPRIT_S)
+            is_remote = any(process.host != "localhost" for process in others)
+            patience = _REMOTE_CULPRIT_S if is_remote else _CULPRIT_S
+            self._crew.wait(lambda: not _running(others) or any(_is_lost(each) for each in others), patience)
         for process in others:
             if process.code and process.name not in self._told and not process.was_told:
                 self._lose(process)
@@ -221,27 +228,33 @@ class Start:
 
     def _let_end(self) -> None:
         """All is well, or everything was asked to end."""
-        left = max(0.0, self._deadline - time.monotonic()) if self._result.stopped_by else _END_S
-        others = [*self._ps, *self._trainers]
-        if self._trainers and self._trainers[0].code:
-            left = 0.0
-        self._crew.wait(lambda: all(each.code is not None for each in others), left)
-        for process in others:
-            if process.code is None and not self._result.stopped_by:
-                say(
-                    f"{process.name} on {process.host} did not end within {_END_S:g} s of the chief, and is killed."
-                )
-        evaluator = self._evaluator
-        if evaluator is not None and not self._result.stopped_by:
-            if not self._crew.wait(
-                lambda: evaluator.code is not None or bool(self._crew.signals), self._settings.evaluator_s
-            ):
-                say(
-                    f"The evaluator did not end within {self._settings.evaluator_s:g} s of the chief, and is killed."
-                )
-            elif evaluator.code and evaluator.name not in self._told:
-                say(self._failure(evaluator).told())
-        self._crew.end_all(_KILL_GRACE_S if self._result.stopped_by else 0.0)
+        if self._result.stopped_by:
+            chief_failed = bool(self._trainers) and bool(self._trainers[0].code)
+            left = 0.0 if chief_failed else max(0.0, self._deadline - time.monotonic())
+            self._crew.wait(lambda: not _running(self._ps + self._trainers), left)
+            self._crew.end_all(_KILL_GRACE_S)
+            return
+        self._crew.wait(lambda: not _running(self._ps + self._trainers), _END_S)
+        for worker in _running(self._trainers):  # such as one that came when all was done
+            say(
+                f"{worker.name} on {worker.host} did not end within {_END_S:g} s of the chief, and is killed."
+            )
+            worker.kill()
+        self._crew.wait(lambda: not _running(self._ps), _PS_END_S)
+        for ps in _running(self._ps):
+            say(
+                f"{ps.name} on {ps.host} did not end within {_END_S + _PS_END_S:g} s of the chief, and is killed."
+            )
+        if self._evaluator is not None:
+            self._let_evaluator_end(self._evaluator)
+        self._crew.end_all(0.0)
+
+    def _let_evaluator_end(self, evaluator: Process) -> None:
+        seconds = self._settings.evaluator_s
+        if not self._crew.wait(lambda: evaluator.code is not None or bool(self._crew.signals), seconds):
+            say(f"The evaluator did not end within {seconds:g} s of the chief, and is killed.")
+        elif evaluator.code and evaluator.name not in self._told:
+            say(self._failure(evaluator).told())
 
     # --- failures
 
@@ -254,7 +267,7 @@ class Start:
     def _failure(self, process: Process, words: str = "") -> Failure:
         log = self._starter.logs[process.name]
         told, code, was_killed = words_of_code(process.code or 0, self._starter.record(process.name))
-        if process.code == ssh.FAILED and process.host != "localhost":
+        if _is_lost(process):
             code = PeerLostError.exit_code if log.has_started else 69
             told = (
                 "is lost with its host or the connection" if log.has_started else "cannot be reached by ssh"
@@ -268,6 +281,15 @@ class Start:
         host = host or (task.host if task else "localhost")
         failure = Failure(name, host, code, words, time.monotonic(), log.path, log.unseen, was_killed)
         self._result.failures.append(failure)
+
+
+def _running(processes: list[Process]) -> list[Process]:
+    return [process for process in processes if process.code is None]
+
+
+def _is_lost(process: Process) -> bool:
+    """Whether it is gone with its host: the cause of all else."""
+    return process.code == ssh.FAILED and process.host != "localhost"
 
 
 def say(line: str) -> None:
