@@ -5,7 +5,7 @@ import signal
 
 import numpy as np
 import pytest
-from helpers.ps import on_workers
+from helpers.ps import on_workers, worker_of
 from helpers.replicas import KINDS, difference, in_one_process, on_replicas
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +14,8 @@ import distrib
 from distrib import layers
 from distrib.callbacks import BackupAndRestore, Callback
 from distrib.io.checkpoint import checkpoints, read_manifest
+from distrib.ps.server import Server
+from distrib.strategies import parameter_server
 
 EPOCHS, EXAMPLES, BATCH = 4, 45, 10
 STEPS = EPOCHS * 5
@@ -367,3 +369,25 @@ def test_saving_on_some_replicas_only_is_an_error(tmp_path):
     with pytest.raises(distrib.ProtocolError):
         on_replicas(2, body)
     assert not (tmp_path / "model").exists()
+
+
+def test_a_chief_that_comes_back_meets_what_the_ps_have_done(tmp_path):
+    """They know more than the backup: every example counts once, as if the chief had not been away."""
+    whole = in_one_process(training())
+    servers = [Server("127.0.0.1:0") for _ in range(2)]
+    resolver = worker_of(0, 1, [f"127.0.0.1:{server.port}" for server in servers])
+    results = []
+    for at_step in (8, None):
+        strategy = distrib.ParameterServerStrategy(resolver)
+        with strategy.scope():
+            results.append(training(tmp_path, at_step, save_freq=3)(strategy))
+        if at_step:
+            strategy._client.close()  # as a kill would: the ps are not told to stop
+            parameter_server._OPEN.discard(strategy)
+    strategy.close()
+    for server in servers:
+        assert server.ended_within(2.0)
+        server.close()
+    assert results[0] is None
+    assert len(results[1][3]) == STEPS - 8, "what was applied was computed again"
+    near(results[1], whole)
