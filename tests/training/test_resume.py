@@ -357,6 +357,49 @@ def test_other_examples_within_an_epoch_are_refused(tmp_path):
         make().fit(X[1:], Y[1:], batch_size=BATCH, epochs=4, verbose=0, callbacks=[backup])
 
 
+@pytest.mark.parametrize("how", ["backup", "model", "weights", "manager"])
+def test_where_the_chief_cannot_write_all_replicas_know(tmp_path, how):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "folder"
+
+    class Manager(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            distrib.train.CheckpointManager(self.model, folder).save()
+
+    callbacks = {
+        "backup": lambda: BackupAndRestore(folder),
+        "model": lambda: distrib.callbacks.ModelCheckpoint(folder),
+        "weights": lambda: distrib.callbacks.ModelCheckpoint(
+            folder / "a.weights.safetensors", save_weights_only=True
+        ),
+        "manager": Manager,
+    }
+
+    def body(strategy):
+        model = make()
+        with pytest.raises(distrib.StorageError, match="cannot be written") as raised:
+            model.fit(X, Y, epochs=2, verbose=0, callbacks=[callbacks[how]()])
+        model.fit(X, Y, verbose=0)  # they are still together
+        return str(raised.value), values_of(model)
+
+    first, *others = on_replicas(3, body)
+    assert others == [first] * 2
+
+
+def values_of(model):
+    return [weight.tobytes() for weight in model.get_weights()]
+
+
+def test_a_backup_can_be_used_for_one_fit_after_the_other(tmp_path):
+    model, backup = make(), BackupAndRestore(tmp_path, save_freq=100)
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            model.fit(X, Y, epochs=9, verbose=0, callbacks=[backup, Send(signal.SIGTERM, 1)])
+    history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[backup])
+    assert len(history.history["loss"]) == 3
+    assert len(model.fit(X, Y, epochs=2, verbose=0).history["loss"]) == 2
+
+
 def test_saving_on_some_replicas_only_is_an_error(tmp_path):
     class Alone(Callback):
         def on_epoch_end(self, epoch, logs=None):

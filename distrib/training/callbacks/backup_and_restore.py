@@ -70,7 +70,8 @@ class BackupAndRestore(Callback):
         self._manager = CheckpointManager(
             self.model, self.backup_dir, 2 if self.double_checkpoint else 1, _NAME
         )
-        self._num_batches, self._has_ended = 0, False
+        self._num_batches, self._answered, self._has_ended = 0, 0, False
+        self._signals = dict.fromkeys(_HANDLED, 0)
         is_chief = self.model.strategy.is_chief
         self.model.resume(latest_whole(self.backup_dir, _NAME) if is_chief else None)
         if threading.current_thread() is threading.main_thread():
@@ -109,6 +110,8 @@ class BackupAndRestore(Callback):
         for each, handler in self._former.items():
             signal.signal(each, handler)
         self._former = {}
+        if self.model.run is not None:
+            self.model.run.trainer.request = 0
         if self._has_ended and self._signals[signal.SIGTERM]:
             signal.raise_signal(signal.SIGTERM)  # it came after the last step: there is nothing to be saved
 
