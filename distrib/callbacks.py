@@ -1,5 +1,31 @@
 """`distrib.callbacks`: the callbacks, as Keras has them."""
 
-from distrib.training.callbacks import BackupAndRestore, Callback, History, ModelCheckpoint, ProgressBar
+from distrib.training.callbacks import (
+    BackupAndRestore,
+    Callback,
+    CSVLogger,
+    EarlyStopping,
+    History,
+    LambdaCallback,
+    LearningRateScheduler,
+    ModelCheckpoint,
+    ProgressBar,
+    ReduceLROnPlateau,
+    TensorBoard,
+    TerminateOnNaN,
+)
 
-__all__ = ["BackupAndRestore", "Callback", "History", "ModelCheckpoint", "ProgressBar"]
+__all__ = [
+    "BackupAndRestore",
+    "CSVLogger",
+    "Callback",
+    "EarlyStopping",
+    "History",
+    "LambdaCallback",
+    "LearningRateScheduler",
+    "ModelCheckpoint",
+    "ProgressBar",
+    "ReduceLROnPlateau",
+    "TensorBoard",
+    "TerminateOnNaN",
+]

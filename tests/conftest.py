@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+import tensorboardX  # noqa: F401  (sets an environment variable when it is first imported)
 from helpers import mpi
 
 import distrib

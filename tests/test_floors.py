@@ -71,6 +71,12 @@ def test_mpi_is_imported_in_one_module():
     assert users == {"mpi.py"}
 
 
+def test_tensorboard_is_imported_in_one_module():
+    names = {"tensorboard", "tensorboardX"}
+    users = {path.name for path, _ in sources() for _, name in imports(path) if name.split(".")[0] in names}
+    assert users == {"summary.py"}
+
+
 def test_grpc_is_imported_by_what_talks():
     users = {path.name for path, _ in sources() for _, name in imports(path) if name.split(".")[0] == "grpc"}
     assert users == {"client.py", "credentials.py", "follower.py", "server.py", "servicer.py", "stream.py"}
@@ -122,7 +128,7 @@ def test_import_is_light():
     program = (
         "import numpy, sys, time; begin = time.perf_counter(); import distrib; "
         "took = time.perf_counter() - begin; "
-        "assert not {'mpi4py', 'grpc', 'rich', 'threadpoolctl'} & set(sys.modules); print(took)"
+        "assert not {'mpi4py', 'grpc', 'rich', 'tensorboardX', 'threadpoolctl'} & set(sys.modules); print(took)"
     )
     runs = [
         float(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from distrib.arrays import training_dtype
@@ -56,15 +57,18 @@ def model_description(text: str) -> tuple[dict[str, Any], Rules]:
 
 
 def stage_description(text: str) -> dict[str, Any]:
-    """The description of an epoch. Raises `ProtocolError` for any other text."""
+    """The description of an epoch, or of the vote after it. Raises `ProtocolError` for any other text."""
     description = _parsed(text, _STAGE)
     numbers = [description[name] for name in ("num_examples", "batch_size", "steps_per_epoch")]
-    epoch = description.get("epoch", 0)
+    epoch, rate = description.get("epoch", 0), description.get("learning_rate", 0.0)
     if (
-        description["kind"] not in ("train", "test")
+        description["kind"] not in ("train", "test", "vote")
         or min(numbers) < 1
         or not isinstance(epoch, int)
         or epoch < 0
+        or not isinstance(rate, (int, float))
+        or not 0 <= rate <= sys.float_info.max
+        or not isinstance(description.get("stops", False), bool)
     ):
         raise ProtocolError(f"The description of an epoch cannot be right: {description}.")
     try:

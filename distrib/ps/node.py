@@ -29,7 +29,7 @@ from distrib.ps.members import Answer
 from distrib.ps.rules import Rules
 from distrib.ps.saver import Checkpoints, Saver, load
 from distrib.ps.sequencer import Sequencer
-from distrib.ps.sequencer_state import sequencer_from_state, state_of
+from distrib.ps.sequencer_state import sequencer_from_state, state_of, summary_of
 from distrib.ps.shard import Shard
 from distrib.ps.stages import CHIEF, SEQUENCER, AlreadyRunningError, RefusedError
 from distrib.ps.stagnation import Stagnation
@@ -295,7 +295,7 @@ class Node:
                 if link is not None and answer.refusal:
                     link.outbox.put(RefusedError(answer.refusal))
                 elif link is not None:
-                    summary = json.dumps(sequencer.summary()) if answer.lease is None else ""
+                    summary = json.dumps(summary_of(sequencer)) if answer.lease is None else ""
                     link.answer(answer.call, codec.answer_message(answer, summary))
 
     # --- checkpoints --------------------------------------------------------------------------------------------

@@ -98,11 +98,14 @@ class Sequencer:
         self._wait(worker, Waiting(call, stage, description))
 
     def begin(self, worker: int, call: int, stage: int, description: dict[str, Any]) -> None:
-        """A worker begins an epoch of training (`"kind": "train"`) or testing."""
+        """A worker begins an epoch of training (`"kind": "train"`) or testing, or asks whether it was the last."""
         opened = self.stages.open(worker, stage, description)
-        if opened is not None:
+        if opened is not None and description["kind"] == "vote":
+            opened.is_over, opened.totals[0] = True, float(description.get("stops", False))
+        elif opened is not None:
             opened.admission = admission_of(self.rules, description)
             opened.is_over = opened.admission.ledger.is_done  # where nothing is left of it
+            self.learning_rate = float(description.get("learning_rate", self.learning_rate))
         if stage < len(self.stages):
             self.stages[stage].clocks.setdefault(worker, 0)
         self._wait(worker, Waiting(call, stage, description))
@@ -217,23 +220,24 @@ class Sequencer:
             rate = self.learning_rate * factor * self.rules.learning_rate_factor
             self.log.append(Apply(tuple(pushes), 1.0 / tally[0], rate, self.version))
         decision = "applied" if factor == 1.0 else "scaled"
-        result = Outcome()
-        for push, part in zip(pushes, parts, strict=True):
-            outcome = Outcome(decision, part.staleness, factor)
-            if stage.trains:
-                for counts in (self._count(push), self.counts):
-                    counts.add_applied(part.staleness, factor)
-            if push == last:
-                result = outcome
-            else:
-                self._tell(push, outcome)
-        return result
+        outcomes = [Outcome(decision, part.staleness, factor) for part in parts]
+        for push, part in zip(pushes, parts, strict=True) if stage.trains else ():
+            for counts in (self._count(push), self.counts):
+                counts.add_applied(part.staleness, factor)
+        return self._tell_others(pushes, outcomes, last)
 
     def _skip(self, stage: Stage, pushes: list[PushId], parts: list[Pushed], last: PushId) -> Outcome:
         """Leave out an update with NaN or Inf, and its sums. Its examples are done: they would be no better again."""
+        why = "NaN or Inf in a gradient of this update"
+        outcomes = [
+            self._drop(stage, push, part.staleness, why) for push, part in zip(pushes, parts, strict=True)
+        ]
+        return self._tell_others(pushes, outcomes, last)
+
+    def _tell_others(self, pushes: list[PushId], outcomes: list[Outcome], last: PushId) -> Outcome:
+        """Tell the workers of the earlier pushes; returns the outcome of the last one."""
         result = Outcome()
-        for push, part in zip(pushes, parts, strict=True):
-            outcome = self._drop(stage, push, part.staleness, "NaN or Inf in a gradient of this update")
+        for push, outcome in zip(pushes, outcomes, strict=True):
             if push == last:
                 result = outcome
             else:
@@ -315,11 +319,6 @@ class Sequencer:
         self._settle()
 
     # --- state --------------------------------------------------------------------------------------------------
-
-    def summary(self) -> dict[str, Any]:
-        """Counters of the job and of every worker, as JSON values."""
-        workers = {str(worker): self.members[worker].counts.as_json() for worker in sorted(self.members)}
-        return {"version": self.version, **self.counts.as_json(), "workers": workers}
 
     def _member(self, push: PushId) -> Member:
         member = self.members.get(push.worker)

@@ -49,6 +49,12 @@ def state_of(sequencer: Sequencer) -> dict[str, Any]:
     }
 
 
+def summary_of(sequencer: Sequencer) -> dict[str, Any]:
+    """Counters of the job and of every worker, for people."""
+    workers = {str(worker): member.counts.as_json() for worker, member in sorted(sequencer.members.items())}
+    return {"version": sequencer.version, **sequencer.counts.as_json(), "workers": workers}
+
+
 def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
     """The sequencer that `state_of` described, with nobody there and nothing leased."""
     sequencer = Sequencer(rules_from_config(state["rules"]))

@@ -1,8 +1,8 @@
 """Stages: what all workers come to, in the same order, since they run the same script.
 
-A model is registered, an epoch is trained, a data set is tested. The chief opens a stage; the others wait for it, and
-must be about to do the same. A stage that is over is remembered with its totals, so a worker that was restarted
-runs through its script again until it meets the others.
+A model is registered, an epoch is trained, a data set is tested, the chief says whether to go on. The chief opens a
+stage; the others wait for it, and must be about to do the same. A stage that is over is remembered with its totals,
+so a worker that was restarted runs through its script again until it meets the others.
 """
 
 from __future__ import annotations
@@ -24,8 +24,8 @@ from distrib.ranges import Range
 CHIEF = 0  # the worker
 SEQUENCER = 0  # the ps
 
-_MAY_DIFFER = ("ps", "start", "undone", "totals")
-"""A job may go on with other parameter servers, and only the chief knows from where."""
+_MAY_DIFFER = {"ps", "start", "undone", "totals", "learning_rate", "stops"}
+"""A job may go on with other parameter servers; the chief alone knows from where, how fast, and whether to stop."""
 
 
 class RefusedError(ProtocolError):
@@ -44,7 +44,8 @@ class Stage:
     """One of them.
 
     Attributes:
-        description: as the chief gave it; `kind` is train or test where there are examples.
+        description: as the chief gave it; `kind` is train or test where there are examples, vote where the chief says
+            with `stops` whether the training ends.
         totals: sums of what was applied.
         is_over: whether there is nothing left to do.
         admission: who computes what; None where there are no examples, or, after a restoration, none left.

@@ -46,6 +46,9 @@ class AccumulatingUpdater(Updater):
     def settle(self) -> Tally | None:
         return self._update() if self._held else None
 
+    def stops(self, wanted: bool) -> bool:
+        return self._updater.stops(wanted)
+
     @property
     def is_settled(self) -> bool:  # type: ignore[override]
         return not self._held

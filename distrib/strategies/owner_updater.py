@@ -235,6 +235,9 @@ class OwnerUpdater(Updater):
             yield slot[begin : begin + own.size], own
             begin += own.size
 
+    def stops(self, wanted: bool) -> bool:
+        return bool(self._communicator.gather_rows(np.array([float(wanted)])).any())
+
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
         self._tested = Tally(0, np.zeros(num_sums))
         return dataset.batches(schedule, schedule.epoch(0), self._communicator.rank, self._world_size)

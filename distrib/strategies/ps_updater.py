@@ -54,6 +54,7 @@ class PsUpdater(Updater):
     """
 
     is_running = True
+    ends_early = False  # what is leased has to be handed in, and others wait for it
 
     def __init__(
         self,
@@ -83,11 +84,23 @@ class PsUpdater(Updater):
         if rest is not None:
             description["undone"] = [[pass_index, *part] for pass_index, part in rest.undone]
             description["totals"] = rest.sums.tolist()
+        if self._client.worker == 0:  # others may push before the chief's first push says it
+            description["learning_rate"] = self._optimizer.learning_rate
         return self._leased(dataset, schedule, description)
 
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
         description = {"kind": "test", **_described(schedule), "num_sums": num_sums}
         return self._leased(dataset, schedule, description)
+
+    def stops(self, wanted: bool) -> bool:
+        """The chief's word counts: it is a stage of its own, which is over at once, with the word as its sum."""
+        description: dict[str, Any] = {"kind": "vote", **_described(Schedule(1, 1)), "num_sums": 1}
+        if self._client.worker == 0:
+            description["stops"] = wanted
+        self._stage = self._stages.advance()
+        self._asks()
+        self._take(self._client.begin(self._stage, description, self._network.buffer.values))
+        return bool(self._totals.sums[0])
 
     def _leased(
         self, dataset: ArrayDataset, schedule: Schedule, description: dict[str, Any]
@@ -204,7 +217,8 @@ class PsUpdater(Updater):
 
     def counters(self) -> dict[str, Any]:
         summary = json.loads(self._summary) if self._summary else {}
-        return {**summary, "seconds": {name: round(seconds, 6) for name, seconds in self._seconds.items()}}
+        seconds = {name: round(seconds, 6) for name, seconds in self._seconds.items()}
+        return {**summary, "seconds": seconds, "bytes_sent": self._client.bytes_sent}
 
     def report(self) -> str:
         counters = self.counters()

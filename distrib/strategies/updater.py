@@ -68,6 +68,9 @@ class Updater(ABC):
     is_running: bool = False
     """Whether `push` and `total` return the sums of the whole epoch so far, not those of one step."""
 
+    ends_early: bool = True
+    """Whether an epoch may be left before its last batch, by all replicas after the same one."""
+
     filled: Callable[[int], None] | None = None
     """To be called while the gradient is computed, from its end: all elements from here on are final. None if nobody
     makes use of it."""
@@ -118,6 +121,14 @@ class Updater(ABC):
             The sums that no `push` has returned yet, over all replicas; None if there are none.
         """
         return None
+
+    def stops(self, wanted: bool) -> bool:
+        """Whether the training ends after this epoch: on all replicas, or on none. Collective.
+
+        Args:
+            wanted: whether a callback on this replica wants it to.
+        """
+        return wanted
 
     @abstractmethod
     def state(self) -> State | None:

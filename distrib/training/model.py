@@ -6,7 +6,8 @@ and takes its part of every batch. `predict` happens on this replica alone.
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
@@ -16,10 +17,12 @@ from distrib.arrays import Array, training_dtype
 from distrib.data.dataset import ArrayDataset, as_array
 from distrib.data.sharding import Schedule
 from distrib.errors import ConfigError, DataError
+from distrib.nn.layers.base import Layer
 from distrib.nn.losses import Loss
 from distrib.nn.metrics import Metric
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
+from distrib.nn.variable import Variable
 from distrib.ranges import Range
 from distrib.strategies.accumulating_updater import AccumulatingUpdater
 from distrib.strategies.base import Strategy
@@ -63,13 +66,40 @@ class Model(Savable):
 
     @property
     def stop_training(self) -> bool:
-        """Whether `fit` ends after the epoch. To be set in a callback, on every replica."""
+        """Set it in a callback to end `fit`.
+
+        At the end of an epoch, on any replica: all stop (under `ParameterServerStrategy` on the chief, whose word
+        counts). After a batch, as in Keras, on every replica (under `ParameterServerStrategy` the epoch goes to its
+        end first).
+        """
         return self.run is not None and self.run.is_stopped
 
     @stop_training.setter
     def stop_training(self, stop: bool) -> None:
         if self.run is not None:
             self.run.is_stopped = stop
+
+    @property
+    @abstractmethod
+    def layers(self) -> list[Layer]:
+        """The layers, without `Input`."""
+
+    @property
+    @abstractmethod
+    def variables(self) -> list[Variable]:
+        """All variables, layer by layer."""
+
+    @abstractmethod
+    def get_weights(self) -> list[Array]:
+        """Copies of the values of all variables, in the order of `variables`."""
+
+    @abstractmethod
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Overwrite the values of all variables, on this replica."""
+
+    @abstractmethod
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Print a table of the layers."""
 
     def compile(
         self,
@@ -103,6 +133,16 @@ class Model(Savable):
     def optimizer(self) -> Optimizer:
         """The optimizer. Raises `ConfigError` before `compile`."""
         return self._require_compiled().optimizer
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics; empty until `fit` or `evaluate` has seen the first targets."""
+        return [] if self._trainer is None else self._trainer.metrics
+
+    @property
+    def num_examples(self) -> int:
+        """How many examples there are in the running logs, over all replicas: those of the epoch so far."""
+        return 0 if self._trainer is None else self._trainer.num_examples
 
     def fit(
         self,
@@ -166,18 +206,19 @@ class Model(Savable):
             arguments["validation"] = validation.describe() | tests[1].describe()
 
         self.history = History()
-        # What remembers the others, for when training is interrupted, comes after them.
+        # The history has what callbacks add to logs. What remembers the others, for an interruption, comes last.
         backups = [each for each in callbacks if isinstance(each, BackupAndRestore)]
         others = [each for each in callbacks if each not in backups]
-        listed = [self.history, *others, *self._progress(verbose), *backups]
+        listed = [*others, *self._progress(verbose), self.history, *backups]
         params = {"epochs": epochs, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList(listed, self, params)
         trainer, updater = self._trainer_of(data), self._begin("fit", arguments)
         self.run = Run(trainer, updater, dataset, schedule, called, tests, validation_freq)
         try:
             self.run.train(initial_epoch, epochs)
-        finally:
-            called.call("close")
+        except BaseException as error:
+            called.fail(error)
+            raise
         self.history.counters = updater.counters()
         report = updater.report()
         if report and verbose != 0 and self.strategy.is_chief:

@@ -75,6 +75,8 @@ class Run:
                 logs = logs | {f"val_{name}": value for name, value in tested.items()}
             self._epoch, self.trainer.steps_done = epoch + 1, 0
             called.call("on_epoch_end", epoch, logs)
+            if self._epoch < epochs:
+                self.is_stopped = self.updater.stops(self.is_stopped)
         called.call("on_train_end", logs)
 
     def progress(self, state: State) -> dict[str, Any]:

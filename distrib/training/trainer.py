@@ -10,7 +10,7 @@ import numpy as np
 from distrib.arrays import Array
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.sharding import Schedule
-from distrib.nn.metrics import Mean
+from distrib.nn.metrics import Mean, Metric
 from distrib.nn.network import Network
 from distrib.nn.objective import Objective
 from distrib.nn.random import Draw
@@ -69,6 +69,8 @@ class Trainer:
             logs = self.train_step(updater, batch)
             self.steps_done = step + 1
             callbacks.call("on_train_batch_end", step, logs)
+            if callbacks.stop_training and updater.ends_early:
+                break
         settled = updater.settle()
         if settled is not None:
             self._add(settled, updater.is_running)
@@ -90,9 +92,9 @@ class Trainer:
         self, updater: Updater, dataset: ArrayDataset, schedule: Schedule, callbacks: CallbackList
     ) -> Logs:
         """Every example once, spread over the replicas; the sums are combined once, at the end."""
+        callbacks.call("on_test_begin")
         updater.pull()
         self.reset()
-        callbacks.call("on_test_begin")
         parts = updater.test_batches(dataset, schedule, self._objective.tally.sums.size)
         for step, batch in enumerate(parts):
             callbacks.call("on_test_batch_begin", step)
@@ -102,6 +104,16 @@ class Trainer:
         logs = self.logs()
         callbacks.call("on_test_end", logs)
         return logs
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """What is measured besides the loss."""
+        return self._objective.metrics
+
+    @property
+    def num_examples(self) -> int:
+        """How many examples the running means are of."""
+        return int(self._loss.count)
 
     def reset(self) -> None:
         """Begin new running means."""

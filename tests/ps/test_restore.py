@@ -227,6 +227,28 @@ def test_what_a_worker_hands_in_to_an_epoch_that_is_over_is_dropped_after_a_rest
     assert restored.counts.dropped == 1
 
 
+@pytest.mark.parametrize("stops", [False, True])
+def test_the_chiefs_word_whether_to_stop_is_remembered(stops):
+    """Also for a worker that asks after a restoration, or says another word itself."""
+    vote = {"kind": "vote", "num_examples": 1, "batch_size": 1, "steps_per_epoch": 1, "num_sums": 1}
+    sequencer = Sequencer(Rules("async", 2))
+    for worker in (0, 1):
+        sequencer.join(worker, 5)
+        sequencer.register(worker, 1, 0, {}, PushId(0, 5, 0) if worker == 0 else None)
+    sequencer.begin(1, 2, 1, vote | {"stops": not stops})
+    assert [each.worker for each in sequencer.answers if each.call == 2] == [], (
+        "answered before the chief spoke"
+    )
+    sequencer.begin(0, 2, 1, vote | {"stops": stops})
+    restored = sequencer_from_state(state_of(sequencer))
+    restored.join(1, 6)
+    restored.begin(1, 3, 1, vote)
+    answers = [each for each in (*sequencer.answers, *restored.answers) if each.call in (2, 3)]
+    assert sorted(each.worker for each in answers) == [0, 1, 1]
+    for each in answers:
+        assert (each.lease, each.totals.tolist(), each.refusal) == (None, [float(stops)], "")
+
+
 @pytest.mark.timeout(120)
 def test_pushes_with_faults_end_with_the_weights_of_a_replay(tmp_path):
     campaign = Campaign(tmp_path, num_pushes=400, num_workers=3, lost=0.1, duplicated=0.05, kills=2, seed=3)

@@ -338,6 +338,20 @@ def test_what_callbacks_remember_is_kept(tmp_path):
     assert len(fit().history["loss"]) == 3, "it had stopped, and stays so"
 
 
+@pytest.mark.parametrize("at_step", [7, 12, 15])
+def test_early_stopping_goes_on_counting(tmp_path, at_step):
+    def fit(*more):
+        patient = distrib.callbacks.EarlyStopping("loss", min_delta=100.0, patience=3)
+        options = {"batch_size": BATCH, "epochs": 9, "verbose": 0}
+        return make().fit(X, Y, **options, callbacks=[patient, *more]).history["loss"]
+
+    whole = fit()
+    assert len(whole) == 4
+    with pytest.raises(InterruptedError_):
+        fit(BackupAndRestore(tmp_path, save_freq=2), Interrupt(at_step))
+    assert fit(BackupAndRestore(tmp_path, save_freq=2)) == whole
+
+
 def test_backups_go_when_training_has_ended(tmp_path):
     make().fit(X, Y, epochs=2, verbose=0, callbacks=[BackupAndRestore(tmp_path)])
     assert list(tmp_path.iterdir()) == []

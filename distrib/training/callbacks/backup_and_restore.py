@@ -64,13 +64,12 @@ class BackupAndRestore(Callback):
         # Only the handler writes these, so no signal is lost between reading and writing.
         self._signals = dict.fromkeys(_HANDLED, 0)
         self._answered = 0
-        self._has_ended = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._manager = CheckpointManager(
             self.model, self.backup_dir, 2 if self.double_checkpoint else 1, _NAME
         )
-        self._num_batches, self._answered, self._has_ended = 0, 0, False
+        self._num_batches = self._answered = 0
         self._signals = dict.fromkeys(_HANDLED, 0)
         is_chief = self.model.strategy.is_chief
         self.model.resume(latest_whole(self.backup_dir, _NAME) if is_chief else None)
@@ -102,18 +101,21 @@ class BackupAndRestore(Callback):
             self._save()
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        self._has_ended = True
         if self.delete_checkpoint:
             self._manager.clear()
+        self._give_back_signals()
+        if self._signals[signal.SIGTERM]:
+            signal.raise_signal(signal.SIGTERM)  # it came after the last step: there is nothing to be saved
 
-    def close(self) -> None:
+    def on_train_failed(self, error: BaseException) -> None:
+        self._give_back_signals()
+
+    def _give_back_signals(self) -> None:
         for each, handler in self._former.items():
             signal.signal(each, handler)
         self._former = {}
         if self.model.run is not None:
             self.model.run.trainer.request = 0
-        if self._has_ended and self._signals[signal.SIGTERM]:
-            signal.raise_signal(signal.SIGTERM)  # it came after the last step: there is nothing to be saved
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         self._signals[signal.Signals(number)] += 1
