@@ -461,7 +461,7 @@ class TestFaults:
         CheckpointManager(make(), tmp_path).save()
         assert not under_way.exists()
 
-    @pytest.mark.parametrize("kind", ["fifo", "link", "device", "folder", "nest", "name", "huge"])
+    @pytest.mark.parametrize("kind", ["fifo", "link", "device", "folder", "nest", "name", "huge", "kind"])
     def test_e17_crafted_files(self, tmp_path, kind):
         """Each is refused within a second, and nothing is read without an end."""
         path = Path(CheckpointManager(make(), tmp_path).save())
@@ -481,8 +481,10 @@ class TestFaults:
             os.truncate(file, 1 << 43)
         elif kind == "name":
             described["sha256"]["../../secret"] = "0" * 64
+        elif kind == "kind":
+            described["sha256"] = [["model.safetensors", "0"]]
         text = "[" * 100_000 if kind == "nest" else json.dumps(described)
-        if kind in ("nest", "name", "huge"):
+        if kind in ("nest", "name", "huge", "kind"):
             manifest.write_text(f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}\n")
         begin = time.monotonic()
         with pytest.raises(distrib.StorageError, match=str(path)):
