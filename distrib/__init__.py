@@ -30,9 +30,11 @@ from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.parameter_server import ParameterServerStrategy
 from distrib.strategies.replica_context import ReplicaContext, get_replica_context
 from distrib.strategies.single import DefaultStrategy, get_strategy, has_strategy
+from distrib.training.evaluator import SidecarEvaluator
 from distrib.training.loading import load_model
 from distrib.training.seeds import reset, set_random_seed
 from distrib.training.sequential import Sequential
+from distrib.training.train_and_evaluate import train_and_evaluate
 from distrib.version import __version__
 
 __all__ = [
@@ -57,6 +59,7 @@ __all__ = [
     "ScaleStale",
     "Sequential",
     "ShapeError",
+    "SidecarEvaluator",
     "StalenessPolicy",
     "StorageError",
     "Strategy",
@@ -83,4 +86,5 @@ __all__ = [
     "set_random_seed",
     "strategy_from_cluster",
     "train",
+    "train_and_evaluate",
 ]

@@ -87,12 +87,18 @@ def train(strategy: distrib.Strategy, options: argparse.Namespace, training: Arr
     callbacks: list[distrib.callbacks.Callback] = [speed]
     if options.tensorboard:
         callbacks.append(distrib.callbacks.TensorBoard(options.tensorboard, histogram_freq=1))
+    if options.checkpoint_dir:
+        folder = options.checkpoint_dir
+        callbacks += [
+            distrib.callbacks.ModelCheckpoint(folder / "ckpt-{epoch}"),
+            distrib.callbacks.BackupAndRestore(folder / "backup"),
+        ]
     history = model.fit(
         x_train,
         y_train,
         epochs=options.epochs,
         batch_size=options.batch_size,
-        validation_data=(x_test, y_test) if options.tensorboard else None,
+        validation_data=(x_test, y_test) if options.tensorboard or options.checkpoint_dir else None,
         callbacks=callbacks,
     )
     test_loss, test_accuracy = model.evaluate(x_test, y_test, batch_size=1000, verbose=0)
@@ -179,6 +185,12 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder for the files of this run")
     parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write the run there for TensorBoard")
+    parser.add_argument(
+        "--checkpoint-dir",
+        type=Path,
+        metavar="DIR",
+        help="save there after every epoch, and go on from there",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     servers = parser.add_argument_group("parameter servers (--strategy ps-sync or ps-async)")
     servers.add_argument("--num-workers", type=int, default=2, help="the chief among them")

@@ -70,7 +70,7 @@ class SummaryWriter:
 
     def scalar(self, tag: str, value: float, step: int) -> None:
         """Write a number; the file keeps it in float32."""
-        named = self._messages.Summary.Value(tag=tag, simple_value=value)
+        named = self._messages.Summary.Value(tag=tag, simple_value=float(value))
         self._write(self._messages.Summary(value=[named]), step)
 
     def histogram(self, tag: str, values: ArrayLike, step: int) -> None:

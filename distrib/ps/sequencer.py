@@ -100,8 +100,8 @@ class Sequencer:
     def begin(self, worker: int, call: int, stage: int, description: dict[str, Any]) -> None:
         """A worker begins an epoch of training (`"kind": "train"`) or testing, or asks whether it was the last."""
         opened = self.stages.open(worker, stage, description)
-        if opened is not None and description["kind"] == "vote":
-            opened.is_over, opened.totals[0] = True, float(description.get("stops", False))
+        if worker == CHIEF and description["kind"] == "vote" and stage == len(self.stages) - 1:
+            self.stages[stage].hear(bool(description.get("stops")))
         elif opened is not None:
             opened.admission = admission_of(self.rules, description)
             opened.is_over = opened.admission.ledger.is_done  # where nothing is left of it

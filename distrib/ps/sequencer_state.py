@@ -66,6 +66,9 @@ def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
         if each["undone"] is not None:
             spans = [Positions(pass_index, Range(begin, end)) for pass_index, begin, end in each["undone"]]
             stage.admission = admission_of(sequencer.rules, stage.description, spans)
+    last = sequencer.stages.last
+    if last is not None and last.is_vote:  # a chief that was preempted goes on now
+        last.is_over = False
     for worker, each in state["members"].items():
         sequencer.members[int(worker)] = Member(
             each["incarnation"],

@@ -73,6 +73,16 @@ class Stage:
         """Where the chief goes on, in its words; empty where it begins."""
         return str(self.description.get("start", {}).get("words", ""))
 
+    @property
+    def is_vote(self) -> bool:
+        """Whether the chief says here if the training goes on."""
+        return bool(self.description.get("kind") == "vote")
+
+    def hear(self, stops: bool) -> None:
+        """The chief's word in a vote. After a restoration it may be another one than before."""
+        if self.is_vote:
+            self.is_over, self.totals[0] = True, float(stops)
+
     def refusal(self, worker: int, description: dict[str, Any]) -> str:
         """Why a worker that is about to do `description` may not; empty if it may."""
         differing = differences(_compared(self.description), _compared(description))
@@ -112,13 +122,16 @@ class Stages:
         Raises:
             RefusedError: it is somewhere else in its script than the others.
         """
-        may_open = not self._stages or self._stages[-1].is_over
+        last = self.last
+        may_open = last is None or last.is_over or last.is_vote
         if not 0 <= index <= len(self._stages) or (index == len(self._stages) and not may_open):
             raise RefusedError(
                 f"Worker {worker} is at stage {index} of its script, the job at stage {len(self._stages) - 1}."
             )
         if index < len(self._stages) or worker != CHIEF:
             return None
+        if last is not None:
+            last.is_over = True  # a vote to be repeated after a restoration, by a chief that had its answer
         totals = description.get("totals") or [0.0] * int(description.get("num_sums", 0))
         return self.append(Stage(description, np.array(totals)))
 

@@ -14,6 +14,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from distrib.arrays import Array, training_dtype
+from distrib.cluster.resolve import resolve
 from distrib.data.dataset import ArrayDataset, as_array
 from distrib.data.sharding import Schedule
 from distrib.errors import ConfigError, DataError
@@ -28,18 +29,20 @@ from distrib.strategies.accumulating_updater import AccumulatingUpdater
 from distrib.strategies.base import Strategy
 from distrib.strategies.single import get_strategy
 from distrib.strategies.updater import NonFinitePolicy, Updater
-from distrib.training.callbacks import BackupAndRestore, Callback, History, ProgressBar
+from distrib.training.callbacks import BackupAndRestore, Callback, EarlyStopping, History, ProgressBar
 from distrib.training.callbacks.base import CallbackList, Logs
+from distrib.training.callbacks.model_checkpoint import series_of
 from distrib.training.callbacks.progress_bar import is_interactive
+from distrib.training.callbacks.sidecar_link import SidecarLink
 from distrib.training.compiled import Compiled
 from distrib.training.description import describe
-from distrib.training.examples import Examples
+from distrib.training.evaluator import evaluator_of_fit
+from distrib.training.examples import Examples, ValidationData
 from distrib.training.run import Run
 from distrib.training.savable import Savable
 from distrib.training.seeds import get_random_seed, next_model_name
 from distrib.training.trainer import Trainer, predict
 
-ValidationData: TypeAlias = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike]
 Verbose: TypeAlias = Literal["auto", 0, 1, 2]
 
 DEFAULT_BATCH_SIZE = 32
@@ -196,6 +199,14 @@ class Model(Savable):
         validation = None if validation_data is None else Examples(*validation_data)
         if validation is None and validation_split:
             data, validation = data.split(validation_split)
+        task, series = resolve(), series_of(callbacks)
+        if task.type == "evaluator":
+            evaluator_of_fit(self, callbacks, validation, validation_batch_size or batch_size).start()
+            raise SystemExit(0)  # the chief alone goes on after `fit`
+        if series is not None and "evaluator" in task.cluster.jobs:
+            # It has the validation, and what acts on it: training never waits for it.
+            validation = None
+            callbacks = [each for each in callbacks if not isinstance(each, EarlyStopping)]
         dataset = self._prepare(data)
         schedule = Schedule(len(dataset), _size(batch_size), steps_per_epoch, shuffle, self.seed)
         arguments = {"epochs": [initial_epoch, epochs], "data": data.describe(), **schedule.describe()}
@@ -209,7 +220,8 @@ class Model(Savable):
         # The history has what callbacks add to logs. What remembers the others, for an interruption, comes last.
         backups = [each for each in callbacks if isinstance(each, BackupAndRestore)]
         others = [each for each in callbacks if each not in backups]
-        listed = [*others, *self._progress(verbose), self.history, *backups]
+        links = [SidecarLink(series[0])] if series is not None and self.strategy.is_chief else []
+        listed = [*others, *links, *self._progress(verbose), self.history, *backups]
         params = {"epochs": epochs, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList(listed, self, params)
         trainer, updater = self._trainer_of(data), self._begin("fit", arguments)

@@ -8,6 +8,7 @@ how many replicas or parameter servers have written it. Everything is checked be
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -25,9 +26,16 @@ from distrib.training.description import describe_network, versions
 MODEL_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 
+RUN_VARIABLE = "DISTRIB_RUN_ID"
+
 Files = dict[str, dict[str, Array]]
 
 _SHOWN = 10
+
+
+def run_name() -> str:
+    """The name that the launcher has given to this run; empty for none."""
+    return os.environ.get(RUN_VARIABLE, "")
 
 
 def contents(
@@ -48,6 +56,7 @@ def contents(
     files: Files = {MODEL_FILE: variables}
     manifest: dict[str, Any] = {
         "model": {"class": "Sequential", "name": name, **describe_network(network)},
+        "run": run_name(),
         "step": 0,
         "compile": None,
         "versions": versions(),

@@ -90,12 +90,53 @@ class Hosts:
         )
         self.agent.chmod(0o755)
 
+    def start_sshd(self) -> Path:
+        """Let every host be reached by ssh; returns the configuration for ssh, a file."""
+        Path("/run/sshd").mkdir(exist_ok=True)
+        for name in ("host_key", "key"):
+            command = ["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", str(self._folder / name)]
+            subprocess.run(command, check=True)
+        options = {
+            "PidFile": "none",
+            "AuthorizedKeysFile": self._folder / "key.pub",
+            "StrictModes": "no",
+            "PermitRootLogin": "yes",
+            "UsePAM": "no",
+        }
+        flags = [word for name, value in options.items() for word in ("-o", f"{name}={value}")]
+        for index, holder in enumerate(self._holders[:], 1):
+            become = ["nsenter", "-t", str(holder.pid), "-n", "-u", "-i", "-m"]
+            listen = ["-o", f"ListenAddress={_NETWORK}.{index}", "-h", str(self._folder / "host_key")]
+            command = [*become, "/usr/sbin/sshd", "-D", "-e", "-f", "/dev/null", *listen, *flags]
+            daemon = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
+            self._holders.append(daemon)
+            assert daemon.stderr is not None
+            assert "Server listening" in daemon.stderr.readline()
+        config = self._folder / "ssh_config"
+        config.write_text(
+            f"Host *\n  IdentityFile {self._folder}/key\n  IdentitiesOnly yes\n  StrictHostKeyChecking no\n"
+            "  UserKnownHostsFile /dev/null\n  LogLevel ERROR\n"
+        )
+        return config
+
+    def pids(self, name: str) -> set[int]:
+        """The processes in a host's network."""
+        command = ["ip", "netns", "pids", self._namespaces[name]]
+        return set(
+            map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
+        )
+
+    def set_link(self, name: str, state: str) -> None:
+        """Let a host's link go `down` or `up`."""
+        _ip("-n", self._namespaces[name], "link", "set", f"v{name.removeprefix('h')}", state)
+
     def __exit__(self, *exception: object) -> None:
-        for holder in self._holders:
+        for holder in reversed(self._holders):
             holder.send_signal(signal.SIGKILL)
             holder.wait()
-            if holder.stdout is not None:
-                holder.stdout.close()
+            for stream in (holder.stdout, holder.stderr):
+                if stream is not None:
+                    stream.close()
         for namespace in (*self._namespaces.values(), self._switch):
             subprocess.run(["ip", "netns", "del", namespace], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self._folder, ignore_errors=True)

@@ -227,26 +227,56 @@ def test_what_a_worker_hands_in_to_an_epoch_that_is_over_is_dropped_after_a_rest
     assert restored.counts.dropped == 1
 
 
-@pytest.mark.parametrize("stops", [False, True])
-def test_the_chiefs_word_whether_to_stop_is_remembered(stops):
-    """Also for a worker that asks after a restoration, or says another word itself."""
-    vote = {"kind": "vote", "num_examples": 1, "batch_size": 1, "steps_per_epoch": 1, "num_sums": 1}
+VOTE = {"kind": "vote", "num_examples": 1, "batch_size": 1, "steps_per_epoch": 1, "num_sums": 1}
+
+
+def voted(stops):
+    """A job whose chief has said whether to stop, and whose worker 1 would have said something else."""
     sequencer = Sequencer(Rules("async", 2))
     for worker in (0, 1):
         sequencer.join(worker, 5)
         sequencer.register(worker, 1, 0, {}, PushId(0, 5, 0) if worker == 0 else None)
-    sequencer.begin(1, 2, 1, vote | {"stops": not stops})
-    assert [each.worker for each in sequencer.answers if each.call == 2] == [], (
-        "answered before the chief spoke"
-    )
-    sequencer.begin(0, 2, 1, vote | {"stops": stops})
-    restored = sequencer_from_state(state_of(sequencer))
-    restored.join(1, 6)
-    restored.begin(1, 3, 1, vote)
-    answers = [each for each in (*sequencer.answers, *restored.answers) if each.call in (2, 3)]
-    assert sorted(each.worker for each in answers) == [0, 1, 1]
-    for each in answers:
-        assert (each.lease, each.totals.tolist(), each.refusal) == (None, [float(stops)], "")
+    sequencer.begin(1, 2, 1, VOTE | {"stops": not stops})
+    assert words(sequencer, 2) == [], "answered before the chief spoke"
+    sequencer.begin(0, 2, 1, VOTE | {"stops": stops})
+    return sequencer
+
+
+def words(sequencer, call):
+    """Who was answered that call, and what."""
+    found = [each for each in sequencer.answers if each.call == call]
+    assert all((each.lease, each.refusal) == (None, "") for each in found)
+    return sorted((each.worker, each.totals.tolist()) for each in found)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_the_chiefs_word_whether_to_stop_reaches_all(stops):
+    assert words(voted(stops), 2) == [(0, [float(stops)]), (1, [float(stops)])]
+
+
+@pytest.mark.parametrize("now", [False, True])
+@pytest.mark.parametrize("before", [False, True])
+def test_after_a_restoration_the_chief_may_say_another_word(before, now):
+    """As when it was preempted, and goes on now."""
+    restored = sequencer_from_state(state_of(voted(before)))
+    for worker in (1, 0):
+        restored.join(worker, 6)
+        assert words(restored, 3) == []
+        restored.begin(worker, 3, 1, VOTE | {"stops": now})
+    assert words(restored, 3) == [(0, [float(now)]), (1, [float(now)])]
+
+
+def test_a_chief_that_knows_its_word_goes_on_after_a_restoration():
+    """The ps was lost right after the vote, and worker 1 had not heard of it."""
+    restored = sequencer_from_state(state_of(voted(False)))
+    for worker in (1, 0):
+        restored.join(worker, 5)
+    restored.begin(1, 3, 1, VOTE)
+    assert words(restored, 3) == []
+    epoch = {"kind": "train", "num_examples": 2, "batch_size": 1, "steps_per_epoch": 2, "num_sums": 4}
+    restored.begin(0, 3, 2, epoch)
+    assert [each.worker for each in restored.answers if each.lease is not None] == [0]
+    assert [each.totals.tolist() for each in restored.answers if each.worker == 1] == [[0.0]]
 
 
 @pytest.mark.timeout(120)

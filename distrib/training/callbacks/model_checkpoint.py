@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import math
+import re
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
 from distrib.errors import ConfigError
-from distrib.training.callbacks.base import Logs
+from distrib.training.callbacks.base import Callback, Logs
 from distrib.training.callbacks.monitor import MonitorCallback
 from distrib.training.writing import weights_path
+
+_SERIES = re.compile(r"([\w.]+)-\{epoch(?::0?\d*d?)?\}")
 
 SaveFreq = int | Literal["epoch"]
 
@@ -90,6 +94,16 @@ class ModelCheckpoint(MonitorCallback):
             return False
         self.best = value
         return True
+
+
+def series_of(callbacks: Iterable[Callback]) -> tuple[Path, str] | None:
+    """Directory and name of the checkpoints `DIR/name-{epoch}` that one of the callbacks saves; None if none does."""
+    for callback in callbacks:
+        if isinstance(callback, ModelCheckpoint) and not callback.save_weights_only:
+            path = Path(callback.filepath)
+            if (match := _SERIES.fullmatch(path.name)) and "{" not in str(path.parent):
+                return path.parent, match[1]
+    return None
 
 
 def check_freq(who: str, save_freq: object) -> None:

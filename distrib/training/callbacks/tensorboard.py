@@ -14,6 +14,7 @@ import time
 from pathlib import Path
 from typing import Any, Literal
 
+from distrib.cluster.resolve import resolve
 from distrib.errors import ConfigError
 from distrib.io.summary import SummaryWriter, require_tensorboard
 from distrib.training.callbacks.base import Callback, Logs
@@ -87,7 +88,8 @@ class TensorBoard(Callback):
         self._batch = 0
         self._batch_began = 0.0
         self._epoch_began = 0.0
-        self._counters: dict[str, Any] = {}
+        self._counters: dict[str, float] = {}
+        self._steps = 0
         self._speed: dict[str, float] | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
@@ -98,7 +100,7 @@ class TensorBoard(Callback):
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._speed = None
         self._counters = _flat(self.model.strategy.counters)
-        self._counters["steps"] = self.model.optimizer.iterations
+        self._steps = self.model.optimizer.iterations
         self._epoch_began = time.perf_counter()
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
@@ -157,7 +159,7 @@ class TensorBoard(Callback):
     def _writer(self, name: str) -> SummaryWriter:
         """The file in the folder `name`, made when something is first written to it."""
         if name not in self._writers:
-            role = f"chief-{self.model.strategy.replica_id}"
+            role = "evaluator-0" if resolve().type == "evaluator" else "chief-0"
             self._writers[name] = SummaryWriter(Path(self.log_dir) / name, role)
         return self._writers[name]
 
@@ -169,12 +171,10 @@ class TensorBoard(Callback):
     def _measured(self) -> dict[str, float]:
         """Speed and communication of the epoch until now, by tag."""
         took = time.perf_counter() - self._epoch_began
-        counters = _flat(self.model.strategy.counters)
-        before, self._counters = self._counters, counters
+        before, counters = self._counters, _flat(self.model.strategy.counters)
         speed = {"epoch_examples_per_second": self.model.num_examples / took}
         if self.write_steps_per_second:
-            steps = self.model.optimizer.iterations - before["steps"]
-            speed["epoch_steps_per_second"] = steps / took
+            speed["epoch_steps_per_second"] = (self.model.optimizer.iterations - self._steps) / took
         for name, value in counters.items():
             if name in _PS_COUNTERS:
                 speed[f"ps/{name}"] = value

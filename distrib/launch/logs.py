@@ -1,0 +1,157 @@
+"""Logs of tasks: each into its file, and what is to be seen onto the launcher's own output.
+
+The chief is shown as it is, with its progress bar; the others only if they are wanted, line by line behind a prefix.
+What supervisor and script say to the launcher itself is taken out on the way.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import sys
+from collections import deque
+from pathlib import Path
+from typing import BinaryIO
+
+from distrib.errors import StorageError
+from distrib.launch.record import Record, from_line
+from distrib.launch.supervisor import STARTED
+
+_MARK = b"\x1e"
+_LAST_LINES = 20
+_LONGEST_LINE = 1 << 16
+_CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
+
+
+class TaskLog:
+    """What one task writes.
+
+    Args:
+        path: its file, which is appended to.
+        prefix: shown in front of each line; None for the output as it is.
+        shown: whether it is shown at all.
+
+    Attributes:
+        path: its file.
+        lines: the last ones.
+        record: how it ended, by its own words; None until it has said so.
+        has_started: whether its supervisor has started it.
+    """
+
+    def __init__(self, path: Path, prefix: str | None, shown: bool) -> None:
+        self.path = path
+        self.lines: deque[str] = deque(maxlen=_LAST_LINES)
+        self.record: Record | None = None
+        self.has_started = False
+        self._prefix, self._shown = prefix, shown
+        self._pending = {"stdout": b"", "stderr": b""}
+        self._line = {"stdout": b"", "stderr": b""}
+        try:
+            self._file = os.fdopen(
+                os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600), "ab"
+            )
+        except OSError as error:
+            raise StorageError(
+                f"The log of a task cannot be written: {error}. Choose another --log-dir."
+            ) from None
+
+    def write(self, stream: str, data: bytes) -> None:
+        """Take what the task has written.
+
+        Args:
+            stream: `stdout` or `stderr`.
+            data: the next piece; empty at its end.
+        """
+        text = self._pending[stream] + data
+        self._pending[stream] = b""
+        while (begin := text.find(_MARK)) >= 0:
+            self._pass_on(stream, text[:begin])
+            line, newline, rest = text[begin:].partition(b"\n")
+            if not newline and data and len(line) < _LONGEST_LINE:
+                self._pending[stream] = line
+                return
+            self._hear(stream, line, newline)
+            text = rest
+        self._pass_on(stream, text)
+        if not data:
+            self._finish_line(stream)
+
+    @property
+    def unseen(self) -> tuple[str, ...]:
+        """The last lines, if nobody has seen them yet."""
+        return () if self._shown else tuple(self.lines)
+
+    def note(self, line: str) -> None:
+        """Write a line of the launcher's into the file."""
+        self._file.write(f"{line}\n".encode())
+
+    def close(self) -> None:
+        """Write what is left."""
+        for stream in self._pending:
+            self.write(stream, b"")
+        self._file.close()
+
+    def _hear(self, stream: str, line: bytes, newline: bytes) -> None:
+        words = line.decode(errors="replace").rstrip("\r")
+        _, record = from_line(words)
+        if record is not None:
+            self.record = record
+        elif words == STARTED:
+            self.has_started = True
+        else:
+            self._pass_on(stream, line.replace(_MARK, b"\\x1e") + newline)
+
+    def _pass_on(self, stream: str, data: bytes) -> None:
+        if not data:
+            return
+        self._file.write(data)
+        self._file.flush()
+        if self._shown and self._prefix is None:
+            _show(stream, data)
+        *lines, self._line[stream] = (self._line[stream] + data).split(b"\n")
+        for line in lines:
+            self._add_line(stream, line)
+        if len(self._line[stream]) > _LONGEST_LINE:
+            self._finish_line(stream)
+
+    def _finish_line(self, stream: str) -> None:
+        if self._line[stream]:
+            self._add_line(stream, self._line[stream])
+            self._line[stream] = b""
+
+    def _add_line(self, stream: str, line: bytes) -> None:
+        words = printable(line.decode(errors="replace").rstrip("\r").rpartition("\r")[2])
+        self.lines.append(words)
+        if self._shown and self._prefix is not None:
+            _show(stream, f"{self._prefix}{words}\n".encode())
+
+
+def printable(text: str) -> str:
+    """`text` with control characters spelled out: what another host says must not steer this terminal."""
+    return _CONTROL.sub(lambda match: f"\\x{ord(match[0]):02x}", text)
+
+
+def _show(stream: str, data: bytes) -> None:
+    out: BinaryIO = getattr(sys, stream).buffer
+    try:
+        out.write(data)
+        out.flush()
+    except OSError:
+        pass  # nobody reads any more: the log file has it
+
+
+def make_folder(path: Path) -> None:
+    """Make the folder of the logs, for this user's eyes only.
+
+    Args:
+        path: of the folder; it may exist.
+
+    Raises:
+        StorageError: it cannot be made, or not be written to.
+    """
+    try:
+        path.mkdir(parents=True, exist_ok=True, mode=0o700)
+    except OSError as error:
+        raise StorageError(f"--log-dir: {path} cannot be made: {error}") from None
+    if not os.access(path, os.W_OK | os.X_OK):
+        raise StorageError(f"--log-dir: {path} cannot be written to.")

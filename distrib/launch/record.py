@@ -1,0 +1,47 @@
+"""Record: the last words of a task, a line of its error output that says whether its script has ended well.
+
+Exit codes do not: mpirun returns 0 when a host is lost, and the code of any rank when several fail. So each task says
+itself how it ended, after all else, and a run is a success only if the record says so. The launcher takes the records
+out of the output and does not show them.
+"""
+
+from __future__ import annotations
+
+import json
+from typing import NamedTuple
+
+_MARK = "\x1edistrib-end "
+
+
+class Record(NamedTuple):
+    """How a task has ended.
+
+    Attributes:
+        run: which start of which run it belongs to.
+        task: such as `worker 1`.
+        host: where it ran.
+        code: exit code.
+        what: the exception that ended it; empty for a good end.
+    """
+
+    run: str
+    task: str
+    host: str
+    code: int
+    what: str
+
+
+def to_line(record: Record) -> str:
+    """The line that says it."""
+    return f"{_MARK}{json.dumps(record._asdict())}"
+
+
+def from_line(line: str) -> tuple[str, Record | None]:
+    """What a line shows, and the record at its end; None where there is none."""
+    shown, mark, text = line.partition(_MARK)
+    if mark:
+        try:
+            return shown, Record(**json.loads(text))
+        except (ValueError, TypeError):
+            pass  # somebody else's words
+    return line, None

@@ -1,0 +1,140 @@
+"""The program of every task: runs the user's script as Python would, and says at the end how it went.
+
+    python -m distrib.launch.script [-m] train.py --epochs 5
+
+- An exception ends the process with the exit code of `distrib/errors.py`; its traceback begins at the script.
+- The record (`launch/record.py`) is printed after everything else, so under MPI after all ranks have ended.
+- Output is written line by line.
+- SIGUSR1 means "save now" and SIGTERM "save and end". A script that saves on them installs its own handlers; for the
+  others SIGUSR1 does nothing here. Open MPI does not pass SIGTERM on, but SIGUSR2, which is turned into it.
+- A rank of an MPI job learns which task of TF_CONFIG it is.
+"""
+
+from __future__ import annotations
+
+import atexit
+import json
+import logging
+import os
+import runpy
+import signal
+import socket
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from types import TracebackType
+
+from distrib.cluster.spec import ClusterSpec
+from distrib.errors import exit_code_of
+from distrib.launch.record import Record, to_line
+from distrib.strategies.parameter_server import close_all
+
+RUN_VARIABLE = "DISTRIB_RUN_ID"
+START_VARIABLE = "DISTRIB_START"
+
+_RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
+_LONGEST_WHAT = 2000
+
+
+def main() -> None:
+    """Run the script of the command line."""
+    as_module = sys.argv[1:2] == ["-m"]
+    arguments = sys.argv[1 + as_module :]
+    config = json.loads(os.environ["TF_CONFIG"])
+    rank = next((int(os.environ[name]) for name in _RANKS if name in os.environ), None)
+    if rank is not None:
+        config["task"] = task_of_rank(ClusterSpec(config["cluster"]), rank)
+        os.environ["TF_CONFIG"] = json.dumps(config)
+    end = _End(f"{config['task']['type']} {config['task']['index']}", os.environ)
+    sys.excepthook = end.on_exception
+    atexit.register(end.at_exit)  # the first one, so it is called last
+    for stream in (sys.stdout, sys.stderr):
+        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+    signal.signal(signal.SIGUSR1, lambda *_: None)
+    signal.signal(signal.SIGUSR2, lambda *_: signal.raise_signal(signal.SIGTERM))
+    sys.argv = arguments
+    try:
+        if as_module:
+            runpy.run_module(arguments[0], run_name="__main__", alter_sys=True)
+        else:
+            sys.path[0] = str(Path(arguments[0]).resolve().parent)
+            runpy.run_path(arguments[0], run_name="__main__")
+    except SystemExit as error:
+        end.on_exit(error)
+        raise
+
+
+def task_of_rank(cluster: ClusterSpec, rank: int) -> dict[str, object]:
+    """The task, as in TF_CONFIG, that is this rank: the chief first, then the workers.
+
+    Args:
+        cluster: all tasks.
+        rank: which process of the MPI job.
+    """
+    tasks = [
+        (job, index)
+        for job in ("chief", "worker")
+        if job in cluster.jobs
+        for index in cluster.task_indices(job)
+    ]
+    job, index = tasks[rank]
+    return {"type": job, "index": index}
+
+
+class _End:
+    """Remembers what ended the script, and says it at the end."""
+
+    def __init__(self, task: str, environ: Mapping[str, str]) -> None:
+        self._task = task
+        self._run = f"{environ.get(RUN_VARIABLE, '')}.{environ.get(START_VARIABLE, '')}"
+        self._code, self._what = 0, ""
+        self._error: BaseException | None = None
+        self._has_said = False
+        self._pid = os.getpid()
+
+    def on_exit(self, error: SystemExit) -> None:
+        """The script has called sys.exit."""
+        self._code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        if self._code:
+            self._error, self._what = error, f"sys.exit({error.code!r})"[:_LONGEST_WHAT]
+            self._say()  # now: the others will not wait for the end of a rank that leaves them
+
+    def on_exception(
+        self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
+    ) -> None:
+        """The script has raised."""
+        self._error, self._code, self._what = (
+            error,
+            exit_code_of(error),
+            f"{kind.__name__}: {error}"[:_LONGEST_WHAT],
+        )
+        ours = (__file__, runpy.__file__, "<frozen runpy>")
+        while traceback is not None and traceback.tb_frame.f_code.co_filename in ours:
+            traceback = traceback.tb_next
+        sys.__excepthook__(kind, error.with_traceback(traceback), traceback)
+        self._say()
+
+    def at_exit(self) -> None:
+        """All is done."""
+        if os.getpid() != self._pid:
+            return
+        close_all(self._error)  # strategies, which would do so by themselves after this
+        self._say()
+        if self._code:
+            logging.shutdown()
+            sys.stdout.flush()
+            sys.stderr.flush()
+            os._exit(self._code)
+
+    def _say(self) -> None:
+        if self._has_said:
+            return
+        self._has_said = True
+        sys.stdout.flush()
+        record = Record(self._run, self._task, socket.gethostname(), self._code, self._what)
+        sys.stderr.write(f"{to_line(record)}\n")
+        sys.stderr.flush()
+
+
+if __name__ == "__main__":
+    main()

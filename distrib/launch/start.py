@@ -1,0 +1,299 @@
+"""Start: one start of a plan's tasks, from the first ps to the end of the last process.
+
+    ps start, and say where they listen
+    chief and workers start (or mpirun), and the evaluator
+    ... until the chief has ended, or something fails that the others cannot do without ...
+    everything ends: by itself if all is well, else by a signal, and at last by SIGKILL
+
+What the others cannot do without: the chief, every ps, and every rank of mpirun. A worker around parameter servers
+may go; the evaluator harms nobody, and is waited for at the end, because it has the last checkpoint to evaluate.
+"""
+
+from __future__ import annotations
+
+import signal
+import sys
+import time
+from dataclasses import dataclass, field
+
+from distrib.errors import PeerLostError
+from distrib.launch import ssh
+from distrib.launch.cause import Failure, failures_of_mpirun, words_of_code
+from distrib.launch.local import READY
+from distrib.launch.plan import Plan, Task
+from distrib.launch.process import Crew, Process
+from distrib.launch.settings import Settings
+from distrib.launch.starter import Starter
+
+PS_START_S = 60.0
+_END_S = 2.0
+"""For workers and parameter servers to end by themselves after the chief."""
+
+_PS_END_S = 10.0
+"""More, for a ps that writes its last checkpoint."""
+
+_CULPRIT_S, _REMOTE_CULPRIT_S = 1.0, 5.0
+"""After a failure that may be a consequence, for its cause to be noticed, here and on other hosts."""
+
+_KILL_GRACE_S = 2.0
+
+
+@dataclass
+class Result:
+    """How a start has ended.
+
+    Attributes:
+        failures: in the order in which they were noticed; of those that ended the start.
+        has_finished: whether the chief, or every rank, has come to the end of its script.
+        stopped_by: the signal that asked the launcher to end; 0 if none did.
+        seconds: how long it took.
+    """
+
+    failures: list[Failure] = field(default_factory=list)
+    has_finished: bool = False
+    stopped_by: int = 0
+    seconds: float = 0.0
+
+
+class Start:
+    """One start of a plan.
+
+    Args:
+        crew: listens to the processes.
+        plan: what to start.
+        settings: how.
+        run: name of the run and number of the start; what tasks' records belong to.
+        restarts_left: how many lost workers may be started again alone.
+    """
+
+    def __init__(
+        self, crew: Crew, plan: Plan, settings: Settings, run: tuple[str, int], restarts_left: int
+    ) -> None:
+        self._crew, self._plan, self._settings = crew, plan, settings
+        self._starter = Starter(crew, settings, run)
+        self.restarts_left = restarts_left
+        self._result = Result()
+        self._tasks = {task.name: task for task in plan.tasks}
+        self._ps: list[Process] = []
+        self._trainers: list[Process] = []
+        self._evaluator: Process | None = None
+        self._told: set[str] = set()
+        self._deadline = 0.0
+
+    def go(self) -> Result:
+        """Start everything, and return when everything has ended."""
+        begin = time.monotonic()
+        try:
+            if self._start_ps():
+                self._start_trainers()
+                self._crew.wait(self._is_over, float("inf"))
+            self._end()
+        finally:
+            self._crew.end_all(0.0)
+            for log in self._starter.logs.values():
+                log.close()
+        self._result.seconds = time.monotonic() - begin
+        return self._result
+
+    # --- the beginning
+
+    def _start_ps(self) -> bool:
+        for task in self._plan.ps:
+            self._ps.append(self._starter.task(self._plan, task))
+        self._crew.wait(lambda: self._is_over() or all(map(self._address, self._plan.ps)), PS_START_S)
+        late = [task for task in self._plan.ps if not self._address(task)]
+        if self._result.failures or self._result.stopped_by:
+            return False
+        for task in late:
+            self._fail(
+                task.name, f"did not say within {PS_START_S:g} s where it listens", PeerLostError.exit_code
+            )
+        if self._plan.ps and not late:
+            self._plan = self._plan.with_ps([self._address(task) for task in self._plan.ps])
+        return not late
+
+    def _address(self, task: Task) -> str:
+        for line in self._starter.logs[task.name].lines:
+            if line.startswith(READY):
+                return line.removeprefix(READY).strip()
+        return ""
+
+    def _start_trainers(self) -> None:
+        if self._plan.by_mpirun:
+            self._trainers = [self._starter.mpirun(self._plan)]
+        else:
+            self._trainers = [self._starter.task(self._plan, task) for task in self._plan.trainers]
+        if self._plan.evaluator is not None:
+            self._evaluator = self._starter.task(self._plan, self._plan.evaluator)
+
+    # --- the midst
+
+    def _is_over(self) -> bool:
+        """Look at what has happened; whether the end begins."""
+        self._heed_signals()
+        for process in self._ps:
+            if process.code is not None and process.name not in self._told:
+                self._lose(process)
+        for process in self._trainers[1:]:
+            if process.code is not None and process.name not in self._told:
+                self._lose_worker(process)
+        evaluator = self._evaluator
+        if evaluator is not None and evaluator.code and evaluator.name not in self._told:
+            self._told.add(evaluator.name)
+            say(self._failure(evaluator).told())
+            say("Training goes on without the evaluator.")
+        chief = self._trainers[0] if self._trainers else None
+        return (
+            bool(self._result.failures) or (chief is not None and chief.code is not None) or self._must_go()
+        )
+
+    def _must_go(self) -> bool:
+        if not self._result.stopped_by:
+            return False
+        return not self._trainers or time.monotonic() >= self._deadline
+
+    def _heed_signals(self) -> None:
+        while self._crew.signals:
+            number = self._crew.signals.pop(0)
+            if number == signal.SIGUSR1:
+                for process in self._trainers:
+                    process.signal(signal.SIGUSR1)
+                continue
+            if self._result.stopped_by:
+                self._crew.end_all(0.0)  # the second time is meant
+                continue
+            self._result.stopped_by = number
+            grace = self._settings.grace_s
+            say(f"{signal.Signals(number).name}: all tasks have {grace:g} s to save and to end.")
+            for process in self._trainers:
+                process.signal(self._stop_signal(process))
+            self._deadline = time.monotonic() + grace
+
+    def _stop_signal(self, process: Process) -> int:
+        mpi = self._settings.mpi
+        return mpi.stop_signal if process.name == "mpirun" and mpi is not None else signal.SIGTERM
+
+    def _lose_worker(self, process: Process) -> None:
+        """A worker around parameter servers: the others take over what it leased."""
+        self._told.add(process.name)
+        if self._result.stopped_by or (process.code == 0 and self._starter.record(process.name)):
+            return
+        failure = self._failure(process)
+        say(failure.told())
+        if failure.is_worth_a_restart and self.restarts_left:
+            self.restarts_left -= 1
+            say(f"{process.name} is started again; restarts left: {self.restarts_left}.")
+            self._told.discard(process.name)
+            self._starter.logs[process.name].record = None
+            index = self._trainers.index(process)
+            self._trainers[index] = self._starter.task(self._plan, self._tasks[process.name])
+        else:
+            say(f"The others go on without {process.name}.")
+
+    # --- the end
+
+    def _end(self) -> None:
+        chief = self._trainers[0] if self._trainers else None
+        if chief is not None and chief.code is not None:
+            self._judge_chief(chief)
+        if not self._result.failures:
+            self._let_end()
+            return
+        others = [*self._ps, *self._trainers]
+        if all(each.is_worth_a_restart and not each.was_killed for each in self._result.failures):
+            is_remote = any(process.host != "localhost" for process in others)
+            patience = _REMOTE_CULPRIT_S if is_remote else _CULPRIT_S
+            self._crew.wait(lambda: not _running(others) or any(_is_lost(each) for each in others), patience)
+        for process in others:
+            if process.code and process.name not in self._told and not process.was_told:
+                self._lose(process)
+        self._crew.end_all(_KILL_GRACE_S)
+
+    def _judge_chief(self, chief: Process) -> None:
+        if chief.name == "mpirun":
+            self._judge_mpirun(chief)
+        elif chief.code == 0 and self._starter.record(chief.name):
+            self._result.has_finished = True
+        else:
+            self._lose(chief)
+
+    def _judge_mpirun(self, process: Process) -> None:
+        tasks = self._plan.trainers
+        records = {task.name: self._starter.record(task.name) for task in tasks}
+        lines = [line for name in (*records, "mpirun") for line in self._starter.logs[name].lines]
+        verdicts = failures_of_mpirun(process.code or 0, records, lines)
+        self._result.has_finished = not verdicts
+        for verdict in verdicts if not self._result.stopped_by else ():
+            self._fail(*verdict)
+
+    def _let_end(self) -> None:
+        """All is well, or everything was asked to end."""
+        if self._result.stopped_by:
+            chief_failed = bool(self._trainers) and bool(self._trainers[0].code)
+            left = 0.0 if chief_failed else max(0.0, self._deadline - time.monotonic())
+            self._crew.wait(lambda: not _running(self._ps + self._trainers), left)
+            self._crew.end_all(_KILL_GRACE_S)
+            return
+        self._crew.wait(lambda: not _running(self._ps + self._trainers), _END_S)
+        for worker in _running(self._trainers):  # such as one that came when all was done
+            say(
+                f"{worker.name} on {worker.host} did not end within {_END_S:g} s of the chief, and is killed."
+            )
+            worker.kill()
+        self._crew.wait(lambda: not _running(self._ps), _PS_END_S)
+        for ps in _running(self._ps):
+            say(
+                f"{ps.name} on {ps.host} did not end within {_END_S + _PS_END_S:g} s of the chief, and is killed."
+            )
+        if self._evaluator is not None:
+            self._let_evaluator_end(self._evaluator)
+        self._crew.end_all(0.0)
+
+    def _let_evaluator_end(self, evaluator: Process) -> None:
+        seconds = self._settings.evaluator_s
+        if not self._crew.wait(lambda: evaluator.code is not None or bool(self._crew.signals), seconds):
+            say(f"The evaluator did not end within {seconds:g} s of the chief, and is killed.")
+        elif evaluator.code and evaluator.name not in self._told:
+            say(self._failure(evaluator).told())
+
+    # --- failures
+
+    def _lose(self, process: Process, words: str = "") -> None:
+        self._told.add(process.name)
+        if self._result.stopped_by:
+            return
+        self._result.failures.append(self._failure(process, words))
+
+    def _failure(self, process: Process, words: str = "") -> Failure:
+        log = self._starter.logs[process.name]
+        told, code, was_killed = words_of_code(process.code or 0, self._starter.record(process.name))
+        if _is_lost(process):
+            code = PeerLostError.exit_code if log.has_started else 69
+            told = (
+                "is lost with its host or the connection" if log.has_started else "cannot be reached by ssh"
+            )
+        return Failure(
+            process.name, process.host, code, words or told, process.when, log.path, log.unseen, was_killed
+        )
+
+    def _fail(self, name: str, words: str, code: int, host: str = "", was_killed: bool = False) -> None:
+        log, task = self._starter.logs[name], self._tasks.get(name)
+        host = host or (task.host if task else "localhost")
+        failure = Failure(name, host, code, words, time.monotonic(), log.path, log.unseen, was_killed)
+        self._result.failures.append(failure)
+
+
+def _running(processes: list[Process]) -> list[Process]:
+    return [process for process in processes if process.code is None]
+
+
+def _is_lost(process: Process) -> bool:
+    """Whether it is gone with its host: the cause of all else."""
+    return process.code == ssh.FAILED and process.host != "localhost"
+
+
+def say(line: str) -> None:
+    """Tell the user something."""
+    if not line.lstrip().startswith(("distrib:", "|")):
+        line = f"distrib: {line}"
+    print(line, file=sys.stderr, flush=True)

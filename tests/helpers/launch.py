@@ -1,0 +1,135 @@
+"""`distrib launch` as a process of its own, found again by a variable that all its processes inherit."""
+
+import os
+import select
+import signal
+import subprocess
+import sys
+import time
+from dataclasses import dataclass
+from pathlib import Path
+
+from helpers.mpi import ROOT, job_pids, kill_job
+
+PROGRAM = ROOT / "tests" / "launch" / "programs" / "train.py"
+
+CLUSTERS = {
+    "ps": 'chief = ["localhost:0"]\nworker = ["localhost:0"]\nps = ["localhost:0", "127.0.0.1:0"]',
+    "ranks": 'chief = ["localhost:0"]\nworker = ["localhost:0"]',
+}
+
+
+def config(folder: Path, strategy: str, evaluator: bool = False, launch: str = "") -> Path:
+    """A cluster file for a strategy, with a chief and a worker."""
+    tasks = CLUSTERS["ps" if strategy.startswith("ps-") else "ranks"]
+    tasks += '\nevaluator = ["localhost:0"]' if evaluator else ""
+    file = folder / "cluster.toml"
+    file.write_text(f'[cluster]\n{tasks}\n[launch]\nstrategy = "{strategy}"\n{launch}\n')
+    return file
+
+
+@dataclass
+class Ended:
+    """What came of it; `seconds` from the start, or from the last `signal`, to the end of the last process."""
+
+    code: int
+    output: str
+    seconds: float
+    survivors: list[int]
+
+
+class Launch:
+    """A launcher at work.
+
+    Args:
+        arguments: of `distrib launch`.
+        python: the interpreter.
+        prefix: what starts it, such as on another host.
+        variables: of the environment.
+    """
+
+    def __init__(
+        self, *arguments: object, python: object = sys.executable, prefix=(), **variables: str
+    ) -> None:
+        self.job = f"{os.getpid()}.{time.monotonic_ns()}"
+        environ = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("OMPI_", "PMI", "PRTE_"))
+        }
+        environ |= {
+            "OMPI_ALLOW_RUN_AS_ROOT": "1",
+            "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
+            "DISTRIB_TEST_JOB": self.job,
+            "PYTHONPATH": str(ROOT),
+            **variables,
+        }
+        command = [*prefix, python, "-m", "distrib", "launch", *arguments]
+        self.process = subprocess.Popen(
+            list(map(str, command)),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            stdin=subprocess.DEVNULL,
+            env=environ,
+            cwd=ROOT,
+            start_new_session=True,
+        )
+        self.begin = time.monotonic()
+        self.seen = ""
+
+    def until(self, text: str, count: int = 1, deadline_s: float = 30.0) -> None:
+        """Read its output until a text has come so often."""
+        deadline = time.monotonic() + deadline_s
+        while self.seen.count(text) < count:
+            assert self._read(deadline), f"it never said {text!r}:\n{self.seen}"
+
+    def _read(self, deadline: float) -> bool:
+        """Take the next piece of output; False at its end."""
+        stream = self.process.stdout
+        if not select.select([stream], [], [], max(0.0, deadline - time.monotonic()))[0]:
+            self.process.kill()
+            kill_job(self.job)
+            self.process.wait()
+            stream.close()
+            raise AssertionError(f"it hangs:\n{self.seen}")
+        data = os.read(stream.fileno(), 1 << 16)
+        self.seen += data.decode(errors="replace")
+        return bool(data)
+
+    def signal(self, number: int) -> None:
+        assert self.process.poll() is None, "it has ended already"
+        self.begin = time.monotonic()
+        self.process.send_signal(number)
+
+    def task(self, name: str) -> int:
+        """The pid of a task."""
+        job, index = name.split()
+        words = f'"task": {{"type": "{job}", "index": {index}}}'.encode()
+        deadline = time.monotonic() + 15
+        while time.monotonic() < deadline:
+            for pid in job_pids(self.job):
+                try:
+                    environ = Path(f"/proc/{pid}/environ").read_bytes()
+                    line = Path(f"/proc/{pid}/cmdline").read_bytes()
+                except OSError:
+                    continue
+                if words in environ and (b"distrib.launch.script\0" in line or b"\0ps\0" in line):
+                    return pid
+            time.sleep(0.01)
+        raise AssertionError(f"there is no {name}")
+
+    def ended(self, deadline_s: float = 40.0) -> Ended:
+        """Wait for its end, and for that of all its processes."""
+        deadline = time.monotonic() + deadline_s
+        while self._read(deadline):
+            pass
+        self.process.stdout.close()
+        self.process.wait(10)
+        seconds = time.monotonic() - self.begin
+        # What it has started must be gone when it is; only after SIGKILL it takes a moment.
+        patience = 3.0 if self.process.returncode == -signal.SIGKILL else 0.0
+        deadline = time.monotonic() + patience
+        while (survivors := job_pids(self.job)) and time.monotonic() < deadline:
+            time.sleep(0.01)
+        kill_job(self.job)
+        return Ended(self.process.returncode, self.seen, seconds, survivors)

@@ -1,0 +1,163 @@
+"""Three hosts with networks of their own and real sshd: one command starts everything, and everything ends."""
+
+import json
+import os
+import re
+import signal
+import time
+
+import pytest
+from conftest import missing
+from helpers import hosts
+from helpers.launch import PROGRAM, Launch
+
+pytestmark = pytest.mark.timeout(120)
+
+TASKS = {
+    "ps-sync": 'chief = ["h1:0"]\nworker = ["h2:0", "10.77.0.3:0"]\nps = ["h2:0", "h3:0"]\nevaluator = ["h3:0"]',
+    "mirrored": 'chief = ["h1:0"]\nworker = ["h2:0", "h3:0"]\nevaluator = ["h2:0"]',
+}
+TASKS["ps-async"] = TASKS["ps-sync"]
+
+
+@pytest.fixture(scope="module")
+def three():
+    """Three hosts, and a function that writes a cluster file for them."""
+    if hosts.why_not():
+        missing(hosts.why_not())
+    if not os.path.exists("/usr/sbin/sshd"):
+        missing("sshd")
+    with hosts.Hosts(3) as made:
+        ssh_config = made.start_sshd()
+
+        def write(folder, strategy):
+            file = folder / "three.toml"
+            file.write_text(
+                f'[cluster]\n{TASKS[strategy]}\n[launch]\nstrategy = "{strategy}"\n'
+                f'ssh_options = ["-F", "{ssh_config}"]\n[launch.env]\nDISTRIB_NOTE = "of all tasks"\n'
+            )
+            return file
+
+        made.write = write
+        made.idle = {name: made.pids(name) for name in made.names}
+        yield made
+
+
+def launch_on_h1(three, *arguments, **variables):
+    return Launch(*arguments, prefix=(three.agent, "h1"), **variables)
+
+
+def nothing_is_left(three, within_s=2.0):
+    deadline = time.monotonic() + within_s
+    while True:
+        left = {name: three.pids(name) - three.idle[name] for name in three.names}
+        if not any(left.values()) or time.monotonic() > deadline:
+            return left == {name: set() for name in three.names}
+        time.sleep(0.05)
+
+
+@pytest.mark.parametrize("strategy", list(TASKS))
+def test_all_roles_on_three_hosts_end_well(three, tmp_path, strategy):
+    file = three.write(tmp_path, strategy)
+    launch = launch_on_h1(
+        three, "--tee", "--log-dir", tmp_path / "logs", file, PROGRAM, 60, "none", 0, tmp_path
+    )
+    ended = launch.ended(90)
+    assert ended.code == 0, ended.output
+    assert ended.output.count("ENDED WELL") == 3, ended.output
+    assert "[evaluator 0] EVALUATED THE LAST" in ended.output
+    assert not ended.survivors
+    assert nothing_is_left(three)
+    if strategy != "mirrored":
+        log = (tmp_path / "logs" / "ps-1.log").read_text()
+        assert re.search(r"ps listens on h3:\d+", log)
+    assert json.loads((tmp_path / "logs" / "result.json").read_text())["code"] == 0
+
+
+def test_between_hosts_it_is_tls_and_secrets_are_nowhere_to_be_seen(three, tmp_path):
+    file = three.write(tmp_path, "ps-sync")
+    launch = launch_on_h1(three, "--tee", "--log-dir", tmp_path / "logs", file, PROGRAM, 5000, "none", 0)
+    launch.until("TRAINING", 3, 60)
+    (worker,) = [
+        pid
+        for pid in three.pids("h2")
+        if b'"type": "worker", "index": 0' in _read(pid, "environ")
+        and b"launch.script" in _read(pid, "cmdline")
+    ]
+    environ = dict(
+        line.split("=", 1) for line in _read(worker, "environ").decode().split("\0") if "=" in line
+    )
+    assert environ["DISTRIB_NOTE"] == "of all tasks"
+    secrets = []
+    for name in ("DISTRIB_TOKEN_FILE", "DISTRIB_TLS_KEY", "DISTRIB_TLS_CERT", "DISTRIB_TLS_CA"):
+        with open(environ[name]) as file:
+            secrets.append(file.read())
+        assert os.stat(environ[name]).st_mode & 0o777 == 0o600
+    token, key = secrets[0], secrets[1].splitlines()[1]
+    assert re.fullmatch("[0-9a-f]{64}", token)
+    seen = b"".join(
+        _read(pid, "cmdline") + _read(pid, "environ")
+        for pid in map(int, filter(str.isdigit, os.listdir("/proc")))
+    )
+    assert token.encode() not in seen
+    assert key.encode() not in seen
+    launch.signal(signal.SIGTERM)
+    launch.until("SAVED AND ENDED")
+    ended = launch.ended()
+    assert ended.code == 0, ended.output
+    assert nothing_is_left(three)
+    logs = "".join(log.read_text() for log in (tmp_path / "logs").iterdir())
+    assert token not in logs + ended.output
+    assert key not in logs + ended.output
+    assert not os.path.exists(environ["DISTRIB_TOKEN_FILE"])
+
+
+def _read(pid, name):
+    try:
+        with open(f"/proc/{pid}/{name}", "rb") as file:
+            return file.read()
+    except OSError:
+        return b""
+
+
+@pytest.mark.parametrize("strategy", ["mirrored", "ps-sync"])
+def test_nothing_outlives_a_launcher_that_is_killed_on_any_host(three, tmp_path, strategy):
+    file = three.write(tmp_path, strategy)
+    launch = launch_on_h1(
+        three, "--tee", "--log-dir", tmp_path / "logs", file, PROGRAM, 50000, "none", 0, tmp_path
+    )
+    launch.until("TRAINING", 3, 60)
+    (launcher,) = [pid for pid in three.pids("h1") if b"\0distrib\0launch\0" in _read(pid, "cmdline")]
+    os.kill(launcher, signal.SIGKILL)
+    launch.ended()
+    assert nothing_is_left(three, 5.0)
+
+
+@pytest.mark.parametrize("strategy", ["mirrored", "ps-sync"])
+def test_d7_a_host_that_is_lost_is_named(three, tmp_path, strategy):
+    """Its cable is cut. What runs there ends by itself when it has heard nothing for a while."""
+    file = three.write(tmp_path, strategy)
+    launch = launch_on_h1(
+        three, "--tee", "--log-dir", tmp_path / "logs", file, PROGRAM, 50000, "none", 0, tmp_path
+    )
+    launch.until("TRAINING", 3, 60)
+    launch.begin = time.monotonic()
+    three.set_link("h3", "down")
+    try:
+        ended = launch.ended()
+    finally:
+        three.set_link("h3", "up")
+    assert ended.code == 75, ended.output
+    assert re.search("on (h3|10.77.0.3) (is|has) lost|rank 2", ended.output.splitlines()[-1]), ended.output
+    assert nothing_is_left(three, 40.0)
+
+
+def test_a_host_that_cannot_be_reached_is_named(three, tmp_path):
+    file = three.write(tmp_path, "ps-sync")
+    file.write_text(file.read_text().replace("h3:0", "10.77.0.9:0"))
+    launch = launch_on_h1(three, "--log-dir", tmp_path / "logs", file, PROGRAM, 5, "none", 0, tmp_path)
+    ended = launch.ended()
+    assert ended.code == 69, ended.output
+    assert "on 10.77.0.9 cannot be reached by ssh" in ended.output
+    assert "No route to host" in ended.output
+    assert nothing_is_left(three)

@@ -1,0 +1,276 @@
+"""Clusters on this machine, of real processes: their ends, good and bad, and what is left of them: nothing."""
+
+import json
+import os
+import re
+import signal
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import pytest
+from helpers.launch import PROGRAM, Launch, config
+from helpers.mpi import ENVIRONMENTS, job_pids
+
+pytestmark = pytest.mark.timeout(90)
+SLOWER_S = 1.5  # on a machine with other things to do
+STRATEGIES = ["ps-sync", "ps-async", "mirrored"]
+
+
+def traces():
+    """Files that a run might leave."""
+    found = set(Path(tempfile.gettempdir()).glob("distrib-run-*"))
+    return found | set(Path("/dev/shm").iterdir())
+
+
+@pytest.fixture(autouse=True)
+def nothing_is_left():
+    """Other processes on this machine may come and go: only what stays for a while counts."""
+    before = traces()
+    yield
+    deadline = time.monotonic() + 3
+    while (left := {each for each in traces() - before if str(each).startswith("/tmp/distrib-run-")}) and (
+        time.monotonic() < deadline
+    ):
+        time.sleep(0.02)
+    assert not left
+
+
+def result(folder):
+    return json.loads((folder / "result.json").read_text())
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+def test_all_roles_end_well(tmp_path, strategy):
+    file = config(tmp_path, strategy, evaluator=True)
+    launch = Launch("--tee", "--log-dir", tmp_path / "logs", file, PROGRAM, 3, "none", 0, tmp_path)
+    launch.until("\nloss ")
+    launch.begin = time.monotonic()
+    ended = launch.ended()
+    assert ended.code == 0, ended.output
+    assert ended.seconds < 2 + SLOWER_S, ended.output
+    assert not ended.survivors
+    assert "[evaluator 0] EVALUATED THE LAST" in ended.output
+    assert "\nENDED WELL" in ended.output
+    assert "[worker 0] ENDED WELL" in ended.output
+    assert "killed" not in ended.output
+    assert "distrib-end" not in ended.output
+    names = {"chief-0.log", "worker-0.log", "evaluator-0.log", "result.json"}
+    names |= {"ps-0.log", "ps-1.log"} if strategy.startswith("ps") else {"mpirun.log"}
+    assert {path.name for path in (tmp_path / "logs").iterdir()} == names
+    assert (tmp_path / "logs" / "worker-0.log").read_text().splitlines()[0] == "I am worker 0"
+    assert result(tmp_path / "logs")["code"] == 0
+    assert all(path.stat().st_mode & 0o777 == 0o600 for path in (tmp_path / "logs").iterdir())
+    assert (tmp_path / "logs").stat().st_mode & 0o777 == 0o700
+
+
+@pytest.mark.parametrize(
+    ("strategy", "fault", "victim", "code", "cause"),
+    [
+        (
+            "mirrored",
+            "raise",
+            1,
+            70,
+            "worker 0 on .* failed with exit code 70: ValueError: a bug of the user",
+        ),
+        ("mirrored", "kill", 0, 75, r"chief 0 on .* is lost: rank 0 .* died: killed by signal 9 \(SIGKILL"),
+        ("mirrored", "exit7", 1, 7, r"worker 0 on .* failed with exit code 7: sys.exit\(7\)"),
+        ("mirrored", "exit0", 1, 75, "worker 0 on .* is lost: .* exited with code 0 without a word"),
+        ("mirrored", "stop", 1, 75, "worker 0 on .* is lost: .* is frozen"),
+        ("central_storage", "kill", 1, 75, "worker 0 on .* is lost: .* killed by signal 9"),
+        ("ps-sync", "raise", 0, 70, "chief 0 on localhost failed with exit code 70: ValueError: a bug"),
+        ("ps-async", "kill", 0, 75, "chief 0 on localhost was killed by signal 9"),
+        ("ps-sync", "exit0", 0, 75, "chief 0 on localhost ended with 0, but too early"),
+    ],
+)
+def test_the_cause_is_told_last_and_is_the_exit_code(tmp_path, strategy, fault, victim, code, cause):
+    file = config(tmp_path, strategy)
+    launch = Launch("--tee", "--log-dir", tmp_path / "logs", file, PROGRAM, 50, fault, victim)
+    launch.until("FAULT FIRED")
+    launch.begin = time.monotonic()
+    ended = launch.ended()
+    assert ended.code == code, ended.output
+    assert not ended.survivors
+    assert ended.seconds < 8, ended.output
+    assert re.search(cause + r".*Its log: \S+/logs/\w+-0.log$", ended.output.splitlines()[-1]), ended.output
+    assert re.search(cause, result(tmp_path / "logs")["causes"][-1])
+
+
+def test_what_was_not_shown_is_shown_at_the_end(tmp_path):
+    ended = Launch("-n", 2, "--log-dir", tmp_path, PROGRAM, 50, "raise", 1, python=mpich()).ended()
+    assert ended.code == 70
+    assert "I am worker" not in ended.output.partition("    | ")[0]
+    assert "    | ValueError: a bug of the user" in ended.output
+    trace = ended.output.partition("Traceback")[2]
+    assert "runpy" not in trace, "the traceback begins at the script"
+
+
+def mpich():
+    folder = ENVIRONMENTS["mpich"]
+    return folder / "bin" / "python" if (folder / "bin" / "mpirun").exists() else sys.executable
+
+
+@pytest.mark.parametrize("fault", ["raise", "kill", "exit0"])
+def test_a_lost_worker_around_parameter_servers_is_told_and_done_without(tmp_path, fault):
+    launch = Launch("--log-dir", tmp_path / "logs", config(tmp_path, "ps-sync"), PROGRAM, 20, fault, 1)
+    ended = launch.ended()
+    assert ended.code == 0, ended.output
+    assert "FAULT FIRED" in ended.output
+    assert "The others go on without worker 0" in ended.output
+    assert "ENDED WELL" in ended.output
+
+
+def test_a_lost_worker_is_started_again_alone(tmp_path):
+    file = config(tmp_path, "ps-sync")
+    launch = Launch(
+        "--tee", "--max-restarts", 1, "--log-dir", tmp_path / "logs", file, PROGRAM, 400, "none", 0
+    )
+    launch.until("[worker 0] TRAINING")
+    os.kill(launch.task("worker 0"), signal.SIGKILL)
+    launch.until("worker 0 is started again")
+    launch.until("I am worker 0", 2)
+    ended = launch.ended()
+    assert ended.code == 0, ended.output
+    assert ended.output.count("I am chief 0") == 1
+
+
+@pytest.mark.parametrize("strategy", ["mirrored", "ps-sync"])
+def test_a_ps_or_rank_that_is_killed_leads_to_another_start(tmp_path, strategy):
+    file = config(tmp_path, strategy)
+    launch = Launch("--max-restarts", 2, "--log-dir", tmp_path / "logs", file, PROGRAM, 30, "kill", 0)
+    ended = launch.ended()
+    assert ended.code == 0, ended.output
+    assert ended.output.count("FAULT FIRED") >= 1
+    assert ended.output.count("I am chief 0") == 2
+    assert re.search(r"All tasks start again in [01] s; restarts left: 1\.", ended.output), (
+        "at once after 5 s"
+    )
+    assert result(tmp_path / "logs")["starts"] == 2
+    assert "--- start 2 ---" in (tmp_path / "logs" / "worker-0.log").read_text()
+
+
+def test_a_task_that_is_killed_again_and_again_is_given_up(tmp_path):
+    file = config(tmp_path, "ps-async")
+    launch = Launch("--max-restarts", 9, "--log-dir", tmp_path / "logs", file, PROGRAM, 30, "kill-always", 0)
+    ended = launch.ended()
+    assert ended.code == 69, ended.output
+    assert ended.output.count("I am chief 0") == 3
+    assert "chief 0 was killed 3 times in a row" in ended.output
+    assert re.search("start 1: chief 0 on localhost was killed by signal 9", ended.output)
+
+
+def test_a_bug_is_not_started_again(tmp_path):
+    launch = Launch("--max-restarts", 3, "-n", 1, "--log-dir", tmp_path, PROGRAM, 30, "raise", 0)
+    ended = launch.ended()
+    assert ended.code == 70
+    assert ended.output.count("I am chief 0") == 1
+
+
+@pytest.mark.parametrize("victim", ["ps 0", "ps 1"])
+def test_without_a_ps_everything_ends(tmp_path, victim):
+    file = config(tmp_path, "ps-sync", evaluator=True)
+    launch = Launch("--log-dir", tmp_path / "logs", file, PROGRAM, 500, "none", 0, tmp_path)
+    launch.until("TRAINING")
+    launch.begin = time.monotonic()
+    os.kill(launch.task(victim), signal.SIGKILL) if victim == "ps 0" else os.kill(
+        launch.task(victim), signal.SIGTERM
+    )
+    ended = launch.ended()
+    assert ended.code == 75, ended.output
+    assert ended.seconds < 6
+    assert not ended.survivors
+    words = "was killed by signal 9" if victim == "ps 0" else "ended with 0, but too early"
+    assert f"{victim} on localhost {words}" in ended.output.splitlines()[-1]
+
+
+@pytest.mark.parametrize("strategy", STRATEGIES)
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a12_everybody_saves_and_ends(tmp_path, strategy, number):
+    launch = Launch(
+        "--tee", "--log-dir", tmp_path / "logs", config(tmp_path, strategy), PROGRAM, 5000, "none", 0
+    )
+    launch.until("TRAINING", 2)
+    launch.signal(number)
+    ended = launch.ended()
+    assert ended.code == 0, ended.output
+    assert "SAVED AND ENDED" in ended.output
+    assert f"{number.name}: all tasks have saved and ended" in ended.output
+    assert not ended.survivors
+    assert ended.seconds < 5
+
+
+def test_usr1_saves_and_goes_on(tmp_path, mpi_name):
+    python = ENVIRONMENTS[mpi_name] / "bin" / "python"
+    launch = Launch("-n", 2, "--tee", "--log-dir", tmp_path, PROGRAM, 60, "none", 0, python=python)
+    launch.until("TRAINING", 2)
+    launch.signal(signal.SIGUSR1)
+    ended = launch.ended()
+    assert ended.code == 0, ended.output
+    assert ended.output.count("SAVED") == 2
+
+
+def test_those_that_do_not_hear_are_killed_after_the_grace(tmp_path):
+    launch = Launch("-n", 2, "--grace", 1, "--log-dir", tmp_path, PROGRAM, 50, "stop", 0, python=mpich())
+    launch.until("FAULT FIRED")
+    launch.signal(signal.SIGTERM)
+    ended = launch.ended()
+    assert ended.code == 128 + signal.SIGTERM, ended.output
+    assert ended.seconds < 5
+    assert not ended.survivors
+
+
+@pytest.mark.parametrize("strategy", ["mirrored", "ps-sync"])
+def test_a11_nothing_outlives_a_launcher_that_is_killed(tmp_path, strategy):
+    file = config(tmp_path, strategy, evaluator=True)
+    launch = Launch("--tee", "--log-dir", tmp_path / "logs", file, PROGRAM, 5000, "none", 0, tmp_path)
+    launch.until("I am", 3)
+    assert len(job_pids(launch.job)) >= 6
+    launch.signal(signal.SIGKILL)
+    ended = launch.ended()
+    assert ended.code == -signal.SIGKILL
+    assert not ended.survivors, "alive 3 s later"
+
+
+def test_mpirun_that_is_killed_takes_all_ranks_along(tmp_path):
+    launch = Launch("-n", 2, "--tee", "--log-dir", tmp_path, PROGRAM, 5000, "none", 0)
+    launch.until("I am", 2)
+    (victim,) = [
+        pid
+        for pid in job_pids(launch.job)
+        if Path(f"/proc/{pid}/cmdline").read_bytes().split(b"\0")[0].endswith((b"mpirun", b"prterun"))
+    ]
+    launch.begin = time.monotonic()
+    os.kill(victim, signal.SIGKILL)
+    ended = launch.ended()
+    assert ended.code == 75, ended.output
+    assert "mpirun on localhost was killed by signal 9" in ended.output
+    assert not ended.survivors
+    assert ended.seconds < 5
+
+
+def test_secrets_are_nowhere_to_be_seen(tmp_path):
+    """The token is in the files only that its owner can read; command lines, environment and logs do not have it."""
+    file = config(tmp_path, "ps-sync")
+    launch = Launch("--tee", "--log-dir", tmp_path / "logs", file, PROGRAM, 60, "none", 0, DISTRIB_DEBUG="1")
+    launch.until("I am", 2)
+    environ = Path(f"/proc/{launch.task('worker 0')}/environ").read_text().split("\0")
+    path = Path(next(each for each in environ if each.startswith("DISTRIB_TOKEN_FILE=")).partition("=")[2])
+    token = path.read_text()
+    assert re.fullmatch("[0-9a-f]{64}", token)
+    assert path.stat().st_mode & 0o777 == 0o600
+    assert path.parent.stat().st_mode & 0o777 == 0o700
+    seen = ""
+    for pid in filter(str.isdigit, os.listdir("/proc")):
+        for name in ("cmdline", "environ"):
+            try:
+                seen += Path(f"/proc/{pid}/{name}").read_text(errors="replace")
+            except OSError:
+                pass
+    assert token not in seen
+    ended = launch.ended()
+    assert ended.code == 0, ended.output
+    assert token not in ended.output
+    assert all(token not in log.read_text() for log in (tmp_path / "logs").iterdir())
+    assert not path.exists()

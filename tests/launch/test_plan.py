@@ -1,0 +1,297 @@
+"""What is started where, how output is taken apart, and which failure is the cause: values, without any process."""
+
+import json
+import signal
+import stat
+from dataclasses import replace
+from pathlib import Path
+
+import pytest
+
+import distrib
+from distrib.cluster.config import config_from_text
+from distrib.launch import cause, hosts, logs, mpirun, ssh
+from distrib.launch.cause import Failure, failures_of_mpirun, root_cause, words_of_code
+from distrib.launch.keys import new_certificates
+from distrib.launch.mpirun import ByRank, Mpi
+from distrib.launch.plan import plan, taken_along
+from distrib.launch.record import Record, from_line, to_line
+from distrib.launch.script import task_of_rank
+
+
+def made(
+    cluster,
+    launch=None,
+    here=("localhost", "127.0.0.1", "h1"),
+    insecure=False,
+    script=("train.py", "--epochs", "5"),
+):
+    config = config_from_text(json.dumps({"cluster": cluster, "launch": launch or {}}))
+    return plan(config, script, "/venv/bin/python", lambda host: host in here, insecure)
+
+
+ALL = {"chief": ["h1:0"], "worker": ["h2:0", "h2:1"], "ps": ["h3:0", "127.0.0.1:0"], "evaluator": ["h3:0"]}
+
+
+def test_with_ps_every_task_is_a_process():
+    found = made(ALL)
+    assert [(task.name, task.host) for task in found.tasks] == [
+        ("ps 0", "h3"),
+        ("ps 1", "localhost"),
+        ("chief 0", "localhost"),
+        ("worker 0", "h2"),
+        ("worker 1", "h2"),
+        ("evaluator 0", "h3"),
+    ]
+    assert not found.by_mpirun
+    assert found.needs_tls
+    assert found.ps[0].command == ("/venv/bin/python", "-m", "distrib", "ps", "--address", "h3:0")
+    assert found.trainers[0].command == (
+        *("/venv/bin/python", "-m", "distrib.launch.script", "train.py", "--epochs", "5"),
+    )
+    assert found.share == {"localhost": 1, "h2": 2, "h3": 0}
+
+
+def test_a_task_is_told_who_it_is():
+    found = made(ALL, {"env": {"A": "b"}}).with_ps(["h3:7001", "127.0.0.1:7002"])
+    environ = found.environ(found.trainers[2])
+    config = json.loads(environ.pop("TF_CONFIG"))
+    assert config["cluster"]["ps"] == ["h3:7001", "127.0.0.1:7002"]
+    assert config["task"] == {"type": "worker", "index": 1}
+    assert environ == {"A": "b", "DISTRIB_STRATEGY": "ps-sync"}
+    assert found.ps[0].address == "h3:7001"
+
+
+def test_without_ps_one_mpirun_starts_all_but_the_evaluator():
+    found = made({"worker": ["h1:0", "h2:0"], "evaluator": ["h2:0"]})
+    assert found.by_mpirun
+    assert found.config.launch.strategy == "mirrored"
+    assert [task.name for task in found.trainers] == ["worker 0", "worker 1"]
+    assert found.evaluator.name == "evaluator 0"
+
+
+def test_one_process_needs_no_mpirun():
+    assert not made({"chief": ["localhost:0"]}).by_mpirun
+
+
+@pytest.mark.parametrize(
+    ("insecure", "ps", "tls"), [(False, "h3:0", True), (True, "h3:0", False), (False, "127.0.0.1:0", False)]
+)
+def test_tls_where_others_can_connect(insecure, ps, tls):
+    found = made({"chief": ["h1:0"], "ps": [ps]}, insecure=insecure)
+    assert found.needs_tls == tls
+    assert ("--insecure" in found.ps[0].command) == insecure
+
+
+def test_central_storage_over_hosts_names_what_to_take():
+    with pytest.raises(
+        distrib.ConfigError, match=r"launch.strategy: central_storage .* use ps-sync, or mirrored"
+    ):
+        made({"chief": ["h1:0"], "worker": ["h2:0"]}, {"strategy": "central_storage"})
+
+
+def test_only_what_is_ours_goes_to_other_hosts_and_no_secret():
+    environ = {
+        "HOME": "/",
+        "AWS_SECRET": "x",
+        "DISTRIB_TTY": "1",
+        "DISTRIB_TOKEN_FILE": "/t",
+        "DISTRIB_TLS_KEY": "/k",
+    }
+    assert taken_along({**environ, "PYTHONPATH": "/p"}) == {"DISTRIB_TTY": "1", "PYTHONPATH": "/p"}
+
+
+def test_mpirun_of_both_kinds():
+    line = mpirun.command(
+        Mpi("Open MPI", "/venv/bin/mpirun"),
+        ["h1", "h2", "h2"],
+        ["python", "x.py"],
+        ["A"],
+        "/w",
+        ["ssh", "-F", "c"],
+        ["-q"],
+    )
+    text = " ".join(line)
+    assert text.startswith("/venv/bin/mpirun -n 3 --host h1:1,h2:2 ")
+    assert "-x A --prefix /venv --prtemca plm_ssh_agent ssh -F c" in text
+    assert text.endswith("--wdir /w -q python x.py")
+    line = mpirun.command(Mpi("MPICH", "/venv/bin/mpirun"), ["localhost"] * 2, ["python", "x.py"])
+    assert line == [
+        "/venv/bin/mpirun",
+        "-n",
+        "2",
+        "-hosts",
+        "localhost:2",
+        "-prepend-pattern",
+        "\x1e%r\x1f",
+        "python",
+        "x.py",
+    ]
+
+
+def test_what_stops_the_ranks_of_each():
+    assert Mpi("Open MPI", "").stop_signal == signal.SIGUSR2
+    assert Mpi("MPICH", "").stop_signal == signal.SIGTERM
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 7, 1000])
+@pytest.mark.parametrize(
+    ("kind", "data"),
+    [
+        (
+            "Open MPI",
+            b"[1,1]<stdout>: one\nmpirun says\n[1,0]<stderr>: \r10%\r20%\n[1,1]<stdout>: \n[1,0]<stderr>: end",
+        ),
+        ("MPICH", b"mpirun says\n\x1e1\x1fone\n\x1e0\x1f\r10%\x1e1\x1f\n\x1e0\x1f\r20%\n\x1e0\x1fend"),
+    ],
+)
+def test_output_is_taken_apart_by_rank_however_it_comes(kind, data, size):
+    by_rank, found = ByRank(kind), {None: b"", 0: b"", 1: b""}
+    for begin in range(0, len(data), size):
+        for rank, piece in by_rank.feed(data[begin : begin + size]):
+            found[rank] += piece
+    for rank, piece in by_rank.feed(b""):
+        found[rank] += piece
+    assert found == {None: b"mpirun says\n", 0: b"\r10%\r20%\nend", 1: b"one\n\n"}
+
+
+RECORD = Record("run.1", "worker 1", "h2", 70, "ValueError: x\ny")
+
+
+def test_a_record_is_a_line():
+    assert from_line("rest " + to_line(RECORD)) == ("rest ", RECORD)
+    assert "\n" not in to_line(RECORD)
+    for line in ("nothing", "\x1edistrib-end {", '\x1edistrib-end {"a": 1}', "\x1edistrib-end []"):
+        assert from_line(line) == (line, None)
+
+
+@pytest.mark.parametrize("size", [1, 3, 1000])
+def test_a_log_keeps_what_was_written_and_hears_what_was_meant_for_the_launcher(tmp_path, capfdbinary, size):
+    log = logs.TaskLog(tmp_path / "a.log", "[worker 1] ", True)
+    data = (
+        b"\x1edistrib-start\nplain\n\x1e[31mred\nprogress 1\rprogress 2\n"
+        + to_line(RECORD).encode()
+        + b"\nlast"
+    )
+    for begin in range(0, len(data), size):
+        log.write("stderr", data[begin : begin + size])
+    log.write("stderr", b"")
+    log.close()
+    assert log.has_started
+    assert log.record == RECORD
+    assert list(log.lines) == ["plain", "\\x1e[31mred", "progress 2", "last"]
+    assert (tmp_path / "a.log").read_bytes() == b"plain\n\\x1e[31mred\nprogress 1\rprogress 2\nlast"
+    assert stat.S_IMODE((tmp_path / "a.log").stat().st_mode) == 0o600
+
+
+def test_a_log_is_no_way_to_write_elsewhere(tmp_path):
+    (tmp_path / "a.log").symlink_to(tmp_path / "target")
+    with pytest.raises(distrib.StorageError, match="log of a task cannot be written"):
+        logs.TaskLog(tmp_path / "a.log", None, False)
+    assert not (tmp_path / "target").exists()
+
+
+def test_control_characters_of_others_are_spelled_out():
+    assert logs.printable("a\x1b[2Jb\x07\x9b\tc") == "a\\x1b[2Jb\\x07\\x9b\tc"
+
+
+def failure(task, code, when, was_killed=False):
+    return Failure(task, "h1", code, "", when, Path("log"), (), was_killed)
+
+
+def test_what_follows_from_a_failure_is_not_its_cause():
+    lost, bug, killed = (
+        failure("worker 0", 75, 1.0),
+        failure("chief 0", 70, 2.0),
+        failure("ps 0", 75, 3.0, True),
+    )
+    assert root_cause([lost, bug, killed]) is bug
+    assert root_cause([lost, killed]) is killed
+    assert root_cause([lost, replace(lost, when=0.5)]).when == 0.5
+
+
+def test_words_of_exit_codes():
+    assert words_of_code(137, None) == ("was killed by signal 9 (SIGKILL, possibly out of memory)", 75, True)
+    assert words_of_code(70, RECORD) == ("failed with exit code 70: ValueError: x\ny", 70, False)
+    assert words_of_code(0, None)[1] == 75
+
+
+def test_mpirun_is_not_believed():
+    ended = {"chief 0": replaced(code=0), "worker 0": replaced(code=0)}
+    assert failures_of_mpirun(0, ended, []) == []
+    silent = {**ended, "worker 0": None}
+    (verdict,) = failures_of_mpirun(0, silent, [])
+    assert (verdict.code, verdict.words) == (75, "returned 0; worker 0 did not come to the end")
+    said = "distrib: rank 1 (h2, pid 7) at step 3 died: killed by signal 9"
+    (verdict,) = failures_of_mpirun(9, silent, ["x", said])
+    assert (verdict.task, verdict.host, verdict.code) == ("worker 0", "h2", 75)
+    (verdict,) = failures_of_mpirun(0, silent, ["  Remote daemon: [prterun-h1-1@0,2] on node h3"])
+    assert (verdict.host, verdict.code) == ("h3", 75)
+    (verdict,) = failures_of_mpirun(0, {**ended, "chief 0": RECORD}, [said])
+    assert verdict.code == 70
+
+
+def replaced(**fields):
+    return RECORD._replace(**fields)
+
+
+def test_hosts_as_other_launchers_know_them(tmp_path):
+    assert hosts.hosts_of_flag("h1:2,h2") == ["h1", "h1", "h2"]
+    (tmp_path / "hosts").write_text("# all\nh1 slots=2  # two\n\nh2\n10.0.0.1   slots = 1\n")
+    assert hosts.hosts_of_file(tmp_path / "hosts") == ["h1", "h1", "h2", "10.0.0.1"]
+    config = hosts.config_of_hosts(["h1", "h1", "h2"], 2)
+    assert config.cluster.as_dict() == {"chief": ["h1:0"], "worker": ["h1:0"]}
+
+
+@pytest.mark.parametrize(
+    ("cluster", "tasks"),
+    [
+        ({"chief": ["a:1"], "worker": ["b:1", "c:1"]}, ["chief 0", "worker 0", "worker 1"]),
+        ({"worker": ["b:1", "c:1"]}, ["worker 0", "worker 1"]),
+        ({"chief": ["a:1"], "worker": {"3": "b:1", "7": "c:1"}}, ["chief 0", "worker 3", "worker 7"]),
+    ],
+)
+def test_ranks_are_tasks_in_order(cluster, tasks):
+    found = [
+        task_of_rank(config_from_text(json.dumps({"cluster": cluster})).cluster, rank)
+        for rank in range(len(tasks))
+    ]
+    assert [f"{task['type']} {task['index']}" for task in found] == tasks
+
+
+def test_ssh_takes_words_as_they_are():
+    line = ssh.remote("h2", ["/a b/python", "-m", "x"], "/w; touch y", "/p q", ["-F", "c"])
+    assert line[:3] == ["ssh", "-o", "BatchMode=yes"]
+    assert line[-4:-1] == ["-F", "c", "h2"]
+    assert line[-1] == "cd '/w; touch y' && exec env 'PYTHONPATH=/p q' '/a b/python' -m x"
+
+
+@pytest.mark.parametrize(
+    ("host", "here"),
+    [("localhost", True), ("127.0.0.1", True), ("::1", True), ("192.0.2.1", False), ("h.invalid", False)],
+)
+def test_which_hosts_are_this_one(host, here):
+    assert ssh.is_here(host) == here
+
+
+def test_certificates_of_two_runs_differ():
+    one, two = new_certificates(["h1", "10.0.0.1", "::1"]), new_certificates(["h1"])
+    assert set(one) == {"DISTRIB_TLS_CERT", "DISTRIB_TLS_KEY", "DISTRIB_TLS_CA"}
+    assert all(one[name] != two[name] and "-----BEGIN" in one[name] for name in one)
+
+
+def test_only_the_monotonic_clock_measures_time():
+    """C29: a wall clock that jumps changes nothing; only names of runs say the date."""
+    users = [
+        f"{path.name}: {line.strip()}"
+        for path in Path(distrib.__file__).parent.rglob("*.py")
+        for line in path.read_text().splitlines()
+        if "time.time(" in line or "datetime" in line
+    ]
+    assert users == []
+
+
+def test_no_shell_and_no_pickle_in_the_launcher():
+    text = "".join(path.read_text() for path in Path(cause.__file__).parent.glob("*.py"))
+    for word in ("shell=True", "os.system", "pickle", "marshal", "eval(", "exec("):
+        assert word not in text
