@@ -3,6 +3,7 @@
 
 scripts/campaign.py ps          # 10 000 pushes, 10 % lost answers, 1 % duplicates, 5 kills of the ps
 scripts/campaign.py messages    # 10 000 mutated messages
+scripts/campaign.py roles --count 50    # kills of chief, worker, ps, evaluator, mpirun and launcher in turn
 """
 
 from __future__ import annotations
@@ -22,11 +23,11 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("campaign", choices=["ps", "messages"])
+    parser.add_argument("campaign", choices=["ps", "messages", "roles"])
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--count", type=int, default=10_000)
     options = parser.parse_args()
-    sys.exit(not {"ps": pushes, "messages": messages}[options.campaign](options))
+    sys.exit(not {"ps": pushes, "messages": messages, "roles": roles}[options.campaign](options))
 
 
 def pushes(options: argparse.Namespace) -> bool:
@@ -50,6 +51,25 @@ def messages(options: argparse.Namespace) -> bool:
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(f"{options.count} messages: {refused} refused, {harmless} harmless, memory grew by {grown:.0f} MB")
     return grown < 64
+
+
+def roles(options: argparse.Namespace) -> bool:
+    """No hang, no wrong success, no process left over."""
+    campaign = importlib.import_module("helpers.role_campaign")
+    hits = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(options.count):
+            strategy, victim = campaign.ROUNDS[number % len(campaign.ROUNDS)]
+            code, alive = campaign.kill_one(
+                Path(folder) / str(number), strategy, victim, options.seed + number
+            )
+            hits += alive
+            print(
+                f"{number:4} {strategy:8} {victim:12} exit code {code}{'' if alive else ', came too late'}",
+                flush=True,
+            )
+    print(f"{options.count} rounds, {hits} kills: no hang, no wrong success, nothing left over")
+    return hits >= options.count // 2
 
 
 if __name__ == "__main__":
