@@ -4,6 +4,7 @@
 scripts/campaign.py ps          # 10 000 pushes, 10 % lost answers, 1 % duplicates, 5 kills of the ps
 scripts/campaign.py messages    # 10 000 mutated messages
 scripts/campaign.py checkpoint  # 1000 flipped bits, 200 kills of a process that saves
+scripts/campaign.py roles       # 50 kills of chief, worker, ps, evaluator, mpirun and launcher in turn
 """
 
 from __future__ import annotations
@@ -23,15 +24,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("campaign", choices=["ps", "messages", "checkpoint"])
+    parser.add_argument("campaign", choices=list(CAMPAIGNS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--count", type=int, help="how much; of checkpoint, the flipped bits, and 1/5 are kills"
     )
     options = parser.parse_args()
-    options.count = options.count or (1000 if options.campaign == "checkpoint" else 10_000)
-    campaigns = {"ps": pushes, "messages": messages, "checkpoint": checkpoints}
-    sys.exit(not campaigns[options.campaign](options))
+    campaign, count = CAMPAIGNS[options.campaign]
+    options.count = options.count or count
+    sys.exit(not campaign(options))
 
 
 def pushes(options: argparse.Namespace) -> bool:
@@ -68,6 +69,32 @@ def checkpoints(options: argparse.Namespace) -> bool:
     print(f"{kills} kills, {torn} of them while a folder was being written: always a whole checkpoint")
     return torn > 0
 
+
+def roles(options: argparse.Namespace) -> bool:
+    """No hang, no wrong success, no process left over."""
+    campaign = importlib.import_module("helpers.role_campaign")
+    hits = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for number in range(options.count):
+            strategy, victim = campaign.ROUNDS[number % len(campaign.ROUNDS)]
+            code, alive = campaign.kill_one(
+                Path(folder) / str(number), strategy, victim, options.seed + number
+            )
+            hits += alive
+            print(
+                f"{number:4} {strategy:8} {victim:12} exit code {code}{'' if alive else ', came too late'}",
+                flush=True,
+            )
+    print(f"{options.count} rounds, {hits} kills: no hang, no wrong success, nothing left over")
+    return hits >= options.count // 2
+
+
+CAMPAIGNS = {
+    "ps": (pushes, 10_000),
+    "messages": (messages, 10_000),
+    "checkpoint": (checkpoints, 1000),
+    "roles": (roles, 50),
+}
 
 if __name__ == "__main__":
     main()

@@ -44,12 +44,18 @@ class Launch:
     Args:
         arguments: of `distrib launch`.
         python: the interpreter.
+        start: what comes between the two.
         prefix: what starts it, such as on another host.
         variables: of the environment.
     """
 
     def __init__(
-        self, *arguments: object, python: object = sys.executable, prefix=(), **variables: str
+        self,
+        *arguments: object,
+        python: object = sys.executable,
+        prefix=(),
+        start=("-m", "distrib", "launch"),
+        **variables: str,
     ) -> None:
         self.job = f"{os.getpid()}.{time.monotonic_ns()}"
         environ = {
@@ -64,7 +70,7 @@ class Launch:
             "PYTHONPATH": str(ROOT),
             **variables,
         }
-        command = [*prefix, python, "-m", "distrib", "launch", *arguments]
+        command = [*prefix, python, *start, *arguments]
         self.process = subprocess.Popen(
             list(map(str, command)),
             stdout=subprocess.PIPE,

@@ -58,10 +58,10 @@ def nothing_is_left(three, within_s=2.0):
 
 @pytest.mark.parametrize("strategy", list(TASKS))
 def test_all_roles_on_three_hosts_end_well(three, tmp_path, strategy):
+    """By the launch script, which asks every host for its distrib first."""
     file = three.write(tmp_path, strategy)
-    launch = launch_on_h1(
-        three, "--tee", "--log-dir", tmp_path / "logs", file, PROGRAM, 60, "none", 0, tmp_path
-    )
+    script = (ROOT / "scripts" / "launch_cluster.sh", "--tee", "--log-dir", tmp_path / "logs", file, PROGRAM)
+    launch = launch_on_h1(three, 60, "none", 0, tmp_path, python="bash", start=script)
     ended = launch.ended(90)
     assert ended.code == 0, ended.output
     assert ended.output.count("ENDED WELL") == 3, ended.output
@@ -161,3 +161,15 @@ def test_a_host_that_cannot_be_reached_is_named(three, tmp_path):
     assert "on 10.77.0.9 cannot be reached by ssh" in ended.output
     assert "No route to host" in ended.output
     assert nothing_is_left(three)
+
+
+def test_d6_another_version_on_a_host_is_refused(three, tmp_path):
+    python = tmp_path / "python"
+    python.write_text("#!/bin/sh\necho 0.0.1\n")
+    python.chmod(0o755)
+    file = three.write(tmp_path, "ps-sync")
+    file.write_text(file.read_text().replace("ssh_options", f'python = "{python}"\nssh_options'))
+    ended = launch_on_h1(three, "--check", "--log-dir", tmp_path / "logs", file, PROGRAM).ended()
+    assert ended.code == 76, ended.output
+    assert re.search(r"(h2|h3|10.77.0.3): expected distrib \S+, as here. Received: 0.0.1", ended.output)
+    assert not (tmp_path / "logs").exists()

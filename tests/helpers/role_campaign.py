@@ -1,0 +1,87 @@
+"""Kills each role of a local cluster in turn at random moments: no hang, no wrong success, nothing left over."""
+
+import os
+import random
+import re
+import signal
+import time
+from pathlib import Path
+
+from helpers.launch import PROGRAM, Launch, config
+from helpers.mpi import job_pids
+
+EPOCHS = 40
+VICTIMS = {
+    "ps-sync": ["chief 0", "worker 0", "ps 0", "ps 1", "evaluator 0", "launcher"],
+    "ps-async": ["chief 0", "worker 0", "ps 0", "ps 1", "evaluator 0", "launcher"],
+    "mirrored": ["chief 0", "worker 0", "mpirun", "evaluator 0", "launcher"],
+}
+ROUNDS = [(strategy, victim) for strategy, victims in VICTIMS.items() for victim in victims]
+
+
+def kill_one(folder: Path, strategy: str, victim: str, seed: int) -> tuple[int, bool]:
+    """One round; returns the exit code, and whether the victim lived when it was killed.
+
+    Raises:
+        AssertionError: it hung, succeeded wrongly, told no cause, or left processes.
+    """
+    folder.mkdir()
+    file = config(folder, strategy, evaluator=True)
+    launch = Launch("--tee", "--log-dir", folder / "logs", file, PROGRAM, EPOCHS, "none", 0, folder)
+    launch.until("I am", 3)
+    time.sleep(random.Random(seed).uniform(0.0, 1.5))
+    pid = _pid(launch, victim)
+    alive = pid is not None
+    if pid is not None:
+        try:
+            os.kill(pid, signal.SIGKILL)
+        except ProcessLookupError:
+            alive = False
+    ended = launch.ended(60)
+    assert not ended.survivors, f"{strategy}, {victim}: {ended.survivors} survive\n{ended.output}"
+    finished = "\nENDED WELL" in ended.output and "\nloss " in ended.output
+    if victim == "launcher":
+        assert ended.code == -signal.SIGKILL or not alive
+    elif ended.code == 0:
+        assert finished, f"a wrong success: {strategy}, {victim}\n{ended.output}"
+    else:
+        assert ended.code == 75, f"{strategy}, {victim}: {ended.code}\n{ended.output}"
+        who = r"mpirun|rank \d" if victim == "mpirun" else re.escape(victim)
+        assert re.search(f"distrib: .*({who})", ended.output.splitlines()[-1]), ended.output
+    return ended.code, alive
+
+
+def _pid(launch: Launch, victim: str) -> int | None:
+    if victim == "launcher":
+        return launch.process.pid
+    pids = job_pids(launch.job)
+    if victim == "mpirun":
+        return next((pid for pid in pids if _word(pid, 0).endswith((b"mpirun", b"prterun"))), None)
+    job, index = victim.split()
+    ranks = {"chief 0": b"0", "worker 0": b"1"}
+    for pid in pids:
+        environ = _read(pid, "environ").split(b"\0")
+        if b"distrib.launch.script" not in _read(pid, "cmdline") and job != "ps":
+            continue
+        rank = b"OMPI_COMM_WORLD_RANK=" + ranks.get(victim, b"-")
+        if any(each.startswith(b"OMPI_COMM_WORLD_RANK=") for each in environ):
+            if rank in environ:
+                return pid
+        elif any(
+            b'"task": {"type": "%s", "index": %s}' % (job.encode(), index.encode()) in each
+            for each in environ
+        ):
+            if job != "ps" or b"\0ps\0" in _read(pid, "cmdline"):
+                return pid
+    return None
+
+
+def _word(pid: int, index: int) -> bytes:
+    return _read(pid, "cmdline").split(b"\0")[index]
+
+
+def _read(pid: int, name: str) -> bytes:
+    try:
+        return Path(f"/proc/{pid}/{name}").read_bytes()
+    except OSError:
+        return b""

@@ -1,0 +1,16 @@
+"""A small sample of `scripts/campaign.py roles`: each kind of victim once."""
+
+import pytest
+from helpers.role_campaign import kill_one
+
+pytestmark = pytest.mark.timeout(90)
+
+
+@pytest.mark.parametrize(
+    ("strategy", "victim"),
+    [("ps-async", "chief 0"), ("ps-sync", "ps 1"), ("mirrored", "worker 0"), ("ps-sync", "evaluator 0")],
+)
+def test_a_role_is_killed_at_a_random_moment(tmp_path, strategy, victim):
+    code, alive = kill_one(tmp_path / "run", strategy, victim, seed=7)
+    assert alive, "the kill came too late"
+    assert code == (0 if victim == "evaluator 0" else 75)
