@@ -3,7 +3,8 @@
 Names and behaviour follow tf.distribute and Keras wherever those have a name.
 """
 
-from distrib import callbacks, datasets
+from distrib import callbacks, cluster_resolver, datasets, models, train
+from distrib.cluster.spec import ClusterSpec
 from distrib.comm.communicator import ReduceOp
 from distrib.errors import (
     AuthenticationError,
@@ -23,19 +24,24 @@ from distrib.nn.variable import Variable, constant
 from distrib.ps.staleness import BoundStale, DropStale, ScaleStale, StalenessPolicy
 from distrib.strategies.base import Strategy
 from distrib.strategies.central_storage import CentralStorageStrategy
+from distrib.strategies.from_cluster import strategy_from_cluster
 from distrib.strategies.mirrored import MirroredStrategy
 from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.parameter_server import ParameterServerStrategy
 from distrib.strategies.replica_context import ReplicaContext, get_replica_context
 from distrib.strategies.single import DefaultStrategy, get_strategy, has_strategy
+from distrib.training.evaluator import SidecarEvaluator
+from distrib.training.loading import load_model
 from distrib.training.seeds import reset, set_random_seed
 from distrib.training.sequential import Sequential
+from distrib.training.train_and_evaluate import train_and_evaluate
 from distrib.version import __version__
 
 __all__ = [
     "AuthenticationError",
     "BoundStale",
     "CentralStorageStrategy",
+    "ClusterSpec",
     "CommunicationOptions",
     "ConfigError",
     "DataError",
@@ -53,6 +59,7 @@ __all__ = [
     "ScaleStale",
     "Sequential",
     "ShapeError",
+    "SidecarEvaluator",
     "StalenessPolicy",
     "StorageError",
     "Strategy",
@@ -60,6 +67,7 @@ __all__ = [
     "__version__",
     "activations",
     "callbacks",
+    "cluster_resolver",
     "constant",
     "datasets",
     "get_replica_context",
@@ -67,11 +75,16 @@ __all__ = [
     "has_strategy",
     "initializers",
     "layers",
+    "load_model",
     "local_cluster",
     "losses",
     "metrics",
+    "models",
     "optimizers",
     "regularizers",
     "reset",
     "set_random_seed",
+    "strategy_from_cluster",
+    "train",
+    "train_and_evaluate",
 ]

@@ -11,6 +11,7 @@ from typing import NoReturn
 
 from distrib.doctor import diagnosis
 from distrib.errors import ConfigError, DistribError
+from distrib.inspection import ACTIONS, inspect
 from distrib.launch import command
 from distrib.launch.local import READY, end_with_parent
 from distrib.strategies.parameter_server import run_token
@@ -58,18 +59,26 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="how long to wait for a chief that is gone",
     )
     ps.add_argument("--with-parent", action="store_true", help="end when the process that started it ends")
+    checkpoint = commands.add_parser("checkpoint", help="list, show or verify checkpoints")
+    checkpoint.add_argument("action", choices=list(ACTIONS), help="; ".join(map(": ".join, ACTIONS.items())))
+    checkpoint.add_argument("directory", type=Path, metavar="DIR", help="of checkpoints, or one of them")
     command.add_flags(
         commands.add_parser(
             "launch", help="start all tasks of a cluster, here or over ssh, and see them to their end"
         )
     )
     given = parser.parse_args(arguments)
-    run = {"doctor": _doctor, "launch": command.launch, "ps": _ps}[given.command]
+    runs = {"checkpoint": _checkpoint, "doctor": _doctor, "launch": command.launch, "ps": _ps}
     try:
-        return run(given)
+        return runs[given.command](given)
     except DistribError as error:
         print(f"distrib {given.command}: {error}", file=sys.stderr)
         return error.exit_code
+
+
+def _checkpoint(given: argparse.Namespace) -> int:
+    inspect(given.action, given.directory)
+    return 0
 
 
 def _doctor(given: argparse.Namespace) -> int:

@@ -21,6 +21,7 @@ import numpy as np
 import distrib
 
 STRATEGIES: dict[str, Callable[[], distrib.Strategy]] = {
+    "auto": distrib.strategy_from_cluster,
     "mirrored": distrib.MirroredStrategy,
     "central": distrib.CentralStorageStrategy,
     "default": distrib.DefaultStrategy,
@@ -83,8 +84,22 @@ def train(strategy: distrib.Strategy, options: argparse.Namespace, training: Arr
         )
 
     speed = Throughput(len(x_train))
+    callbacks: list[distrib.callbacks.Callback] = [speed]
+    if options.tensorboard:
+        callbacks.append(distrib.callbacks.TensorBoard(options.tensorboard, histogram_freq=1))
+    if options.checkpoint_dir:
+        folder = options.checkpoint_dir
+        callbacks += [
+            distrib.callbacks.ModelCheckpoint(folder / "ckpt-{epoch}"),
+            distrib.callbacks.BackupAndRestore(folder / "backup"),
+        ]
     history = model.fit(
-        x_train, y_train, epochs=options.epochs, batch_size=options.batch_size, callbacks=[speed]
+        x_train,
+        y_train,
+        epochs=options.epochs,
+        batch_size=options.batch_size,
+        validation_data=(x_test, y_test) if options.tensorboard or options.checkpoint_dir else None,
+        callbacks=callbacks,
     )
     test_loss, test_accuracy = model.evaluate(x_test, y_test, batch_size=1000, verbose=0)
 
@@ -115,13 +130,17 @@ class Throughput(distrib.callbacks.Callback):
         super().__init__()
         self.samples_per_second: list[float] = []
         self._num_examples = num_examples
-        self._begin = 0.0
+        self._begin, self._end = 0.0, 0.0
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
-        self._begin = time.perf_counter()
+        self._begin, self._end = time.perf_counter(), 0.0
+
+    def on_test_begin(self, logs: Any = None) -> None:
+        self._end = time.perf_counter()  # validation does not count
 
     def on_epoch_end(self, epoch: int, logs: Any = None) -> None:
-        self.samples_per_second.append(self._num_examples / (time.perf_counter() - self._begin))
+        end = self._end or time.perf_counter()
+        self.samples_per_second.append(self._num_examples / (end - self._begin))
 
 
 def weights_of_all_ranks(strategy: distrib.Strategy, model: distrib.Sequential) -> list[str]:
@@ -156,7 +175,7 @@ def parse_arguments() -> argparse.Namespace:
     )
     parser.add_argument("--dataset", choices=["digits", "fashion-mnist"], default="digits")
     strategies = [*STRATEGIES, "ps-sync", "ps-async"]
-    parser.add_argument("--strategy", choices=strategies, default="mirrored")
+    parser.add_argument("--strategy", choices=strategies, default="auto", help="auto: what fits the cluster")
     parser.add_argument("--epochs", type=int, default=10)
     parser.add_argument("--batch-size", type=int, default=100, help="examples of a step over all replicas")
     parser.add_argument("--hidden", type=int, default=100, help="units of the hidden layer")
@@ -165,6 +184,13 @@ def parse_arguments() -> argparse.Namespace:
     parser.add_argument("--dtype", choices=["float32", "float64"], default="float32")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--output", type=Path, metavar="DIR", help="folder for the files of this run")
+    parser.add_argument("--tensorboard", type=Path, metavar="DIR", help="write the run there for TensorBoard")
+    parser.add_argument(
+        "--checkpoint-dir",
+        type=Path,
+        metavar="DIR",
+        help="save there after every epoch, and go on from there",
+    )
     parser.add_argument("--json", type=Path, metavar="FILE", help="write the results there")
     servers = parser.add_argument_group("parameter servers (--strategy ps-sync or ps-async)")
     servers.add_argument("--num-workers", type=int, default=2, help="the chief among them")

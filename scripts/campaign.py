@@ -3,7 +3,8 @@
 
 scripts/campaign.py ps          # 10 000 pushes, 10 % lost answers, 1 % duplicates, 5 kills of the ps
 scripts/campaign.py messages    # 10 000 mutated messages
-scripts/campaign.py roles --count 50    # kills of chief, worker, ps, evaluator, mpirun and launcher in turn
+scripts/campaign.py checkpoint  # 1000 flipped bits, 200 kills of a process that saves
+scripts/campaign.py roles       # 50 kills of chief, worker, ps, evaluator, mpirun and launcher in turn
 """
 
 from __future__ import annotations
@@ -23,11 +24,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("campaign", choices=["ps", "messages", "roles"])
+    parser.add_argument("campaign", choices=["ps", "messages", "checkpoint", "roles"])
     parser.add_argument("--seed", type=int, default=0)
-    parser.add_argument("--count", type=int, default=10_000)
+    parser.add_argument(
+        "--count", type=int, help="how much; of checkpoint, the flipped bits, and 1/5 are kills"
+    )
     options = parser.parse_args()
-    sys.exit(not {"ps": pushes, "messages": messages, "roles": roles}[options.campaign](options))
+    options.count = options.count or {"checkpoint": 1000, "roles": 50}.get(options.campaign, 10_000)
+    campaigns = {"ps": pushes, "messages": messages, "checkpoint": checkpoints, "roles": roles}
+    sys.exit(not campaigns[options.campaign](options))
 
 
 def pushes(options: argparse.Namespace) -> bool:
@@ -51,6 +56,18 @@ def messages(options: argparse.Namespace) -> bool:
     grown = (resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) / 1024
     print(f"{options.count} messages: {refused} refused, {harmless} harmless, memory grew by {grown:.0f} MB")
     return grown < 64
+
+
+def checkpoints(options: argparse.Namespace) -> bool:
+    """Every flipped bit is refused by name or harmless; after every kill there is a whole checkpoint."""
+    campaign = importlib.import_module("helpers.checkpoint_campaign")
+    kills = options.count // 5
+    with tempfile.TemporaryDirectory() as folder:
+        refused, harmless = campaign.flip_bits(Path(folder) / "bits", options.count, options.seed)
+        print(f"{options.count} flipped bits: {refused} refused by name, {harmless} harmless", flush=True)
+        torn = campaign.kill_savers(Path(folder) / "kills", kills, options.seed)
+    print(f"{kills} kills, {torn} of them while a folder was being written: always a whole checkpoint")
+    return torn > 0
 
 
 def roles(options: argparse.Namespace) -> bool:

@@ -7,6 +7,7 @@ import threading
 import time
 
 import pytest
+import tensorboardX  # noqa: F401  (sets an environment variable when it is first imported)
 from helpers import mpi
 
 import distrib
@@ -32,7 +33,9 @@ def fresh():
 
 
 def environment() -> dict[str, str]:
-    return {name: value for name, value in os.environ.items() if name != "PYTEST_CURRENT_TEST"}
+    """All variables but what pytest sets, and gRPC's, which the first import of `distrib.ps` sets."""
+    passing = ("PYTEST_CURRENT_TEST", "GRPC_VERBOSITY")
+    return {name: value for name, value in os.environ.items() if name not in passing}
 
 
 def missing(what: str) -> None:
@@ -50,6 +53,13 @@ def mpi_name(request: pytest.FixtureRequest) -> str:
     if request.param not in mpi.available():
         missing(f"{request.param} environment")
     return str(request.param)
+
+
+@pytest.fixture
+def both_mpis() -> None:
+    """Both of them at once."""
+    for name in mpi.ENVIRONMENTS.keys() - set(mpi.available()):
+        missing(f"{name} environment")
 
 
 @pytest.fixture

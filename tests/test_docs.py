@@ -3,8 +3,11 @@
 import os
 import re
 import shutil
+import signal
 import subprocess
 import sys
+import threading
+import urllib.request
 import venv
 from pathlib import Path
 
@@ -16,6 +19,9 @@ BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # `scripts/test` is what runs this test.
 RUN_BY_CI = re.compile(r"^\./scripts/test\b")
+
+# Serve a page until they are interrupted.
+SERVERS = re.compile(r"^tensorboard\b")
 
 
 def blocks(language):
@@ -77,6 +83,9 @@ def environment(tmp_path_factory):
 @pytest.mark.timeout(300)
 @pytest.mark.parametrize("command", commands())
 def test_commands_of_the_documents(clone, environment, fashion_mnist, command):
+    if SERVERS.match(command):
+        assert_serves(command, clone, environment)
+        return
     ended = subprocess.run(
         ["bash", "-c", command], cwd=clone, env=environment, capture_output=True, text=True, timeout=240
     )
@@ -86,6 +95,36 @@ def test_commands_of_the_documents(clone, environment, fashion_mnist, command):
         assert accuracy, ended.stdout
         assert float(accuracy[1]) >= 0.95
         assert (clone / "runs" / "quickstart" / "result.json").is_file()
+
+
+def assert_serves(command, folder, environment):
+    """It prints the address of a page, which is there, and ends when it is interrupted."""
+    server = subprocess.Popen(
+        ["bash", "-c", f"exec {command} --port 0"],  # another may use its usual port here
+        cwd=folder,
+        env=environment,
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+        start_new_session=True,
+    )
+    watchdog = threading.Timer(60, server.kill)
+    watchdog.start()
+    try:
+        printed = ""
+        while not (address := re.search(r"http://\S+", printed)):
+            line = server.stdout.readline()
+            assert line, f"ended, or printed no address within 60 s:\n{printed}"
+            printed += line
+        with urllib.request.urlopen(address[0], timeout=30) as page:
+            assert page.status == 200
+        server.send_signal(signal.SIGINT)
+        assert server.wait(30) in (0, 130, -signal.SIGINT)
+    finally:
+        watchdog.cancel()
+        watchdog.join()
+        server.kill()
+        server.communicate()
 
 
 @pytest.mark.timeout(120)

@@ -9,6 +9,7 @@ from pathlib import Path
 import distrib
 
 PACKAGE = Path(distrib.__file__).parent
+FRONT_DOORS = {"callbacks", "cluster_resolver", "datasets", "models", "train"}
 FLOORS = [
     {"arrays", "errors", "logs", "proto", "ranges", "version"},
     {"cluster", "data", "nn", "comm", "io"},
@@ -16,8 +17,8 @@ FLOORS = [
     {"strategies"},
     {"training"},
     {"launch"},
-    {"callbacks", "datasets"},
-    {"doctor"},
+    FRONT_DOORS,
+    {"doctor", "inspection"},
     {"cli"},
     {"__init__", "__main__"},
 ]
@@ -70,6 +71,12 @@ def test_mpi_is_imported_in_one_module():
     assert users == {"mpi.py"}
 
 
+def test_tensorboard_is_imported_in_one_module():
+    names = {"tensorboard", "tensorboardX"}
+    users = {path.name for path, _ in sources() for _, name in imports(path) if name.split(".")[0] in names}
+    assert users == {"summary.py"}
+
+
 def test_grpc_is_imported_by_what_talks():
     users = {path.name for path, _ in sources() for _, name in imports(path) if name.split(".")[0] == "grpc"}
     assert users == {"client.py", "credentials.py", "follower.py", "server.py", "servicer.py", "stream.py"}
@@ -85,12 +92,12 @@ def test_files_stay_small():
 
 def test_all_is_sorted_and_complete():
     assert distrib.__all__ == sorted(distrib.__all__)
-    modules = [distrib, distrib.callbacks, distrib.datasets, distrib.layers, distrib.optimizers]
+    modules = [distrib, *(getattr(distrib, name) for name in FRONT_DOORS), distrib.layers, distrib.optimizers]
     for module in modules:
         names = module.__all__
         assert all(hasattr(module, name) for name in names)
     public = {name for name in vars(distrib) if not name.startswith("_")}
-    floors = {name for floor in FLOORS for name in floor} - {"callbacks", "datasets"}
+    floors = {name for floor in FLOORS for name in floor} - FRONT_DOORS
     assert public - floors == set(distrib.__all__) - {"__version__"}
 
 
@@ -121,7 +128,7 @@ def test_import_is_light():
     program = (
         "import numpy, sys, time; begin = time.perf_counter(); import distrib; "
         "took = time.perf_counter() - begin; "
-        "assert not {'mpi4py', 'grpc', 'rich', 'threadpoolctl'} & set(sys.modules); print(took)"
+        "assert not {'mpi4py', 'grpc', 'rich', 'tensorboardX', 'threadpoolctl'} & set(sys.modules); print(took)"
     )
     runs = [
         float(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout)

@@ -59,18 +59,18 @@ def check_task(jobs: Jobs, task_type: str, task_id: int | None, path: str) -> in
         advice = "TensorFlow 2 calls it chief." if task_type == "master" else ""
         raise wrong(f"{path}.type", f"one of {', '.join(JOBS)}", task_type, advice)
     tasks = jobs.get(task_type, {})
-    if not tasks and (task_type == "evaluator" or not jobs):
+    if not tasks and (task_type == "evaluator" or (not jobs and task_type != "ps")):
         tasks = {0: ""}
     if not tasks:
-        raise wrong(f"{path}.type", f"a job of the cluster ({', '.join(jobs)})", task_type)
+        raise wrong(f"{path}.type", f"a job of the cluster, which has {', '.join(jobs) or 'none'}", task_type)
     if task_id is None and len(tasks) > 1:
-        raise wrong(f"{path}.index", f"the index of a {task_type}", None, f"There are {len(tasks)} of them.")
+        raise wrong(f"{path}.index", f"an index, as there are {len(tasks)} tasks {task_type}", None)
     found = min(tasks) if task_id is None else task_id
     if found not in tasks:
-        raise wrong(f"{path}.index", f"the index of a {task_type}: {_ranges(sorted(tasks))}", found)
+        raise wrong(f"{path}.index", f"an index that {task_type} has: {_ranges(sorted(tasks))}", found)
     return found
 
 
 def _ranges(indices: list[int]) -> str:
     dense = indices[-1] - indices[0] + 1 == len(indices)
-    return f"{indices[0]} to {indices[-1]}" if dense else ", ".join(map(str, indices))
+    return f"{indices[0]} to {indices[-1]}" if dense and len(indices) > 1 else ", ".join(map(str, indices))

@@ -13,6 +13,7 @@ from distrib.cluster.fields import string, strings, table, wrong
 STRATEGIES = ("mirrored", "central_storage", "ps-sync", "ps-async", "default")
 """What `strategy` may be."""
 
+_SET_BY_THE_LAUNCHER = ("TF_CONFIG", "DISTRIB_CLUSTER_FILE", "DISTRIB_STRATEGY", "DISTRIB_TOKEN_FILE")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")
 
 
@@ -75,8 +76,8 @@ def _env(value: object, path: str) -> dict[str, str]:
             raise wrong(path, "names of letters, digits and _", name)
         if not isinstance(text, str) or "\0" in text:
             raise wrong(f"{path}.{name}", "a string", text)
-        if name in ("TF_CONFIG", "DISTRIB_TOKEN_FILE"):
-            raise wrong(f"{path}.{name}", "another name", name, "The launcher sets this one for each task.")
+        if name in _SET_BY_THE_LAUNCHER:
+            raise wrong(f"{path}.{name}", "another name", name, "The launcher decides on this one.")
         env[name] = text
     return env
 

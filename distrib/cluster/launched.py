@@ -11,16 +11,20 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from distrib.cluster.fields import index
+
 
 class Launched(NamedTuple):
     """A process of an MPI job.
 
     Attributes:
         launcher: who started it, such as `Open MPI mpirun`.
+        rank: which process of the job this is.
         world_size: number of processes the launcher speaks of; 0 where it does not say.
     """
 
     launcher: str
+    rank: int
     world_size: int
 
 
@@ -36,10 +40,14 @@ def launched(environ: Mapping[str, str] | None = None) -> Launched | None:
 
     Args:
         environ: environment variables; `os.environ` by default.
+
+    Raises:
+        ConfigError: a variable of a launcher is not a number.
     """
     environ = os.environ if environ is None else environ
     for launcher, rank, world_size in _LAUNCHERS:
         if rank in environ:
-            size = environ.get(world_size, "")
-            return Launched(launcher, int(size) if size.isdigit() else 0)
+            return Launched(
+                launcher, index(environ[rank], rank), index(environ.get(world_size, "0"), world_size)
+            )
     return None

@@ -1,61 +1,50 @@
-"""Who this process is, from TF_CONFIG (the environment variable that TensorFlow's launchers set)."""
+"""Task: who a process is. A frozen value, found once by `cluster/resolve.py`."""
 
 from __future__ import annotations
 
-import json
-import os
-from collections.abc import Mapping
-from typing import Any, NamedTuple
+from dataclasses import dataclass
 
-from distrib.errors import ConfigError
+from distrib.cluster.spec import ClusterSpec
 
 
-class Task(NamedTuple):
-    """A task of a cluster with parameter servers.
+@dataclass(frozen=True)
+class Task:
+    """A task of a cluster.
 
     Attributes:
-        worker: which worker this is; 0 is the chief.
-        num_workers: the chief among them.
-        ps: `host:port` of every ps.
+        type: `chief`, `worker`, `ps` or `evaluator`.
+        index: which one of its job.
+        cluster: all tasks; empty where this process is alone.
     """
 
-    worker: int
-    num_workers: int
-    ps: tuple[str, ...]
+    type: str
+    index: int
+    cluster: ClusterSpec
 
+    @property
+    def is_chief(self) -> bool:
+        """Whether this task leads the training: the chief, or worker 0 where the cluster has no chief."""
+        return self.type in ("chief", "worker") and self.worker == 0
 
-def task_from_environment(environ: Mapping[str, str] | None = None) -> Task | None:
-    """The task that TF_CONFIG describes; None where it is not set.
+    @property
+    def worker(self) -> int:
+        """Which worker this is; the chief is worker 0, and the others follow. The index, if it is no worker."""
+        return self._num("chief") + self.index if self.type == "worker" else self.index
 
-    The chief is task `chief`, or worker 0 where the cluster has none.
+    @property
+    def num_workers(self) -> int:
+        """Number of workers, the chief among them; where indices are left out, there may be workers there."""
+        return max(1, self._num("chief") + self._num("worker"))
 
-    Args:
-        environ: environment variables; `os.environ` by default.
+    @property
+    def ps(self) -> tuple[str, ...]:
+        """`host:port` of every ps that is known, in the order of their indices."""
+        if "ps" not in self.cluster.jobs:
+            return ()
+        return tuple(self.cluster.task_address("ps", index) for index in self.cluster.task_indices("ps"))
 
-    Raises:
-        ConfigError: TF_CONFIG cannot be right; the message names the field.
-    """
-    text = (os.environ if environ is None else environ).get("TF_CONFIG")
-    if not text:
-        return None
-    try:
-        config = json.loads(text)
-    except ValueError as error:
-        raise ConfigError(f"TF_CONFIG is not JSON: {error}") from None
-    cluster, task = _field(config, "cluster", dict), _field(config, "task", dict)
-    kind, index = _field(task, "type", str, "task."), task.get("index", 0)
-    chiefs, workers = cluster.get("chief", []), cluster.get("worker", [])
-    tasks = {"chief": chiefs, "worker": workers}
-    if kind not in tasks:
-        raise ConfigError(f"TF_CONFIG: expected task.type chief or worker. Received: {kind!r}.")
-    if not isinstance(index, int) or not 0 <= index < len(tasks[kind]):
-        raise ConfigError(f"TF_CONFIG: expected task.index below {len(tasks[kind])}. Received: {index!r}.")
-    worker = index if kind == "chief" else len(chiefs) + index
-    return Task(worker, len(chiefs) + len(workers), tuple(_field(cluster, "ps", list, "cluster.")))
+    def _num(self, job: str) -> int:
+        return len(self.cluster.job_tasks(job)) if job in self.cluster.jobs else 0
 
-
-def _field(values: Any, name: str, kind: type, path: str = "") -> Any:
-    value = values.get(name) if isinstance(values, dict) else None
-    if not isinstance(value, kind):
-        raise ConfigError(f"TF_CONFIG: expected {path}{name} as a {kind.__name__}. Received: {value!r}.")
-    return value
+    def __str__(self) -> str:
+        return f"{self.type}:{self.index}"

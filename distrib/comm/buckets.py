@@ -12,6 +12,7 @@ does not depend on when they were handed over. One bucket is the whole vector, a
 from __future__ import annotations
 
 import threading
+import time
 from collections.abc import Callable, Iterator
 from queue import SimpleQueue
 
@@ -91,16 +92,27 @@ class Buckets:
         Raises:
             PeerLostError, ProtocolError: as of the communicator, also for what the thread did.
         """
+        began = time.perf_counter()
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.finish()
-        return self._reduce(len(self._ranges) - 1, row)
+        rows = self._reduce(len(self._ranges) - 1, row)
+        self._communicator.counters.seconds += time.perf_counter() - began
+        return rows
 
     def all_gather(self, row: Array) -> Array:
         """Make the values whole on every rank. `row` and result as of `finish`."""
+        began = time.perf_counter()
         for part in self._values[:-1]:
             self._communicator.all_gather(part)
-        return self._communicator.all_gather(self._values[-1], row)
+        rows = self._communicator.all_gather(self._values[-1], row)
+        self._communicator.counters.seconds += time.perf_counter() - began
+        return rows
+
+    def gather(self, vector: Array) -> None:
+        """Make another vector whole on every rank, of which each has filled what it owns."""
+        for each in self._ranges:
+            self._communicator.all_gather(vector[each.slice])
 
     def _reduce(self, index: int, row: Array | None = None) -> Array:
         residual = self._residuals[index]

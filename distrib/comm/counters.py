@@ -1,4 +1,4 @@
-"""How many bytes a rank has sent."""
+"""How many bytes a rank has sent, and how long its training waited for them."""
 
 from __future__ import annotations
 
@@ -13,11 +13,13 @@ class Counters:
         payload_bytes: bytes of vectors.
         header_bytes: bytes of headers and the rows that ride in them.
         messages: number of messages, header and payload of one transfer counted as one.
+        seconds: that steps spent in the collectives of their gradients and values, waiting for slower ranks included.
     """
 
     payload_bytes: int = 0
     header_bytes: int = 0
     messages: int = 0
+    seconds: float = 0.0
 
     def sent(self, header_bytes: int, payload_bytes: int) -> None:
         """Count one message."""

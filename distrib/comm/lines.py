@@ -109,10 +109,3 @@ class Lines:
         except ValueError:
             self.closed = True
             return []
-
-    def wait_for_one(self) -> dict[str, Any]:
-        """The first message. Raises `OSError` if it does not come within the socket's timeout."""
-        messages = self.receive()
-        if not messages:
-            raise TimeoutError("no hello")
-        return messages[0]

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from distrib.arrays import Array
-from distrib.data.sharding import Schedule
+from distrib.data.sharding import Positions, Schedule
 from distrib.errors import DataError
 
 
@@ -50,16 +50,18 @@ class ArrayDataset:
     def __len__(self) -> int:
         return len(self.x.source)
 
-    def batches(self, schedule: Schedule, epoch: int, index: int, count: int) -> Iterator[Batch]:
-        """Part `index` of `count` of every batch of an epoch.
+    def batches(
+        self, schedule: Schedule, wholes: Iterable[Positions], index: int, count: int
+    ) -> Iterator[Batch]:
+        """Part `index` of `count` of every batch.
 
         Args:
-            schedule: which examples make up the batches.
-            epoch: which epoch, from 0.
+            schedule: the order of the examples.
+            wholes: the batches.
             index: which replica.
             count: number of replicas.
         """
-        for pass_index, whole in schedule.epoch(epoch):
+        for pass_index, whole in wholes:
             own = whole.part(index, count)
             order = schedule.order(pass_index)
             yield self.batch(own.slice if order is None else order[own.slice], pass_index, own.begin)

@@ -7,7 +7,7 @@ that sequence, going on where the epoch before it stopped.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 import numpy as np
@@ -76,6 +76,12 @@ class Schedule:
             begin = batch * self.batch_size
             yield Positions(pass_index, Range(begin, min(begin + self.batch_size, self.num_examples)))
 
+    def cut(self, spans: Sequence[Positions]) -> Iterator[Positions]:
+        """Batches of these positions. What is left of an epoch behind some batch is cut as the epoch was."""
+        for pass_index, whole in spans:
+            for begin in range(whole.begin, whole.end, self.batch_size):
+                yield Positions(pass_index, Range(begin, min(begin + self.batch_size, whole.end)))
+
     def order(self, pass_index: int) -> Array | None:
         """The permutation of a pass, `(num_examples,)`; None for the order of the data."""
         if not self.shuffle:
@@ -90,3 +96,14 @@ def permutation(num_examples: int, seed: int, pass_index: int) -> Array:
     # The constant keeps this stream apart from others that are drawn with the same seed.
     rng = np.random.Generator(np.random.Philox(np.random.SeedSequence([seed, pass_index, 0x5EED])))
     return rng.permutation(num_examples)
+
+
+def joined(parts: Iterable[Positions]) -> list[Positions]:
+    """The same positions in the same order, neighbours of a pass as one span."""
+    spans: list[Positions] = []
+    for pass_index, part in parts:
+        if spans and spans[-1].pass_index == pass_index and spans[-1].range.end == part.begin:
+            spans[-1] = Positions(pass_index, Range(spans[-1].range.begin, part.end))
+        else:
+            spans.append(Positions(pass_index, part))
+    return spans

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from distrib.cluster.resolve import ALONE, resolve
 from distrib.comm.cores import limit_blas_threads
 from distrib.errors import PeerLostError
 from distrib.strategies.parameter_server import close_all
@@ -39,16 +40,18 @@ _PR_SET_PDEATHSIG = 1
 def local_cluster(num_workers: int, num_ps: int = 1) -> Iterator[None]:
     """Start `num_ps` parameter servers and `num_workers - 1` workers; they end with this context.
 
-    In a process that was started by one, or by another launcher that sets TF_CONFIG, it does nothing.
+    In a process that belongs to a cluster already, because one of these or another launcher started it, it does
+    nothing.
 
     Args:
         num_workers: workers, this process among them.
         num_ps: parameter servers.
 
     Raises:
+        ConfigError: the environment names a cluster that cannot be right.
         PeerLostError: a parameter server did not start.
     """
-    if "TF_CONFIG" in os.environ:
+    if resolve() != ALONE:
         yield
         return
     before = dict(os.environ)

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -216,3 +217,8 @@ def get(identifier: str | Activation | None) -> Activation:
         ConfigError: unknown name.
     """
     return Linear() if identifier is None else _REGISTRY.get(identifier)
+
+
+def from_config(config: Mapping[str, Any]) -> Activation:
+    """The activation that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
+    return _REGISTRY.from_config(config)

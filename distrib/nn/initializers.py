@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
@@ -225,3 +226,8 @@ _REGISTRY: Registry[Initializer] = Registry(
 def get(identifier: str | Initializer) -> Initializer:
     """The initializer of that name, or `identifier` itself. Raises `ConfigError` for unknown names."""
     return _REGISTRY.get(identifier)
+
+
+def from_config(config: Mapping[str, Any]) -> Initializer:
+    """The initializer that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
+    return _REGISTRY.from_config(config)

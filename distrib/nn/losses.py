@@ -14,6 +14,7 @@ from __future__ import annotations
 import copy
 import math
 from abc import ABC, abstractmethod
+from collections.abc import Mapping
 from typing import Any, ClassVar
 
 import numpy as np
@@ -393,3 +394,8 @@ _REGISTRY: Registry[Loss] = Registry(
 def get(identifier: str | Loss) -> Loss:
     """The loss of that name, or `identifier` itself. Raises `ConfigError` for unknown names."""
     return _REGISTRY.get(identifier)
+
+
+def from_config(config: Mapping[str, Any]) -> Loss:
+    """The loss that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
+    return _REGISTRY.from_config(config)

@@ -8,7 +8,8 @@ of its examples, the strategy adds them, and only then they are divided.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from typing import Any
+from collections.abc import Mapping
+from typing import Any, Literal
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -24,7 +25,12 @@ class Metric(ABC):
 
     Args:
         name: key in logs and history.
+
+    Attributes:
+        direction: whether more (`"up"`) or less (`"down"`) is better; None where nobody can say.
     """
+
+    direction: Literal["up", "down"] | None = None
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -96,6 +102,8 @@ class Mean(Metric):
 class Accuracy(Metric):
     """How often predictions equal targets."""
 
+    direction = "up"
+
     def __init__(self, name: str = "accuracy") -> None:
         super().__init__(name)
 
@@ -105,6 +113,8 @@ class Accuracy(Metric):
 
 class BinaryAccuracy(Metric):
     """How often `y_pred > threshold` equals the target, 0 or 1."""
+
+    direction = "up"
 
     def __init__(self, name: str = "binary_accuracy", threshold: float = 0.5) -> None:
         super().__init__(name)
@@ -116,6 +126,8 @@ class BinaryAccuracy(Metric):
 
 class SparseCategoricalAccuracy(Metric):
     """How often the largest prediction is that of the integer label."""
+
+    direction = "up"
 
     def __init__(self, name: str = "sparse_categorical_accuracy") -> None:
         super().__init__(name)
@@ -131,6 +143,8 @@ class SparseCategoricalAccuracy(Metric):
 class CategoricalAccuracy(Metric):
     """How often the largest prediction is where the target is largest."""
 
+    direction = "up"
+
     def __init__(self, name: str = "categorical_accuracy") -> None:
         super().__init__(name)
 
@@ -140,6 +154,8 @@ class CategoricalAccuracy(Metric):
 
 class SparseTopKCategoricalAccuracy(Metric):
     """How often the integer label is among the `k` largest predictions."""
+
+    direction = "up"
 
     def __init__(self, k: int = 5, name: str = "sparse_top_k_categorical_accuracy") -> None:
         super().__init__(name)
@@ -213,3 +229,8 @@ def get(identifier: str | Metric, output_shape: Shape, sparse_targets: bool) -> 
     if isinstance(identifier, str):
         metric.name = identifier
     return metric
+
+
+def from_config(config: Mapping[str, Any]) -> Metric:
+    """The metric that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
+    return _REGISTRY.from_config(config)

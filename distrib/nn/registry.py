@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import difflib
+import inspect
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
@@ -27,6 +28,8 @@ class Registry(Generic[T]):
     def from_config(self, config: Mapping[str, Any]) -> T:
         """The built-in object that a config with its `"class"` and arguments describes.
 
+        A field that the class sets itself, and takes no argument for, must have the value that the class gives it.
+
         Raises:
             ConfigError: not a built-in class, or arguments it does not have.
         """
@@ -37,10 +40,16 @@ class Registry(Generic[T]):
                 f"Expected a built-in {self._kind}: {', '.join(self._by_class_name)}. "
                 f"Received: {config.get('class')!r}. Only built-in ones can be made again in another process."
             )
+        taken = inspect.signature(cls).parameters
+        takes_all = any(each.kind is each.VAR_KEYWORD for each in taken.values())
         try:
-            return cls(**arguments)
+            made = cls(**{key: value for key, value in arguments.items() if takes_all or key in taken})
         except TypeError as error:
             raise ConfigError(f"{cls.__name__}: {error}") from None
+        for key, value in arguments.items():
+            if not takes_all and key not in taken and vars(made).get(key, made) != value:
+                raise ConfigError(f"{cls.__name__} takes no {key}={value!r}.")
+        return made
 
     def get(self, identifier: str | T) -> T:
         """A new instance with default arguments for a name; an instance is returned as it is.

@@ -1,6 +1,6 @@
 """Tally: the sums a batch leaves behind, as one float64 vector that strategies add over the replicas.
 
-    [count, non-finite, loss, penalty, metric 0 total, metric 0 count, metric 1 total, ...]
+    [count, non-finite, loss, penalty, request, metric 0 total, metric 0 count, metric 1 total, ...]
 
 Sums of different replicas are added in rank order, so every replica reads the same bits out of the total.
 """
@@ -11,7 +11,7 @@ import numpy as np
 
 from distrib.arrays import Array
 
-_COUNT, _NONFINITE, _LOSS, _PENALTY, _METRICS = range(5)
+_COUNT, _NONFINITE, _LOSS, _PENALTY, _REQUEST, _METRICS = range(6)
 
 
 class Tally:
@@ -62,6 +62,15 @@ class Tally:
     @penalty.setter
     def penalty(self, penalty: float) -> None:
         self.sums[_PENALTY] = penalty
+
+    @property
+    def request(self) -> int:
+        """What somebody asks of all replicas, besides training; 0 for nothing. Requests of several are added up."""
+        return int(self.sums[_REQUEST])
+
+    @request.setter
+    def request(self, request: int) -> None:
+        self.sums[_REQUEST] = request
 
     def set_metric(self, index: int, total: float, count: float) -> None:
         """Set the sums of metric `index`."""

@@ -39,12 +39,13 @@ class Segment(_message.Message):
     def __init__(self, pid: _Optional[int] = ..., descriptor: _Optional[int] = ..., num_bytes: _Optional[int] = ...) -> None: ...
 
 class WorkRequest(_message.Message):
-    __slots__ = ("call", "hello", "register", "begin", "push", "chunk", "last")
+    __slots__ = ("call", "hello", "register", "begin", "push", "state", "chunk", "last")
     CALL_FIELD_NUMBER: _ClassVar[int]
     HELLO_FIELD_NUMBER: _ClassVar[int]
     REGISTER_FIELD_NUMBER: _ClassVar[int]
     BEGIN_FIELD_NUMBER: _ClassVar[int]
     PUSH_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     CHUNK_FIELD_NUMBER: _ClassVar[int]
     LAST_FIELD_NUMBER: _ClassVar[int]
     call: int
@@ -52,9 +53,10 @@ class WorkRequest(_message.Message):
     register: Register
     begin: Begin
     push: Push
+    state: State
     chunk: Chunk
     last: bool
-    def __init__(self, call: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., begin: _Optional[_Union[Begin, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., last: bool = ...) -> None: ...
+    def __init__(self, call: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., begin: _Optional[_Union[Begin, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., state: _Optional[_Union[State, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., last: bool = ...) -> None: ...
 
 class Hello(_message.Message):
     __slots__ = ("protocol", "worker", "incarnation", "ps", "ps_incarnation", "num_ps", "num_elements", "dtype", "segment")
@@ -85,6 +87,10 @@ class Register(_message.Message):
     stage: int
     description: str
     def __init__(self, stage: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...
+
+class State(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
 
 class Begin(_message.Message):
     __slots__ = ("stage", "description")
@@ -139,7 +145,7 @@ class Welcome(_message.Message):
     def __init__(self, ps_incarnation: _Optional[int] = ..., shared: bool = ...) -> None: ...
 
 class Answer(_message.Message):
-    __slots__ = ("decision", "staleness", "factor", "why", "version", "has_lease", "lease", "pass_index", "begin", "end", "totals", "summary", "waited")
+    __slots__ = ("decision", "staleness", "factor", "why", "version", "has_lease", "lease", "pass_index", "begin", "end", "totals", "summary", "waited", "undone", "start")
     DECISION_FIELD_NUMBER: _ClassVar[int]
     STALENESS_FIELD_NUMBER: _ClassVar[int]
     FACTOR_FIELD_NUMBER: _ClassVar[int]
@@ -153,6 +159,8 @@ class Answer(_message.Message):
     TOTALS_FIELD_NUMBER: _ClassVar[int]
     SUMMARY_FIELD_NUMBER: _ClassVar[int]
     WAITED_FIELD_NUMBER: _ClassVar[int]
+    UNDONE_FIELD_NUMBER: _ClassVar[int]
+    START_FIELD_NUMBER: _ClassVar[int]
     decision: Decision
     staleness: int
     factor: float
@@ -166,7 +174,19 @@ class Answer(_message.Message):
     totals: _containers.RepeatedScalarFieldContainer[float]
     summary: str
     waited: float
-    def __init__(self, decision: _Optional[_Union[Decision, str]] = ..., staleness: _Optional[int] = ..., factor: _Optional[float] = ..., why: _Optional[str] = ..., version: _Optional[int] = ..., has_lease: bool = ..., lease: _Optional[int] = ..., pass_index: _Optional[int] = ..., begin: _Optional[int] = ..., end: _Optional[int] = ..., totals: _Optional[_Iterable[float]] = ..., summary: _Optional[str] = ..., waited: _Optional[float] = ...) -> None: ...
+    undone: _containers.RepeatedCompositeFieldContainer[Span]
+    start: str
+    def __init__(self, decision: _Optional[_Union[Decision, str]] = ..., staleness: _Optional[int] = ..., factor: _Optional[float] = ..., why: _Optional[str] = ..., version: _Optional[int] = ..., has_lease: bool = ..., lease: _Optional[int] = ..., pass_index: _Optional[int] = ..., begin: _Optional[int] = ..., end: _Optional[int] = ..., totals: _Optional[_Iterable[float]] = ..., summary: _Optional[str] = ..., waited: _Optional[float] = ..., undone: _Optional[_Iterable[_Union[Span, _Mapping]]] = ..., start: _Optional[str] = ...) -> None: ...
+
+class Span(_message.Message):
+    __slots__ = ("pass_index", "begin", "end")
+    PASS_INDEX_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
+    pass_index: int
+    begin: int
+    end: int
+    def __init__(self, pass_index: _Optional[int] = ..., begin: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
 
 class PushId(_message.Message):
     __slots__ = ("worker", "incarnation", "sequence")
@@ -213,10 +233,10 @@ class FollowReply(_message.Message):
     apply: Apply
     discard: PushId
     keep: PushId
-    install: PushId
+    install: Install
     pull: Pull
     cut: int
-    def __init__(self, apply: _Optional[_Union[Apply, _Mapping]] = ..., discard: _Optional[_Union[PushId, _Mapping]] = ..., keep: _Optional[_Union[PushId, _Mapping]] = ..., install: _Optional[_Union[PushId, _Mapping]] = ..., pull: _Optional[_Union[Pull, _Mapping]] = ..., cut: _Optional[int] = ...) -> None: ...
+    def __init__(self, apply: _Optional[_Union[Apply, _Mapping]] = ..., discard: _Optional[_Union[PushId, _Mapping]] = ..., keep: _Optional[_Union[PushId, _Mapping]] = ..., install: _Optional[_Union[Install, _Mapping]] = ..., pull: _Optional[_Union[Pull, _Mapping]] = ..., cut: _Optional[int] = ...) -> None: ...
 
 class Apply(_message.Message):
     __slots__ = ("pushes", "scale", "learning_rate", "version")
@@ -230,21 +250,33 @@ class Apply(_message.Message):
     version: int
     def __init__(self, pushes: _Optional[_Iterable[_Union[PushId, _Mapping]]] = ..., scale: _Optional[float] = ..., learning_rate: _Optional[float] = ..., version: _Optional[int] = ...) -> None: ...
 
+class Install(_message.Message):
+    __slots__ = ("push", "version")
+    PUSH_FIELD_NUMBER: _ClassVar[int]
+    VERSION_FIELD_NUMBER: _ClassVar[int]
+    push: PushId
+    version: int
+    def __init__(self, push: _Optional[_Union[PushId, _Mapping]] = ..., version: _Optional[int] = ...) -> None: ...
+
 class Pull(_message.Message):
-    __slots__ = ("worker", "call", "version")
+    __slots__ = ("worker", "call", "version", "state")
     WORKER_FIELD_NUMBER: _ClassVar[int]
     CALL_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
+    STATE_FIELD_NUMBER: _ClassVar[int]
     worker: int
     call: int
     version: int
-    def __init__(self, worker: _Optional[int] = ..., call: _Optional[int] = ..., version: _Optional[int] = ...) -> None: ...
+    state: bool
+    def __init__(self, worker: _Optional[int] = ..., call: _Optional[int] = ..., version: _Optional[int] = ..., state: bool = ...) -> None: ...
 
 class StopRequest(_message.Message):
-    __slots__ = ("reason",)
+    __slots__ = ("reason", "incarnation")
     REASON_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
     reason: str
-    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+    incarnation: int
+    def __init__(self, reason: _Optional[str] = ..., incarnation: _Optional[int] = ...) -> None: ...
 
 class StopReply(_message.Message):
     __slots__ = ()

@@ -30,6 +30,7 @@ _RETRY_S = 0.2
 _MAX_TRIES = 1000
 _TELL_EVERY_S = 5.0
 _STOP_TIMEOUT_S = 1.0
+_SUCCEED_S = 4.0
 
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 
@@ -69,7 +70,7 @@ class Client:
         self._size, self._dtype = 0, np.dtype(np.float32)
         self._segment: Segment | None = None
         self._shares = False
-        self._deadline = Deadline(self._cancel)
+        self._deadline = Deadline(self._cancel, self._remind)
 
     def place(self, size: int, dtype: np.dtype[Any]) -> tuple[Array, Array] | None:
         """Memory for gradients and values that a ps on this host can use in place; None if there is none.
@@ -90,11 +91,30 @@ class Client:
         memory = self._segment.memory.view(dtype)
         return memory[:size], memory[size:]
 
-    def register(self, stage: int, description: dict[str, Any], values: Array) -> pb.Answer:
-        """Say what is about to be trained. `values` are overwritten with those of the job."""
+    def register(
+        self, stage: int, description: dict[str, Any], values: Array, slots: Sequence[Array] = ()
+    ) -> pb.Answer:
+        """Say what is about to be trained. `values` are overwritten with those of the job.
+
+        Args:
+            stage: that begins.
+            description: of the model; with `"start"`, where the chief goes on.
+            values: `(num_elements,)`; the chief's count.
+            slots: where the chief goes on, each `(num_elements,)`.
+        """
         message = pb.Register(stage=stage, description=json.dumps(description))
-        sent = values if self.worker == 0 else None
+        sent = None
+        if self.worker == 0:
+            sent = np.stack([values, *slots]) if slots else values
         return self._ask(pb.WorkRequest(register=message), sent, values)
+
+    def state(self, rows: Array) -> pb.Answer:
+        """Ask for all that is kept, of one version.
+
+        Args:
+            rows: `(1 + slots, num_elements)`; overwritten with the values and the slots.
+        """
+        return self._ask(pb.WorkRequest(state=pb.State()), None, rows)
 
     def begin(self, stage: int, description: dict[str, Any], values: Array) -> pb.Answer:
         """Begin an epoch; returns the first lease."""
@@ -113,11 +133,12 @@ class Client:
 
     def stop(self, reason: str = "") -> None:
         """End the job on every ps; those that do not answer are left alone."""
+        request = pb.StopRequest(reason=reason, incarnation=self.incarnation)
         for address in self._addresses:
             channel = credentials.channel(address)
             try:
                 stub: Any = services.ParameterServerStub(channel)  # type: ignore[no-untyped-call]
-                stub.Stop(pb.StopRequest(reason=reason), timeout=_STOP_TIMEOUT_S, metadata=self._metadata)
+                stub.Stop(request, timeout=_STOP_TIMEOUT_S, metadata=self._metadata)
             except grpc.RpcError as error:
                 LOGGER.info("%s was not told to stop: %s", address, error)
             finally:
@@ -165,6 +186,8 @@ class Client:
         code, words = error.code(), words_of(error)
         if code == grpc.StatusCode.UNAUTHENTICATED:
             raise AuthenticationError(words) from None
+        if code == grpc.StatusCode.ALREADY_EXISTS and lost_s < _SUCCEED_S:
+            return  # the end of the process before may not be noticed yet
         if code not in _RETRIED:
             raise ProtocolError(f"Worker {self.worker}: {words}") from None
         if lost_s > self._connect_timeout_s or tries > _MAX_TRIES:
@@ -203,8 +226,9 @@ class Client:
             request.push.shared = self._shares
             sent = None if self._shares else sent
         for stream, part in zip(self._streams, self._parts(), strict=True):
-            parts = [] if sent is None else codec.chunks(sent[part.slice])
-            self.bytes_sent += 0 if sent is None else part.size * sent.itemsize
+            mine = None if sent is None else np.ascontiguousarray(sent[..., part.slice]).reshape(-1)
+            parts = [] if mine is None else codec.chunks(mine)
+            self.bytes_sent += 0 if mine is None else mine.nbytes
             for index, (chunk, last) in enumerate(codec.answer_parts(parts)):
                 message = request if not index else pb.WorkRequest(call=request.call)
                 message.last = last
@@ -216,7 +240,11 @@ class Client:
         answers = []
         with self._deadline.of(self._timeout_s):
             for stream, part in zip(self._streams, self._parts(), strict=True):
-                assembler = codec.Assembler(values[part.slice])
+                # The values as one vector, or the rows of a state, which always travel.
+                target = (
+                    values[part.slice] if values.ndim == 1 else np.empty(len(values) * part.size, self._dtype)
+                )
+                assembler = codec.Assembler(target)
                 while True:
                     reply = stream.reply()
                     if reply.HasField("answer"):
@@ -225,9 +253,17 @@ class Client:
                         assembler.add(reply.chunk)
                     if reply.last:
                         break
-                if not self._shares:
+                if not self._shares or values.ndim > 1:
                     assembler.finish()
+                if values.ndim > 1:
+                    values[:, part.slice] = target.reshape(len(values), -1)
         return answers[0]
+
+    def _remind(self, seconds: float) -> None:
+        LOGGER.warning(
+            "worker %d has waited %.0f s for an answer: others are late (are all started?), or the ps is busy.",
+            *(self.worker, seconds),
+        )
 
     def _cancel(self) -> None:
         for stream in self._streams:

@@ -17,7 +17,7 @@ from distrib.ps.members import Answer
 from distrib.ps.options import CHUNK_BYTES
 from distrib.ranges import Range
 
-PROTOCOL = 1
+PROTOCOL = 2
 
 _DECISIONS = {
     "": pb.NOTHING,
@@ -78,6 +78,8 @@ def answer_message(answer: Answer, summary: str) -> pb.Answer:
         has_lease=lease is not None,
         totals=answer.totals.tolist(),
         summary=summary,
+        undone=[pb.Span(pass_index=index, begin=part.begin, end=part.end) for index, part in answer.undone],
+        start=answer.start,
     )
     if lease is not None:
         message.lease, message.pass_index = lease.number, lease.span.pass_index
@@ -95,6 +97,11 @@ def lease_of(message: pb.Answer) -> Lease | None:
     if not message.has_lease:
         return None
     return Lease(message.lease, Positions(message.pass_index, Range(message.begin, message.end)))
+
+
+def undone_of(message: pb.Answer) -> list[Positions]:
+    """The positions that no update has taken yet."""
+    return [Positions(span.pass_index, Range(span.begin, span.end)) for span in message.undone]
 
 
 def push_message(push: PushId) -> pb.PushId:
@@ -120,10 +127,10 @@ def entry_message(entry: Entry) -> pb.FollowReply:
     if isinstance(entry, Keep):
         return pb.FollowReply(keep=push_message(entry.push))
     if isinstance(entry, Install):
-        return pb.FollowReply(install=push_message(entry.push))
+        return pb.FollowReply(install=pb.Install(push=push_message(entry.push), version=entry.version))
     if isinstance(entry, Cut):
         return pb.FollowReply(cut=entry.number)
-    return pb.FollowReply(pull=pb.Pull(worker=entry.worker, call=entry.call, version=entry.version))
+    return pb.FollowReply(pull=pb.Pull(**entry._asdict()))
 
 
 def entry_of(message: pb.FollowReply) -> Entry:
@@ -138,9 +145,11 @@ def entry_of(message: pb.FollowReply) -> Entry:
     if kind == "keep":
         return Keep(push_of(message.keep))
     if kind == "install":
-        return Install(push_of(message.install))
+        install = message.install
+        return Install(push_of(install.push), install.version if install.HasField("version") else None)
     if kind == "pull":
-        return Pull(message.pull.worker, message.pull.call, message.pull.version)
+        pull = message.pull
+        return Pull(pull.worker, pull.call, pull.version, pull.state)
     if kind == "cut":
         return Cut(message.cut)
     raise ProtocolError("Expected an entry of the log. Received: nothing.")

@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import json
+import sys
 from typing import Any
 
 from distrib.arrays import training_dtype
 from distrib.errors import ConfigError, ProtocolError
 from distrib.nn import optimizers, regularizers
+from distrib.ps.options import MAX_STREAMS
 from distrib.ps.rules import Rules, rules_from_config
 
 _MODEL = {
@@ -29,33 +31,55 @@ def model_description(text: str) -> tuple[dict[str, Any], Rules]:
     description = _parsed(text, _MODEL)
     rules = rules_from_config(description["rules"])
     training_dtype(description["dtype"])
+    if rules.num_workers + len(description["ps"]) > MAX_STREAMS:
+        raise ConfigError(
+            f"A ps serves {MAX_STREAMS} workers and other ps at most. Received: {rules.num_workers} workers, "
+            f"{len(description['ps'])} ps."
+        )
     try:
         optimizers.from_config(_without_state(description["optimizer"]))
         for config, begin, end in description["penalties"]:
             regularizers.from_config(config)
             _positions(begin, end)
+        if "start" in description:
+            start = description["start"]
+            if not (int(start["step"]) >= 0 and float(start["learning_rate"]) >= 0):
+                raise ProtocolError(f"Expected a step and a learning rate. Received: {str(start)[:80]}.")
+            str(start["words"])
         for name, begin, end in description["layout"]:
             str(name)
             _positions(begin, end)
     except ConfigError:
         raise
-    except (TypeError, ValueError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError) as error:
         raise ProtocolError(f"The description of the model cannot be right: {error}") from None
     return description, rules
 
 
 def stage_description(text: str) -> dict[str, Any]:
-    """The description of an epoch. Raises `ProtocolError` for any other text."""
+    """The description of an epoch, or of the vote after it. Raises `ProtocolError` for any other text."""
     description = _parsed(text, _STAGE)
     numbers = [description[name] for name in ("num_examples", "batch_size", "steps_per_epoch")]
-    epoch = description.get("epoch", 0)
+    epoch, rate = description.get("epoch", 0), description.get("learning_rate", 0.0)
     if (
-        description["kind"] not in ("train", "test")
+        description["kind"] not in ("train", "test", "vote")
         or min(numbers) < 1
         or not isinstance(epoch, int)
         or epoch < 0
+        or not isinstance(rate, (int, float))
+        or not 0 <= rate <= sys.float_info.max
+        or not isinstance(description.get("stops", False), bool)
     ):
         raise ProtocolError(f"The description of an epoch cannot be right: {description}.")
+    try:
+        for index, begin, end in description.get("undone", []):
+            _positions(index, index)
+            _positions(begin, end)
+        totals = [float(each) for each in description.get("totals", [])]
+    except (TypeError, ValueError) as error:
+        raise ProtocolError(f"What is left of an epoch cannot be right: {error}") from None
+    if totals and len(totals) != description["num_sums"]:
+        raise ProtocolError(f"Expected {description['num_sums']} sums. Received: {len(totals)}.")
     if not 0 < description["num_sums"] <= _MAX_SUMS:
         raise ProtocolError(f"Expected 1 to {_MAX_SUMS} sums. Received: {description['num_sums']}.")
     return description

@@ -35,17 +35,19 @@ class Keep(NamedTuple):
 
 
 class Install(NamedTuple):
-    """Take these values, those of the chief."""
+    """Take these values, those of the chief; with a version, its slots too, and go on from there."""
 
     push: PushId
+    version: int | None = None
 
 
 class Pull(NamedTuple):
-    """Give a worker the values as they are now, as the answer to its call."""
+    """Give a worker the values as they are now, as the answer to its call; with `state`, the slots too."""
 
     worker: int
     call: int
     version: int
+    state: bool = False
 
 
 class Cut(NamedTuple):

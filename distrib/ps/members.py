@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 from distrib.arrays import Array
+from distrib.data.sharding import Positions
 from distrib.ps.counts import NO_PUSH, Counts, Outcome
 from distrib.ps.ledger import Lease
 
@@ -21,6 +23,8 @@ class Answer(NamedTuple):
         lease: what to compute next; None if the stage is over.
         totals: the sums of the stage so far.
         refusal: why the worker may not go on; empty if it may.
+        undone: the positions that no update has taken yet, where they were asked for.
+        start: where the chief goes on, in its words, where a model was registered.
     """
 
     worker: int
@@ -30,6 +34,8 @@ class Answer(NamedTuple):
     lease: Lease | None
     totals: Array
     refusal: str = ""
+    undone: Sequence[Positions] = ()
+    start: str = ""
 
 
 @dataclass

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import json
 import threading
+import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
@@ -15,6 +16,7 @@ from typing import Any
 import numpy as np
 
 from distrib.arrays import Array, training_dtype
+from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
 from distrib.ps.absence import Absence
@@ -27,11 +29,10 @@ from distrib.ps.members import Answer
 from distrib.ps.rules import Rules
 from distrib.ps.saver import Checkpoints, Saver, load
 from distrib.ps.sequencer import Sequencer
-from distrib.ps.sequencer_state import sequencer_from_state, state_of
+from distrib.ps.sequencer_state import sequencer_from_state, state_of, summary_of
 from distrib.ps.shard import Shard
-from distrib.ps.stages import CHIEF, RefusedError
-
-SEQUENCER = 0
+from distrib.ps.stages import CHIEF, SEQUENCER, AlreadyRunningError, RefusedError
+from distrib.ps.stagnation import Stagnation
 
 _LOST_AFTER_S = 1.0
 
@@ -54,9 +55,11 @@ class Node:
         chief_timeout_s: float = 60.0,
     ) -> None:
         self._token, self._on_stop, self._checkpoints = token, on_stop, checkpoints
-        # A ps does not outlive its job.
-        reason = f"the chief is lost: it was gone for {chief_timeout_s:g} s"
-        self._absence_of_chief = Absence(chief_timeout_s, lambda: on_stop(reason))
+        lost = f"the chief is lost: it was gone for {chief_timeout_s:g} s"
+        self._absence_of_chief = Absence(
+            chief_timeout_s, lambda: on_stop(lost)
+        )  # it does not outlive its job
+        self._stagnation = Stagnation()
         self._cuts = Cuts(0 if checkpoints is None else checkpoints.every)
         self._lock = threading.RLock()
         self._links: dict[int, Link] = {}
@@ -83,18 +86,14 @@ class Node:
                 self._restore(link)
             before = self._links.get(link.worker)
             if before is not None and before.incarnation != link.incarnation:
-                raise RefusedError(
-                    f"Worker {link.worker} is running already. Only one process may be worker {link.worker}."
-                )
+                raise AlreadyRunningError(link.worker)
             if before is not None:
                 before.outbox.put(None)
             self._links[link.worker] = link
             if link.worker == CHIEF:
                 self._absence_of_chief.end()
             if self._sequencer is not None:
-                self._sequencer.log += [
-                    Discard(push) for push in self._arrivals.torn(link.worker, link.incarnation)
-                ]
+                self._sequencer.log += map(Discard, self._arrivals.torn(link.worker, link.incarnation))
                 self._sequencer.join(link.worker, link.incarnation)
                 self._settle()
 
@@ -109,6 +108,7 @@ class Node:
                 self._absence_of_chief.begin()
             self._arrivals.forget(link.worker)
             if self._sequencer is not None and link.ps == SEQUENCER and not self._ending.is_set():
+                LOGGER.warning("worker %d is gone; the others compute what it was computing.", link.worker)
                 self._sequencer.leave(link.worker, link.incarnation)
                 self._settle()
 
@@ -145,11 +145,11 @@ class Node:
             elif push is not None and self._follower is not None:
                 self._follower.arrived(push)
 
-    def begin(self, link: Link, call: int, stage: int, description: dict[str, Any]) -> None:
-        """A worker begins an epoch."""
+    def ask(self, link: Link, event: Callable[[Sequencer], None]) -> None:
+        """A worker asks ps:0 for something: it begins an epoch, or saves what is kept."""
         with self._lock:
             if link.ps == SEQUENCER:
-                self._decider().begin(link.worker, call, stage, description)
+                event(self._decider())
                 self._settle()
 
     def push(self, link: Link, call: int, message: pb.Push, gradient: Array | None) -> None:
@@ -264,6 +264,8 @@ class Node:
             return
         if self._saver is not None and self._cuts.is_due(sequencer.stages.num_borders, sequencer.version):
             sequencer.log.append(Cut(self._cuts.number))
+        if words := self._stagnation.seen(sequencer.counts, time.monotonic()):
+            LOGGER.warning(words)
         for entry in sequencer.log:
             for queue in self._followers.values():
                 queue.put(codec.entry_message(entry))
@@ -280,7 +282,9 @@ class Node:
         link = self._links.get(entry.worker)
         if link is None:
             return
-        link.values = entry.call, [] if self._shard is None else link.hand_over(self._shard.values)
+        if (shard := self._shard) is not None:
+            chunks = codec.chunks(shard.state()) if entry.state else link.hand_over(shard.values)
+            link.values = entry.call, chunks
         if link.ps != SEQUENCER:
             link.answer(entry.call, pb.Answer(version=entry.version))
 
@@ -291,7 +295,7 @@ class Node:
                 if link is not None and answer.refusal:
                     link.outbox.put(RefusedError(answer.refusal))
                 elif link is not None:
-                    summary = json.dumps(sequencer.summary()) if answer.lease is None else ""
+                    summary = json.dumps(summary_of(sequencer)) if answer.lease is None else ""
                     link.answer(answer.call, codec.answer_message(answer, summary))
 
     # --- checkpoints --------------------------------------------------------------------------------------------

@@ -17,9 +17,16 @@ CHUNK_BYTES = 1 << 20
 MAX_MESSAGE_BYTES = CHUNK_BYTES + (1 << 18)
 """A chunk, and room for a description and a summary."""
 
+MAX_STREAMS = 500
+"""Streams that a ps serves at once. Each keeps a thread while its worker waits, so there must be one for each."""
+
 Options: TypeAlias = list[tuple[str, int]]
 
+# A window of fixed size. Where gRPC measures and adapts it, a push of 320 kB may take twice the processor time.
+_FLOW: Options = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4 << 20)]
+
 CHANNEL: Options = [
+    *_FLOW,
     ("grpc.keepalive_time_ms", 1000),
     ("grpc.keepalive_timeout_ms", 1000),
     ("grpc.http2.ping_timeout_ms", 1500),
@@ -36,6 +43,7 @@ CHANNEL: Options = [
 ]
 
 SERVER: Options = [
+    *_FLOW,
     ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_ping_strikes", 0),

@@ -19,7 +19,7 @@ from distrib.ps.counts import NO_PUSH, Counts, Outcome
 from distrib.ps.log import Apply, Discard, Entry, Install, Keep, Pull, PushId
 from distrib.ps.members import Answer, Member, Pushed, Waiting
 from distrib.ps.rules import Rules
-from distrib.ps.stages import CHIEF, RefusedError, Stage, Stages, admission_of
+from distrib.ps.stages import CHIEF, AlreadyRunningError, RefusedError, Stage, Stages, admission_of
 
 
 class Sequencer:
@@ -55,9 +55,8 @@ class Sequencer:
     def join(self, worker: int, incarnation: int) -> None:
         """A worker is connected. Raises `RefusedError` if another process is this worker."""
         if not 0 <= worker < self.rules.num_workers:
-            raise RefusedError(
-                f"Expected a worker from 0 to {self.rules.num_workers - 1}. Received: worker {worker}."
-            )
+            most = self.rules.num_workers - 1
+            raise RefusedError(f"Expected a worker from 0 to {most}. Received: worker {worker}.")
         member = self.members.get(worker)
         if member is None:
             self.members[worker] = Member(incarnation)
@@ -67,9 +66,7 @@ class Sequencer:
         elif incarnation in member.former:
             raise RefusedError(f"Worker {worker} was started again since. This process is no longer it.")
         elif member.is_alive:
-            raise RefusedError(
-                f"Worker {worker} is running already. Only one process may be worker {worker}."
-            )
+            raise AlreadyRunningError(worker)
         else:
             former = (*member.former, member.incarnation)
             self.members[worker] = Member(incarnation, former=former, counts=member.counts)
@@ -91,18 +88,24 @@ class Sequencer:
         """A worker is about to train or test this model; `values` are those it brought (the chief's count)."""
         opened = self.stages.open(worker, stage, description)
         if opened is not None and values is not None:
-            self.log.append(Install(values))
-            self.learning_rate = float(description.get("learning_rate", self.learning_rate))
+            start = description.get("start", {})
+            self.log.append(Install(values, start.get("step")))
+            self.version = start.get("step", self.version)
+            self.learning_rate = float((start or description).get("learning_rate", self.learning_rate))
             opened.is_over = True
         elif values is not None:
             self.log.append(Discard(values))
         self._wait(worker, Waiting(call, stage, description))
 
     def begin(self, worker: int, call: int, stage: int, description: dict[str, Any]) -> None:
-        """A worker begins an epoch of training (`"kind": "train"`) or testing."""
+        """A worker begins an epoch of training (`"kind": "train"`) or testing, or asks whether it was the last."""
         opened = self.stages.open(worker, stage, description)
-        if opened is not None:
+        if worker == CHIEF and description["kind"] == "vote" and stage == len(self.stages) - 1:
+            self.stages[stage].hear(bool(description.get("stops")))
+        elif opened is not None:
             opened.admission = admission_of(self.rules, description)
+            opened.is_over = opened.admission.ledger.is_done  # where nothing is left of it
+            self.learning_rate = float(description.get("learning_rate", self.learning_rate))
         if stage < len(self.stages):
             self.stages[stage].clocks.setdefault(worker, 0)
         self._wait(worker, Waiting(call, stage, description))
@@ -163,6 +166,14 @@ class Sequencer:
         member.outcome = self._decide(current, push, lease, version, tally, skip)
         self._wait(push.worker, Waiting(call, stage, None, member.outcome))
 
+    def state(self, worker: int, call: int) -> None:
+        """The chief saves what is kept: it gets all of one version, and what is left of the epoch then."""
+        stage = self.stages.last
+        undone = [] if stage is None or stage.admission is None else stage.admission.undone()
+        self.log.append(Pull(worker, call, self.version, state=True))
+        totals = np.empty(0) if stage is None else stage.totals.copy()
+        self.answers.append(Answer(worker, call, NO_PUSH, self.version, None, totals, undone=undone))
+
     # --- decisions ----------------------------------------------------------------------------------------------
 
     def _decide(
@@ -209,23 +220,24 @@ class Sequencer:
             rate = self.learning_rate * factor * self.rules.learning_rate_factor
             self.log.append(Apply(tuple(pushes), 1.0 / tally[0], rate, self.version))
         decision = "applied" if factor == 1.0 else "scaled"
-        result = Outcome()
-        for push, part in zip(pushes, parts, strict=True):
-            outcome = Outcome(decision, part.staleness, factor)
-            if stage.trains:
-                for counts in (self._count(push), self.counts):
-                    counts.add_applied(part.staleness, factor)
-            if push == last:
-                result = outcome
-            else:
-                self._tell(push, outcome)
-        return result
+        outcomes = [Outcome(decision, part.staleness, factor) for part in parts]
+        for push, part in zip(pushes, parts, strict=True) if stage.trains else ():
+            for counts in (self._count(push), self.counts):
+                counts.add_applied(part.staleness, factor)
+        return self._tell_others(pushes, outcomes, last)
 
     def _skip(self, stage: Stage, pushes: list[PushId], parts: list[Pushed], last: PushId) -> Outcome:
         """Leave out an update with NaN or Inf, and its sums. Its examples are done: they would be no better again."""
+        why = "NaN or Inf in a gradient of this update"
+        outcomes = [
+            self._drop(stage, push, part.staleness, why) for push, part in zip(pushes, parts, strict=True)
+        ]
+        return self._tell_others(pushes, outcomes, last)
+
+    def _tell_others(self, pushes: list[PushId], outcomes: list[Outcome], last: PushId) -> Outcome:
+        """Tell the workers of the earlier pushes; returns the outcome of the last one."""
         result = Outcome()
-        for push, part in zip(pushes, parts, strict=True):
-            outcome = self._drop(stage, push, part.staleness, "NaN or Inf in a gradient of this update")
+        for push, outcome in zip(pushes, outcomes, strict=True):
             if push == last:
                 result = outcome
             else:
@@ -298,9 +310,8 @@ class Sequencer:
                 outcome = Outcome("accepted")
             del self._waiting[worker]
             self.log.append(Pull(worker, waiting.call, self.version))
-            self.answers.append(
-                Answer(worker, waiting.call, outcome, self.version, lease, stage.totals.copy())
-            )
+            told = stage.totals.copy(), "", (), stage.start
+            self.answers.append(Answer(worker, waiting.call, outcome, self.version, lease, *told))
 
     def _wait(self, worker: int, waiting: Waiting) -> None:
         self._waiting.pop(worker, None)
@@ -309,17 +320,10 @@ class Sequencer:
 
     # --- state --------------------------------------------------------------------------------------------------
 
-    def summary(self) -> dict[str, Any]:
-        """Counters of the job and of every worker, as JSON values."""
-        workers = {str(worker): self.members[worker].counts.as_json() for worker in sorted(self.members)}
-        return {"version": self.version, **self.counts.as_json(), "workers": workers}
-
     def _member(self, push: PushId) -> Member:
         member = self.members.get(push.worker)
         if member is None or member.incarnation != push.incarnation:
-            raise RefusedError(
-                f"Worker {push.worker} was started again since. This push is of the one before."
-            )
+            raise RefusedError(f"Worker {push.worker} was started again since. This push is of a former one.")
         return member
 
     def _is_alive(self, worker: int) -> bool:

@@ -49,6 +49,12 @@ def state_of(sequencer: Sequencer) -> dict[str, Any]:
     }
 
 
+def summary_of(sequencer: Sequencer) -> dict[str, Any]:
+    """Counters of the job and of every worker, for people."""
+    workers = {str(worker): member.counts.as_json() for worker, member in sorted(sequencer.members.items())}
+    return {"version": sequencer.version, **sequencer.counts.as_json(), "workers": workers}
+
+
 def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
     """The sequencer that `state_of` described, with nobody there and nothing leased."""
     sequencer = Sequencer(rules_from_config(state["rules"]))
@@ -60,6 +66,9 @@ def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
         if each["undone"] is not None:
             spans = [Positions(pass_index, Range(begin, end)) for pass_index, begin, end in each["undone"]]
             stage.admission = admission_of(sequencer.rules, stage.description, spans)
+    last = sequencer.stages.last
+    if last is not None and last.is_vote:  # a chief that was preempted goes on now
+        last.is_over = False
     for worker, each in state["members"].items():
         sequencer.members[int(worker)] = Member(
             each["incarnation"],

@@ -16,12 +16,9 @@ from distrib.errors import ConfigError, PeerLostError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps.credentials import VARIABLES, listen, tls_from_environment
-from distrib.ps.options import SERVER
+from distrib.ps.options import MAX_STREAMS, SERVER
 from distrib.ps.saver import Checkpoints
 from distrib.ps.servicer import Servicer
-
-MAX_WORKERS = 500
-"""Streams served at once. A worker's stream keeps a thread while it waits, so there must be one for each."""
 
 _GRACE_S = 0.5
 
@@ -63,11 +60,11 @@ class Server:
             )
         self._ended = threading.Event()
         self.reason = ""
-        self._threads = ThreadPoolExecutor(MAX_WORKERS, thread_name_prefix="work")
+        self._threads = ThreadPoolExecutor(MAX_STREAMS, thread_name_prefix="work")
         self._server = grpc.server(
             self._threads,
             options=SERVER,
-            maximum_concurrent_rpcs=MAX_WORKERS,
+            maximum_concurrent_rpcs=MAX_STREAMS,
         )
         self._servicer = servicer = Servicer(token, self.end, share_memory, checkpoints, chief_timeout_s)
         services.add_ParameterServerServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]

@@ -22,7 +22,8 @@ from distrib.ps.description import model_description, stage_description
 from distrib.ps.link import Link
 from distrib.ps.node import Node
 from distrib.ps.saver import Checkpoints
-from distrib.ps.stages import CHIEF, RefusedError
+from distrib.ps.shard import num_brought
+from distrib.ps.stages import CHIEF, AlreadyRunningError, RefusedError
 
 
 class Servicer(services.ParameterServerServicer):
@@ -46,6 +47,7 @@ class Servicer(services.ParameterServerServicer):
     ) -> None:
         self._token, self._on_stop, self._share_memory = token, on_stop, share_memory
         self._incarnation = secrets.randbits(62) + 1
+        self._chief = 0
         self._node = Node(token, on_stop, checkpoints, chief_timeout_s)
 
     def Work(  # noqa: N802
@@ -65,6 +67,8 @@ class Servicer(services.ParameterServerServicer):
             for request in request_iterator:
                 self._handle(link, request, request_iterator)
                 yield from link.replies(request.call)
+        except AlreadyRunningError as error:
+            context.abort(grpc.StatusCode.ALREADY_EXISTS, str(error))
         except RefusedError as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except (ProtocolError, ConfigError, StorageError, ValueError) as error:
@@ -84,6 +88,8 @@ class Servicer(services.ParameterServerServicer):
             raise RefusedError(f"ps:{hello.ps} was started again since, and has lost its values.")
         link = Link(hello, self._share_memory)
         self._node.join(link)
+        if link.worker == CHIEF:
+            self._chief = link.incarnation
         return link
 
     def _handle(self, link: Link, request: pb.WorkRequest, rest: Iterator[pb.WorkRequest]) -> None:
@@ -93,7 +99,10 @@ class Servicer(services.ParameterServerServicer):
             self._register(link, request, rest)
         elif what == "begin":
             description = stage_description(request.begin.description)
-            self._node.begin(link, request.call, request.begin.stage, description)
+            begin = link.worker, request.call, request.begin.stage, description
+            self._node.ask(link, lambda sequencer: sequencer.begin(*begin))
+        elif what == "state":
+            self._node.ask(link, lambda sequencer: sequencer.state(link.worker, request.call))
         elif what == "push":
             self._node.push(link, request.call, request.push, _gradient(link, request, rest))
         else:
@@ -106,7 +115,7 @@ class Servicer(services.ParameterServerServicer):
             raise ProtocolError("A description of another model than the stream was opened for.")
         values = None
         if link.worker == CHIEF:
-            values = aligned_vector(link.own.size, link.dtype)
+            values = aligned_vector(link.own.size * num_brought(description), link.dtype)
             link.receive(request, rest, values)
         self._node.register(link, request.call, request.register.stage, description, rules, values)
 
@@ -141,8 +150,10 @@ class Servicer(services.ParameterServerServicer):
     def Stop(  # noqa: N802
         self, request: pb.StopRequest, context: grpc.ServicerContext
     ) -> pb.StopReply:
-        """The chief has ended."""
+        """The chief has ended: the one that this job has, not one that was refused or is no longer it."""
         self._authorize(context)
+        if self._chief not in (0, request.incarnation):
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "This process is not the chief of the job.")
         self._node.end()
         self._on_stop(request.reason)
         return pb.StopReply()

@@ -125,9 +125,22 @@ class Shard:
         elif isinstance(entry, Keep):
             self._staged[entry.push] = self._staged[entry.push].copy()
         elif isinstance(entry, Install):
-            self.values[...] = self._staged.pop(entry.push)
+            self._install(self._staged.pop(entry.push), entry.version)
         else:
             assert isinstance(entry, Pull | Cut)
+
+    def state(self) -> Array:
+        """What the chief would bring: the values and then the slots, a copy."""
+        return np.concatenate(list(self.snapshot().values()))
+
+    def _install(self, brought: Array, version: int | None) -> None:
+        assert self._optimizer is not None
+        self.values[...] = brought[: self.own.size]
+        if version is not None:
+            vectors = brought.reshape(-1, self.own.size)[1:]
+            for slot, vector in zip(self._optimizer.slots.values(), vectors, strict=True):
+                slot[...] = vector
+            self._optimizer.iterations = self.version = version
 
     def _apply(self, entry: Apply) -> None:
         optimizer = self._optimizer
@@ -143,3 +156,10 @@ class Shard:
         optimizer.learning_rate = entry.learning_rate
         optimizer.apply(self.values, first, scale)
         self.version = entry.version
+
+
+def num_brought(description: dict[str, Any]) -> int:
+    """How many vectors the chief brings: the values and, where it goes on from a checkpoint, the slots."""
+    if "start" not in description:
+        return 1
+    return 1 + len(optimizers.from_config(description["optimizer"]).slot_names)

@@ -1,20 +1,19 @@
 """Stages: what all workers come to, in the same order, since they run the same script.
 
-A model is registered, an epoch is trained, a data set is tested. The chief opens a stage; the others wait for it, and
-must be about to do the same. A stage that is over is remembered with its totals, so a worker that was restarted
-runs through its script again until it meets the others.
+A model is registered, an epoch is trained, a data set is tested, the chief says whether to go on. The chief opens a
+stage; the others wait for it, and must be about to do the same. A stage that is over is remembered with its totals,
+so a worker that was restarted runs through its script again until it meets the others.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 import numpy as np
 
 from distrib.arrays import Array
-from distrib.data.sharding import Positions, Schedule
+from distrib.data.sharding import Positions, Schedule, joined
 from distrib.errors import ProtocolError
 from distrib.ps.admission import Admission, AsyncArrivals, SyncRounds
 from distrib.ps.ledger import Ledger
@@ -22,13 +21,22 @@ from distrib.ps.log import PushId
 from distrib.ps.rules import Rules
 from distrib.ranges import Range
 
-CHIEF = 0
+CHIEF = 0  # the worker
+SEQUENCER = 0  # the ps
 
-_MAY_DIFFER = "ps"  # a job may go on with other parameter servers
+_MAY_DIFFER = {"ps", "start", "undone", "totals", "learning_rate", "stops"}
+"""A job may go on with other parameter servers; the chief alone knows from where, how fast, and whether to stop."""
 
 
 class RefusedError(ProtocolError):
     """A call that cannot be right. Nothing was changed by it."""
+
+
+class AlreadyRunningError(RefusedError):
+    """A second process wants to be a worker. It may be its successor, and its end not noticed yet."""
+
+    def __init__(self, worker: int) -> None:
+        super().__init__(f"Worker {worker} is running already. Only one process may be worker {worker}.")
 
 
 @dataclass
@@ -36,7 +44,8 @@ class Stage:
     """One of them.
 
     Attributes:
-        description: as the chief gave it; `kind` is train or test where there are examples.
+        description: as the chief gave it; `kind` is train or test where there are examples, vote where the chief says
+            with `stops` whether the training ends.
         totals: sums of what was applied.
         is_over: whether there is nothing left to do.
         admission: who computes what; None where there are no examples, or, after a restoration, none left.
@@ -58,6 +67,21 @@ class Stage:
     def has_examples(self) -> bool:
         """Whether leases are computed and handed in."""
         return self.description.get("kind") in ("train", "test")
+
+    @property
+    def start(self) -> str:
+        """Where the chief goes on, in its words; empty where it begins."""
+        return str(self.description.get("start", {}).get("words", ""))
+
+    @property
+    def is_vote(self) -> bool:
+        """Whether the chief says here if the training goes on."""
+        return bool(self.description.get("kind") == "vote")
+
+    def hear(self, stops: bool) -> None:
+        """The chief's word in a vote. After a restoration it may be another one than before."""
+        if self.is_vote:
+            self.is_over, self.totals[0] = True, float(stops)
 
     def refusal(self, worker: int, description: dict[str, Any]) -> str:
         """Why a worker that is about to do `description` may not; empty if it may."""
@@ -98,14 +122,18 @@ class Stages:
         Raises:
             RefusedError: it is somewhere else in its script than the others.
         """
-        may_open = not self._stages or self._stages[-1].is_over
+        last = self.last
+        may_open = last is None or last.is_over or last.is_vote
         if not 0 <= index <= len(self._stages) or (index == len(self._stages) and not may_open):
             raise RefusedError(
                 f"Worker {worker} is at stage {index} of its script, the job at stage {len(self._stages) - 1}."
             )
         if index < len(self._stages) or worker != CHIEF:
             return None
-        return self.append(Stage(description, np.zeros(int(description.get("num_sums", 0)))))
+        if last is not None:
+            last.is_over = True  # a vote to be repeated after a restoration, by a chief that had its answer
+        totals = description.get("totals") or [0.0] * int(description.get("num_sums", 0))
+        return self.append(Stage(description, np.array(totals)))
 
     def check_kind(self, stage: int, trains: bool) -> None:
         """Raise `RefusedError` unless gradients are pushed in this stage just if `trains`."""
@@ -127,14 +155,17 @@ def admission_of(
 
     Args:
         rules: how gradients become updates.
-        description: `num_examples`, `batch_size`, `steps_per_epoch`, `epoch` and `kind`.
-        undone: the positions that are left; by default all.
+        description: `num_examples`, `batch_size`, `steps_per_epoch`, `epoch` and `kind`, and `undone` where only
+            that is left.
+        undone: the positions that are left now; by default those.
     """
     schedule = Schedule(
         int(description["num_examples"]), int(description["batch_size"]), int(description["steps_per_epoch"])
     )
-    if undone is None:
-        undone = _joined(schedule.epoch(int(description.get("epoch", 0))))
+    if undone is None and "undone" in description:
+        undone = [Positions(index, Range(begin, end)) for index, begin, end in description["undone"]]
+    elif undone is None:
+        undone = joined(schedule.epoch(int(description.get("epoch", 0))))
     ledger, size = Ledger(undone), schedule.batch_size
     if description["kind"] != "train":
         return AsyncArrivals(ledger, size)
@@ -163,15 +194,4 @@ def differences(expected: Any, received: Any, path: str = "") -> str:
 
 
 def _compared(description: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in description.items() if key != _MAY_DIFFER}
-
-
-def _joined(batches: Iterable[Positions]) -> list[Positions]:
-    """The positions of an epoch, neighbouring batches of a pass as one span."""
-    spans: list[Positions] = []
-    for pass_index, part in batches:
-        if spans and spans[-1].pass_index == pass_index and spans[-1].range.end == part.begin:
-            spans[-1] = Positions(pass_index, Range(spans[-1].range.begin, part.end))
-        else:
-            spans.append(Positions(pass_index, part))
-    return spans
+    return {key: value for key, value in description.items() if key not in _MAY_DIFFER}

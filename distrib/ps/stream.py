@@ -53,15 +53,21 @@ class Stream:
         self._channel.close()
 
 
+_REMIND_EVERY_S = 10.0
+
+
 class Deadline:
     """Calls `cancel` when a wait takes too long. One thread looks once a second, so a wait costs next to nothing.
 
     Args:
         cancel: called from that thread.
+        remind: called from there every 10 s of a wait, with the seconds so far.
     """
 
-    def __init__(self, cancel: Callable[[], None]) -> None:
-        self._cancel, self._until = cancel, math.inf
+    def __init__(self, cancel: Callable[[], None], remind: Callable[[float], None]) -> None:
+        self._cancel, self._remind = cancel, remind
+        self._until = self._next_reminder = math.inf
+        self._since = 0.0
         self._thread: threading.Thread | None = None
         self._closed = threading.Event()
 
@@ -71,11 +77,13 @@ class Deadline:
         if self._thread is None:
             self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
             self._thread.start()
-        self._until = time.monotonic() + seconds
+        self._since = time.monotonic()
+        self._next_reminder = self._since + _REMIND_EVERY_S
+        self._until = self._since + seconds
         try:
             yield
         finally:
-            self._until = math.inf
+            self._until = self._next_reminder = math.inf
 
     def close(self) -> None:
         """Watch no longer."""
@@ -83,8 +91,12 @@ class Deadline:
 
     def _watch(self) -> None:
         while not self._closed.wait(1.0):
-            if time.monotonic() > self._until:
+            now = time.monotonic()
+            if now > self._until:
                 self._cancel()
+            elif now > self._next_reminder:
+                self._next_reminder = now + _REMIND_EVERY_S
+                self._remind(now - self._since)
 
 
 class EndedError(grpc.RpcError):  # type: ignore[misc]  # gRPC is not typed

@@ -14,7 +14,7 @@ from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.sharding import Schedule
 from distrib.nn.network import Network
 from distrib.nn.tally import Tally
-from distrib.strategies.updater import Updater
+from distrib.strategies.updater import Rest, Saved, State, Updater
 
 
 class AccumulatingUpdater(Updater):
@@ -46,10 +46,23 @@ class AccumulatingUpdater(Updater):
     def settle(self) -> Tally | None:
         return self._update() if self._held else None
 
+    def stops(self, wanted: bool) -> bool:
+        return self._updater.stops(wanted)
+
+    @property
+    def is_settled(self) -> bool:  # type: ignore[override]
+        return not self._held
+
+    def state(self) -> State | None:
+        return self._updater.state()
+
+    def restore(self, saved: Saved | None) -> str:
+        return self._updater.restore(saved)
+
     def batches(
-        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int
+        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
     ) -> Iterator[Batch]:
-        return self._updater.batches(dataset, schedule, epoch, num_sums)
+        return self._updater.batches(dataset, schedule, epoch, num_sums, rest)
 
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
         return self._updater.test_batches(dataset, schedule, num_sums)

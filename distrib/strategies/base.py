@@ -61,6 +61,19 @@ class Strategy(ABC):
         """Whether this process shows progress and writes files: replica 0."""
         return self.communicator.rank == 0
 
+    @property
+    def counters(self) -> dict[str, Any]:
+        """What this replica has sent so far, and how long it took; empty where there is one replica.
+
+        `bytes_sent` counts messages, not what lies in shared memory. `seconds` are those of steps: `communicating` is
+        the time in their collectives, waiting for slower replicas included.
+        """
+        if self.communicator.world_size == 1:
+            return {}
+        counters = self.communicator.counters
+        bytes_sent = counters.payload_bytes + counters.header_bytes
+        return {"bytes_sent": bytes_sent, "seconds": {"communicating": counters.seconds}}
+
     def run(
         self, fn: Callable[..., T], args: Sequence[Any] = (), kwargs: Mapping[str, Any] | None = None
     ) -> T:

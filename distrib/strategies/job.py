@@ -5,10 +5,13 @@ from __future__ import annotations
 import os
 import socket
 
-from distrib.cluster.launched import launched
+from distrib.cluster.launched import Launched, launched
+from distrib.cluster.resolve import resolve
+from distrib.cluster.task import Task
 from distrib.comm.communicator import Communicator
 from distrib.comm.implementations import collectives
 from distrib.comm.single import SingleCommunicator
+from distrib.errors import ConfigError
 from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.placement import check_placement
 
@@ -18,15 +21,18 @@ def communicator_of_job(
 ) -> Communicator:
     """The collectives between all processes of the MPI job; of this process alone without a launcher. Collective.
 
+    An evaluator is alone, whoever started it.
+
     Args:
         options: how replicas talk to each other.
         log_device_placement: print host, cores and BLAS threads of every replica.
         allow_soft_placement: warn about more replicas than cores on a host; otherwise it is an error.
 
     Raises:
-        ConfigError: a launcher started several processes, but MPI sees one; or the options do not fit them.
+        ConfigError: several processes were promised, but MPI sees fewer; or the options do not fit them.
     """
-    job = launched()
+    task = resolve()
+    job = mpi_job(task)
     if job is None:
         cores = [sorted(os.sched_getaffinity(0))]
         check_placement([socket.gethostname()], cores, 0, log_device_placement, allow_soft_placement)
@@ -38,3 +44,27 @@ def communicator_of_job(
         transport.hosts, transport.cores, transport.rank, log_device_placement, allow_soft_placement
     )
     return collectives(transport, options.implementation, options.timeout_s)
+
+
+def mpi_job(task: Task) -> Launched | None:
+    """The MPI job whose ranks train together with this task; None if it trains, or evaluates, alone.
+
+    Args:
+        task: who this process is.
+
+    Raises:
+        ConfigError: the cluster has other workers than the MPI job has ranks. They would each train alone.
+    """
+    if task.type == "evaluator":
+        return None
+    job = launched()
+    num_ranks = 1 if job is None else job.world_size
+    if num_ranks and num_ranks != task.num_workers:
+        started = (
+            "no MPI launcher started this process" if job is None else f"{job.launcher} started {num_ranks}"
+        )
+        raise ConfigError(
+            f"The cluster has {task.num_workers} workers that train together through MPI, but {started}. "
+            f"Use distrib launch, or mpirun -n {task.num_workers}."
+        )
+    return job

@@ -30,7 +30,7 @@ class MirroredStrategy(Strategy):
         allow_soft_placement: warn about more replicas than cores on a host; otherwise it is an error.
 
     Raises:
-        ConfigError: a launcher started several processes, but MPI sees one; or the options do not fit them.
+        ConfigError: several processes were promised, but MPI sees fewer; or the options do not fit them.
     """
 
     def __init__(

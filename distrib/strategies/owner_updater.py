@@ -8,6 +8,7 @@ the replicas cannot drift apart: every value is computed once and copied.
 
 from __future__ import annotations
 
+import json
 import zlib
 from collections.abc import Iterator
 
@@ -17,14 +18,15 @@ from distrib.arrays import Array
 from distrib.comm.buckets import DEFAULT_BUCKET_BYTES, Buckets
 from distrib.comm.communicator import Communicator
 from distrib.data.dataset import ArrayDataset, Batch
-from distrib.data.sharding import Schedule
+from distrib.data.sharding import Positions, Schedule, joined
 from distrib.errors import NonFiniteError, ProtocolError
 from distrib.logs import LOGGER
 from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
 from distrib.nn.tally import Tally
+from distrib.ranges import Range
 from distrib.strategies.options import CommunicationOptions
-from distrib.strategies.updater import NonFinitePolicy, Updater
+from distrib.strategies.updater import NonFinitePolicy, Rest, Saved, State, Updater
 
 _SUMMED = "the sum over replicas of the gradient"
 
@@ -67,11 +69,17 @@ class OwnerUpdater(Updater):
         self._tested = Tally(0)
         self._verdict = np.zeros(1)
         self._sums = np.empty(0)
+        self._wholes: list[Positions] = []  # the batches of the epoch
+        self._num_begun = 0  # of them
         optimizer.build(sum(own.size for own in self._owned), network.dtype)
         communicator.at_step(optimizer.iterations)
-        for variable in network.variables:
+        self._broadcast_fixed()
+
+    def _broadcast_fixed(self) -> None:
+        """What no gradient changes, from rank 0."""
+        for variable in self._network.variables:
             if not variable.trainable:
-                communicator.broadcast(variable.value.reshape(-1))
+                self._communicator.broadcast(variable.value.reshape(-1))
 
     def pull(self) -> None:
         self._buckets.begin()
@@ -177,13 +185,62 @@ class OwnerUpdater(Updater):
         return Tally(0, self._sums)
 
     def batches(
-        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int
+        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
     ) -> Iterator[Batch]:
-        return dataset.batches(schedule, epoch, self._communicator.rank, self._world_size)
+        self._wholes = list(schedule.epoch(epoch) if rest is None else schedule.cut(rest.undone))
+        parts = dataset.batches(schedule, self._wholes, self._communicator.rank, self._world_size)
+        for self._num_begun, batch in enumerate(parts, 1):
+            yield batch
+
+    def state(self) -> State:
+        slots = {}
+        for name, slot in self._optimizer.slots.items():
+            whole = np.zeros_like(self._network.buffer.values)
+            for part, own in self._slot_parts(slot):
+                whole[own.slice] = part
+            self._buckets.gather(whole)
+            slots[name] = whole
+        return State(slots, joined(self._wholes[self._num_begun :]), None)
+
+    def restore(self, saved: Saved | None) -> str:
+        text = "" if saved is None else json.dumps([saved.step, saved.learning_rate, saved.words])
+        text = self._communicator.gather_bytes(text.encode())[0].decode()
+        if not text:
+            return ""
+        values, optimizer = self._network.buffer.values, self._optimizer
+        # All may have the values in common: nobody writes there while another sends.
+        values[...] = self._from_chief(values)
+        for name, slot in optimizer.slots.items():
+            whole = self._from_chief(None if saved is None else saved.slots[name])
+            for part, own in self._slot_parts(slot):
+                part[...] = whole[own.slice]
+        self._broadcast_fixed()
+        step, optimizer.learning_rate, words = json.loads(text)
+        optimizer.iterations = step
+        self._communicator.at_step(step)
+        self._communicator.barrier()
+        return str(words)
+
+    def _from_chief(self, vector: Array | None) -> Array:
+        received = np.zeros_like(self._network.buffer.values)
+        if vector is not None:
+            received[...] = vector
+        self._communicator.broadcast(received)
+        return received
+
+    def _slot_parts(self, slot: Array) -> Iterator[tuple[Array, Range]]:
+        """The parts of a slot, each with the range of the flat vector that it is for."""
+        begin = 0
+        for own in self._owned:
+            yield slot[begin : begin + own.size], own
+            begin += own.size
+
+    def stops(self, wanted: bool) -> bool:
+        return bool(self._communicator.gather_rows(np.array([float(wanted)])).any())
 
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
         self._tested = Tally(0, np.zeros(num_sums))
-        return dataset.batches(schedule, 0, self._communicator.rank, self._world_size)
+        return dataset.batches(schedule, schedule.epoch(0), self._communicator.rank, self._world_size)
 
     def tested(self, tally: Tally) -> None:
         self._tested.sums += tally.sums

@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 from numpy.typing import ArrayLike
 
 from distrib.arrays import Array
-from distrib.cluster.task import Task, task_from_environment
+from distrib.cluster.resolve import resolve
+from distrib.cluster.resolvers import ClusterResolver
 from distrib.comm.communicator import ReduceOp
 from distrib.comm.single import SingleCommunicator
 from distrib.errors import ConfigError
@@ -37,13 +38,15 @@ if TYPE_CHECKING:
 
 
 class ParameterServerStrategy(Strategy):
-    """Training on workers around parameter servers, which TF_CONFIG names.
+    """Training on workers around parameter servers, which the cluster names.
 
     Every worker runs the same script; the chief is worker 0. Examples are leased, so in each epoch each example is
     applied exactly once, whoever is slow or dies. With `mode="sync"` and no backup workers the result is that of one
     process, up to the rounding of a reordered sum.
 
     Args:
+        cluster_resolver: knows the cluster and the task of this process; by default the environment does
+            (TF_CONFIG, for one).
         mode: `"sync"`: an update takes the gradients of all workers but the slowest `num_backup_workers`;
             `batch_size` is that of the update. `"async"`: each gradient is an update, and `batch_size` is that of
             one gradient.
@@ -57,14 +60,14 @@ class ParameterServerStrategy(Strategy):
         share_memory: let parameter servers on this host read gradients and write values in place.
         timeout_s: seconds to wait for an answer.
         ps_timeout_s: seconds to wait for a parameter server to come, or to come back.
-        task: who this process is; from TF_CONFIG by default.
 
     Raises:
-        ConfigError: no TF_CONFIG, no gRPC, or an argument that cannot be right.
+        ConfigError: no cluster with ps, no gRPC, or an argument that cannot be right.
     """
 
     def __init__(
         self,
+        cluster_resolver: ClusterResolver | None = None,
         mode: str = "sync",
         num_backup_workers: int = 0,
         staleness: StalenessPolicy | None = None,
@@ -75,15 +78,15 @@ class ParameterServerStrategy(Strategy):
         share_memory: bool = True,
         timeout_s: float = 600.0,
         ps_timeout_s: float = 60.0,
-        task: Task | None = None,
     ) -> None:
         self.communicator = SingleCommunicator()
-        found = task or task_from_environment()
-        if found is None or not found.ps:
+        found = resolve(cluster_resolver)
+        evaluates = found.type == "evaluator"
+        if found.type == "ps" or not (found.ps or evaluates):
             raise ConfigError(
-                "ParameterServerStrategy expects a cluster with parameter servers, in TF_CONFIG. Received: "
-                f"{'no TF_CONFIG' if found is None else 'no ps'}. Start one with distrib.local_cluster(...), or "
-                "`distrib ps --address HOST:PORT` and TF_CONFIG."
+                "ParameterServerStrategy expects to be a chief, worker or evaluator of a cluster with parameter "
+                f"servers. Received: {found} of a cluster with {len(found.ps)} ps. Start one with "
+                "distrib.local_cluster(...), or `distrib ps --address HOST:PORT` and TF_CONFIG."
             )
         self._task = found
         self._rules = Rules(
@@ -103,9 +106,9 @@ class ParameterServerStrategy(Strategy):
             raise ConfigError(
                 f"ParameterServerStrategy needs gRPC ({error}). Run: pip install 'distrib[grpc]'."
             ) from None
-        self._client: Client = Client(
-            found.ps, found.worker, run_token(), timeout_s, ps_timeout_s, share_memory
-        )
+        self._client: Client | None = None  # an evaluator does not meet the others
+        if not evaluates:
+            self._client = Client(found.ps, found.worker, run_token(), timeout_s, ps_timeout_s, share_memory)
         self._stages = Stages()
         self._description: Mapping[str, Any] = {}
         self._updater: PsUpdater | None = None
@@ -124,13 +127,14 @@ class ParameterServerStrategy(Strategy):
     @property
     def is_chief(self) -> bool:
         """Whether this process shows progress and writes files."""
-        return self._task.worker == 0
+        return self._task.is_chief
 
     @property
     def counters(self) -> dict[str, Any]:
         """What became of pushes (pushed, applied, dropped, scaled, staleness), of all workers and of each.
 
-        `seconds` is how this worker spent its time: computing, sending and receiving, and waiting for others.
+        `seconds` is how this worker spent its time: computing, sending and receiving, and waiting for others;
+        `bytes_sent` its gradients, but not what lies in shared memory.
         """
         return {} if self._updater is None else self._updater.counters()
 
@@ -168,6 +172,8 @@ class ParameterServerStrategy(Strategy):
                 f"{next(v.name for v in network.variables if not v.trainable)}, which is not trainable."
             )
         buffer, client = network.buffer, self._client
+        if client is None:
+            raise ConfigError(f"ParameterServerStrategy: {self._task} does not train.")
         if buffer.size < len(self._task.ps):
             raise ConfigError(
                 f"Expected fewer ps than weights. Received: {len(self._task.ps)} ps, {buffer.size} weights."
@@ -192,7 +198,7 @@ class ParameterServerStrategy(Strategy):
             "ps": list(self._task.ps),
         }
         answer = client.register(self._stages.advance(), description, buffer.values)
-        self._updater = PsUpdater(client, self._stages, network, optimizer, on_nonfinite, answer)
+        self._updater = PsUpdater(client, self._stages, network, optimizer, on_nonfinite, answer, description)
         return self._updater
 
     def close(self, reason: str = "") -> None:
@@ -203,9 +209,10 @@ class ParameterServerStrategy(Strategy):
         """
         if self in _OPEN:
             _OPEN.discard(self)
-            self._client.close()
-            if self.is_chief:
-                self._client.stop(reason)
+            if self._client is not None:
+                self._client.close()
+                if self.is_chief:
+                    self._client.stop(reason)
 
 
 _OPEN: set[ParameterServerStrategy] = set()

@@ -14,17 +14,17 @@ from typing import Any
 import numpy as np
 
 from distrib.data.dataset import ArrayDataset, Batch
-from distrib.data.sharding import Schedule
+from distrib.data.sharding import Schedule, joined
 from distrib.errors import ConfigError, NonFiniteError
 from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
 from distrib.nn.tally import Tally
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client import Client
-from distrib.ps.codec import lease_of
+from distrib.ps.codec import lease_of, undone_of
 from distrib.ps.ledger import Lease
 from distrib.ranges import Range
-from distrib.strategies.updater import NonFinitePolicy, Updater
+from distrib.strategies.updater import NonFinitePolicy, Rest, Saved, State, Updater
 
 
 class Stages:
@@ -50,9 +50,11 @@ class PsUpdater(Updater):
         optimizer: its rate is sent along; the update happens on the ps.
         on_nonfinite: what to do about NaN or Inf.
         answer: that to the registration.
+        description: of the model, as it was registered.
     """
 
     is_running = True
+    ends_early = False  # what is leased has to be handed in, and others wait for it
 
     def __init__(
         self,
@@ -62,6 +64,7 @@ class PsUpdater(Updater):
         optimizer: Optimizer,
         on_nonfinite: NonFinitePolicy,
         answer: pb.Answer,
+        description: dict[str, Any],
     ) -> None:
         self._client, self._stages = client, stages
         self._network, self._optimizer, self._on_nonfinite = network, optimizer, on_nonfinite
@@ -72,16 +75,32 @@ class PsUpdater(Updater):
         self._seconds = dict.fromkeys(("computing", "sending", "waiting"), 0.0)
         self._since = time.monotonic()
         self._version = answer.version
+        self._description = description
 
     def batches(
-        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int
+        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
     ) -> Iterator[Batch]:
         description = {"kind": "train", "epoch": epoch, **_described(schedule), "num_sums": num_sums}
+        if rest is not None:
+            description["undone"] = [[pass_index, *part] for pass_index, part in rest.undone]
+            description["totals"] = rest.sums.tolist()
+        if self._client.worker == 0:  # others may push before the chief's first push says it
+            description["learning_rate"] = self._optimizer.learning_rate
         return self._leased(dataset, schedule, description)
 
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
         description = {"kind": "test", **_described(schedule), "num_sums": num_sums}
         return self._leased(dataset, schedule, description)
+
+    def stops(self, wanted: bool) -> bool:
+        """The chief's word counts: it is a stage of its own, which is over at once, with the word as its sum."""
+        description: dict[str, Any] = {"kind": "vote", **_described(Schedule(1, 1)), "num_sums": 1}
+        if self._client.worker == 0:
+            description["stops"] = wanted
+        self._stage = self._stages.advance()
+        self._asks()
+        self._take(self._client.begin(self._stage, description, self._network.buffer.values))
+        return bool(self._totals.sums[0])
 
     def _leased(
         self, dataset: ArrayDataset, schedule: Schedule, description: dict[str, Any]
@@ -106,12 +125,15 @@ class PsUpdater(Updater):
                 f"worker {self._client.worker}. Look at the data and the learning rate, or "
                 'compile(on_nonfinite="skip") to leave such steps out.'
             )
+        request, tally.request = tally.request, 0
         message = self._message(tally)
         message.skip = index is not None
         message.allow_nonfinite = self._on_nonfinite == "allow"
         if self._client.worker == 0:
             message.learning_rate = self._optimizer.learning_rate
-        return self._hand_in(message, trains=True)
+        total = self._hand_in(message, trains=True)
+        total.request = request  # workers do not meet, so each decides for itself
+        return total
 
     def tested(self, tally: Tally) -> None:
         self._hand_in(self._message(tally), trains=False)
@@ -149,20 +171,54 @@ class PsUpdater(Updater):
         self._seconds["computing"] += now - self._since
         self._since = now
 
-    def _take(self, answer: pb.Answer) -> None:
+    def _waits(self, answer: pb.Answer) -> None:
+        """What was until now was waiting for an answer."""
         now = time.monotonic()
         took, self._since = now - self._since, now
         waited = min(answer.waited, took)
         self._seconds["waiting"] += waited
         self._seconds["sending"] += took - waited
+
+    def _take(self, answer: pb.Answer) -> None:
+        self._waits(answer)
         self._lease, self._version = lease_of(answer), answer.version
         self._totals = Tally(0, np.array(answer.totals))
         self._summary = answer.summary or self._summary
         self._optimizer.iterations = answer.version
 
+    def state(self) -> State | None:
+        if self._client.worker:
+            return None
+        names, buffer = self._slot_names(), self._network.buffer
+        rows = np.empty((1 + len(names), buffer.size), self._network.dtype)
+        self._asks()
+        answer = self._client.state(rows)
+        self._waits(answer)
+        self._version = self._optimizer.iterations = answer.version
+        buffer.values[...] = rows[0]
+        slots = dict(zip(names, rows[1:], strict=True))
+        return State(slots, joined(undone_of(answer)), np.array(answer.totals))
+
+    def restore(self, saved: Saved | None) -> str:
+        description, slots = dict(self._description), []
+        if saved is not None and not self._client.worker:
+            start = {"step": saved.step, "learning_rate": saved.learning_rate, "words": saved.words}
+            description["start"] = start
+            slots = [saved.slots[name] for name in self._slot_names()]
+        self._asks()
+        values = self._network.buffer.values
+        answer = self._client.register(self._stages.advance(), description, values, slots)
+        self._waits(answer)
+        self._version = self._optimizer.iterations = answer.version
+        return str(answer.start)
+
+    def _slot_names(self) -> tuple[str, ...]:
+        return self._optimizer.slot_names
+
     def counters(self) -> dict[str, Any]:
         summary = json.loads(self._summary) if self._summary else {}
-        return {**summary, "seconds": {name: round(seconds, 6) for name, seconds in self._seconds.items()}}
+        seconds = {name: round(seconds, 6) for name, seconds in self._seconds.items()}
+        return {**summary, "seconds": seconds, "bytes_sent": self._client.bytes_sent}
 
     def report(self) -> str:
         counters = self.counters()

@@ -8,15 +8,58 @@ total = updater.push(tally)
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Callable, Iterator
-from typing import Any, Literal, TypeAlias
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any, Literal, NamedTuple, TypeAlias
 
+from distrib.arrays import Array
 from distrib.data.dataset import ArrayDataset, Batch
-from distrib.data.sharding import Schedule
+from distrib.data.sharding import Positions, Schedule
 from distrib.nn.tally import Tally
 
 NonFinitePolicy: TypeAlias = Literal["raise", "skip", "allow"]
 """What to do about NaN or Inf in a gradient: raise an error, leave out the step everywhere, or go on."""
+
+
+class State(NamedTuple):
+    """What an updater keeps besides the values, after one and the same update.
+
+    Attributes:
+        slots: name -> `(size,)`, the optimizer's slots over the whole flat vector.
+        undone: the positions of the epoch that no update has taken yet, in their order.
+        sums: over the examples that are done in the epoch, where the updater adds them up; else None.
+    """
+
+    slots: dict[str, Array]
+    undone: list[Positions]
+    sums: Array | None
+
+
+class Saved(NamedTuple):
+    """What training goes on from, besides the values.
+
+    Attributes:
+        slots: as of `State`.
+        step: updates so far.
+        learning_rate: of the next update.
+        words: for all replicas.
+    """
+
+    slots: Mapping[str, Array]
+    step: int
+    learning_rate: float
+    words: str
+
+
+class Rest(NamedTuple):
+    """What is left of an epoch that was begun before.
+
+    Attributes:
+        undone: as of `State`.
+        sums: over the examples that are done, laid out as in a tally.
+    """
+
+    undone: list[Positions]
+    sums: Array
 
 
 class Updater(ABC):
@@ -25,13 +68,19 @@ class Updater(ABC):
     is_running: bool = False
     """Whether `push` and `total` return the sums of the whole epoch so far, not those of one step."""
 
+    ends_early: bool = True
+    """Whether an epoch may be left before its last batch, by all replicas after the same one."""
+
     filled: Callable[[int], None] | None = None
     """To be called while the gradient is computed, from its end: all elements from here on are final. None if nobody
     makes use of it."""
 
+    is_settled: bool = True
+    """Whether every gradient that was pushed has become an update."""
+
     @abstractmethod
     def batches(
-        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int
+        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
     ) -> Iterator[Batch]:
         """What this replica computes in an epoch of training. Each batch is pushed before the next is asked for.
 
@@ -40,6 +89,7 @@ class Updater(ABC):
             schedule: which of them make up the batches.
             epoch: from 0.
             num_sums: length of the tallies that are pushed.
+            rest: what is left of it, if some is done.
         """
 
     @abstractmethod
@@ -71,6 +121,36 @@ class Updater(ABC):
             The sums that no `push` has returned yet, over all replicas; None if there are none.
         """
         return None
+
+    def stops(self, wanted: bool) -> bool:
+        """Whether the training ends after this epoch: on all replicas, or on none. Collective.
+
+        Args:
+            wanted: whether a callback on this replica wants it to.
+        """
+        return wanted
+
+    @abstractmethod
+    def state(self) -> State | None:
+        """All that training goes on from, whatever strategy goes on. Collective where updates are.
+
+        The network's values and the optimizer's `iterations` are those of the same update then. To be called where
+        `is_settled`.
+
+        Returns:
+            The state, at least on the chief; None on replicas that do not know it.
+        """
+
+    @abstractmethod
+    def restore(self, saved: Saved | None) -> str:
+        """Go on from the chief's values, slots, step and rate. Collective.
+
+        Args:
+            saved: on the chief, what there is; None for nothing. What others pass is ignored.
+
+        Returns:
+            The chief's words; empty if it has nothing, and nothing was changed.
+        """
 
     def counters(self) -> dict[str, Any]:
         """What became of gradients and of time, where there is more to say than in the logs."""

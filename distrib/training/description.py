@@ -19,19 +19,25 @@ from distrib.version import __version__
 
 def describe(network: Network, compiled: Compiled) -> dict[str, Any]:
     """Model, optimizer and versions, as nested JSON values."""
+    return {"model": describe_network(network), **compiled.describe(), "versions": versions()}
+
+
+def describe_network(network: Network) -> dict[str, Any]:
+    """What it takes to make the network again, and the layout of its variables."""
     return {
-        "model": {
-            "input_shape": list(network.input_shape),
-            "dtype": network.dtype.name,
-            "seed": network.seed,
-            "layers": [layer.get_config() for layer in network.layers],
-            "variables": [[v.name, list(v.shape), v.dtype.name, v.trainable] for v in network.variables],
-        },
-        **compiled.describe(),
-        "versions": {
-            "distrib": __version__,
-            "numpy": np.__version__,
-            "python": platform.python_version(),
-            "byteorder": sys.byteorder,
-        },
+        "input_shape": list(network.input_shape),
+        "dtype": network.dtype.name,
+        "seed": network.seed,
+        "layers": [layer.get_config() for layer in network.layers],
+        "variables": [[v.name, list(v.shape), v.dtype.name, v.trainable] for v in network.variables],
+    }
+
+
+def versions() -> dict[str, str]:
+    """Of what computes."""
+    return {
+        "distrib": __version__,
+        "numpy": np.__version__,
+        "python": platform.python_version(),
+        "byteorder": sys.byteorder,
     }

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -14,6 +14,10 @@ from distrib.data.dataset import as_array
 from distrib.errors import ConfigError, DataError
 
 _HASHED_ROWS = 64
+
+
+ValidationData: TypeAlias = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike]
+"""`(x, y)` or `(x, y, sample_weight)`."""
 
 
 class Examples:

@@ -6,65 +6,103 @@ and takes its part of every batch. `predict` happens on this replica alone.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
-from collections.abc import Mapping, Sequence
+from abc import abstractmethod
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
 
 import numpy as np
 from numpy.typing import ArrayLike
 
-from distrib.arrays import Array, Shape, training_dtype
+from distrib.arrays import Array, training_dtype
+from distrib.cluster.resolve import resolve
 from distrib.data.dataset import ArrayDataset, as_array
 from distrib.data.sharding import Schedule
 from distrib.errors import ConfigError, DataError
+from distrib.nn.layers.base import Layer
 from distrib.nn.losses import Loss
 from distrib.nn.metrics import Metric
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
+from distrib.nn.variable import Variable
 from distrib.ranges import Range
 from distrib.strategies.accumulating_updater import AccumulatingUpdater
 from distrib.strategies.base import Strategy
 from distrib.strategies.single import get_strategy
 from distrib.strategies.updater import NonFinitePolicy, Updater
-from distrib.training.callbacks import Callback, History, ProgressBar
+from distrib.training.callbacks import BackupAndRestore, Callback, EarlyStopping, History, ProgressBar
 from distrib.training.callbacks.base import CallbackList, Logs
+from distrib.training.callbacks.model_checkpoint import series_of
 from distrib.training.callbacks.progress_bar import is_interactive
+from distrib.training.callbacks.sidecar_link import SidecarLink
 from distrib.training.compiled import Compiled
 from distrib.training.description import describe
-from distrib.training.examples import Examples
+from distrib.training.evaluator import evaluator_of_fit
+from distrib.training.examples import Examples, ValidationData
+from distrib.training.run import Run
+from distrib.training.savable import Savable
 from distrib.training.seeds import get_random_seed, next_model_name
 from distrib.training.trainer import Trainer, predict
 
-ValidationData: TypeAlias = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike]
 Verbose: TypeAlias = Literal["auto", 0, 1, 2]
 
 DEFAULT_BATCH_SIZE = 32
 
 
-class Model(ABC):
+class Model(Savable):
     """What is trained. `Sequential` is the one kind there is.
 
     Attributes:
         strategy: the strategy that trains it: that of the scope it was made in.
-        stop_training: set it in a callback, on every replica, to end `fit` after the epoch.
         history: what the last `fit` returned.
+        run: the last call of `fit`, or the one under way; None before the first.
     """
 
     def __init__(self, name: str | None, dtype: str | np.dtype[Any], seed: int | None) -> None:
+        super().__init__()
         self.name = name or next_model_name()
         self.dtype = training_dtype(dtype)
         self.seed = get_random_seed() if seed is None else int(seed)
         self.strategy: Strategy = get_strategy()
-        self.stop_training = False
         self.history: History | None = None
         self._network: Network | None = None
-        self._compiled: Compiled | None = None
         self._trainer: Trainer | None = None
-        self._updater: Updater | None = None
+
+    @property
+    def stop_training(self) -> bool:
+        """Set it in a callback to end `fit`.
+
+        At the end of an epoch, on any replica: all stop (under `ParameterServerStrategy` on the chief, whose word
+        counts). After a batch, as in Keras, on every replica (under `ParameterServerStrategy` the epoch goes to its
+        end first).
+        """
+        return self.run is not None and self.run.is_stopped
+
+    @stop_training.setter
+    def stop_training(self, stop: bool) -> None:
+        if self.run is not None:
+            self.run.is_stopped = stop
+
+    @property
+    @abstractmethod
+    def layers(self) -> list[Layer]:
+        """The layers, without `Input`."""
+
+    @property
+    @abstractmethod
+    def variables(self) -> list[Variable]:
+        """All variables, layer by layer."""
 
     @abstractmethod
-    def _built(self, example_shape: Shape | None = None) -> Network:
-        """The network, built if it has to be: for the declared shape, or else for that of an example."""
+    def get_weights(self) -> list[Array]:
+        """Copies of the values of all variables, in the order of `variables`."""
+
+    @abstractmethod
+    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
+        """Overwrite the values of all variables, on this replica."""
+
+    @abstractmethod
+    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+        """Print a table of the layers."""
 
     def compile(
         self,
@@ -90,7 +128,7 @@ class Model(ABC):
         if on_nonfinite not in ("raise", "skip", "allow"):
             raise ConfigError(f"Expected on_nonfinite raise, skip or allow. Received: {on_nonfinite!r}.")
         self._compiled = Compiled(optimizer, loss, metrics, weighted_metrics, on_nonfinite)
-        self._trainer = self._updater = None
+        self._trainer = self._updater = self._last_updater = self._saved = None
         if self._network is not None:
             self._network.lay_out()
 
@@ -98,6 +136,16 @@ class Model(ABC):
     def optimizer(self) -> Optimizer:
         """The optimizer. Raises `ConfigError` before `compile`."""
         return self._require_compiled().optimizer
+
+    @property
+    def metrics(self) -> list[Metric]:
+        """The metrics; empty until `fit` or `evaluate` has seen the first targets."""
+        return [] if self._trainer is None else self._trainer.metrics
+
+    @property
+    def num_examples(self) -> int:
+        """How many examples there are in the running logs, over all replicas: those of the epoch so far."""
+        return 0 if self._trainer is None else self._trainer.num_examples
 
     def fit(
         self,
@@ -151,6 +199,14 @@ class Model(ABC):
         validation = None if validation_data is None else Examples(*validation_data)
         if validation is None and validation_split:
             data, validation = data.split(validation_split)
+        task, series = resolve(), series_of(callbacks)
+        if task.type == "evaluator":
+            evaluator_of_fit(self, callbacks, validation, validation_batch_size or batch_size).start()
+            raise SystemExit(0)  # the chief alone goes on after `fit`
+        if series is not None and "evaluator" in task.cluster.jobs:
+            # It has the validation, and what acts on it: training never waits for it.
+            validation = None
+            callbacks = [each for each in callbacks if not isinstance(each, EarlyStopping)]
         dataset = self._prepare(data)
         schedule = Schedule(len(dataset), _size(batch_size), steps_per_epoch, shuffle, self.seed)
         arguments = {"epochs": [initial_epoch, epochs], "data": data.describe(), **schedule.describe()}
@@ -161,23 +217,20 @@ class Model(ABC):
             arguments["validation"] = validation.describe() | tests[1].describe()
 
         self.history = History()
-        listed = [self.history, *callbacks, *self._progress(verbose)]
+        # The history has what callbacks add to logs. What remembers the others, for an interruption, comes last.
+        backups = [each for each in callbacks if isinstance(each, BackupAndRestore)]
+        others = [each for each in callbacks if each not in backups]
+        links = [SidecarLink(series[0])] if series is not None and self.strategy.is_chief else []
+        listed = [*others, *links, *self._progress(verbose), self.history, *backups]
         params = {"epochs": epochs, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList(listed, self, params)
         trainer, updater = self._trainer_of(data), self._begin("fit", arguments)
-        self.stop_training = False
-        logs: Logs = {}
-        called.call("on_train_begin")
-        for epoch in range(initial_epoch, epochs):
-            called.call("on_epoch_begin", epoch)
-            logs = trainer.train_epoch(updater, dataset, schedule, epoch, called)
-            if tests is not None and (epoch + 1) % validation_freq == 0:
-                tested = trainer.test_epoch(updater, *tests, called)
-                logs = logs | {f"val_{name}": value for name, value in tested.items()}
-            called.call("on_epoch_end", epoch, logs)
-            if self.stop_training:
-                break
-        called.call("on_train_end", logs)
+        self.run = Run(trainer, updater, dataset, schedule, called, tests, validation_freq)
+        try:
+            self.run.train(initial_epoch, epochs)
+        except BaseException as error:
+            called.fail(error)
+            raise
         self.history.counters = updater.counters()
         report = updater.report()
         if report and verbose != 0 and self.strategy.is_chief:
@@ -322,10 +375,17 @@ class Model(ABC):
         """Make sure that all replicas are about to do the same, and begin from equal values. Collective."""
         network, compiled = self._built(), self._require_compiled()
         self._updater = None
-        self.strategy.agree({"call": call, **describe(network, compiled), **arguments})
+        goes_on = {"restored": self._saved is not None}
+        self.strategy.agree({"call": call, **describe(network, compiled), **arguments, **goes_on})
         updater = self.strategy.updater(network, compiled.optimizer, compiled.on_nonfinite)
         steps = compiled.optimizer.gradient_accumulation_steps
-        return updater if steps is None else AccumulatingUpdater(updater, network, steps)
+        if steps is not None:
+            updater = AccumulatingUpdater(updater, network, steps)
+        if self._saved is not None:
+            updater.restore(self._saved)
+            self._saved = None
+        self._last_updater = updater
+        return updater
 
     def _progress(self, verbose: Verbose) -> list[Callback]:
         if not self.strategy.is_chief or verbose == 0:

@@ -201,7 +201,7 @@ class TestArrayDataset:
         expected = schedule.order(1) if shuffle else np.arange(23)
         seen, rows = {}, 0
         for index in range(count):
-            for batch in data.batches(schedule, 1, index, count):
+            for batch in data.batches(schedule, schedule.epoch(1), index, count):
                 assert (batch.x.dtype, batch.y.dtype, batch.weight.dtype) == (F32, y.dtype, F32)
                 assert len(batch.x) == len(batch.y) == len(batch.weight)
                 assert batch.pass_index == 1
@@ -217,14 +217,17 @@ class TestArrayDataset:
     def test_empty_parts_keep_shape_and_dtype(self):
         data = ArrayDataset(np.zeros((2, 4, 3), np.uint8), np.zeros(2, int), None, F32)
         for shuffle in (False, True):
-            (batch,) = data.batches(Schedule(2, 2, shuffle=shuffle), 0, 2, 3)
+            schedule = Schedule(2, 2, shuffle=shuffle)
+            (batch,) = data.batches(schedule, schedule.epoch(0), 2, 3)
             assert (batch.x.shape, batch.x.dtype, batch.y.shape) == ((0, 4, 3), F32, (0,))
             assert batch.weight is None
 
     def test_no_copy_where_none_is_needed(self):
         x = np.zeros((6, 2), F32)
         data = ArrayDataset(x, np.zeros(6), None, F32)
-        assert all(np.shares_memory(batch.x, x) for batch in data.batches(Schedule(6, 2), 0, 0, 1))
+        schedule = Schedule(6, 2)
+        batches = data.batches(schedule, schedule.epoch(0), 0, 1)
+        assert all(np.shares_memory(batch.x, x) for batch in batches)
 
     @pytest.mark.parametrize("value", [[[1, 2], [3]], ["a"], 3.0, [None], [1j], object()])
     def test_as_array_refuses(self, value):

@@ -2,9 +2,16 @@
 
 import threading
 
-from distrib.cluster.task import Task
+from distrib.cluster.resolvers import SimpleClusterResolver
+from distrib.cluster.spec import ClusterSpec
 from distrib.ps.server import Server
 from distrib.strategies.parameter_server import ParameterServerStrategy
+
+
+def worker_of(worker, num_workers, ps):
+    """A resolver that says: this is that worker of so many, around the ps at those addresses."""
+    jobs = {"chief": ["localhost:0"], "worker": ["localhost:0"] * (num_workers - 1), "ps": ps}
+    return SimpleClusterResolver(ClusterSpec(jobs), "worker" if worker else "chief", max(0, worker - 1))
 
 
 def on_workers(num_workers, body, num_ps=1, share_memory=False, token="", **options):
@@ -15,7 +22,7 @@ def on_workers(num_workers, body, num_ps=1, share_memory=False, token="", **opti
 
     def work(worker):
         strategy = ParameterServerStrategy(
-            task=Task(worker, num_workers, addresses), share_memory=share_memory, **options
+            worker_of(worker, num_workers, addresses), share_memory=share_memory, **options
         )
         try:
             with strategy.scope():

@@ -49,7 +49,27 @@ def expected_losses(tmp_path):
     return json.loads(file.read_text())["train_loss"]
 
 
-@pytest.mark.parametrize("fault", ["c11 flap", "c10 link down", "c9 frozen ps", "none"])
+def tc(two_hosts, *arguments):
+    namespace = two_hosts._namespaces["h2"]
+    subprocess.run(["tc", "-n", namespace, "qdisc", *arguments], check=True)
+
+
+def sent(two_hosts):
+    namespace = two_hosts._namespaces["h2"]
+    shown = subprocess.run(
+        ["ip", "-n", namespace, "-s", "-j", "link", "show", "v2"], check=True, capture_output=True
+    )
+    return json.loads(shown.stdout)[0]["stats64"]["tx"]["bytes"]
+
+
+def route(two_hosts, action):
+    namespace = two_hosts._namespaces["h2"]
+    subprocess.run(["ip", "-n", namespace, "route", action, "blackhole", "10.77.0.1/32"], check=True)
+
+
+@pytest.mark.parametrize(
+    "fault", ["c11 flap", "c10 link down", "c12 one way", "c13 slow link", "c9 frozen ps", "none"]
+)
 def test_training_goes_on_after(two_hosts, tmp_path, fault):
     token = tmp_path / "token"
     token.write_text("of this run")
@@ -63,6 +83,7 @@ def test_training_goes_on_after(two_hosts, tmp_path, fault):
         "--address",
         ADDRESS,
         "--insecure",
+        "--no-shared-memory",
         "--token-file",
         token,
     )
@@ -78,8 +99,10 @@ def test_training_goes_on_after(two_hosts, tmp_path, fault):
         DISTRIB_TOKEN_FILE=str(token),
         PYTHONUNBUFFERED="1",
     )
+    if fault.startswith("c13"):
+        tc(two_hosts, "add", "dev", "v2", "root", "tbf", "rate", "400kbit", "burst", "4kb", "latency", "9s")
     seen = ""
-    while "Epoch 4/" not in seen:
+    while ("Epoch 1/" if fault.startswith("c13") else "Epoch 4/") not in seen:
         line = chief.stdout.readline()
         assert line, seen
         seen += line
@@ -87,6 +110,15 @@ def test_training_goes_on_after(two_hosts, tmp_path, fault):
         os.killpg(ps.pid, signal.SIGSTOP)
         time.sleep(4)
         os.killpg(ps.pid, signal.SIGCONT)
+    elif fault.startswith("c12"):
+        route(two_hosts, "add")  # answers are lost, pushes are not
+        time.sleep(4)
+        route(two_hosts, "del")
+    elif fault.startswith("c13"):
+        before = sent(two_hosts)
+        time.sleep(5)  # an answer of 61 kB takes 1.2 s
+        assert 5e4 < sent(two_hosts) - before < 5e5, "the link was not slow"
+        tc(two_hosts, "del", "dev", "v2", "root")
     elif fault != "none":
         link(two_hosts, "down")
         time.sleep(1 if "flap" in fault else 4)
@@ -96,8 +128,10 @@ def test_training_goes_on_after(two_hosts, tmp_path, fault):
     assert chief.returncode == 0, seen + rest
     assert ps.wait(5) == 0
     ps.stdout.close()
-    if fault[:3] in ("c9 ", "c10"):
+    if fault[:3] in ("c9 ", "c10", "c12"):
         assert "waits for the ps" in seen + rest, "the fault was not noticed"
+    if fault[:3] == "c13":
+        assert "waits for the ps" not in seen + rest, "a slow link is not a dead one"
     result = json.loads(file.read_text())
     assert result["train_loss"] == pytest.approx(expected_losses(tmp_path), rel=1e-9)
     assert result["applied"] == 40 * 15

@@ -1,5 +1,6 @@
 """Ledger, admission, staleness and sequencer under random schedules of slow, fast, dying and returning workers."""
 
+import json
 import random
 
 import numpy as np
@@ -8,9 +9,10 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distrib.data.sharding import Positions
-from distrib.errors import ConfigError
+from distrib.errors import ConfigError, ProtocolError
 from distrib.ps.arrivals import Arrivals
 from distrib.ps.cuts import Cuts
+from distrib.ps.description import stage_description
 from distrib.ps.ledger import Ledger
 from distrib.ps.log import Apply, Discard, Keep, Pull, PushId
 from distrib.ps.rules import Rules, rules_from_config
@@ -356,3 +358,23 @@ def test_cuts_are_at_borders_and_every_so_many_updates():
         (False, 3, 3),
         (True, 4, 3),
     ]
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"kind": "rest"},
+        {"epoch": -1},
+        {"learning_rate": -0.1},
+        {"learning_rate": float("nan")},
+        {"learning_rate": float("inf")},
+        {"learning_rate": 10**400},
+        {"learning_rate": "0.1"},
+        {"stops": 1},
+    ],
+)
+def test_a_description_that_cannot_be_right_is_refused(wrong):
+    right = {"kind": "train", "num_examples": 2, "batch_size": 1, "steps_per_epoch": 2, "num_sums": 4}
+    assert stage_description(json.dumps(right | {"learning_rate": 0.1, "stops": True}))
+    with pytest.raises(ProtocolError, match="description of an epoch cannot be right"):
+        stage_description(json.dumps(right | wrong))

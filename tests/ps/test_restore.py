@@ -5,12 +5,12 @@ import time
 
 import numpy as np
 import pytest
+from helpers.ps import worker_of
 from helpers.ps_campaign import Campaign
 from helpers.replicas import difference, in_one_process
 from ps.test_policies import Job, rules_of
 
 import distrib
-from distrib.cluster.task import Task
 from distrib.io.checkpoint import checkpoints, latest_whole, read_checkpoint, write_checkpoint
 from distrib.ps.log import PushId
 from distrib.ps.rules import Rules
@@ -58,7 +58,7 @@ def test_c6_ps_are_killed_and_restored_and_the_workers_wait(tmp_path, num_ps, mo
 
     def work(worker):
         strategy = ParameterServerStrategy(
-            mode, task=Task(worker, 2, addresses), share_memory=share_memory, ps_timeout_s=20.0
+            worker_of(worker, 2, addresses), mode, share_memory=share_memory, ps_timeout_s=20.0
         )
         open_strategies.append(strategy)
         with strategy.scope():
@@ -101,8 +101,8 @@ def test_a_job_goes_on_with_another_number_of_ps(tmp_path):
     for num_ps, epochs, restore in ((2, 3, False), (3, 6, True)):
         saved = Checkpoints(tmp_path, every=5, restore=restore)
         servers = [Server("127.0.0.1:0", checkpoints=saved) for _ in range(num_ps)]
-        task = Task(0, 1, tuple(f"127.0.0.1:{server.port}" for server in servers))
-        strategy = ParameterServerStrategy(task=task)
+        resolver = worker_of(0, 1, tuple(f"127.0.0.1:{server.port}" for server in servers))
+        strategy = ParameterServerStrategy(resolver)
         with strategy.scope():
             results.append(training(strategy, epochs=6, callbacks=[Stop(epochs)]))
         strategy.close()
@@ -134,7 +134,7 @@ def test_a_ps_that_was_restarted_without_its_values_is_noticed():
                 server.close()
                 again.append(Server(f"127.0.0.1:{server.port}"))
 
-    strategy = ParameterServerStrategy(task=Task(0, 1, (f"127.0.0.1:{server.port}",)), ps_timeout_s=10.0)
+    strategy = ParameterServerStrategy(worker_of(0, 1, (f"127.0.0.1:{server.port}",)), ps_timeout_s=10.0)
     with strategy.scope(), pytest.raises(distrib.ProtocolError, match="has lost its values"):
         training(strategy, callbacks=[Restart()])
     strategy.close()
@@ -225,6 +225,58 @@ def test_what_a_worker_hands_in_to_an_epoch_that_is_over_is_dropped_after_a_rest
     answer = restored.answers[-1]
     assert (answer.worker, answer.outcome.decision, answer.outcome.why) == (1, "dropped", "the epoch is over")
     assert restored.counts.dropped == 1
+
+
+VOTE = {"kind": "vote", "num_examples": 1, "batch_size": 1, "steps_per_epoch": 1, "num_sums": 1}
+
+
+def voted(stops):
+    """A job whose chief has said whether to stop, and whose worker 1 would have said something else."""
+    sequencer = Sequencer(Rules("async", 2))
+    for worker in (0, 1):
+        sequencer.join(worker, 5)
+        sequencer.register(worker, 1, 0, {}, PushId(0, 5, 0) if worker == 0 else None)
+    sequencer.begin(1, 2, 1, VOTE | {"stops": not stops})
+    assert words(sequencer, 2) == [], "answered before the chief spoke"
+    sequencer.begin(0, 2, 1, VOTE | {"stops": stops})
+    return sequencer
+
+
+def words(sequencer, call):
+    """Who was answered that call, and what."""
+    found = [each for each in sequencer.answers if each.call == call]
+    assert all((each.lease, each.refusal) == (None, "") for each in found)
+    return sorted((each.worker, each.totals.tolist()) for each in found)
+
+
+@pytest.mark.parametrize("stops", [False, True])
+def test_the_chiefs_word_whether_to_stop_reaches_all(stops):
+    assert words(voted(stops), 2) == [(0, [float(stops)]), (1, [float(stops)])]
+
+
+@pytest.mark.parametrize("now", [False, True])
+@pytest.mark.parametrize("before", [False, True])
+def test_after_a_restoration_the_chief_may_say_another_word(before, now):
+    """As when it was preempted, and goes on now."""
+    restored = sequencer_from_state(state_of(voted(before)))
+    for worker in (1, 0):
+        restored.join(worker, 6)
+        assert words(restored, 3) == []
+        restored.begin(worker, 3, 1, VOTE | {"stops": now})
+    assert words(restored, 3) == [(0, [float(now)]), (1, [float(now)])]
+
+
+def test_a_chief_that_knows_its_word_goes_on_after_a_restoration():
+    """The ps was lost right after the vote, and worker 1 had not heard of it."""
+    restored = sequencer_from_state(state_of(voted(False)))
+    for worker in (1, 0):
+        restored.join(worker, 5)
+    restored.begin(1, 3, 1, VOTE)
+    assert words(restored, 3) == []
+    epoch = {"kind": "train", "num_examples": 2, "batch_size": 1, "steps_per_epoch": 2, "num_sums": 4}
+    restored.begin(0, 3, 2, epoch)
+    assert [each.worker for each in restored.answers if each.lease is not None] == [0]
+    assert [each.totals.tolist() for each in restored.answers if each.worker == 1] == [[0.0]]
 
 
 @pytest.mark.timeout(120)

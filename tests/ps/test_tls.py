@@ -6,10 +6,9 @@ import subprocess
 import numpy as np
 import pytest
 from conftest import missing
-from helpers.ps import on_workers
+from helpers.ps import on_workers, worker_of
 
 import distrib
-from distrib.cluster.task import Task
 from distrib.ps.credentials import VARIABLES, tls_from_environment
 from distrib.ps.server import Server
 
@@ -68,7 +67,7 @@ def test_without_them_it_is_not_served(authority, monkeypatch, worker):
         for name, file in authority("other").items():
             monkeypatch.setenv(name, file)
     strategy = distrib.ParameterServerStrategy(
-        task=Task(0, 1, (f"127.0.0.1:{server.port}",)), ps_timeout_s=1.0
+        worker_of(0, 1, (f"127.0.0.1:{server.port}",)), ps_timeout_s=1.0
     )
     try:
         with strategy.scope(), pytest.raises(distrib.PeerLostError, match="waited 1 s for the ps"):

@@ -6,13 +6,12 @@ import time
 import grpc
 import numpy as np
 import pytest
-from helpers.ps import on_workers
+from helpers.ps import on_workers, worker_of
 from helpers.replicas import difference, in_one_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distrib
-from distrib.cluster.task import Task
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client import Client
 from distrib.ps.node import Node
@@ -272,7 +271,7 @@ class TestRefusals:
     def test_without_grpc_it_says_what_to_install(self, monkeypatch):
         monkeypatch.setitem(sys.modules, "distrib.ps.client", None)
         with pytest.raises(distrib.ConfigError, match=r"pip install 'distrib\[grpc\]'"):
-            distrib.ParameterServerStrategy(task=Task(0, 1, ("127.0.0.1:1",)))
+            distrib.ParameterServerStrategy(worker_of(0, 1, ("127.0.0.1:1",)))
 
     def test_off_the_loopback_interface_it_must_be_said(self):
         with pytest.raises(distrib.ConfigError, match="--insecure"):
@@ -288,8 +287,8 @@ class TestRefusals:
 
     def test_no_ps_there(self):
         def body():
-            task = Task(0, 1, ("127.0.0.1:1",))
-            strategy = distrib.ParameterServerStrategy(task=task, ps_timeout_s=1.0)
+            resolver = worker_of(0, 1, ("127.0.0.1:1",))
+            strategy = distrib.ParameterServerStrategy(resolver, ps_timeout_s=1.0)
             try:
                 with strategy.scope():
                     training()(strategy)
@@ -468,7 +467,7 @@ def test_skipped_steps_are_those_of_the_single_process(num_workers):
 
 def test_a_ps_does_not_outlive_its_chief():
     server = Server("127.0.0.1:0", chief_timeout_s=0.5)
-    strategy = distrib.ParameterServerStrategy(task=Task(0, 1, (f"127.0.0.1:{server.port}",)))
+    strategy = distrib.ParameterServerStrategy(worker_of(0, 1, (f"127.0.0.1:{server.port}",)))
     with strategy.scope():
         training(epochs=1)(strategy)
     assert not server.ended_within(0.7), "the chief is there"
@@ -481,7 +480,7 @@ def test_a_ps_does_not_outlive_its_chief():
 
 def test_a_chief_that_failed_is_no_good_end():
     server = Server("127.0.0.1:0")
-    strategy = distrib.ParameterServerStrategy(task=Task(0, 1, (f"127.0.0.1:{server.port}",)))
+    strategy = distrib.ParameterServerStrategy(worker_of(0, 1, (f"127.0.0.1:{server.port}",)))
     strategy.close("the chief failed: ValueError()")
     assert server.ended_within(2.0)
     assert server.reason == "the chief failed: ValueError()"

@@ -209,9 +209,9 @@ def test_replicas_start_from_rank_0s_values():
 
 def test_launchers_are_told_apart():
     assert launched({}) is None
-    assert launched({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4"}) == ("Open MPI mpirun", 4)
-    assert launched({"PMI_RANK": "0", "PMI_SIZE": "2"}) == ("MPICH Hydra", 2)
-    assert launched({"PMIX_RANK": "0", "SLURM_STEP_NUM_TASKS": "8"}) == ("srun", 8)
+    assert launched({"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "4"}) == ("Open MPI mpirun", 1, 4)
+    assert launched({"PMI_RANK": "0", "PMI_SIZE": "2"}) == ("MPICH Hydra", 0, 2)
+    assert launched({"PMIX_RANK": "0", "SLURM_STEP_NUM_TASKS": "8"}) == ("srun", 0, 8)
 
 
 @pytest.mark.parametrize(

@@ -56,6 +56,9 @@ class ProgressBar(Callback):
         self._close_bar()
         self._training = False
 
+    def on_train_failed(self, error: BaseException) -> None:
+        self._close_bar()
+
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         print(f"Epoch {epoch + 1}/{self.params['epochs']}", flush=True)
         self._open()

@@ -24,7 +24,7 @@ def main() -> None:
 
 def train(options: argparse.Namespace) -> None:
     x, y = contender.images()
-    strategy = distrib.ParameterServerStrategy(options.mode, share_memory=not options.grpc_only)
+    strategy = distrib.ParameterServerStrategy(mode=options.mode, share_memory=not options.grpc_only)
     with strategy.scope():
         model = distrib.Sequential(
             [

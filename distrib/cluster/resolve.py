@@ -1,0 +1,84 @@
+"""Who is this process? The first source that knows answers.
+
+1. the resolver that a caller passes
+2. the file that DISTRIB_CLUSTER_FILE names
+3. TF_CONFIG
+4. the MPI launcher's variables: rank r is worker r
+5. nobody: this process is alone
+
+A file or a TF_CONFIG without a task is meant for all processes: under an MPI launcher, the chief and the workers are
+the ranks in their order.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Mapping
+
+from distrib.cluster.checks import check_cluster, check_task
+from distrib.cluster.config import ClusterConfig, config_from_environment, read_config
+from distrib.cluster.launched import Launched, launched
+from distrib.cluster.resolvers import ClusterResolver, mpi_cluster
+from distrib.cluster.spec import ClusterSpec, jobs_of
+from distrib.cluster.task import Task
+from distrib.errors import ConfigError
+
+ALONE = Task("worker", 0, ClusterSpec({}))
+"""A process that belongs to no cluster."""
+
+
+def resolve(resolver: ClusterResolver | None = None, environ: Mapping[str, str] | None = None) -> Task:
+    """Who this process is.
+
+    Args:
+        resolver: knows it; by default the environment does.
+        environ: environment variables; `os.environ` by default.
+
+    Raises:
+        ConfigError: a source cannot be right, or does not say which task this process is.
+    """
+    environ = os.environ if environ is None else environ
+    if resolver is not None:
+        return _told_by(resolver)
+    job = launched(environ)
+    source = environ.get("DISTRIB_CLUSTER_FILE") or "TF_CONFIG"
+    config = _configured(environ)
+    if config.task_type is not None and config.task_id is not None:
+        return Task(config.task_type, config.task_id, config.cluster)
+    if config.cluster:
+        return _by_rank(config.cluster, job, source)
+    return ALONE if job is None else Task("worker", job.rank, mpi_cluster(job.rank, job.world_size))
+
+
+def _configured(environ: Mapping[str, str]) -> ClusterConfig:
+    file = environ.get("DISTRIB_CLUSTER_FILE")
+    return read_config(file) if file else config_from_environment(environ) or ClusterConfig()
+
+
+def _by_rank(cluster: ClusterSpec, job: Launched | None, source: str) -> Task:
+    ranks = [
+        (type, i) for type in ("chief", "worker") if type in cluster.jobs for i in cluster.task_indices(type)
+    ]
+    if job is None:
+        raise ConfigError(
+            f"{source}: task: expected the type and index of this process, as no MPI launcher started it. "
+            "Received: none."
+        )
+    if job.rank >= len(ranks) or job.world_size not in (0, len(ranks)):
+        raise ConfigError(
+            f"{source}: cluster: expected a chief or worker for each of {job.world_size} ranks of {job.launcher}. "
+            f"Received: {len(ranks)} of them."
+        )
+    return Task(*ranks[job.rank], cluster)
+
+
+def _told_by(resolver: ClusterResolver) -> Task:
+    cluster, task_type, task_id = resolver.cluster_spec(), resolver.task_type, resolver.task_id
+    path = type(resolver).__name__
+    jobs = jobs_of(cluster.as_dict(), f"{path}: cluster")
+    if task_type is None and not cluster:
+        return ALONE
+    if task_type is None:
+        raise ConfigError(f"{path}: task_type: expected what this process is. Received: none.")
+    check_cluster(jobs, task_type, f"{path}: cluster")
+    return Task(task_type, check_task(jobs, task_type, task_id, f"{path}: task"), cluster)

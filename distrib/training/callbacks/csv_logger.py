@@ -1,0 +1,82 @@
+"""CSVLogger: the logs of every epoch as a line of a CSV file."""
+
+from __future__ import annotations
+
+import csv
+from pathlib import Path
+from typing import Any, TextIO
+
+from distrib.errors import StorageError
+from distrib.training.callbacks.base import Callback, Logs
+
+
+class CSVLogger(Callback):
+    """Writes the logs of every epoch, on the chief.
+
+    The columns are those of the first epoch, sorted, after `epoch`; where it has no validation they are doubled with
+    `val_`, as in Keras. What an epoch lacks is `NA`. Each line is in the file when its epoch ends.
+
+    Args:
+        filename: the file; its folder exists.
+        separator: between the values.
+        append: go on with a file that exists, and not overwrite it.
+
+    Raises:
+        StorageError: from `fit`, on the chief: the file cannot be written.
+    """
+
+    def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
+        super().__init__()
+        self.filename, self.sep, self.append = str(filename), separator, append
+        self._keys: list[str] | None = None
+        self._file: TextIO | None = None
+        self._writer: Any = None
+        self._has_header = False
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        if not self.model.strategy.is_chief:
+            return
+        self._close()
+        self._keys = None
+        try:
+            path = Path(self.filename)
+            self._has_header = self.append and path.exists() and path.stat().st_size > 0
+            self._file = path.open("a" if self.append else "w", newline="")
+        except OSError as error:
+            raise self._failure(error) from None
+        self._writer = csv.writer(self._file, delimiter=self.sep)
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self._file is None:
+            return
+        values = logs or {}
+        try:
+            if self._keys is None:
+                self._keys = sorted(values)
+                if not any(key.startswith("val_") for key in self._keys):
+                    self._keys += [f"val_{key}" for key in self._keys]
+                if not self._has_header:
+                    self._writer.writerow(["epoch", *self._keys])
+            self._writer.writerow([epoch, *(values.get(key, "NA") for key in self._keys)])
+            self._file.flush()
+        except OSError as error:
+            raise self._failure(error) from None
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        self._close()
+
+    def on_train_failed(self, error: BaseException) -> None:
+        self._close()
+
+    def _close(self) -> None:
+        file, self._file = self._file, None
+        if file is not None:
+            try:
+                file.close()
+            except OSError as error:
+                raise self._failure(error) from None
+
+    def _failure(self, error: OSError) -> StorageError:
+        return StorageError(
+            f"CSVLogger cannot write {self.filename}: {error}. Make its folder, or choose another."
+        )

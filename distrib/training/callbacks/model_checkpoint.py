@@ -1,0 +1,130 @@
+"""ModelCheckpoint: saves the model, or its weights, after epochs or batches, all or the best only."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Iterable
+from pathlib import Path
+from typing import Any, Literal
+
+from distrib.errors import ConfigError
+from distrib.logs import LOGGER
+from distrib.training.callbacks.base import Callback, Logs
+from distrib.training.writing import weights_path
+
+_SERIES = re.compile(r"([\w.]+)-\{epoch(?::0?\d*d?)?\}")
+
+SaveFreq = int | Literal["epoch"]
+
+
+class ModelCheckpoint(Callback):
+    """Saves after every epoch, or every so many batches, as Keras' callback of that name. The chief writes.
+
+    Args:
+        filepath: where; may name the epoch (from 1), the batch and logs: `"best-{epoch:02d}-{val_loss:.2f}"`. A
+            folder as of `Model.save`; with `save_weights_only`, a file that ends in `.weights.safetensors`.
+        monitor: name in the logs of what is compared.
+        save_best_only: save only if it is better than ever.
+        save_weights_only: save as `Model.save_weights` does.
+        mode: `"min"`, `"max"`, or `"auto"`: max for names with `acc` or `auc`, else min.
+        save_freq: `"epoch"`, or a number of batches.
+        initial_value_threshold: what it must be better than at first.
+
+    Raises:
+        ConfigError: an argument that cannot be right.
+        StorageError: on every replica, from `fit`: it cannot be written. What was there stays.
+    """
+
+    def __init__(
+        self,
+        filepath: str | Path,
+        monitor: str = "val_loss",
+        save_best_only: bool = False,
+        save_weights_only: bool = False,
+        mode: Literal["auto", "min", "max"] = "auto",
+        save_freq: SaveFreq = "epoch",
+        initial_value_threshold: float | None = None,
+    ) -> None:
+        super().__init__()
+        if mode not in ("auto", "min", "max"):
+            raise ConfigError(f"ModelCheckpoint expects mode auto, min or max. Received: {mode!r}.")
+        check_freq("ModelCheckpoint", save_freq)
+        if save_weights_only:
+            weights_path(filepath)
+        self.filepath, self.monitor, self.mode = str(filepath), monitor, mode
+        self.save_best_only, self.save_weights_only, self.save_freq = (
+            save_best_only,
+            save_weights_only,
+            save_freq,
+        )
+        self._higher = mode == "max" or (mode == "auto" and ("acc" in monitor or "auc" in monitor))
+        self.best = initial_value_threshold
+        self._epoch = self._num_batches = 0
+
+    def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
+        self._epoch = epoch
+
+    def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        self._num_batches += 1
+        if self.save_freq != "epoch" and self._num_batches >= self.save_freq:
+            self._num_batches = 0
+            self._save({"batch": batch + 1, **(logs or {})})
+
+    def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
+        if self.save_freq == "epoch":
+            self._save(logs or {})
+
+    def get_state(self) -> dict[str, Any]:
+        return {"best": self.best, "num_batches": self._num_batches}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self.best, self._num_batches = state["best"], int(state["num_batches"])
+
+    def _save(self, logs: Logs) -> None:
+        if self.save_best_only and not self._is_better(logs):
+            return
+        try:
+            path = self.filepath.format(epoch=self._epoch + 1, **logs)
+        except (KeyError, IndexError, ValueError) as error:
+            raise ConfigError(
+                f"ModelCheckpoint cannot make a path of {self.filepath!r}: {error!r}. There are: epoch, "
+                f"{', '.join(logs)}."
+            ) from None
+        if self.save_weights_only:
+            self.model.save_weights(path)
+        else:
+            self.model.save(path)
+
+    def _is_better(self, logs: Logs) -> bool:
+        value = logs.get(self.monitor)
+        if value is None:
+            LOGGER.warning(
+                "ModelCheckpoint monitors %r, which is not measured: nothing is saved. There are: %s.",
+                self.monitor,
+                ", ".join(logs),
+            )
+            return False
+        if math.isnan(value):
+            return False
+        if self.best is not None and (value <= self.best if self._higher else value >= self.best):
+            return False
+        self.best = value
+        return True
+
+
+def series_of(callbacks: Iterable[Callback]) -> tuple[Path, str] | None:
+    """Directory and name of the checkpoints `DIR/name-{epoch}` that one of the callbacks saves; None if none does."""
+    for callback in callbacks:
+        if isinstance(callback, ModelCheckpoint) and not callback.save_weights_only:
+            path = Path(callback.filepath)
+            if (match := _SERIES.fullmatch(path.name)) and "{" not in str(path.parent):
+                return path.parent, match[1]
+    return None
+
+
+def check_freq(who: str, save_freq: object) -> None:
+    """Raise `ConfigError` unless it is `"epoch"` or a positive number."""
+    if save_freq == "epoch" or (isinstance(save_freq, int) and save_freq >= 1):
+        return
+    raise ConfigError(f'{who} expects save_freq="epoch" or a number of batches. Received: {save_freq!r}.')

@@ -1,0 +1,65 @@
+"""Loading: a model from what `save`, `CheckpointManager` or `ModelCheckpoint` has written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from distrib.errors import ConfigError, StorageError
+from distrib.io.checkpoint import read_checkpoint
+from distrib.nn import losses, metrics, optimizers
+from distrib.nn.layers import registry as layers
+from distrib.nn.layers.input import Input
+from distrib.training.sequential import Sequential
+
+_WEIGHTED = "weighted:"
+
+
+def load_model(filepath: str | Path, compile: bool = True) -> Sequential:
+    """A model with its values; compiled, with what its optimizer knows, if it was compiled when it was saved.
+
+    On this replica; every replica that is to train it loads it. It belongs to the strategy whose scope is open, which
+    need not be the one that it was saved under.
+
+    Args:
+        filepath: a folder.
+        compile: whether to compile it.
+
+    Returns:
+        The model, built. Training goes on where it was.
+
+    Raises:
+        StorageError: the folder is damaged, or is none of a model.
+        ConfigError: it has layers, a loss or metrics that are not built in.
+    """
+    folder = Path(filepath)
+    files, manifest = read_checkpoint(folder)
+    config = manifest.get("model")
+    if not isinstance(config, dict) or config.get("class") != "Sequential":
+        raise StorageError(f"{folder} is not a saved model. It has: {', '.join(manifest)}.")
+    try:
+        parts = [Input(config["input_shape"]), *(layers.from_config(each) for each in config["layers"])]
+        model = Sequential(parts, name=config["name"], dtype=config["dtype"], seed=config["seed"])
+        model.build((None, *config["input_shape"]))
+        if compile and manifest["compile"] is not None:
+            _compile(model, manifest["compile"])
+    except ConfigError as error:
+        raise ConfigError(f"{folder}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise StorageError(f"{folder} does not describe a model: {error!r}") from None
+    model.take(folder, files, manifest)
+    return model
+
+
+def _compile(model: Sequential, config: Mapping[str, Any]) -> None:
+    named = [each if isinstance(each, str) else metrics.from_config(each) for each in config["metrics"]]
+    boundary = named.index(_WEIGHTED)
+    optimizer = {key: value for key, value in config["optimizer"].items() if key != "iterations"}
+    model.compile(
+        optimizers.from_config(optimizer),
+        losses.from_config(config["loss"]),
+        named[:boundary],
+        named[boundary + 1 :],
+        config["on_nonfinite"],
+    )

@@ -1,0 +1,155 @@
+"""Savable: what a model hands over to be saved, and what it takes. `Model` is one.
+
+A model that takes a checkpoint has its values at once; what its optimizer knows waits for the next training, where
+every replica gets its part of it.
+"""
+
+from __future__ import annotations
+
+import json
+from abc import ABC, abstractmethod
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from distrib.arrays import Shape
+from distrib.io.checkpoint import read_checkpoint, write_checkpoint
+from distrib.nn.network import Network
+from distrib.strategies.base import Strategy
+from distrib.strategies.updater import Saved, Updater
+from distrib.training.compiled import Compiled
+from distrib.training.run import Run
+from distrib.training.saving import MODEL_FILE, Files, assign, check_model, check_optimizer, contents
+from distrib.training.writing import check_free, read_weights, weights_path, write_alone, write_weights
+
+
+class Savable(ABC):
+    """The part of a model that is about files.
+
+    Attributes:
+        name: of the model.
+        strategy: the strategy that trains it.
+        run: the last call of `fit`, or the one under way; None before the first.
+    """
+
+    name: str
+    strategy: Strategy
+
+    def __init__(self) -> None:
+        self.run: Run | None = None
+        self._compiled: Compiled | None = None
+        self._updater: Updater | None = None  # of train_on_batch
+        self._last_updater: Updater | None = None  # knows the optimizer's slots
+        self._saved: Saved | None = None  # what the next training goes on from
+
+    @abstractmethod
+    def _built(self, example_shape: Shape | None = None) -> Network:
+        """The network, built if it has to be: for the declared shape, or else for that of an example."""
+
+    def contents(self) -> tuple[Files, dict[str, Any]]:
+        """The files and the manifest that save this model. Collective.
+
+        Raises:
+            StorageError: NaN or Inf in the values.
+        """
+        updater, run, slots, progress = self._last_updater, self.run, None, None
+        if self._saved is not None:
+            slots = self._saved.slots
+        elif updater is not None and (state := updater.state()) is not None:
+            slots = state.slots
+            if run is not None and run.is_active and updater.is_settled:
+                progress = run.progress(state)
+        files, manifest = contents(self.name, self._built(), self._compiled, slots)
+        return files, manifest | {"progress": progress}
+
+    def resume(self, found: tuple[Path, Files, dict[str, Any]] | None) -> None:
+        """Within `fit`, go on from what the chief has found. Collective.
+
+        Args:
+            found: folder, arrays and manifest of a checkpoint; None for none. What others pass is ignored.
+
+        Raises:
+            StorageError: as of `take`; on the chief.
+        """
+        saved = None
+        if found is not None and self.strategy.is_chief:
+            self.take(*found)
+            saved, self._saved = self._saved, None
+            if saved is not None:
+                saved = saved._replace(words=json.dumps([str(found[0]), found[2]["progress"]]))
+        assert self._last_updater is not None
+        assert self.run is not None
+        words = self._last_updater.restore(saved)
+        if words:
+            folder, progress = json.loads(words)
+            if progress is not None:
+                self.run.resume(progress, folder)
+
+    def take(self, folder: Path, files: Files, manifest: Mapping[str, Any]) -> None:
+        """Take the values and, if compiled, what the optimizer knows, from a checkpoint. On this replica.
+
+        The next training goes on from there. All is checked first; nothing is changed by what does not fit.
+
+        Args:
+            folder: where it was found, for the error message.
+            files: its arrays.
+            manifest: its manifest.
+
+        Raises:
+            StorageError: it is of another model or optimizer, or holds NaN or Inf.
+        """
+        network, compiled = self._built(), self._compiled
+        values = check_model(folder, network, files)
+        if compiled is not None:
+            saved = check_optimizer(folder, network, compiled.optimizer, files, manifest)
+            compiled.optimizer.iterations = saved.step
+            compiled.optimizer.learning_rate = saved.learning_rate
+            self._saved, self._updater = saved, None
+        assign(network, values)
+
+    def save(self, filepath: str | Path, overwrite: bool = True) -> None:
+        """Write the model, what `compile` was told, and the optimizer's state, as a folder. Collective.
+
+        `distrib.load_model` reads it, under any strategy. The chief writes.
+
+        Args:
+            filepath: the folder; an older one of that name is replaced as a whole.
+            overwrite: whether there may be one.
+
+        Raises:
+            StorageError: on every replica: it cannot be written, or NaN or Inf in the values.
+            ConfigError: there is one, and it may not be replaced.
+        """
+        write_alone(self.strategy, lambda: check_free(Path(filepath), overwrite))
+        files, manifest = self.contents()
+        write_alone(self.strategy, lambda: write_checkpoint(Path(filepath), files, manifest, None))
+
+    def save_weights(self, filepath: str | Path, overwrite: bool = True) -> None:
+        """Write the values of all variables to one file. Collective. The chief writes.
+
+        Args:
+            filepath: ends in `.weights.safetensors`.
+            overwrite: whether there may be one.
+
+        Raises:
+            ConfigError: another ending, or there is one that may not be replaced.
+            StorageError: on every replica: it cannot be written, or NaN or Inf in the values.
+        """
+        path = weights_path(filepath)
+        network = self._built()
+        write_alone(self.strategy, lambda: check_free(path, overwrite))
+        write_alone(self.strategy, lambda: write_weights(path, network))
+
+    def load_weights(self, filepath: str | Path) -> None:
+        """Read the values of all variables, on this replica, from a file or from a folder that `save` has written.
+
+        Args:
+            filepath: ends in `.weights.safetensors`, or is a folder.
+
+        Raises:
+            ConfigError: another ending.
+            StorageError: it is damaged, or of another model: the error shows where they differ.
+        """
+        network, path = self._built(), Path(filepath)
+        files = read_checkpoint(path)[0] if path.is_dir() else {MODEL_FILE: read_weights(weights_path(path))}
+        assign(network, check_model(path, network, files))

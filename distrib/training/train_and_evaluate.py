@@ -1,0 +1,57 @@
+"""train_and_evaluate: training with checkpoints, and their evaluation, spelled out in one call for all roles."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+from distrib.training.callbacks import Callback, History, ModelCheckpoint
+from distrib.training.examples import ValidationData
+from distrib.training.model import Model
+
+
+def train_and_evaluate(
+    model: Model,
+    train_data: ValidationData,
+    eval_data: ValidationData,
+    checkpoint_dir: str | Path,
+    epochs: int = 1,
+    batch_size: int | None = None,
+    callbacks: Sequence[Callback] = (),
+    **fit_arguments: Any,
+) -> History:
+    """Train, save `checkpoint_dir/ckpt-1`, `ckpt-2`, ... after every epoch, and evaluate each.
+
+    The evaluator of the cluster evaluates them while training goes on, and this does not return there. Without one
+    the replicas evaluate together after each epoch. After TensorFlow's function of that name.
+
+    Args:
+        model: compiled.
+        train_data: `(x, y)` or `(x, y, sample_weight)`.
+        eval_data: likewise.
+        checkpoint_dir: where to save; the evaluator keeps the best one in `best` there.
+        epochs: the epoch to stop before.
+        batch_size: examples of a step over all replicas; 32 by default.
+        callbacks: called as by `fit`.
+        fit_arguments: other arguments of `fit`.
+
+    Returns:
+        The logs of every epoch.
+
+    Raises:
+        DataError, ShapeError, ConfigError, ProtocolError, StorageError: as of `fit`.
+    """
+    x, y, *weight = train_data
+    if weight:
+        fit_arguments["sample_weight"] = weight[0]
+    saving = ModelCheckpoint(Path(checkpoint_dir) / "ckpt-{epoch}")
+    return model.fit(
+        x,
+        y,
+        batch_size,
+        epochs,
+        validation_data=eval_data,
+        callbacks=[saving, *callbacks],
+        **fit_arguments,
+    )

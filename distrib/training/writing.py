@@ -1,0 +1,82 @@
+"""Writing: the chief writes, and every replica knows whether it could.
+
+A replica that fails alone would leave the others in the next collective. So what the chief has met is told to all,
+and all raise it. Workers around parameter servers do not meet: there the chief's error is its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from distrib.arrays import Array
+from distrib.errors import ConfigError, StorageError
+from distrib.io.checkpoint import write_bytes
+from distrib.nn.network import Network
+from distrib.strategies.base import Strategy
+from distrib.training.saving import MODEL_FILE, contents
+
+_ENDING = ".weights.safetensors"
+_MAX_BYTES = 1 << 40
+
+
+def write_alone(strategy: Strategy, write: Callable[[], None]) -> None:
+    """Let the chief write; returns when it has. Collective.
+
+    Args:
+        strategy: of the replicas.
+        write: writes.
+
+    Raises:
+        StorageError, ConfigError: on every replica, if `write` raises it on the chief.
+    """
+    told = ""
+    if strategy.is_chief:
+        try:
+            write()
+        except (StorageError, ConfigError) as error:
+            told = f"{type(error).__name__} {error}"
+    told = strategy.communicator.gather_bytes(told.encode())[0].decode()
+    kind, _, message = told.partition(" ")
+    if kind:
+        raise {"StorageError": StorageError, "ConfigError": ConfigError}[kind](message)
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raise `ConfigError` if there is something that may not be replaced."""
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} exists, and overwrite=False. Choose another name.")
+
+
+def weights_path(filepath: str | Path) -> Path:
+    """The path of a file of weights. Raises `ConfigError` for another ending, as Keras does."""
+    if not str(filepath).endswith(_ENDING):
+        raise ConfigError(f"Expected a file of weights that ends in {_ENDING}. Received: {filepath}.")
+    return Path(filepath)
+
+
+def write_weights(path: Path, network: Network) -> None:
+    """Write the values of all variables. Raises `StorageError`."""
+    files, _ = contents("", network, None, None)
+    arrays = {name: np.ascontiguousarray(array) for name, array in files[MODEL_FILE].items()}
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error}") from None
+    write_bytes(path, save(arrays))
+
+
+def read_weights(path: Path) -> dict[str, Array]:
+    """Arrays by name. Raises `StorageError`."""
+    try:
+        size = os.stat(path, follow_symlinks=True)
+        if not path.is_file() or size.st_size > _MAX_BYTES:
+            raise OSError("it is not a regular file")
+        return load(path.read_bytes())
+    except (OSError, ValueError, TypeError, KeyError, MemoryError, SafetensorError) as error:
+        raise StorageError(f"{path} cannot be read: {error}") from None

@@ -1,0 +1,262 @@
+"""Rows of the catalogue of faults around a parameter server: late, lost, too many, too large."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.ps import on_workers, worker_of
+from helpers.replicas import difference, in_one_process
+
+import distrib
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps import stream
+from distrib.ps.client import Client
+from distrib.ps.counts import Counts
+from distrib.ps.description import model_description
+from distrib.ps.options import CHUNK_BYTES, MAX_STREAMS
+from distrib.ps.rules import Rules
+from distrib.ps.saver import Checkpoints
+from distrib.ps.server import Server
+from distrib.ps.stagnation import Stagnation
+from distrib.strategies.parameter_server import ParameterServerStrategy
+
+rng = np.random.default_rng(8)
+X, Y = rng.normal(size=(60, 6)), rng.integers(0, 3, 60)
+
+
+class Pause(distrib.callbacks.Callback):
+    """Gives the test time to act."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.01)
+
+
+def training(strategy, callbacks=()):
+    model = distrib.Sequential(
+        [distrib.layers.Dense(3, activation="softmax", input_shape=(6,))], dtype="float64", seed=7
+    )
+    model.compile(distrib.optimizers.Adam(0.01), "sparse_categorical_crossentropy")
+    history = model.fit(X, Y, batch_size=12, epochs=6, verbose=0, callbacks=callbacks)
+    return model.get_weights(), history.history["loss"]
+
+
+def test_c7_a_ps_is_killed_while_a_worker_starts_again(tmp_path):
+    saved = Checkpoints(tmp_path, every=4)
+    server = Server("127.0.0.1:0", checkpoints=saved)
+    address = f"127.0.0.1:{server.port}"
+    results, strategies, dead = {}, [], threading.Event()
+
+    class Die(Pause):
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                raise KeyboardInterrupt
+
+    def work(worker, name, callback):
+        strategy = ParameterServerStrategy(worker_of(worker, 2, (address,)), ps_timeout_s=20.0)
+        strategies.append(strategy)
+        try:
+            with strategy.scope():
+                results[name] = training(strategy, [callback])
+        except KeyboardInterrupt:
+            strategy._client.close()  # as by SIGKILL: it says nothing
+            dead.set()
+
+    threads = [
+        threading.Thread(target=work, args=arguments)
+        for arguments in ((0, "chief", Pause()), (1, "old", Die()))
+    ]
+    for thread in threads:
+        thread.start()
+    assert dead.wait(20), "the worker did not die"
+    server.close()
+    assert not results, "the fault came too late"
+    threads.append(threading.Thread(target=work, args=(1, "new", Pause())))
+    threads[-1].start()
+    time.sleep(0.3)
+    server = Server(address, checkpoints=saved._replace(restore=True))
+    for thread in threads:
+        thread.join(40)
+    assert set(results) == {"chief", "new"}
+    for strategy in strategies:
+        strategy.close()
+    assert server.ended_within(2.0)
+    server.close()
+    weights, losses = in_one_process(training)
+    assert difference(results["chief"][0], weights) <= 1e-12
+    np.testing.assert_allclose(results["chief"][1], losses, rtol=1e-9)
+
+
+HOLDS_THE_GIL = """
+import ctypes, sys, threading, time
+from distrib.cli import main
+
+def hold():
+    sys.stdin.readline()
+    print("holding", file=sys.stderr, flush=True)
+    ctypes.PyDLL(None).sleep(4)
+
+threading.Thread(target=hold, daemon=True).start()
+sys.exit(main(["ps", "--address", "127.0.0.1:0", "--no-shared-memory"]))
+"""
+
+
+def test_c14_a_ps_that_is_busy_for_seconds_is_not_taken_for_dead(caplog):
+    pipes = dict.fromkeys(("stdin", "stdout", "stderr"), subprocess.PIPE)
+    ps = subprocess.Popen([sys.executable, "-c", HOLDS_THE_GIL], text=True, **pipes)
+    address = ps.stdout.readline().split()[-1]
+    longest = 0.0
+
+    class Watch(Pause):
+        def on_train_batch_begin(self, batch, logs=None):
+            nonlocal longest
+            longest = max(longest, time.monotonic() - self.last)
+
+        def on_train_batch_end(self, batch, logs=None):
+            self.last = time.monotonic()
+
+        def on_epoch_begin(self, epoch, logs=None):
+            if epoch == 2:
+                print(file=ps.stdin, flush=True)
+                time.sleep(0.3)
+
+    watch = Watch()
+    watch.last = time.monotonic()
+    strategy = ParameterServerStrategy(worker_of(0, 1, (address,)), share_memory=False)
+    with strategy.scope():
+        weights, losses = training(strategy, [watch])
+    strategy.close()
+    assert ps.wait(5) == 0
+    assert "holding" in ps.stderr.read()
+    for pipe in (ps.stdin, ps.stdout, ps.stderr):
+        pipe.close()
+    assert longest > 3, "the ps was not busy"
+    assert "waits for the ps" not in caplog.text
+    expected_weights, expected_losses = in_one_process(training)
+    assert difference(weights, expected_weights) <= 1e-12
+    np.testing.assert_allclose(losses, expected_losses, rtol=1e-9)
+
+
+def test_c17_it_is_told_when_all_pushes_are_dropped():
+    stagnation, counts = Stagnation(), Counts()
+    assert stagnation.seen(counts, 100.0) == ""
+    counts.dropped = 7
+    assert stagnation.seen(counts, 129.9) == ""
+    assert stagnation.seen(counts, 130.0).startswith("100 % of the pushes are dropped: 7 in 30 s.")
+    assert stagnation.seen(counts, 131.0) == "", "once is enough"
+    assert stagnation.seen(counts, 170.0) == "", "nothing came, so nothing was dropped"
+    counts.dropped, counts.applied = 9, 1
+    assert stagnation.seen(counts, 171.0) == "", "one was applied"
+
+
+def test_c17_a_job_that_drops_everything_says_so(monkeypatch, caplog):
+    monkeypatch.setattr(Stagnation.__init__, "__defaults__", (0.2,))
+
+    class Late(distrib.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            time.sleep(0.02)
+
+    def body(strategy):
+        # The version runs ahead of both: what they computed is always of an older one.
+        return training(strategy, [Late()])
+
+    push = Client.push
+
+    def stale(self, message, gradient, values):
+        told = len([1 for each in caplog.messages if "100 %" in each])
+        message.version = max(0, message.version - (5 if message.version > 5 and not told else 0))
+        return push(self, message, gradient, values)
+
+    monkeypatch.setattr(Client, "push", stale)
+    on_workers(2, body, mode="async", staleness=distrib.DropStale(3))
+    assert any("100 % of the pushes are dropped" in each for each in caplog.messages)
+
+
+def test_c19_a_worker_that_never_came_is_asked_for(monkeypatch, caplog):
+    monkeypatch.setattr(stream, "_REMIND_EVERY_S", 0.5)
+    late = threading.Event()
+
+    def body(strategy):
+        if strategy.replica_id == 1:
+            assert late.wait(20)
+        return training(strategy)
+
+    def release():
+        deadline = time.monotonic() + 20
+        while time.monotonic() < deadline and "has waited" not in caplog.text:
+            time.sleep(0.05)
+        late.set()
+
+    helper = threading.Thread(target=release)
+    helper.start()
+    results = on_workers(2, body)
+    helper.join()
+    assert "worker 0 has waited" in caplog.text
+    assert "are all started?" in caplog.text
+    weights, _ = in_one_process(training)
+    assert difference(results[0][0], weights) <= 1e-12
+
+
+def described(num_workers, size=40):
+    return {
+        "size": size,
+        "dtype": "float32",
+        "optimizer": distrib.optimizers.SGD().get_config(),
+        "learning_rate": 0.1,
+        "penalties": [],
+        "layout": [["dense/kernel", 0, size]],
+        "rules": Rules("async", num_workers).get_config(),
+        "ps": ["127.0.0.1:0"],
+    }
+
+
+def test_c20_more_workers_than_threads_are_refused():
+    model_description(json.dumps(described(MAX_STREAMS - 1)))
+    with pytest.raises(distrib.ConfigError, match=f"serves {MAX_STREAMS} workers"):
+        model_description(json.dumps(described(MAX_STREAMS)))
+
+
+def resident(pid):
+    return int(Path(f"/proc/{pid}/statm").read_text().split()[1]) * os.sysconf("SC_PAGE_SIZE")
+
+
+def test_c25_many_pushes_at_once_take_a_bounded_memory():
+    num_workers, size = 12, 2 << 20  # 8 MiB each
+    ps = subprocess.Popen(
+        [sys.executable, "-m", "distrib", "ps", "--no-shared-memory"], stdout=subprocess.PIPE, text=True
+    )
+    address = ps.stdout.readline().split()[-1]
+    values = np.zeros(size, np.float32)
+    stage = {"kind": "train", "num_examples": 50, "batch_size": 1, "steps_per_epoch": 50, "num_sums": 4}
+    clients = [Client([address], worker, share_memory=False) for worker in range(num_workers)]
+    leases = []
+    for client in clients:
+        client.place(size, np.dtype("float32"))
+        client.register(0, described(num_workers, size), values.copy())
+        leases.append(client.begin(1, stage, values.copy()).lease)
+    before, peak, done = resident(ps.pid), 0, []
+
+    def push(client, lease):
+        message = pb.Push(stage=1, sequence=1, lease=lease, version=0, tally=[1.0, 0, 0, 0])
+        done.append(client.push(message, np.ones(size, np.float32), np.empty(size, np.float32)).decision)
+
+    threads = [threading.Thread(target=push, args=each) for each in zip(clients, leases, strict=True)]
+    for thread in threads:
+        thread.start()
+    while any(thread.is_alive() for thread in threads):
+        peak = max(peak, resident(ps.pid))
+        time.sleep(0.002)
+    assert done == [pb.APPLIED] * num_workers
+    # A gradient for each, the values on their way to each, and some chunks.
+    bound = num_workers * (2 * size * 4 + 5 * CHUNK_BYTES)
+    assert peak - before < bound, f"{peak - before} bytes for {num_workers} pushes of {size * 4}"
+    clients[0].stop()
+    for client in clients:
+        client.close()
+    assert ps.wait(5) == 0
+    ps.stdout.close()

@@ -1,0 +1,201 @@
+"""The evaluator: every checkpoint once, the best one kept, its end, and how it ends the training."""
+
+import json
+import os
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from helpers.mpi import ROOT
+
+import distrib
+from distrib.training.sidecar import Sidecar
+
+rng = np.random.default_rng(3)
+X, Y = rng.normal(size=(60, 6)), rng.integers(0, 3, 60)
+TEST_X, TEST_Y = rng.normal(size=(25, 6)), rng.integers(0, 3, 25)
+
+
+def made(units=5):
+    model = distrib.Sequential(
+        [
+            distrib.layers.Dense(units, activation="relu", input_shape=(6,)),
+            distrib.layers.Dense(3, activation="softmax"),
+        ],
+        dtype="float64",
+        seed=2,
+    )
+    model.compile(distrib.optimizers.Adam(0.05), "sparse_categorical_crossentropy", ["accuracy"])
+    return model
+
+
+def trained(folder, epochs=6, **arguments):
+    callbacks = [distrib.callbacks.ModelCheckpoint(folder / "ckpt-{epoch}"), *arguments.pop("callbacks", [])]
+    return made().fit(X, Y, batch_size=12, epochs=epochs, verbose=0, callbacks=callbacks, **arguments)
+
+
+@pytest.fixture
+def evaluator_task(monkeypatch):
+    cluster = {"chief": ["localhost:0"], "evaluator": ["localhost:0"]}
+    config = {"cluster": cluster, "task": {"type": "evaluator", "index": 0}}
+    monkeypatch.setenv("TF_CONFIG", json.dumps(config))
+
+
+def test_every_checkpoint_is_evaluated_as_the_training_would_and_the_best_is_kept(tmp_path, capsys):
+    history = trained(tmp_path, validation_data=(TEST_X, TEST_Y)).history
+    seen = []
+
+    class Look(distrib.callbacks.Callback):
+        def on_test_end(self, logs=None):
+            seen.append((self.model.optimizer.iterations, logs["loss"], logs["accuracy"]))
+
+    evaluator = distrib.SidecarEvaluator(
+        made(), (TEST_X, TEST_Y), tmp_path, [Look()], max_evaluations=6, batch_size=12
+    )
+    results = evaluator.start()
+    assert [each[0] for each in seen] == [5, 10, 15, 20, 25, 30]
+    assert [each[1] for each in seen] == history["val_loss"]
+    assert [each[2] for each in seen] == history["val_accuracy"]
+    assert results == {"loss": history["val_loss"][-1], "accuracy": history["val_accuracy"][-1]}
+    best = int(np.argmin(history["val_loss"])) + 1
+    assert distrib.load_model(tmp_path / "best").optimizer.iterations == 5 * best
+    assert f"ckpt-{best}: val_" in capsys.readouterr().out
+
+
+def test_only_the_newest_if_that_is_wanted(tmp_path):
+    trained(tmp_path, epochs=3)
+    evaluator = distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, every=False, max_evaluations=1)
+    evaluator.start()
+    assert json.loads((tmp_path / "evaluator.json").read_text())["done"] == 3
+
+
+def test_it_waits_no_longer_than_it_was_told(tmp_path):
+    evaluator = distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path / "none", timeout=0.3)
+    with pytest.raises(distrib.PeerLostError, match=r"waited 0\.3 s for a checkpoint"):
+        evaluator.start()
+
+
+def test_a_damaged_checkpoint_is_passed_over_by_name(tmp_path, caplog):
+    trained(tmp_path, epochs=3)
+    file = tmp_path / "ckpt-2" / "model.safetensors"
+    data = bytearray(file.read_bytes())
+    data[-1] ^= 1
+    file.write_bytes(data)
+    evaluator = distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, max_evaluations=3)
+    evaluator.start()
+    assert "ckpt-2" in caplog.text
+    assert json.loads((tmp_path / "evaluator.json").read_text())["done"] == 3
+
+
+def test_a_checkpoint_of_another_model_is_an_error(tmp_path):
+    trained(tmp_path, epochs=1)
+    evaluator = distrib.SidecarEvaluator(made(units=4), (TEST_X, TEST_Y), tmp_path, max_evaluations=1)
+    with pytest.raises(distrib.StorageError, match="of another model"):
+        evaluator.start()
+
+
+def test_what_an_earlier_run_has_left_does_not_count(tmp_path, monkeypatch):
+    monkeypatch.setenv("DISTRIB_RUN_ID", "old")
+    trained(tmp_path, epochs=4)
+    Sidecar(tmp_path).finish()
+    monkeypatch.setenv("DISTRIB_RUN_ID", "new")
+    assert not Sidecar(tmp_path).is_finished
+    trained(tmp_path, epochs=2)  # replaces two of the four
+    Sidecar(tmp_path).finish()
+    seen = []
+
+    class Look(distrib.callbacks.Callback):
+        def on_test_end(self, logs=None):
+            seen.append(self.model.optimizer.iterations)
+
+    distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, [Look()]).start()
+    assert seen == [5, 10]
+    # Started again, it has nothing to do, and has not forgotten.
+    distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, [Look()]).start()
+    assert seen == [5, 10]
+
+
+def test_it_ends_the_training_that_does_not_get_better(tmp_path):
+    stopper = distrib.callbacks.EarlyStopping("val_accuracy", patience=2, min_delta=1.0)
+    evaluator = distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, [stopper], timeout=20)
+    thread = threading.Thread(target=evaluator.start, daemon=True)
+
+    class Slow(distrib.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            time.sleep(0.05)
+
+    thread.start()
+    history = trained(tmp_path, epochs=400, callbacks=[Slow()])
+    Sidecar(tmp_path)._write("finished")
+    thread.join(20)
+    assert not thread.is_alive()
+    assert 3 <= len(history.epoch) < 100
+
+
+def test_fit_in_the_evaluator_ends_the_process(tmp_path, evaluator_task, monkeypatch):
+    monkeypatch.setenv("DISTRIB_RUN_ID", "this")
+    task = os.environ["TF_CONFIG"]
+    monkeypatch.delenv("TF_CONFIG")
+    trained(tmp_path, epochs=3)
+    Sidecar(tmp_path).finish()
+    monkeypatch.setenv("TF_CONFIG", task)
+    with pytest.raises(SystemExit) as end:
+        trained(tmp_path, epochs=3, validation_data=(TEST_X, TEST_Y))
+    assert end.value.code == 0
+    assert json.loads((tmp_path / "evaluator.json").read_text())["done"] == 3
+
+
+@pytest.mark.parametrize("lacks", ["no validation data", "no such ModelCheckpoint"])
+def test_an_evaluator_without_work_says_so(tmp_path, evaluator_task, lacks):
+    callbacks = [] if "Model" in lacks else [distrib.callbacks.ModelCheckpoint(tmp_path / "ckpt-{epoch}")]
+    validation = (TEST_X, TEST_Y) if "Model" in lacks else None
+    with pytest.raises(distrib.ConfigError, match=lacks):
+        made().fit(X, Y, callbacks=callbacks, validation_data=validation)
+
+
+def test_training_leaves_the_validation_to_the_evaluator(tmp_path, monkeypatch):
+    cluster = {"chief": ["localhost:0"], "evaluator": ["localhost:0"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "chief", "index": 0}}))
+    history = distrib.train_and_evaluate(
+        made(), (X, Y), (TEST_X, TEST_Y), tmp_path, epochs=2, batch_size=12, verbose=0
+    )
+    assert set(history.history) == {"loss", "accuracy"}
+    assert [path.name for path in sorted(tmp_path.glob("ckpt-*"))] == ["ckpt-1", "ckpt-2"]
+
+
+def test_train_and_evaluate_alone(tmp_path):
+    weight = np.ones(len(X))
+    history = distrib.train_and_evaluate(
+        made(), (X, Y, weight), (TEST_X, TEST_Y), tmp_path, epochs=2, batch_size=12, verbose=0
+    )
+    expected = made().fit(
+        X, Y, batch_size=12, epochs=2, verbose=0, validation_data=(TEST_X, TEST_Y), sample_weight=weight
+    )
+    assert history.history == expected.history
+
+
+@pytest.mark.timeout(90)
+def test_all_roles_of_the_local_cluster(tmp_path):
+    """The command of the README, with an evaluator that must not miss a checkpoint."""
+    begin = time.monotonic()
+    command = [
+        *(sys.executable, "-m", "distrib", "launch", "cluster_configs/local_all_roles.toml"),
+        *("--log-dir", tmp_path / "logs", "examples/train_images.py", "--epochs", "8"),
+        *("--checkpoint-dir", tmp_path / "run", "--tensorboard", tmp_path / "board", "--dtype", "float64"),
+        *("--json", tmp_path / "out.json"),
+    ]
+    ended = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=80)
+    assert ended.returncode == 0, ended.stdout + ended.stderr
+    assert time.monotonic() - begin < 60
+    result = json.loads((tmp_path / "out.json").read_text())
+    log = next(Path(tmp_path / "logs").rglob("evaluator-0.log")).read_text()
+    assert [f"ckpt-{number}:" in log for number in range(1, 9)] == [True] * 8
+    assert f"val_loss: {result['test_loss']:.4f}" in log
+    assert (tmp_path / "run" / "best" / "manifest.json").is_file()
+    files = [path.name for path in (tmp_path / "board" / "validation").iterdir()]
+    assert files
+    assert all(name.endswith("evaluator-0") for name in files)
