@@ -271,11 +271,23 @@ class Pull(_message.Message):
     def __init__(self, worker: _Optional[int] = ..., call: _Optional[int] = ..., version: _Optional[int] = ..., state: bool = ...) -> None: ...
 
 class StopRequest(_message.Message):
-    __slots__ = ("reason",)
+    __slots__ = ("reason", "incarnation")
     REASON_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
     reason: str
-    def __init__(self, reason: _Optional[str] = ...) -> None: ...
+    incarnation: int
+    def __init__(self, reason: _Optional[str] = ..., incarnation: _Optional[int] = ...) -> None: ...
 
 class StopReply(_message.Message):
+    __slots__ = ()
+    def __init__(self) -> None: ...
+
+class LeaveRequest(_message.Message):
+    __slots__ = ("worker",)
+    WORKER_FIELD_NUMBER: _ClassVar[int]
+    worker: int
+    def __init__(self, worker: _Optional[int] = ...) -> None: ...
+
+class LeaveReply(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...

@@ -10,6 +10,7 @@ import pytest
 from conftest import missing
 from helpers import hosts
 from helpers.launch import PROGRAM, Launch
+from helpers.mpi import ROOT
 
 pytestmark = pytest.mark.timeout(120)
 
