@@ -59,6 +59,7 @@ def parameter_server(options: argparse.Namespace) -> distrib.ParameterServerStra
         staleness=policies[options.staleness_policy](),
         warmup_steps=options.warmup_steps,
         learning_rate_factor=options.learning_rate_factor,
+        prefetch=options.prefetch,
     )
 
 
@@ -203,6 +204,7 @@ def parse_arguments() -> argparse.Namespace:
     servers.add_argument("--max-staleness", type=int, default=0, help="of drop and bound")
     servers.add_argument("--warmup-steps", type=int, default=0, help="updates by the chief alone at first")
     servers.add_argument("--learning-rate-factor", type=float, default=1.0, help="async")
+    servers.add_argument("--prefetch", action="store_true", help="async: push while the next is computed")
     return parser.parse_args()
 
 

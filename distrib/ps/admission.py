@@ -58,6 +58,10 @@ class Admission(ABC, Generic[Key]):
         An empty verdict means that the gradient is kept until the round is closed.
         """
 
+    def holds(self, worker: int) -> bool:
+        """Whether this worker has something to compute while it waits for a lease."""
+        return False
+
     @abstractmethod
     def return_lease(self, worker: int, number: int) -> None:
         """The gradient of this lease is not used: its examples are free again."""
@@ -168,38 +172,43 @@ class AsyncArrivals(Admission[Key]):
     Args:
         ledger: the examples of the epoch.
         batch_size: examples of a lease.
+        num_leases: how many a worker may hold.
     """
 
-    def __init__(self, ledger: Ledger, batch_size: int) -> None:
+    def __init__(self, ledger: Ledger, batch_size: int, num_leases: int = 1) -> None:
         super().__init__(ledger)
-        self._batch_size = batch_size
-        self._held: dict[int, Lease] = {}
+        self._batch_size, self._num_leases = batch_size, num_leases
+        self._held: dict[int, list[int]] = {}
 
     def lease(self, worker: int, num_alive: int) -> Lease | None:
-        if worker in self._held:
+        held = self._held.setdefault(worker, [])
+        if len(held) >= self._num_leases:
             return None
         span = self.ledger.take(self._batch_size)
-        lease = self.ledger.lease_again() if span is None else self.ledger.lease(span)
+        if span is not None:
+            lease: Lease | None = self.ledger.lease(span)
+        else:
+            lease = None if held else self.ledger.lease_again()
         if lease is not None:
-            self._held[worker] = lease
+            held.append(lease.number)
         return lease
 
+    def holds(self, worker: int) -> bool:
+        return bool(self._held.get(worker))
+
     def push(self, worker: int, number: int, key: Key) -> Verdict[Key]:
-        held = self._held.get(worker)
-        if held is None or held.number != number:
+        if number not in self._held.get(worker, []):
             return Verdict(drop=[key], why="the lease is over")
-        del self._held[worker]
+        self._held[worker].remove(number)
         if not self.ledger.finish(number):
             return Verdict(drop=[key], why="another worker was first")
         return Verdict(apply=[key])
 
     def return_lease(self, worker: int, number: int) -> None:
-        held = self._held.get(worker)
-        if held is not None and held.number == number:
-            del self._held[worker]
+        if number in self._held.get(worker, []):
+            self._held[worker].remove(number)
             self.ledger.give_back(number)
 
     def lost(self, worker: int) -> None:
-        held = self._held.pop(worker, None)
-        if held is not None:
-            self.ledger.give_back(held.number)
+        for number in self._held.pop(worker, []):
+            self.ledger.give_back(number)

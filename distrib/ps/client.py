@@ -70,6 +70,7 @@ class Client:
         self._size, self._dtype = 0, np.dtype(np.float32)
         self._segment: Segment | None = None
         self._shares = False
+        self._is_closed = False
         self._deadline = Deadline(self._cancel, self._remind)
 
     def place(self, size: int, dtype: np.dtype[Any]) -> tuple[Array, Array] | None:
@@ -152,6 +153,7 @@ class Client:
 
     def close(self) -> None:
         """Let go of the streams and of the memory that is shared."""
+        self._is_closed = True
         self._disconnect()
         self._forget_segment()
         self._deadline.close()
@@ -172,6 +174,8 @@ class Client:
         request.call = self._call
         lost_since, told, tries = 0.0, 0.0, 0
         while True:
+            if self._is_closed:
+                raise PeerLostError(f"Worker {self.worker} has left the job.")
             try:
                 if not self._streams:
                     self._connect()

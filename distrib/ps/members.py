@@ -20,7 +20,7 @@ class Answer(NamedTuple):
         call: its number.
         outcome: of the push it brought.
         version: of the values that are pulled with it.
-        lease: what to compute next; None if the stage is over.
+        lease: what to compute next; None if the stage is over, or if the worker holds another one.
         totals: the sums of the stage so far.
         refusal: why the worker may not go on; empty if it may.
         undone: the positions that no update has taken yet, where they were asked for.

@@ -24,6 +24,7 @@ class Rules:
         warmup_epochs: epochs that the chief trains alone.
         learning_rate_factor: async: by what to multiply the optimizer's learning rate.
         batch_size_factor: async: by what to multiply the batch size of a push.
+        prefetch: async: whether a worker may hold two leases, and pushes the one while it computes the other.
 
     Raises:
         ConfigError: a number that cannot be right.
@@ -37,6 +38,7 @@ class Rules:
     warmup_epochs: int = 0
     learning_rate_factor: float = 1.0
     batch_size_factor: float = 1.0
+    prefetch: bool = False
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -50,6 +52,8 @@ class Rules:
             raise ConfigError("Backup workers are for mode='sync': in async no update waits for a worker.")
         if self.mode == "sync" and not isinstance(self.staleness, AcceptStale):
             raise ConfigError("A staleness policy is for mode='async': in sync no gradient is stale.")
+        if self.mode == "sync" and self.prefetch:
+            raise ConfigError("prefetch is for mode='async': in sync every gradient is of the newest values.")
         for name in ("warmup_steps", "warmup_epochs"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"Expected {name} >= 0. Received: {getattr(self, name)}.")

@@ -298,10 +298,11 @@ class Sequencer:
                 continue
             lease = None
             if not stage.is_over:
-                if stage.admission is None or not self._may_begin(stage, worker):
+                if stage.admission is None:
                     continue
-                lease = stage.admission.lease(worker, self._num_alive(stage))
-                if lease is None:
+                if self._may_begin(stage, worker):
+                    lease = stage.admission.lease(worker, self._num_alive(stage))
+                if lease is None and not stage.admission.holds(worker):
                     continue
             outcome = waiting.outcome
             if outcome is None:

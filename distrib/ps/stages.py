@@ -183,7 +183,7 @@ def admission_of(
         return AsyncArrivals(ledger, size)
     if rules.is_sync:
         return SyncRounds(ledger, size, rules.num_to_aggregate, rules.num_backup_workers)
-    return AsyncArrivals(ledger, max(1, round(size * rules.batch_size_factor)))
+    return AsyncArrivals(ledger, max(1, round(size * rules.batch_size_factor)), 1 + rules.prefetch)
 
 
 def differences(expected: Any, received: Any, path: str = "") -> str:

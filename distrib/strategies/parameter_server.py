@@ -15,6 +15,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
 from numpy.typing import ArrayLike
 
 from distrib.arrays import Array
@@ -57,6 +58,8 @@ class ParameterServerStrategy(Strategy):
         warmup_epochs: epochs that the chief trains alone.
         learning_rate_factor: async: by what to multiply the learning rate.
         batch_size_factor: async: by what to multiply the batch size.
+        prefetch: async: push in the background, and compute the next lease meanwhile. For links that are slow beside
+            the computing; a gradient's staleness is higher by one.
         share_memory: let parameter servers on this host read gradients and write values in place.
         timeout_s: seconds to wait for an answer.
         ps_timeout_s: seconds to wait for a parameter server to come, or to come back.
@@ -75,6 +78,7 @@ class ParameterServerStrategy(Strategy):
         warmup_epochs: int = 0,
         learning_rate_factor: float = 1.0,
         batch_size_factor: float = 1.0,
+        prefetch: bool = False,
         share_memory: bool = True,
         timeout_s: float = 600.0,
         ps_timeout_s: float = 60.0,
@@ -98,6 +102,7 @@ class ParameterServerStrategy(Strategy):
             warmup_epochs=warmup_epochs,
             learning_rate_factor=learning_rate_factor,
             batch_size_factor=batch_size_factor,
+            prefetch=prefetch,
         )
         try:
             from distrib.ps.client import Client
@@ -160,6 +165,7 @@ class ParameterServerStrategy(Strategy):
         self._description = description
 
     def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
+        from distrib.strategies.ps_ahead import Ahead
         from distrib.strategies.ps_updater import PsUpdater
 
         if optimizer.gradient_accumulation_steps is not None:
@@ -178,8 +184,10 @@ class ParameterServerStrategy(Strategy):
             raise ConfigError(
                 f"Expected fewer ps than weights. Received: {len(self._task.ps)} ps, {buffer.size} weights."
             )
-        memory = client.place(buffer.size, network.dtype)
-        if memory is not None:
+        memory, ahead = client.place(buffer.size, network.dtype), None
+        if self._rules.prefetch:
+            ahead = Ahead(client, *(memory or (np.empty_like(buffer.grads), np.empty_like(buffer.values))))
+        elif memory is not None:
             grads, values = memory
             values[...] = buffer.values
             buffer.rebind(values, grads)
@@ -197,8 +205,9 @@ class ParameterServerStrategy(Strategy):
             "rules": self._rules.get_config(),
             "ps": list(self._task.ps),
         }
-        answer = client.register(self._stages.advance(), description, buffer.values)
-        self._updater = PsUpdater(client, self._stages, network, optimizer, on_nonfinite, answer, description)
+        if self._updater is not None:
+            self._updater.close()
+        self._updater = PsUpdater(client, self._stages, network, optimizer, on_nonfinite, description, ahead)
         return self._updater
 
     def close(self, reason: str = "") -> None:
@@ -209,6 +218,8 @@ class ParameterServerStrategy(Strategy):
         """
         if self in _OPEN:
             _OPEN.discard(self)
+            if self._updater is not None:
+                self._updater.close()
             if self._client is not None:
                 self._client.close()
                 if self.is_chief:

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
 
+from distrib.arrays import Array
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.sharding import Schedule, joined
 from distrib.errors import ConfigError, NonFiniteError
@@ -24,6 +25,7 @@ from distrib.ps.client import Client
 from distrib.ps.codec import lease_of, undone_of
 from distrib.ps.ledger import Lease
 from distrib.ranges import Range
+from distrib.strategies.ps_ahead import Ahead
 from distrib.strategies.updater import NonFinitePolicy, Rest, Saved, State, Updater
 
 
@@ -49,8 +51,8 @@ class PsUpdater(Updater):
         network: the network; its values are those of the job.
         optimizer: its rate is sent along; the update happens on the ps.
         on_nonfinite: what to do about NaN or Inf.
-        answer: that to the registration.
-        description: of the model, as it was registered.
+        description: of the model; it is registered.
+        ahead: pushes in the background; None for one thing after the other.
     """
 
     is_running = True
@@ -63,8 +65,8 @@ class PsUpdater(Updater):
         network: Network,
         optimizer: Optimizer,
         on_nonfinite: NonFinitePolicy,
-        answer: pb.Answer,
         description: dict[str, Any],
+        ahead: Ahead | None = None,
     ) -> None:
         self._client, self._stages = client, stages
         self._network, self._optimizer, self._on_nonfinite = network, optimizer, on_nonfinite
@@ -74,8 +76,8 @@ class PsUpdater(Updater):
         self._summary = ""
         self._seconds = dict.fromkeys(("computing", "sending", "waiting"), 0.0)
         self._since = time.monotonic()
-        self._version = answer.version
-        self._description = description
+        self._description, self._ahead = description, ahead
+        self._version = self._register(description).version
 
     def batches(
         self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
@@ -99,7 +101,7 @@ class PsUpdater(Updater):
             description["stops"] = wanted
         self._stage = self._stages.advance()
         self._asks()
-        self._take(self._client.begin(self._stage, description, self._network.buffer.values))
+        self._take(self._client.begin(self._stage, description, self._values))
         return bool(self._totals.sums[0])
 
     def _leased(
@@ -107,8 +109,10 @@ class PsUpdater(Updater):
     ) -> Iterator[Batch]:
         self._stage = self._stages.advance()
         self._asks()
-        self._take(self._client.begin(self._stage, description, self._network.buffer.values))
+        self._take(self._client.begin(self._stage, description, self._values))
         while self._lease is not None:
+            if self._ahead is not None and description["kind"] == "train" and not self._ahead.is_busy:
+                self._ahead.begin(self._stage, description)
             pass_index, part = self._lease.span
             order = schedule.order(pass_index)
             yield dataset.batch(part.slice if order is None else order[part.slice], pass_index, part.begin)
@@ -160,10 +164,35 @@ class PsUpdater(Updater):
         )
 
     def _hand_in(self, message: pb.Push, trains: bool) -> Tally:
-        buffer = self._network.buffer
+        buffer, ahead = self._network.buffer, self._ahead
         self._asks()
-        self._take(self._client.push(message, buffer.grads if trains else None, buffer.values))
+        if not trains or ahead is None:
+            self._take(self._client.push(message, buffer.grads if trains else None, self._values))
+            return self._totals
+        # What was fetched while this was computed comes first, and then this is pushed.
+        self._lease = None
+        if ahead.is_busy:
+            self._take(ahead.answer())
+        ahead.push(message, buffer.grads)
+        if self._lease is None:
+            self._take(ahead.answer())
         return self._totals
+
+    def _register(self, description: dict[str, Any], slots: Sequence[Array] = ()) -> pb.Answer:
+        if self._ahead is not None:
+            np.copyto(self._ahead.values, self._network.buffer.values)
+        answer = self._client.register(self._stages.advance(), description, self._values, slots)
+        self._take_values()
+        return answer
+
+    def _take_values(self) -> None:
+        if self._ahead is not None:
+            np.copyto(self._network.buffer.values, self._ahead.values)
+
+    @property
+    def _values(self) -> Array:
+        """Where values come."""
+        return self._network.buffer.values if self._ahead is None else self._ahead.values
 
     def _asks(self) -> None:
         """What was until now was computing (and what the script does between)."""
@@ -181,15 +210,23 @@ class PsUpdater(Updater):
 
     def _take(self, answer: pb.Answer) -> None:
         self._waits(answer)
+        self._take_values()
         self._lease, self._version = lease_of(answer), answer.version
         self._totals = Tally(0, np.array(answer.totals))
         self._summary = answer.summary or self._summary
         self._optimizer.iterations = answer.version
 
+    def close(self) -> None:
+        """Another one takes its place, or the job has ended."""
+        if self._ahead is not None:
+            self._ahead.close()
+
     def state(self) -> State | None:
         if self._client.worker:
             return None
         names, buffer = self._slot_names(), self._network.buffer
+        if self._ahead is not None:
+            self._ahead.settle()
         rows = np.empty((1 + len(names), buffer.size), self._network.dtype)
         self._asks()
         answer = self._client.state(rows)
@@ -206,8 +243,7 @@ class PsUpdater(Updater):
             description["start"] = start
             slots = [saved.slots[name] for name in self._slot_names()]
         self._asks()
-        values = self._network.buffer.values
-        answer = self._client.register(self._stages.advance(), description, values, slots)
+        answer = self._register(description, slots)
         self._waits(answer)
         self._version = self._optimizer.iterations = answer.version
         return str(answer.start)

@@ -4,6 +4,8 @@ import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 
 import pytest
@@ -39,7 +41,7 @@ def three():
             )
             return file
 
-        made.write = write
+        made.write, made.ssh_config = write, ssh_config
         made.idle = {name: made.pids(name) for name in made.names}
         yield made
 
@@ -73,6 +75,43 @@ def test_all_roles_on_three_hosts_end_well(three, tmp_path, strategy):
         log = (tmp_path / "logs" / "ps-1.log").read_text()
         assert re.search(r"ps listens on h3:\d+", log)
     assert json.loads((tmp_path / "logs" / "result.json").read_text())["code"] == 0
+
+
+@pytest.fixture(scope="module")
+def alone(tmp_path_factory):
+    """What one process trains."""
+    file = tmp_path_factory.mktemp("alone") / "out.json"
+    command = [sys.executable, ROOT / "examples" / "train_images.py", "--strategy", "default", *FLAGS]
+    subprocess.run([*map(str, command), "--json", str(file)], check=True, capture_output=True, timeout=60)
+    return json.loads(file.read_text())
+
+
+FLAGS = ["--epochs", "4", "--dtype", "float64"]
+
+
+@pytest.mark.parametrize("name", ["three_hosts_mirrored", "three_hosts", "three_hosts_ps_async"])
+def test_the_example_trains_on_three_hosts_as_in_one_process(three, tmp_path, alone, name):
+    """By the launch script and the cluster files as they are, with an evaluator."""
+    file, out = tmp_path / "three.toml", tmp_path / "out.json"
+    text = (ROOT / "cluster_configs" / f"{name}.toml").read_text()
+    file.write_text(f'{text}ssh_options = ["-F", "{three.ssh_config}"]\n')
+    script = (ROOT / "scripts" / "launch_cluster.sh", "--log-dir", tmp_path / "logs", file)
+    run = ("--checkpoint-dir", tmp_path / "run", "--json", out)
+    launch = launch_on_h1(three, "examples/train_images.py", *FLAGS, *run, python="bash", start=script)
+    ended = launch.ended(90)
+    assert ended.code == 0, ended.output
+    assert nothing_is_left(three)
+    result = json.loads(out.read_text())
+    if name.endswith("async"):
+        assert result["pushed"] == result["applied"] + result["dropped"]
+        assert result["train_loss"][-1] < result["train_loss"][0]
+    else:
+        assert result["train_loss"] == pytest.approx(alone["train_loss"], rel=1e-9)
+        assert result["test_loss"] == pytest.approx(alone["test_loss"], rel=1e-9)
+    log = (tmp_path / "logs" / "evaluator-0.log").read_text()
+    assert [f"ckpt-{number}: " in log for number in (1, 2, 3, 4)] == [True] * 4
+    assert f"val_loss: {result['test_loss']:.4f}" in log
+    assert (tmp_path / "run" / "best" / "manifest.json").is_file()
 
 
 def test_between_hosts_it_is_tls_and_secrets_are_nowhere_to_be_seen(three, tmp_path):

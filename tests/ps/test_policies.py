@@ -32,7 +32,7 @@ class Job:
         self.sequencer = Sequencer(rules)
         count = rules.num_workers
         self.incarnation, self.call, self.sequence = [0] * count, [0] * count, [0] * count
-        self.state, self.leases = ["off"] * count, {}
+        self.state, self.leases = ["off"] * count, [[] for _ in range(count)]
         self.stage = {
             "kind": "train",
             "num_examples": num_examples,
@@ -56,6 +56,7 @@ class Job:
         if state == "off":
             self.incarnation[worker] += 1
             self.sequence[worker] = 0
+            self.leases[worker].clear()
             sequencer.join(worker, self.incarnation[worker])
             self.ask(worker, "registering")
             push = PushId(worker, self.incarnation[worker], 0)
@@ -66,8 +67,11 @@ class Job:
         elif self.deaths and worker and luck < 0.03:
             self.state[worker] = "off"
             sequencer.leave(worker, self.incarnation[worker])
+        elif state == "computing" and self.rules.prefetch and len(self.leases[worker]) == 1 and luck < 0.5:
+            self.ask(worker, "waiting")
+            sequencer.begin(worker, self.call[worker], 1, self.stage)
         elif state == "computing":
-            lease, version = self.leases[worker]
+            lease, version = self.leases[worker].pop(0)
             self.sequence[worker] += 1
             push = PushId(worker, self.incarnation[worker], self.sequence[worker])
             self.spans[push] = lease.span
@@ -98,7 +102,8 @@ class Job:
             if self.state[worker] == "off" or answer.call != self.call[worker]:
                 continue
             if answer.lease is not None:
-                self.leases[worker] = answer.lease, answer.version
+                self.leases[worker].append((answer.lease, answer.version))
+            if self.leases[worker]:
                 self.state[worker] = "computing"
             else:
                 self.state[worker] = "registered" if self.state[worker] == "registering" else "over"
@@ -113,7 +118,8 @@ def rules_of(seed):
     if draw.random() < 0.5:
         return Rules("sync", num_workers, num_backup_workers=draw.randrange(num_workers), **warmup)
     policies = [AcceptStale(), DropStale(draw.randrange(4)), ScaleStale(), BoundStale(draw.randrange(3))]
-    return Rules("async", num_workers, staleness=draw.choice(policies), **warmup)
+    policy, prefetch = draw.choice(policies), draw.random() < 0.5
+    return Rules("async", num_workers, staleness=policy, prefetch=prefetch, **warmup)
 
 
 @settings(max_examples=300, deadline=None)

@@ -1,6 +1,7 @@
 """Training around real servers: the contract, faults of links and workers, and what is refused."""
 
 import sys
+import threading
 import time
 
 import grpc
@@ -110,8 +111,10 @@ def test_sync_does_not_depend_on_timing(share_memory):
         {"staleness": distrib.BoundStale(1)},
         {"warmup_steps": 4},
         {"learning_rate_factor": 0.5, "batch_size_factor": 0.5},
+        {"prefetch": True},
+        {"prefetch": True, "staleness": distrib.BoundStale(1), "warmup_steps": 4},
     ],
-    ids=["plain", "drop", "scale", "bound", "warm-up", "lower rate, smaller batch"],
+    ids=["plain", "drop", "scale", "bound", "warm-up", "lower rate, smaller batch", "ahead", "bound, ahead"],
 )
 def test_async_trains_and_counts_add_up(num_ps, share_memory, options):
     results = on_workers(4, training(), num_ps, share_memory, mode="async", **options)
@@ -124,6 +127,52 @@ def test_async_trains_and_counts_add_up(num_ps, share_memory, options):
     assert counters["applied"] == sum(counters["staleness_histogram"].values())
     assert sum(each["pushed"] for each in counters["workers"].values()) == counters["pushed"]
     assert set(counters["seconds"]) == {"computing", "sending", "waiting"}
+
+
+@pytest.mark.parametrize("share_memory", [False, True])
+def test_prefetch_pushes_while_the_next_is_computed(monkeypatch, share_memory):
+    """With one worker the staleness is 1 but for the first, and slow pushes cost nothing beside slow computing."""
+    push, at_work = Client.push, threading.Semaphore(0)
+
+    def slow(self, message, gradient, values):
+        assert at_work.acquire(timeout=10) or gradient is None  # the next batch has begun before this arrives
+        return push(self, message, gradient, values)
+
+    class Begun(distrib.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if batch:
+                at_work.release()
+
+        def on_test_begin(self, logs=None):
+            for _ in range(100):
+                at_work.release()
+
+    def body(strategy):
+        model = distrib.Sequential([distrib.layers.Dense(3, input_shape=(6,))], dtype="float64", seed=1)
+        model.compile("sgd", "mse")
+        history = model.fit(
+            X, np.zeros((45, 3)), batch_size=5, epochs=1, verbose=0, callbacks=[Begun(), Last(at_work)]
+        )
+        return history.counters, model.get_weights(), history.history["loss"]
+
+    monkeypatch.setattr(Client, "push", slow)
+    counters, weights, losses = on_workers(1, body, share_memory=share_memory, mode="async", prefetch=True)[0]
+    assert counters["applied"] == 9
+    assert counters["staleness_histogram"] == {"0": 1, "1": 8}
+    assert all(np.isfinite(each).all() for each in weights)
+    assert len(losses) == 1
+
+
+class Last(distrib.callbacks.Callback):
+    """Lets the last push go: nothing is computed after it."""
+
+    def __init__(self, at_work):
+        super().__init__()
+        self.at_work = at_work
+
+    def on_train_batch_begin(self, batch, logs=None):
+        if batch == 8:
+            self.at_work.release()
 
 
 def test_backup_workers_are_not_waited_for():
@@ -258,6 +307,10 @@ class TestRefusals:
                     call()
 
         on_workers(2, body)
+
+    def test_prefetch_is_for_async(self):
+        with pytest.raises(distrib.ConfigError, match="prefetch is for mode='async'"):
+            on_workers(1, training(), prefetch=True)
 
     def test_train_on_batch(self):
         def body(strategy):
