@@ -255,22 +255,23 @@ class Start:
 
     # --- failures
 
-    def _lose(self, process: Process, words: str = "") -> None:
+    def _lose(self, process: Process) -> None:
         self._told.add(process.name)
         if self._result.stopped_by:
             return
-        self._result.failures.append(self._failure(process, words))
+        self._result.failures.append(self._failure(process))
 
-    def _failure(self, process: Process, words: str = "") -> Failure:
+    def _failure(self, process: Process) -> Failure:
         log = self._starter.logs[process.name]
-        told, code, was_killed = words_of_code(process.code or 0, self._starter.record(process.name))
+        words, code, was_killed = words_of_code(process.code or 0, self._starter.record(process.name))
         if _is_lost(process):
             code = PeerLostError.exit_code if log.has_started else 69
-            told = (
+            words = (
                 "is lost with its host or the connection" if log.has_started else "cannot be reached by ssh"
             )
+            was_killed = True
         return Failure(
-            process.name, process.host, code, words or told, process.when, log.path, log.unseen, was_killed
+            process.name, process.host, code, words, process.when, log.path, log.unseen, was_killed
         )
 
     def _fail(self, name: str, words: str, code: int, host: str = "", was_killed: bool = False) -> None:

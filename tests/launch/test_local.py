@@ -123,7 +123,7 @@ def test_a_lost_worker_around_parameter_servers_is_told_and_done_without(tmp_pat
 def test_a_lost_worker_is_started_again_alone(tmp_path):
     file = config(tmp_path, "ps-sync")
     launch = Launch(
-        "--tee", "--max-restarts", 1, "--log-dir", tmp_path / "logs", file, PROGRAM, 400, "none", 0
+        "--tee", "--max-restarts", 1, "--log-dir", tmp_path / "logs", file, PROGRAM, 60, "none", 0
     )
     launch.until("[worker 0] TRAINING")
     os.kill(launch.task("worker 0"), signal.SIGKILL)
