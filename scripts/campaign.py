@@ -24,15 +24,15 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    parser.add_argument("campaign", choices=["ps", "messages", "checkpoint", "roles"])
+    parser.add_argument("campaign", choices=list(CAMPAIGNS))
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument(
         "--count", type=int, help="how much; of checkpoint, the flipped bits, and 1/5 are kills"
     )
     options = parser.parse_args()
-    options.count = options.count or {"checkpoint": 1000, "roles": 50}.get(options.campaign, 10_000)
-    campaigns = {"ps": pushes, "messages": messages, "checkpoint": checkpoints, "roles": roles}
-    sys.exit(not campaigns[options.campaign](options))
+    campaign, count = CAMPAIGNS[options.campaign]
+    options.count = options.count or count
+    sys.exit(not campaign(options))
 
 
 def pushes(options: argparse.Namespace) -> bool:
@@ -88,6 +88,13 @@ def roles(options: argparse.Namespace) -> bool:
     print(f"{options.count} rounds, {hits} kills: no hang, no wrong success, nothing left over")
     return hits >= options.count // 2
 
+
+CAMPAIGNS = {
+    "ps": (pushes, 10_000),
+    "messages": (messages, 10_000),
+    "checkpoint": (checkpoints, 1000),
+    "roles": (roles, 50),
+}
 
 if __name__ == "__main__":
     main()

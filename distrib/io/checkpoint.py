@@ -129,7 +129,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 f"{path} was written by a newer distrib. Expected: format {FORMAT}. "
                 f"Received: format {manifest['format']}."
             )
-        named = [*manifest["sha256"], *manifest["bytes"]]
+        named = [*manifest["sha256"].keys(), *manifest["bytes"].keys()]
         if not all(re.fullmatch(r"\w[\w.-]*", name) for name in named):
             raise StorageError(f"{path} names files outside of its folder: {named}.")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:

@@ -49,6 +49,11 @@ class ParameterServerStub(object):
                 request_serializer=distrib_dot_proto_dot_parameter__server__pb2.StopRequest.SerializeToString,
                 response_deserializer=distrib_dot_proto_dot_parameter__server__pb2.StopReply.FromString,
                 _registered_method=True)
+        self.Leave = channel.unary_unary(
+                '/distrib.ParameterServer/Leave',
+                request_serializer=distrib_dot_proto_dot_parameter__server__pb2.LeaveRequest.SerializeToString,
+                response_deserializer=distrib_dot_proto_dot_parameter__server__pb2.LeaveReply.FromString,
+                _registered_method=True)
 
 
 class ParameterServerServicer(object):
@@ -69,7 +74,14 @@ class ParameterServerServicer(object):
         raise NotImplementedError('Method not implemented!')
 
     def Stop(self, request, context):
-        """The chief's script has ended: the ps exits.
+        """The chief's script has ended: the ps exits, when the workers know.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def Leave(self, request, context):
+        """A worker's script has ended: it need not be told.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -92,6 +104,11 @@ def add_ParameterServerServicer_to_server(servicer, server):
                     servicer.Stop,
                     request_deserializer=distrib_dot_proto_dot_parameter__server__pb2.StopRequest.FromString,
                     response_serializer=distrib_dot_proto_dot_parameter__server__pb2.StopReply.SerializeToString,
+            ),
+            'Leave': grpc.unary_unary_rpc_method_handler(
+                    servicer.Leave,
+                    request_deserializer=distrib_dot_proto_dot_parameter__server__pb2.LeaveRequest.FromString,
+                    response_serializer=distrib_dot_proto_dot_parameter__server__pb2.LeaveReply.SerializeToString,
             ),
     }
     generic_handler = grpc.method_handlers_generic_handler(
@@ -175,6 +192,33 @@ class ParameterServer(object):
             '/distrib.ParameterServer/Stop',
             distrib_dot_proto_dot_parameter__server__pb2.StopRequest.SerializeToString,
             distrib_dot_proto_dot_parameter__server__pb2.StopReply.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def Leave(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/distrib.ParameterServer/Leave',
+            distrib_dot_proto_dot_parameter__server__pb2.LeaveRequest.SerializeToString,
+            distrib_dot_proto_dot_parameter__server__pb2.LeaveReply.FromString,
             options,
             channel_credentials,
             insecure,

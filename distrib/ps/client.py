@@ -133,19 +133,25 @@ class Client:
 
     def stop(self, reason: str = "") -> None:
         """End the job on every ps; those that do not answer are left alone."""
-        request = pb.StopRequest(reason=reason, incarnation=self.incarnation)
+        self._tell_all("Stop", pb.StopRequest(reason=reason, incarnation=self.incarnation))
+
+    def _tell_all(self, method: str, message: pb.StopRequest | pb.LeaveRequest) -> None:
         for address in self._addresses:
             channel = credentials.channel(address)
             try:
                 stub: Any = services.ParameterServerStub(channel)  # type: ignore[no-untyped-call]
-                stub.Stop(request, timeout=_STOP_TIMEOUT_S, metadata=self._metadata)
+                getattr(stub, method)(message, timeout=_STOP_TIMEOUT_S, metadata=self._metadata)
             except grpc.RpcError as error:
-                LOGGER.info("%s was not told to stop: %s", address, error)
+                LOGGER.info("%s was not told %s: %s", address, method, error)
             finally:
                 channel.close()
 
+    def leave(self) -> None:
+        """Say on every ps that this worker has ended; those that do not answer are left alone."""
+        self._tell_all("Leave", pb.LeaveRequest(worker=self.worker))
+
     def close(self) -> None:
-        """Leave the job."""
+        """Let go of the streams and of the memory that is shared."""
         self._disconnect()
         self._forget_segment()
         self._deadline.close()
@@ -188,6 +194,12 @@ class Client:
             raise AuthenticationError(words) from None
         if code == grpc.StatusCode.ALREADY_EXISTS and lost_s < _SUCCEED_S:
             return  # the end of the process before may not be noticed yet
+        if code == grpc.StatusCode.OUT_OF_RANGE:
+            # The end of the job is the end of the chief's script: what this one has left cannot be done.
+            LOGGER.info("worker %d ends: %s", self.worker, words)
+            raise SystemExit(0)
+        if code == grpc.StatusCode.ABORTED:
+            raise PeerLostError(f"Worker {self.worker}: {words}") from None
         if code not in _RETRIED:
             raise ProtocolError(f"Worker {self.worker}: {words}") from None
         if lost_s > self._connect_timeout_s or tries > _MAX_TRIES:

@@ -43,7 +43,8 @@ def model_description(text: str) -> tuple[dict[str, Any], Rules]:
             _positions(begin, end)
         if "start" in description:
             start = description["start"]
-            if not (int(start["step"]) >= 0 and float(start["learning_rate"]) >= 0):
+            rate = float(start["learning_rate"])
+            if not (type(start["step"]) is int and start["step"] >= 0 and 0 <= rate <= sys.float_info.max):
                 raise ProtocolError(f"Expected a step and a learning rate. Received: {str(start)[:80]}.")
             str(start["words"])
         for name, begin, end in description["layout"]:

@@ -20,7 +20,9 @@ from distrib.ps.options import MAX_STREAMS, SERVER
 from distrib.ps.saver import Checkpoints
 from distrib.ps.servicer import Servicer
 
-_GRACE_S = 0.5
+_GRACE_S = 0.3
+_LINGER_S = 1.2
+"""So long a worker that is late may ask, and is told that the job has ended."""
 
 
 class Server:
@@ -83,9 +85,11 @@ class Server:
         self._server.start()
 
     def wait(self) -> None:
-        """Return when the job has ended."""
+        """Return when the job has ended, and the workers know."""
         self._ended.wait()
         self._health.enter_graceful_shutdown()
+        self._servicer.close()
+        self._servicer.wait_for_workers(_LINGER_S)
         self._stop(_GRACE_S)
 
     def ended_within(self, seconds: float) -> bool:

@@ -23,7 +23,7 @@ from distrib.ps.link import Link
 from distrib.ps.node import Node
 from distrib.ps.saver import Checkpoints
 from distrib.ps.shard import num_brought
-from distrib.ps.stages import CHIEF, AlreadyRunningError, RefusedError
+from distrib.ps.stages import CHIEF, AlreadyRunningError, JobEndedError, RefusedError
 
 
 class Servicer(services.ParameterServerServicer):
@@ -49,6 +49,9 @@ class Servicer(services.ParameterServerServicer):
         self._incarnation = secrets.randbits(62) + 1
         self._chief = 0
         self._node = Node(token, on_stop, checkpoints, chief_timeout_s)
+        self._end: JobEndedError | None = None
+        self._there: set[int] = set()  # workers that do not know yet that the job has ended
+        self._changed = threading.Condition()
 
     def Work(  # noqa: N802
         self, request_iterator: Iterator[pb.WorkRequest], context: grpc.ServicerContext
@@ -60,13 +63,20 @@ class Servicer(services.ParameterServerServicer):
             request = next(request_iterator, None)
             if request is None:
                 return
+            self._there.add(request.hello.worker)
+            self._check_end(request.hello.worker)
             link = self._welcome(request)
             context.add_callback(lambda: self._node.leave(link))
             welcome = pb.Welcome(ps_incarnation=self._incarnation, shared=link.memory is not None)
             yield pb.WorkReply(call=request.call, welcome=welcome, last=True)
             for request in request_iterator:
+                self._check_end(link.worker)
                 self._handle(link, request, request_iterator)
                 yield from link.replies(request.call)
+                self._check_end(link.worker)
+        except JobEndedError as error:
+            code = grpc.StatusCode.OUT_OF_RANGE if error.is_good else grpc.StatusCode.ABORTED
+            context.abort(code, str(error))
         except AlreadyRunningError as error:
             context.abort(grpc.StatusCode.ALREADY_EXISTS, str(error))
         except RefusedError as error:
@@ -76,6 +86,17 @@ class Servicer(services.ParameterServerServicer):
         finally:
             if link is not None:
                 self._node.leave(link)
+
+    def _check_end(self, worker: int) -> None:
+        """Raise `JobEndedError` if the job has ended: then this worker knows."""
+        if self._end is not None:
+            self._leaves(worker)
+            raise self._end
+
+    def _leaves(self, worker: int) -> None:
+        with self._changed:
+            self._there.discard(worker)
+            self._changed.notify_all()
 
     def _welcome(self, request: pb.WorkRequest) -> Link:
         hello = request.hello
@@ -154,9 +175,24 @@ class Servicer(services.ParameterServerServicer):
         self._authorize(context)
         if self._chief not in (0, request.incarnation):
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "This process is not the chief of the job.")
+        self._end = JobEndedError(request.reason)
+        self._leaves(CHIEF)
         self._node.end()
         self._on_stop(request.reason)
         return pb.StopReply()
+
+    def Leave(  # noqa: N802
+        self, request: pb.LeaveRequest, context: grpc.ServicerContext
+    ) -> pb.LeaveReply:
+        """A worker has ended."""
+        self._authorize(context)
+        self._leaves(request.worker)
+        return pb.LeaveReply()
+
+    def wait_for_workers(self, seconds: float) -> None:
+        """Return when all workers know that the job has ended, or after so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._there, seconds)
 
     def close(self) -> None:
         """Let nobody wait, and write what is to be written."""

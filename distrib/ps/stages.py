@@ -32,6 +32,18 @@ class RefusedError(ProtocolError):
     """A call that cannot be right. Nothing was changed by it."""
 
 
+class JobEndedError(RefusedError):
+    """A call after the end of the job.
+
+    Args:
+        reason: why it has failed; empty for a good end.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The job has failed: {reason}" if reason else "The job has ended.")
+        self.is_good = not reason
+
+
 class AlreadyRunningError(RefusedError):
     """A second process wants to be a worker. It may be its successor, and its end not noticed yet."""
 

@@ -213,6 +213,8 @@ class ParameterServerStrategy(Strategy):
                 self._client.close()
                 if self.is_chief:
                     self._client.stop(reason)
+                else:
+                    self._client.leave()
 
 
 _OPEN: set[ParameterServerStrategy] = set()

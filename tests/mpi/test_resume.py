@@ -80,6 +80,16 @@ runpy.run_path(PROGRAM, run_name="__main__")
 
 
 @pytest.mark.mpi
+def test_e5_a_slow_disk_is_no_lost_rank(mpi_name, tmp_path):
+    """Longer than a rank may be silent: the watch's heartbeats do not come from the training thread."""
+    ended = mpirun(mpi_name, 2, "resume.py", tmp_path / "a", tmp_path / "out", SLOW_DISK_S="4")
+    assert ended.code == 0, ended.output
+    assert "FAULT FIRED" in ended.output
+    assert ended.seconds > 4
+    assert (tmp_path / "out").exists()
+
+
+@pytest.mark.mpi
 def test_sigterm_of_one_rank_ends_all_at_the_same_step(mpi_name, tmp_path):
     whole = mpirun(mpi_name, 2, "resume.py", tmp_path / "a", tmp_path / "whole")
     ended = mpirun(mpi_name, 2, "resume.py", tmp_path / "b", tmp_path / "resumed", SIGNAL_AT="8")

@@ -260,3 +260,43 @@ def test_c25_many_pushes_at_once_take_a_bounded_memory():
         client.close()
     assert ps.wait(5) == 0
     ps.stdout.close()
+
+
+@pytest.mark.parametrize("reason", ["", "the chief failed: KeyError()"])
+def test_a_worker_that_is_late_at_the_end_is_told(reason):
+    server = Server("127.0.0.1:0")
+    waiting = threading.Thread(target=server.wait)
+    waiting.start()
+    cluster = {"chief": ["localhost:0"], "worker": ["localhost:0"], "ps": [f"127.0.0.1:{server.port}"]}
+    strategies, trained, has_ended, outcome = {}, threading.Barrier(2), threading.Event(), []
+
+    def work(job):
+        resolver = distrib.cluster_resolver.SimpleClusterResolver(distrib.ClusterSpec(cluster), job, 0)
+        strategy = strategies[job] = ParameterServerStrategy(resolver, mode="async", ps_timeout_s=20.0)
+        with strategy.scope():
+            training(strategy)
+            trained.wait(20)
+            if job == "chief":
+                strategy.close(reason)
+                has_ended.set()
+                return
+            assert has_ended.wait(20)
+            try:
+                training(strategy)
+            except (SystemExit, distrib.PeerLostError) as end:
+                outcome.append(end)
+
+    threads = [threading.Thread(target=work, args=(job,)) for job in ("chief", "worker")]
+    for thread in threads:
+        thread.start()
+    threads[0].join(30)
+    begin = time.monotonic()
+    threads[1].join(30)
+    waiting.join(30)
+    assert time.monotonic() - begin < 2
+    assert not waiting.is_alive()
+    strategies["worker"].close()
+    if reason:
+        assert reason in str(outcome[0])
+    else:
+        assert outcome[0].code == 0

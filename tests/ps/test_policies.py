@@ -378,3 +378,20 @@ def test_a_description_that_cannot_be_right_is_refused(wrong):
     assert stage_description(json.dumps(right | {"learning_rate": 0.1, "stops": True}))
     with pytest.raises(ProtocolError, match="description of an epoch cannot be right"):
         stage_description(json.dumps(right | wrong))
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        {"undone": [[0, 3, 1]]},
+        {"undone": [[0, -1, 1]]},
+        {"undone": [0]},
+        {"totals": [1.0]},
+        {"totals": ["x"] * 4},
+    ],
+)
+def test_what_is_left_of_an_epoch_and_cannot_be_right_is_refused(wrong):
+    right = {"kind": "train", "num_examples": 2, "batch_size": 1, "steps_per_epoch": 2, "num_sums": 4}
+    assert stage_description(json.dumps(right | {"undone": [[0, 1, 2]], "totals": [0.5] * 4}))
+    with pytest.raises(ProtocolError, match=r"What is left|Expected 4 sums|range of positions"):
+        stage_description(json.dumps(right | wrong))

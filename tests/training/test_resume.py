@@ -5,7 +5,7 @@ import signal
 
 import numpy as np
 import pytest
-from helpers.ps import on_workers
+from helpers.ps import on_workers, worker_of
 from helpers.replicas import KINDS, difference, in_one_process, on_replicas
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,6 +14,8 @@ import distrib
 from distrib import layers
 from distrib.callbacks import BackupAndRestore, Callback
 from distrib.io.checkpoint import checkpoints, read_manifest
+from distrib.ps.server import Server
+from distrib.strategies import parameter_server
 
 EPOCHS, EXAMPLES, BATCH = 4, 45, 10
 STEPS = EPOCHS * 5
@@ -336,6 +338,20 @@ def test_what_callbacks_remember_is_kept(tmp_path):
     assert len(fit().history["loss"]) == 3, "it had stopped, and stays so"
 
 
+@pytest.mark.parametrize("at_step", [7, 12, 15])
+def test_early_stopping_goes_on_counting(tmp_path, at_step):
+    def fit(*more):
+        patient = distrib.callbacks.EarlyStopping("loss", min_delta=100.0, patience=3)
+        options = {"batch_size": BATCH, "epochs": 9, "verbose": 0}
+        return make().fit(X, Y, **options, callbacks=[patient, *more]).history["loss"]
+
+    whole = fit()
+    assert len(whole) == 4
+    with pytest.raises(InterruptedError_):
+        fit(BackupAndRestore(tmp_path, save_freq=2), Interrupt(at_step))
+    assert fit(BackupAndRestore(tmp_path, save_freq=2)) == whole
+
+
 def test_backups_go_when_training_has_ended(tmp_path):
     make().fit(X, Y, epochs=2, verbose=0, callbacks=[BackupAndRestore(tmp_path)])
     assert list(tmp_path.iterdir()) == []
@@ -355,6 +371,49 @@ def test_other_examples_within_an_epoch_are_refused(tmp_path):
         make().fit(X[1:], Y[1:], batch_size=BATCH, epochs=4, verbose=0, callbacks=[backup])
 
 
+@pytest.mark.parametrize("how", ["backup", "model", "weights", "manager"])
+def test_where_the_chief_cannot_write_all_replicas_know(tmp_path, how):
+    (tmp_path / "file").touch()
+    folder = tmp_path / "file" / "folder"
+
+    class Manager(Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            distrib.train.CheckpointManager(self.model, folder).save()
+
+    callbacks = {
+        "backup": lambda: BackupAndRestore(folder),
+        "model": lambda: distrib.callbacks.ModelCheckpoint(folder),
+        "weights": lambda: distrib.callbacks.ModelCheckpoint(
+            folder / "a.weights.safetensors", save_weights_only=True
+        ),
+        "manager": Manager,
+    }
+
+    def body(strategy):
+        model = make()
+        with pytest.raises(distrib.StorageError, match="cannot be written") as raised:
+            model.fit(X, Y, epochs=2, verbose=0, callbacks=[callbacks[how]()])
+        model.fit(X, Y, verbose=0)  # they are still together
+        return str(raised.value), values_of(model)
+
+    first, *others = on_replicas(3, body)
+    assert others == [first] * 2
+
+
+def values_of(model):
+    return [weight.tobytes() for weight in model.get_weights()]
+
+
+def test_a_backup_can_be_used_for_one_fit_after_the_other(tmp_path):
+    model, backup = make(), BackupAndRestore(tmp_path, save_freq=100)
+    for _ in range(2):
+        with pytest.raises(SystemExit):
+            model.fit(X, Y, epochs=9, verbose=0, callbacks=[backup, Send(signal.SIGTERM, 1)])
+    history = model.fit(X, Y, epochs=3, verbose=0, callbacks=[backup])
+    assert len(history.history["loss"]) == 3
+    assert len(model.fit(X, Y, epochs=2, verbose=0).history["loss"]) == 2
+
+
 def test_saving_on_some_replicas_only_is_an_error(tmp_path):
     class Alone(Callback):
         def on_epoch_end(self, epoch, logs=None):
@@ -367,3 +426,25 @@ def test_saving_on_some_replicas_only_is_an_error(tmp_path):
     with pytest.raises(distrib.ProtocolError):
         on_replicas(2, body)
     assert not (tmp_path / "model").exists()
+
+
+def test_a_chief_that_comes_back_meets_what_the_ps_have_done(tmp_path):
+    """They know more than the backup: every example counts once, as if the chief had not been away."""
+    whole = in_one_process(training())
+    servers = [Server("127.0.0.1:0") for _ in range(2)]
+    resolver = worker_of(0, 1, [f"127.0.0.1:{server.port}" for server in servers])
+    results = []
+    for at_step in (8, None):
+        strategy = distrib.ParameterServerStrategy(resolver)
+        with strategy.scope():
+            results.append(training(tmp_path, at_step, save_freq=3)(strategy))
+        if at_step:
+            strategy._client.close()  # as a kill would: the ps are not told to stop
+            parameter_server._OPEN.discard(strategy)
+    strategy.close()
+    for server in servers:
+        assert server.ended_within(2.0)
+        server.close()
+    assert results[0] is None
+    assert len(results[1][3]) == STEPS - 8, "what was applied was computed again"
+    near(results[1], whole)

@@ -69,7 +69,8 @@ class BackupAndRestore(Callback):
         self._manager = CheckpointManager(
             self.model, self.backup_dir, 2 if self.double_checkpoint else 1, _NAME
         )
-        self._num_batches = 0
+        self._num_batches = self._answered = 0
+        self._signals = dict.fromkeys(_HANDLED, 0)
         is_chief = self.model.strategy.is_chief
         self.model.resume(latest_whole(self.backup_dir, _NAME) if is_chief else None)
         if threading.current_thread() is threading.main_thread():
@@ -113,6 +114,8 @@ class BackupAndRestore(Callback):
         for each, handler in self._former.items():
             signal.signal(each, handler)
         self._former = {}
+        if self.model.run is not None:
+            self.model.run.trainer.request = 0
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         self._signals[signal.Signals(number)] += 1

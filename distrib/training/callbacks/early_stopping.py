@@ -23,7 +23,11 @@ class EarlyStopping(MonitorCallback):
         baseline: stop as well if the quantity does not become better than this.
         restore_best_weights: end with the weights of the best epoch, not with the last.
         start_from_epoch: epochs before this one do not count.
+
+    After an interruption (`BackupAndRestore`) it goes on counting; weights of a best epoch before it are not kept.
     """
+
+    remembered = ("best", "wait", "stopped_epoch", "best_epoch")
 
     def __init__(
         self,

@@ -6,11 +6,11 @@ import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
-from typing import Any, Literal
+from typing import Literal
 
 from distrib.errors import ConfigError
-from distrib.logs import LOGGER
 from distrib.training.callbacks.base import Callback, Logs
+from distrib.training.callbacks.monitor import MonitorCallback
 from distrib.training.writing import weights_path
 
 _SERIES = re.compile(r"([\w.]+)-\{epoch(?::0?\d*d?)?\}")
@@ -18,7 +18,7 @@ _SERIES = re.compile(r"([\w.]+)-\{epoch(?::0?\d*d?)?\}")
 SaveFreq = int | Literal["epoch"]
 
 
-class ModelCheckpoint(Callback):
+class ModelCheckpoint(MonitorCallback):
     """Saves after every epoch, or every so many batches, as Keras' callback of that name. The chief writes.
 
     Args:
@@ -27,7 +27,7 @@ class ModelCheckpoint(Callback):
         monitor: name in the logs of what is compared.
         save_best_only: save only if it is better than ever.
         save_weights_only: save as `Model.save_weights` does.
-        mode: `"min"`, `"max"`, or `"auto"`: max for names with `acc` or `auc`, else min.
+        mode: `"min"`, `"max"` or `"auto"`, which asks the metric.
         save_freq: `"epoch"`, or a number of batches.
         initial_value_threshold: what it must be better than at first.
 
@@ -36,50 +36,42 @@ class ModelCheckpoint(Callback):
         StorageError: on every replica, from `fit`: it cannot be written. What was there stays.
     """
 
+    remembered = ("best", "num_batches")
+
     def __init__(
         self,
         filepath: str | Path,
         monitor: str = "val_loss",
         save_best_only: bool = False,
         save_weights_only: bool = False,
-        mode: Literal["auto", "min", "max"] = "auto",
+        mode: str = "auto",
         save_freq: SaveFreq = "epoch",
         initial_value_threshold: float | None = None,
     ) -> None:
-        super().__init__()
-        if mode not in ("auto", "min", "max"):
-            raise ConfigError(f"ModelCheckpoint expects mode auto, min or max. Received: {mode!r}.")
+        super().__init__(monitor, mode, initial_value_threshold)
         check_freq("ModelCheckpoint", save_freq)
         if save_weights_only:
             weights_path(filepath)
-        self.filepath, self.monitor, self.mode = str(filepath), monitor, mode
+        self.filepath = str(filepath)
         self.save_best_only, self.save_weights_only, self.save_freq = (
             save_best_only,
             save_weights_only,
             save_freq,
         )
-        self._higher = mode == "max" or (mode == "auto" and ("acc" in monitor or "auc" in monitor))
-        self.best = initial_value_threshold
-        self._epoch = self._num_batches = 0
+        self._epoch = self.num_batches = 0
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        self._num_batches += 1
-        if self.save_freq != "epoch" and self._num_batches >= self.save_freq:
-            self._num_batches = 0
+        self.num_batches += 1
+        if self.save_freq != "epoch" and self.num_batches >= self.save_freq:
+            self.num_batches = 0
             self._save({"batch": batch + 1, **(logs or {})})
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if self.save_freq == "epoch":
             self._save(logs or {})
-
-    def get_state(self) -> dict[str, Any]:
-        return {"best": self.best, "num_batches": self._num_batches}
-
-    def set_state(self, state: dict[str, Any]) -> None:
-        self.best, self._num_batches = state["best"], int(state["num_batches"])
 
     def _save(self, logs: Logs) -> None:
         if self.save_best_only and not self._is_better(logs):
@@ -97,17 +89,8 @@ class ModelCheckpoint(Callback):
             self.model.save(path)
 
     def _is_better(self, logs: Logs) -> bool:
-        value = logs.get(self.monitor)
-        if value is None:
-            LOGGER.warning(
-                "ModelCheckpoint monitors %r, which is not measured: nothing is saved. There are: %s.",
-                self.monitor,
-                ", ".join(logs),
-            )
-            return False
-        if math.isnan(value):
-            return False
-        if self.best is not None and (value <= self.best if self._higher else value >= self.best):
+        value = self.monitored(logs, "Can save best model only with")
+        if value is None or math.isnan(value) or not self.is_improvement(value, self.best):
             return False
         self.best = value
         return True

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import warnings
+from typing import Any, ClassVar
 
 from distrib.errors import ConfigError
 from distrib.training.callbacks.base import Callback, Logs
@@ -19,7 +20,10 @@ class MonitorCallback(Callback):
 
     Attributes:
         best: the best value so far; None before the first.
+        remembered: names of the attributes that an interrupted training must go on with.
     """
+
+    remembered: ClassVar[tuple[str, ...]] = ("best",)
 
     def __init__(
         self,
@@ -37,6 +41,13 @@ class MonitorCallback(Callback):
         self.monitor, self.mode = monitor, mode
         self.best = baseline
         self.min_delta = abs(min_delta)
+
+    def get_state(self) -> dict[str, Any]:
+        return {name: getattr(self, name) for name in self.remembered}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        for name in self.remembered:
+            setattr(self, name, state[name])
 
     def is_improvement(self, value: float, reference: float | None) -> bool:
         """Whether `value` is better than `reference`, by more than `min_delta`; anything is better than None."""

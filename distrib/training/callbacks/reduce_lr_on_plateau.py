@@ -26,6 +26,8 @@ class ReduceLROnPlateau(MonitorCallback):
         ConfigError: a factor of 1 or more.
     """
 
+    remembered = ("best", "wait", "cooldown_counter")
+
     def __init__(
         self,
         monitor: str = "val_loss",

@@ -1,6 +1,7 @@
 """Training that is saved in a folder: `resume.py FOLDER OUT [SLEEP_S]`. Rank 0 writes a digest of all to OUT.
 
-With `SIGNAL_AT=step` in the environment, the last rank sends itself SIGTERM there.
+With `SIGNAL_AT=step` in the environment, the last rank sends itself SIGTERM there. With `SLOW_DISK_S=seconds`, the
+first sync of rank 0 takes that long.
 """
 
 import hashlib
@@ -20,6 +21,17 @@ pause = float(sys.argv[3]) if len(sys.argv) > 3 else 0.0
 strategy = distrib.MirroredStrategy()
 rng = np.random.default_rng(0)
 x, y = rng.normal(size=(203, 8)), rng.integers(0, 3, 203)
+
+
+def slow(descriptor, sync=os.fsync):
+    os.fsync = sync
+    print("FAULT FIRED", flush=True)
+    time.sleep(float(os.environ["SLOW_DISK_S"]))
+    sync(descriptor)
+
+
+if strategy.is_chief and "SLOW_DISK_S" in os.environ:
+    os.fsync = slow
 
 
 class Act(distrib.callbacks.Callback):
