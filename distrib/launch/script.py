@@ -4,7 +4,7 @@
 
 - An exception ends the process with the exit code of `distrib/errors.py`; its traceback begins at the script.
 - The record (`launch/record.py`) is printed after everything else, so under MPI after all ranks have ended.
-- Output is written line by line.
+- Output is written line by line, also with PYTHONUNBUFFERED, which would tear lines of several tasks to pieces.
 - SIGUSR1 means "save now" and SIGTERM "save and end". A script that saves on them installs its own handlers; for the
   others SIGUSR1 does nothing here. Open MPI does not pass SIGTERM on, but SIGUSR2, which is turned into it.
 - A rank of an MPI job learns which task of TF_CONFIG it is.
@@ -49,7 +49,7 @@ def main() -> None:
     sys.excepthook = end.on_exception
     atexit.register(end.at_exit)  # the first one, so it is called last
     for stream in (sys.stdout, sys.stderr):
-        stream.reconfigure(line_buffering=True)  # type: ignore[union-attr]
+        stream.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
     signal.signal(signal.SIGUSR1, lambda *_: None)
     signal.signal(signal.SIGUSR2, lambda *_: signal.raise_signal(signal.SIGTERM))
     sys.argv = arguments

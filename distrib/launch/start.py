@@ -228,10 +228,7 @@ class Start:
 
     def _let_end(self) -> None:
         """All is well, or everything was asked to end."""
-        if self._result.stopped_by:
-            chief_failed = bool(self._trainers) and bool(self._trainers[0].code)
-            left = 0.0 if chief_failed else max(0.0, self._deadline - time.monotonic())
-            self._crew.wait(lambda: not _running(self._ps + self._trainers), left)
+        if self._result.stopped_by and not self._result.has_finished:
             self._crew.end_all(_KILL_GRACE_S)
             return
         self._crew.wait(lambda: not _running(self._ps + self._trainers), _END_S)
@@ -245,7 +242,7 @@ class Start:
             say(
                 f"{ps.name} on {ps.host} did not end within {_END_S + _PS_END_S:g} s of the chief, and is killed."
             )
-        if self._evaluator is not None:
+        if self._evaluator is not None and not self._result.stopped_by:
             self._let_evaluator_end(self._evaluator)
         self._crew.end_all(0.0)
 
@@ -258,22 +255,23 @@ class Start:
 
     # --- failures
 
-    def _lose(self, process: Process, words: str = "") -> None:
+    def _lose(self, process: Process) -> None:
         self._told.add(process.name)
         if self._result.stopped_by:
             return
-        self._result.failures.append(self._failure(process, words))
+        self._result.failures.append(self._failure(process))
 
-    def _failure(self, process: Process, words: str = "") -> Failure:
+    def _failure(self, process: Process) -> Failure:
         log = self._starter.logs[process.name]
-        told, code, was_killed = words_of_code(process.code or 0, self._starter.record(process.name))
+        words, code, was_killed = words_of_code(process.code or 0, self._starter.record(process.name))
         if _is_lost(process):
             code = PeerLostError.exit_code if log.has_started else 69
-            told = (
+            words = (
                 "is lost with its host or the connection" if log.has_started else "cannot be reached by ssh"
             )
+            was_killed = True
         return Failure(
-            process.name, process.host, code, words or told, process.when, log.path, log.unseen, was_killed
+            process.name, process.host, code, words, process.when, log.path, log.unseen, was_killed
         )
 
     def _fail(self, name: str, words: str, code: int, host: str = "", was_killed: bool = False) -> None:

@@ -2,9 +2,11 @@
 
 import os
 import select
+import shutil
 import signal
 import subprocess
 import sys
+import tempfile
 import time
 from dataclasses import dataclass
 from pathlib import Path
@@ -57,6 +59,7 @@ class Launch:
         start=("-m", "distrib", "launch"),
         **variables: str,
     ) -> None:
+        self.temporary = tempfile.mkdtemp(prefix="dl-")  # short: sockets are made below it
         self.job = f"{os.getpid()}.{time.monotonic_ns()}"
         environ = {
             name: value
@@ -67,6 +70,7 @@ class Launch:
             "OMPI_ALLOW_RUN_AS_ROOT": "1",
             "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1",
             "DISTRIB_TEST_JOB": self.job,
+            "TMPDIR": self.temporary,
             "PYTHONPATH": str(ROOT),
             **variables,
         }
@@ -138,4 +142,7 @@ class Launch:
         while (survivors := job_pids(self.job)) and time.monotonic() < deadline:
             time.sleep(0.01)
         kill_job(self.job)
+        left = list(Path(self.temporary).glob("distrib-run-*"))
+        shutil.rmtree(self.temporary)
+        assert not left, "secrets are left"
         return Ended(self.process.returncode, self.seen, seconds, survivors)
