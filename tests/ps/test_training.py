@@ -310,7 +310,7 @@ class TestRefusals:
 
     def test_prefetch_is_for_async(self):
         with pytest.raises(distrib.ConfigError, match="prefetch is for mode='async'"):
-            on_workers(1, training(), prefetch=True)
+            Rules("sync", 2, prefetch=True)
 
     def test_train_on_batch(self):
         def body(strategy):
