@@ -1,7 +1,11 @@
 """Rows of the catalogue of faults around a parameter server: late, lost, too many, too large."""
 
+import itertools
 import json
 import os
+import re
+import signal
+import socket
 import subprocess
 import sys
 import threading
@@ -10,6 +14,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from helpers.mpi import ROOT
 from helpers.ps import on_workers, worker_of
 from helpers.replicas import difference, in_one_process
 
@@ -300,3 +305,112 @@ def test_a_worker_that_is_late_at_the_end_is_told(reason):
         assert reason in str(outcome[0])
     else:
         assert outcome[0].code == 0
+
+
+@pytest.mark.parametrize("order", list(itertools.permutations(["chief", "worker", "ps"])), ids=" ".join)
+def test_c30_roles_may_start_in_any_order(order, caplog):
+    with socket.socket() as free:
+        free.bind(("127.0.0.1", 0))
+        port = free.getsockname()[1]
+    cluster = {"chief": ["localhost:0"], "worker": ["localhost:0"], "ps": [f"127.0.0.1:{port}"]}
+    results, strategies, servers = {}, [], []
+
+    def work(job):
+        resolver = distrib.cluster_resolver.SimpleClusterResolver(distrib.ClusterSpec(cluster), job, 0)
+        strategy = ParameterServerStrategy(resolver, ps_timeout_s=20.0)
+        strategies.append(strategy)
+        with strategy.scope():
+            results[job] = training(strategy)
+
+    threads = []
+    for role in order:
+        if role == "ps":
+            servers.append(Server(f"127.0.0.1:{port}"))
+        else:
+            threads.append(threading.Thread(target=work, args=(role,)))
+            threads[-1].start()
+        time.sleep(0.5)
+    for thread in threads:
+        thread.join(30)
+    for strategy in strategies:
+        strategy.close()
+    assert servers[0].ended_within(2.0)
+    servers[0].close()
+    weights, losses = in_one_process(training)
+    for role in ("chief", "worker"):
+        assert difference(results[role][0], weights) <= 1e-12
+        np.testing.assert_allclose(results[role][1], losses, rtol=1e-9)
+    if order[0] != "ps":
+        assert "waits for the ps" in caplog.text
+
+
+def test_d5_a_worker_with_another_cluster_is_refused():
+    server = Server("127.0.0.1:0")
+    address, failures = f"127.0.0.1:{server.port}", []
+
+    def work(job, num_workers):
+        cluster = {"chief": ["localhost:0"], "worker": ["localhost:0"] * num_workers, "ps": [address]}
+        resolver = distrib.cluster_resolver.SimpleClusterResolver(distrib.ClusterSpec(cluster), job, 0)
+        strategy = ParameterServerStrategy(resolver, ps_timeout_s=3.0)
+        try:
+            with strategy.scope():
+                training(strategy)
+        except distrib.DistribError as error:
+            failures.append((job, str(error)))
+        finally:
+            strategy.close("it was refused" if job == "worker" else "")
+
+    threads = [threading.Thread(target=work, args=each) for each in (("chief", 1), ("worker", 3))]
+    threads[0].start()
+    time.sleep(0.3)
+    threads[1].start()
+    threads[1].join(20)
+    refused = dict(failures)["worker"]
+    assert "not about to do what the chief does" in refused
+    assert "num_workers (chief: 2, here: 4)" in refused
+    server.end("the test has seen enough")
+    server.close()
+    threads[0].join(20)
+
+
+def test_d3_a_chief_that_was_stopped_is_no_longer_it(tmp_path):
+    """Another process takes its place; when it wakes, it is refused, ends, and saves nothing."""
+    ps = subprocess.Popen(
+        [sys.executable, "-m", "distrib", "ps", "--no-shared-memory"], stdout=subprocess.PIPE, text=True
+    )
+    address = ps.stdout.readline().split()[-1]
+    task = {"cluster": {"chief": ["localhost:0"], "ps": [address]}, "task": {"type": "chief", "index": 0}}
+
+    def chief(name):
+        folder = tmp_path / name
+        flags = ("--strategy", "ps-sync", "--epochs", "300", "--checkpoint-dir", folder)
+        return folder, subprocess.Popen(
+            [sys.executable, str(ROOT / "examples" / "train_images.py"), *map(str, flags)],
+            env={**os.environ, "TF_CONFIG": json.dumps(task), "PYTHONUNBUFFERED": "1"},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    folder, old = chief("old")
+    while "Epoch 3/" not in old.stdout.readline():
+        pass
+    os.kill(old.pid, signal.SIGSTOP)
+    stopped = time.monotonic()
+    _, new = chief("new")
+    seen = ""
+    while "Epoch 2/" not in seen:
+        line = new.stdout.readline()
+        assert line, seen
+        seen += line
+    assert time.monotonic() - stopped > 1, "it did not wait for the end of the one before"
+    saved = sorted(path.name for path in folder.iterdir())
+    os.kill(old.pid, signal.SIGCONT)
+    output, _ = old.communicate(timeout=10)
+    assert old.returncode != 0
+    assert re.search("started again since|running already", output)
+    assert sorted(path.name for path in folder.iterdir()) == saved
+    new.kill()
+    new.communicate()
+    ps.kill()
+    ps.communicate()
