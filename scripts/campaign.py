@@ -5,6 +5,7 @@ scripts/campaign.py ps          # 10 000 pushes, 10 % lost answers, 1 % duplicat
 scripts/campaign.py messages    # 10 000 mutated messages
 scripts/campaign.py checkpoint  # 1000 flipped bits, 200 kills of a process that saves
 scripts/campaign.py roles       # 50 kills of chief, worker, ps, evaluator, mpirun and launcher in turn
+scripts/campaign.py ends        # 20 runs of all roles that nothing happens to
 """
 
 from __future__ import annotations
@@ -89,11 +90,26 @@ def roles(options: argparse.Namespace) -> bool:
     return hits >= options.count // 2
 
 
+def ends(options: argparse.Namespace) -> bool:
+    """Every role ends within 2 s of the chief's script, with 0, and nothing is left."""
+    campaign = importlib.import_module("helpers.role_campaign")
+    strategies, longest = list(campaign.VICTIMS), 0.0
+    with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
+        for number in range(options.count):
+            strategy = strategies[number % len(strategies)]
+            seconds = campaign.end_well(Path(folder) / str(number), strategy)
+            longest = max(longest, seconds)
+            print(f"{number:4} {strategy:8} {seconds:.2f} s", flush=True)
+    print(f"{options.count} runs: all ended with 0, the last process {longest:.2f} s after the chief at most")
+    return longest < 2.0
+
+
 CAMPAIGNS = {
     "ps": (pushes, 10_000),
     "messages": (messages, 10_000),
     "checkpoint": (checkpoints, 1000),
     "roles": (roles, 50),
+    "ends": (ends, 20),
 }
 
 if __name__ == "__main__":

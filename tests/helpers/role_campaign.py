@@ -85,3 +85,37 @@ def _read(pid: int, name: str) -> bytes:
         return Path(f"/proc/{pid}/{name}").read_bytes()
     except OSError:
         return b""
+
+
+def end_well(folder: Path, strategy: str) -> float:
+    """One run that nothing happens to; returns the seconds from the chief's last line to the last process's end.
+
+    Raises:
+        AssertionError: it did not end well, or left a process, a port, shared memory or a temporary file.
+    """
+    folder.mkdir()
+    file = config(folder, strategy, evaluator=True)
+    before = _traces()
+    launch = Launch("--tee", "--log-dir", folder / "logs", file, PROGRAM, 3, "none", 0, folder)
+    launch.until("\nENDED WELL")
+    launch.begin = time.monotonic()
+    ended = launch.ended()
+    assert ended.code == 0, ended.output
+    assert ended.output.count("ENDED WELL") == 2, ended.output
+    assert "killed" not in ended.output, ended.output
+    assert not ended.survivors
+    left = {name: found - before[name] for name, found in _traces().items() if found - before[name]}
+    assert not left, left
+    return ended.seconds
+
+
+def _traces() -> dict[str, set[str]]:
+    """What runs leave behind, if they do: shared memory, listening ports, files in the folders for temporary ones."""
+    listening = set()
+    for table in ("/proc/net/tcp", "/proc/net/tcp6"):
+        for line in Path(table).read_text().splitlines()[1:]:
+            fields = line.split()
+            if fields[3] == "0A":  # TCP_LISTEN
+                listening.add(fields[1])
+    found = {"ports": listening, "shared memory": set(os.listdir("/dev/shm"))}
+    return found | {"temporary files": {name for name in os.listdir("/tmp") if not name.startswith("pytest")}}

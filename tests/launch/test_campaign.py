@@ -1,9 +1,13 @@
 """A small sample of `scripts/campaign.py roles`: each kind of victim once."""
 
 import pytest
-from helpers.role_campaign import kill_one
+from helpers.role_campaign import end_well, kill_one
 
 pytestmark = pytest.mark.timeout(90)
+
+
+def test_nothing_is_left_of_a_run_that_ends_well(tmp_path):
+    assert end_well(tmp_path / "run", "ps-async") < 5
 
 
 @pytest.mark.parametrize(
