@@ -44,7 +44,7 @@ class Result:
 
     Attributes:
         failures: in the order in which they were noticed; of those that ended the start.
-        has_finished: whether the chief, or every rank, has come to the end of its script.
+        has_finished: whether the chief, or every rank, has come to the end of its script, or has saved and ended.
         stopped_by: the signal that asked the launcher to end; 0 if none did.
         seconds: how long it took.
     """
@@ -210,12 +210,20 @@ class Start:
         self._crew.end_all(_KILL_GRACE_S)
 
     def _judge_chief(self, chief: Process) -> None:
-        if chief.name == "mpirun":
+        if self._result.stopped_by and self._have_saved(chief):
+            self._result.has_finished = True
+        elif chief.name == "mpirun":
             self._judge_mpirun(chief)
         elif chief.code == 0 and self._starter.record(chief.name):
             self._result.has_finished = True
         else:
             self._lose(chief)
+
+    def _have_saved(self, chief: Process) -> bool:
+        """Whether the chief, or every rank, has ended as asked: with 75, as it is worth a restart, or with 0."""
+        names = [task.name for task in self._plan.trainers] if chief.name == "mpirun" else [chief.name]
+        records = [self._starter.record(name) for name in names]
+        return all(each is not None and each.code in (0, PeerLostError.exit_code) for each in records)
 
     def _judge_mpirun(self, process: Process) -> None:
         tasks = self._plan.trainers

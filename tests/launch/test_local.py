@@ -12,6 +12,8 @@ import pytest
 from helpers.launch import PROGRAM, Launch, config
 from helpers.mpi import ENVIRONMENTS, job_pids
 
+from distrib.io.checkpoint import read_manifest
+
 pytestmark = pytest.mark.timeout(90)
 SLOWER_S = 1.5  # on a machine with other things to do
 STRATEGIES = ["ps-sync", "ps-async", "mirrored"]
@@ -129,16 +131,6 @@ def test_a_ps_or_rank_that_is_killed_leads_to_another_start(tmp_path, strategy):
     assert "--- start 2 ---" in (tmp_path / "logs" / "worker-0.log").read_text()
 
 
-def test_a_task_that_is_killed_again_and_again_is_given_up(tmp_path):
-    file = config(tmp_path, "ps-async")
-    launch = Launch("--max-restarts", 9, "--log-dir", tmp_path / "logs", file, PROGRAM, 30, "kill-always", 0)
-    ended = launch.ended()
-    assert ended.code == 69, ended.output
-    assert ended.output.count("I am chief 0") == 3
-    assert "chief 0 was killed 3 times in a row" in ended.output
-    assert re.search("start 1: chief 0 on localhost was killed by signal 9", ended.output)
-
-
 def test_a_bug_is_not_started_again(tmp_path):
     launch = Launch("--max-restarts", 3, "-n", 1, "--log-dir", tmp_path, PROGRAM, 30, "raise", 0)
     ended = launch.ended()
@@ -179,6 +171,25 @@ def test_a12_everybody_saves_and_ends(tmp_path, strategy, number):
     assert f"{number.name}: all tasks have saved and ended" in ended.output
     assert not ended.survivors
     assert ended.seconds < 8
+
+
+@pytest.mark.parametrize("strategy", ["ps-sync", "mirrored"])
+def test_a_preempted_run_saves_ends_with_0_and_goes_on(tmp_path, strategy):
+    file, folder = config(tmp_path, strategy), tmp_path / "run"
+    command = ("examples/train_images.py", "--checkpoint-dir", folder, "--epochs")
+    launch = Launch("--log-dir", tmp_path / "first", file, *command, 4000)
+    launch.until("Epoch 5/")
+    launch.signal(signal.SIGTERM)
+    ended = launch.ended()
+    assert ended.code == 0, ended.output
+    assert "all tasks have saved and ended" in ended.output
+    assert ended.seconds < 10
+    (saved,) = (folder / "backup").glob("*-*")
+    epoch = read_manifest(saved)["progress"]["epoch"]
+    again = Launch("--log-dir", tmp_path / "second", file, *command, epoch + 2).ended()
+    assert again.code == 0, again.output
+    assert f"Epoch {epoch}/" not in again.output
+    assert f"Epoch {epoch + 1}/{epoch + 2}" in again.output
 
 
 def test_usr1_saves_and_goes_on(tmp_path, mpi_name):

@@ -329,7 +329,7 @@ def test_c30_roles_may_start_in_any_order(order, caplog):
         else:
             threads.append(threading.Thread(target=work, args=(role,)))
             threads[-1].start()
-        time.sleep(0.5)
+        time.sleep(0.3)
     for thread in threads:
         thread.join(30)
     for strategy in strategies:

@@ -14,6 +14,7 @@ from hypothesis import strategies as st
 
 import distrib
 from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps import client as client_module
 from distrib.ps.client import Client
 from distrib.ps.node import Node
 from distrib.ps.rules import Rules
@@ -384,7 +385,8 @@ class TestC5AndOn:
         return client
 
     @pytest.fixture
-    def server(self):
+    def server(self, monkeypatch):
+        monkeypatch.setattr(client_module, "_SUCCEED_S", 0.5)
         server = Server("127.0.0.1:0")
         yield server
         server.close()

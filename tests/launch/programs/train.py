@@ -51,7 +51,7 @@ class Fault(distrib.callbacks.Callback):
         if Fault.stop:
             print("SAVED AND ENDED", flush=True)
             self.model.stop_training = True
-        if Fault.steps != 8 or strategy.replica_id != victim or (starts > 1 and fault != "kill-always"):
+        if Fault.steps != 8 or strategy.replica_id != victim or starts > 1:
             return
         if fault in ("none", "deaf"):
             return
