@@ -243,16 +243,13 @@ class Client:
             sent = None if self._shares else sent
         for stream, part in zip(self._streams, self._parts(), strict=True):
             mine = None if sent is None else np.ascontiguousarray(sent[..., part.slice]).reshape(-1)
-            parts = [] if mine is None else codec.chunks(mine)
             self.bytes_sent += 0 if mine is None else mine.nbytes
-            for index, (chunk, last) in enumerate(codec.answer_parts(parts)):
-                message = request if not index else pb.WorkRequest(call=request.call)
-                message.last = last
-                if chunk is None:
-                    message.ClearField("chunk")
-                else:
-                    message.chunk.CopyFrom(chunk)
-                stream.send(_copied(message) if not index and len(self._streams) > 1 else message)
+            for index, piece in enumerate(codec.NOTHING if mine is None else codec.pieces(mine)):
+                message = pb.WorkRequest(call=request.call)
+                if not index:
+                    message.CopyFrom(request)
+                piece.write(message)
+                stream.send(message)
         answers = []
         with self._deadline.of(self._timeout_s):
             for stream, part in zip(self._streams, self._parts(), strict=True):
@@ -287,9 +284,3 @@ class Client:
 
     def _parts(self) -> list[Range]:
         return split(self._size, len(self._addresses))
-
-
-def _copied(message: pb.WorkRequest) -> pb.WorkRequest:
-    copy = pb.WorkRequest()
-    copy.CopyFrom(message)
-    return copy

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,13 +30,38 @@ _DECISIONS = {
 _WORDS = {number: word for word, number in _DECISIONS.items()}
 
 
-def chunks(vector: Array) -> list[pb.Chunk]:
-    """A C-contiguous vector in chunks of about 1 MiB: copies."""
+class Piece(NamedTuple):
+    """A piece of a vector, of about 1 MiB: a copy.
+
+    Attributes:
+        offset: where it begins, in bytes.
+        data: its bytes.
+        is_last: whether it is the last one.
+    """
+
+    offset: int
+    data: bytes
+    is_last: bool
+
+    def write(self, message: pb.WorkRequest | pb.WorkReply | pb.Part) -> None:
+        """Make it the chunk of a message, in place: a chunk that is made first is copied once more."""
+        message.last = self.is_last
+        if self.data:
+            message.chunk.offset, message.chunk.data = self.offset, self.data
+
+
+NOTHING = (Piece(0, b"", True),)
+"""Of no vector."""
+
+
+def pieces(vector: Array) -> Iterator[Piece]:
+    """A C-contiguous vector in pieces, each copied when it is asked for."""
     raw = vector.view(np.uint8)
-    return [
-        pb.Chunk(offset=begin, data=raw[begin : begin + CHUNK_BYTES].tobytes())
-        for begin in range(0, raw.size, CHUNK_BYTES)
-    ]
+    if not raw.size:
+        yield from NOTHING
+    for begin in range(0, raw.size, CHUNK_BYTES):
+        end = begin + CHUNK_BYTES
+        yield Piece(begin, raw[begin:end].tobytes(), end >= raw.size)
 
 
 class Assembler:
@@ -153,11 +179,3 @@ def entry_of(message: pb.FollowReply) -> Entry:
     if kind == "cut":
         return Cut(message.cut)
     raise ProtocolError("Expected an entry of the log. Received: nothing.")
-
-
-def answer_parts(values: list[pb.Chunk]) -> Iterator[tuple[pb.Chunk | None, bool]]:
-    """Each chunk with whether it is the last; one empty part where there are none."""
-    if not values:
-        yield None, True
-    for index, chunk in enumerate(values):
-        yield chunk, index == len(values) - 1

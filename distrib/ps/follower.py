@@ -47,9 +47,11 @@ class Follower:
     def save(self, cut: int, vectors: dict[str, Array]) -> None:
         """Send what this ps keeps at a cut."""
         for name, vector in vectors.items():
-            for chunk, last in codec.answer_parts(codec.chunks(vector)):
-                part = pb.Part(cut=cut, name=name, chunk=chunk, count=len(vectors), last=last)
-                self._requests.put(pb.FollowRequest(ps=self._index, part=part))
+            for piece in codec.pieces(vector):
+                request = pb.FollowRequest(ps=self._index)
+                request.part.cut, request.part.name, request.part.count = cut, name, len(vectors)
+                piece.write(request.part)
+                self._requests.put(request)
 
     def close(self) -> None:
         """Follow no longer."""

@@ -25,7 +25,7 @@ class Reply(NamedTuple):
 
     call: int
     answer: pb.Answer
-    values: list[pb.Chunk]
+    values: list[codec.Piece]
 
 
 class Link:
@@ -60,7 +60,7 @@ class Link:
         self.own = own
         self.since = time.monotonic()
         self.outbox: SimpleQueue[Reply | BaseException | None] = SimpleQueue()
-        self.values: tuple[int, list[pb.Chunk]] = (0, [])
+        self.values: tuple[int, list[codec.Piece]] = (0, [])
 
     def receive(self, request: pb.WorkRequest, rest: Iterator[pb.WorkRequest], target: Array) -> None:
         """Put together the vector of a call, which may take several messages. Raises `ProtocolError`."""
@@ -76,10 +76,10 @@ class Link:
             request = following
         assembler.finish()
 
-    def hand_over(self, values: Array) -> list[pb.Chunk]:
+    def hand_over(self, values: Array) -> list[codec.Piece]:
         """Write values into the worker's memory; or else the chunks to send to it."""
         if self.memory is None:
-            return codec.chunks(values)
+            return list(codec.pieces(values))
         if self.memory[1].shape == values.shape:
             np.copyto(self.memory[1], values)
         return []
@@ -101,8 +101,10 @@ class Link:
             if item.call == call:
                 break
         answer: pb.Answer | None = item.answer
-        for chunk, last in codec.answer_parts(item.values):
-            yield pb.WorkReply(call=call, answer=answer, chunk=chunk, last=last)
+        for piece in item.values or codec.NOTHING:
+            reply = pb.WorkReply(call=call, answer=answer)
+            piece.write(reply)
+            yield reply
             answer = None
 
 

@@ -283,7 +283,7 @@ class Node:
         if link is None:
             return
         if (shard := self._shard) is not None:
-            chunks = codec.chunks(shard.state()) if entry.state else link.hand_over(shard.values)
+            chunks = list(codec.pieces(shard.state())) if entry.state else link.hand_over(shard.values)
             link.values = entry.call, chunks
         if link.ps != SEQUENCER:
             link.answer(entry.call, pb.Answer(version=entry.version))

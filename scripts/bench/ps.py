@@ -25,7 +25,9 @@ def contenders() -> list[Contender]:
     found = []
     for name, flags in (
         ("async gRPC, 2 workers 1 ps", ["--grpc-only"]),
+        ("async gRPC with prefetch, 2 workers 1 ps", ["--grpc-only", "--prefetch"]),
         ("async shared memory, 2 workers 1 ps", []),
+        ("async shared memory with prefetch, 2 workers 1 ps", ["--prefetch"]),
         ("async shared memory, 1 worker 1 ps", ["--workers", "1"]),
         ("async shared memory, 3 workers 1 ps", ["--workers", "3"]),
         ("async shared memory, 2 workers 2 ps", ["--ps", "2"]),

@@ -58,8 +58,8 @@ def messages():
         "steps_per_epoch": 10,
         "num_sums": 4,
     }
-    values = codec.chunks(np.linspace(-1, 1, SIZE).astype(np.float32))[0]
-    gradient = codec.chunks(np.ones(SIZE, np.float32))[0]
+    values = pb.Chunk(data=np.linspace(-1, 1, SIZE).astype(np.float32).tobytes())
+    gradient = pb.Chunk(data=np.ones(SIZE, np.float32).tobytes())
     hello = pb.Hello(
         protocol=codec.PROTOCOL, worker=0, incarnation=1, num_ps=1, num_elements=SIZE, dtype="float32"
     )

@@ -17,6 +17,7 @@ def main() -> None:
     parser.add_argument("--ps", type=int, default=1)
     parser.add_argument("--mode", default="async")
     parser.add_argument("--grpc-only", action="store_true")
+    parser.add_argument("--prefetch", action="store_true")
     options = contender.parse(parser)
     with distrib.local_cluster(options.workers, options.ps):
         train(options)
@@ -24,7 +25,9 @@ def main() -> None:
 
 def train(options: argparse.Namespace) -> None:
     x, y = contender.images()
-    strategy = distrib.ParameterServerStrategy(mode=options.mode, share_memory=not options.grpc_only)
+    strategy = distrib.ParameterServerStrategy(
+        mode=options.mode, share_memory=not options.grpc_only, prefetch=options.prefetch
+    )
     with strategy.scope():
         model = distrib.Sequential(
             [
