@@ -184,6 +184,11 @@ class SidecarEvaluator:
             pass
 
 
+def stops_by_validation(callback: Callback) -> bool:
+    """Whether this callback of `fit` ends training by what the evaluator measures."""
+    return isinstance(callback, EarlyStopping) and callback.monitor.startswith("val_")
+
+
 def evaluator_of_fit(
     model: Model, callbacks: Sequence[Callback], validation: Examples | None, batch_size: int | None
 ) -> SidecarEvaluator:
@@ -205,7 +210,7 @@ def evaluator_of_fit(
             f"Received: {'no validation data' if validation is None else 'no such ModelCheckpoint'}."
         )
     weight = () if validation.weight is None else (validation.weight,)
-    acting = [each for each in callbacks if isinstance(each, TensorBoard | EarlyStopping)]
+    acting = [each for each in callbacks if isinstance(each, TensorBoard) or stops_by_validation(each)]
     monitors = [
         each
         for each in callbacks

@@ -167,6 +167,17 @@ def test_training_leaves_the_validation_to_the_evaluator(tmp_path, monkeypatch):
     assert [path.name for path in sorted(tmp_path.glob("ckpt-*"))] == ["ckpt-1", "ckpt-2"]
 
 
+def test_what_watches_the_training_stays_with_it(tmp_path, monkeypatch):
+    cluster = {"chief": ["localhost:0"], "evaluator": ["localhost:0"]}
+    monkeypatch.setenv("TF_CONFIG", json.dumps({"cluster": cluster, "task": {"type": "chief", "index": 0}}))
+    stoppers = [
+        distrib.callbacks.EarlyStopping("loss", min_delta=100.0),
+        distrib.callbacks.EarlyStopping("val_loss"),
+    ]
+    history = trained(tmp_path, epochs=9, callbacks=stoppers, validation_data=(TEST_X, TEST_Y))
+    assert history.epoch == [0, 1]
+
+
 def test_train_and_evaluate_alone(tmp_path):
     weight = np.ones(len(X))
     history = distrib.train_and_evaluate(
