@@ -210,3 +210,41 @@ def test_all_roles_of_the_local_cluster(tmp_path):
     files = [path.name for path in (tmp_path / "board" / "validation").iterdir()]
     assert files
     assert all(name.endswith("evaluator-0") for name in files)
+
+
+def test_e11_only_whole_checkpoints_by_number_and_each_once(tmp_path):
+    """An empty directory, temporary files, times that run backwards, and a number that is written again."""
+    seen = []
+
+    class Look(distrib.callbacks.Callback):
+        def on_test_end(self, logs=None):
+            seen.append(self.model.optimizer.iterations)
+
+    evaluator = distrib.SidecarEvaluator(
+        made(), (TEST_X, TEST_Y), tmp_path / "run", [Look()], timeout=3.0, batch_size=12
+    )
+    (tmp_path / "run" / ".writing-1-ckpt-9").mkdir(parents=True)
+    (tmp_path / "run" / "ckpt-7").mkdir()  # not a whole one
+
+    def evaluate():
+        with pytest.raises(distrib.PeerLostError):
+            evaluator.start()
+
+    thread = threading.Thread(target=evaluate)
+    thread.start()
+    time.sleep(0.3)
+    assert seen == [], "there is nothing yet"
+    trained(tmp_path / "elsewhere", epochs=3)
+    for age, number in enumerate((1, 2, 3)):
+        folder = tmp_path / "elsewhere" / f"ckpt-{number}"
+        os.utime(folder, (1e9 - age, 1e9 - age))  # the newest is the oldest by its time
+        folder.rename(tmp_path / "run" / folder.name)
+    deadline = time.monotonic() + 10
+    while len(seen) < 3 and time.monotonic() < deadline:
+        time.sleep(0.01)
+    trained(
+        tmp_path / "run", epochs=2
+    )  # a restart from the beginning: steps go backwards, numbers come again
+    thread.join(20)
+    assert not thread.is_alive()
+    assert seen == [5, 10, 15]
