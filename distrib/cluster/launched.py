@@ -13,6 +13,9 @@ from typing import NamedTuple
 
 from distrib.cluster.fields import index
 
+RUN_VARIABLE = "DISTRIB_RUN_ID"
+"""Holds the name of the run."""
+
 
 class Launched(NamedTuple):
     """A process of an MPI job.
@@ -51,3 +54,8 @@ def launched(environ: Mapping[str, str] | None = None) -> Launched | None:
                 launcher, index(environ[rank], rank), index(environ.get(world_size, "0"), world_size)
             )
     return None
+
+
+def run_name() -> str:
+    """The name that `distrib launch` has given to this run; empty for none."""
+    return os.environ.get(RUN_VARIABLE, "")

@@ -24,12 +24,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
+from distrib.cluster.launched import RUN_VARIABLE
 from distrib.cluster.spec import ClusterSpec
 from distrib.errors import exit_code_of
 from distrib.launch.record import Record, to_line
 from distrib.strategies.parameter_server import close_all
 
-RUN_VARIABLE = "DISTRIB_RUN_ID"
 START_VARIABLE = "DISTRIB_START"
 
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")

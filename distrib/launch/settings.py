@@ -6,11 +6,12 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from distrib.cluster.launched import RUN_VARIABLE
 from distrib.launch import mpirun, ssh
 from distrib.launch.mpirun import Mpi
 from distrib.launch.plan import Plan
 
-_OWN = ("DISTRIB_RUN_ID", "DISTRIB_START", "DISTRIB_TTY")
+_OWN = (RUN_VARIABLE, "DISTRIB_START", "DISTRIB_TTY")
 """What a start adds to the environment of its tasks."""
 
 

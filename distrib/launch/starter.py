@@ -6,6 +6,7 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
+from distrib.cluster.launched import RUN_VARIABLE
 from distrib.launch import mpirun
 from distrib.launch.logs import TaskLog
 from distrib.launch.mpirun import ByRank
@@ -70,7 +71,7 @@ class Starter:
         environ = {
             **self._settings.environ,
             **plan.environ(task),
-            "DISTRIB_RUN_ID": self._run,
+            RUN_VARIABLE: self._run,
             "DISTRIB_START": str(self._start),
             "DISTRIB_TTY": "1" if is_chief and self._shows_a_moving_bar() else "0",
         }

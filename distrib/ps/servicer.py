@@ -49,7 +49,7 @@ class Servicer(services.ParameterServerServicer):
         self._incarnation = secrets.randbits(62) + 1
         self._chief = 0
         self._node = Node(token, on_stop, checkpoints, chief_timeout_s)
-        self._end: JobEndedError | None = None
+        self._end: str | None = None  # why the job has ended; empty for a good end, None before it
         self._there: set[int] = set()  # workers that do not know yet that the job has ended
         self._changed = threading.Condition()
 
@@ -63,9 +63,10 @@ class Servicer(services.ParameterServerServicer):
             request = next(request_iterator, None)
             if request is None:
                 return
-            self._there.add(request.hello.worker)
             self._check_end(request.hello.worker)
             link = self._welcome(request)
+            with self._changed:
+                self._there.add(link.worker)
             context.add_callback(lambda: self._node.leave(link))
             welcome = pb.Welcome(ps_incarnation=self._incarnation, shared=link.memory is not None)
             yield pb.WorkReply(call=request.call, welcome=welcome, last=True)
@@ -91,7 +92,7 @@ class Servicer(services.ParameterServerServicer):
         """Raise `JobEndedError` if the job has ended: then this worker knows."""
         if self._end is not None:
             self._leaves(worker)
-            raise self._end
+            raise JobEndedError(self._end)
 
     def _leaves(self, worker: int) -> None:
         with self._changed:
@@ -175,7 +176,7 @@ class Servicer(services.ParameterServerServicer):
         self._authorize(context)
         if self._chief not in (0, request.incarnation):
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "This process is not the chief of the job.")
-        self._end = JobEndedError(request.reason)
+        self._end = request.reason
         self._leaves(CHIEF)
         self._node.end()
         self._on_stop(request.reason)

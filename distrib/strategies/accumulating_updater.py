@@ -50,7 +50,7 @@ class AccumulatingUpdater(Updater):
         return self._updater.stops(wanted)
 
     @property
-    def is_settled(self) -> bool:  # type: ignore[override]
+    def is_settled(self) -> bool:
         return not self._held
 
     def state(self) -> State | None:

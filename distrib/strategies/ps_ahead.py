@@ -85,4 +85,3 @@ class Ahead:
                 self._answers.put(call())
             except BaseException as error:
                 self._answers.put(error)
-                return

@@ -75,9 +75,6 @@ class Updater(ABC):
     """To be called while the gradient is computed, from its end: all elements from here on are final. None if nobody
     makes use of it."""
 
-    is_settled: bool = True
-    """Whether every gradient that was pushed has become an update."""
-
     @abstractmethod
     def batches(
         self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
@@ -113,6 +110,11 @@ class Updater(ABC):
         Raises:
             NonFiniteError: a gradient holds NaN or Inf and the policy is `"raise"`.
         """
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether every gradient that was pushed has become an update."""
+        return True
 
     def settle(self) -> Tally | None:
         """Do what is still undone at the end of an epoch.

@@ -16,6 +16,7 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distrib.cluster.launched import run_name
 from distrib.errors import ConfigError, PeerLostError, StorageError
 from distrib.io.checkpoint import checkpoints, number_of, read_checkpoint, write_bytes, write_checkpoint
 from distrib.logs import LOGGER
@@ -27,7 +28,6 @@ from distrib.training.callbacks.monitor import MonitorCallback
 from distrib.training.callbacks.tensorboard import TensorBoard
 from distrib.training.checkpoints import is_final
 from distrib.training.examples import Examples, ValidationData
-from distrib.training.saving import run_name
 from distrib.training.sidecar import Sidecar
 
 if TYPE_CHECKING:

@@ -8,7 +8,6 @@ how many replicas or parameter servers have written it. Everything is checked be
 from __future__ import annotations
 
 import math
-import os
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -16,6 +15,7 @@ from typing import Any
 import numpy as np
 
 from distrib.arrays import Array, Shape
+from distrib.cluster.launched import run_name
 from distrib.errors import ConfigError, StorageError
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
@@ -26,16 +26,9 @@ from distrib.training.description import describe_network, versions
 MODEL_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
 
-RUN_VARIABLE = "DISTRIB_RUN_ID"
-
 Files = dict[str, dict[str, Array]]
 
 _SHOWN = 10
-
-
-def run_name() -> str:
-    """The name that the launcher has given to this run; empty for none."""
-    return os.environ.get(RUN_VARIABLE, "")
 
 
 def contents(

@@ -12,8 +12,8 @@ from __future__ import annotations
 import json
 from pathlib import Path
 
+from distrib.cluster.launched import run_name
 from distrib.io.checkpoint import write_bytes
-from distrib.training.saving import run_name
 
 _FINISHED, _STOP = "finished", "stop"
 
