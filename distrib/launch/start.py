@@ -132,7 +132,7 @@ class Start:
         """Look at what has happened; whether the end begins."""
         self._heed_signals()
         for process in self._ps:
-            if process.code is not None and process.name not in self._told:
+            if process.code and process.name not in self._told:  # 0: its chief has told it that the job is done
                 self._lose(process)
         for process in self._trainers[1:]:
             if process.code is not None and process.name not in self._told:

@@ -126,7 +126,7 @@ def run(
     chief_timeout_s: float,
     on_ready: Callable[[int], None],
 ) -> int:
-    """Be a ps until the job ends well, or until a signal ends it; returns the exit code.
+    """Be a ps until the job ends well, or until a signal ends it; returns the exit code: 0, or 128 + the signal.
 
     Args:
         address: as of `Server`.
@@ -141,13 +141,19 @@ def run(
         PeerLostError: the chief failed, or the chief or another ps is lost.
     """
     server = Server(address, token, insecure, share_memory, checkpoints, chief_timeout_s)
+    received: list[int] = []
+
+    def stop(number: int, frame: object) -> None:
+        received.append(number)
+        server.end()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.end())
+        signal.signal(number, stop)
     on_ready(server.port)
     server.wait()
     if server.reason:
         raise PeerLostError(f"The job of the ps at {address} has ended: {server.reason}.")
-    return 0
+    return 128 + received[0] if received else 0
 
 
 def _is_loopback(host: str) -> bool:

@@ -151,8 +151,28 @@ def test_without_a_ps_everything_ends(tmp_path, victim):
     assert ended.code == 75, ended.output
     assert ended.seconds < 6
     assert not ended.survivors
-    words = "was killed by signal 9" if victim == "ps 0" else "ended with 0, but too early"
+    words = "was killed by signal 9" if victim == "ps 0" else "was killed by signal 15"
     assert f"{victim} on localhost {words}" in ended.output.splitlines()[-1]
+
+
+def test_a_chief_may_go_on_after_its_parameter_servers(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(
+        "import time, distrib, numpy as np\n"
+        "strategy = distrib.strategy_from_cluster()\n"
+        "with strategy.scope():\n"
+        "    model = distrib.Sequential([distrib.layers.Dense(1, input_shape=(2,))])\n"
+        "    model.compile('sgd', 'mse')\n"
+        "model.fit(np.ones((8, 2)), np.ones((8, 1)), batch_size=4, verbose=0)\n"
+        "strategy.close()\n"
+        "time.sleep(2.5)\n"
+        "print('EVALUATED ALONE')\n"
+    )
+    launch = Launch("--tee", "--log-dir", tmp_path / "logs", config(tmp_path, "ps-sync"), script)
+    launch.until("EVALUATED ALONE")
+    ended = launch.ended()
+    assert ended.code == 0, ended.output
+    assert not ended.survivors
 
 
 @pytest.mark.parametrize(
