@@ -9,10 +9,11 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from distrib.cluster.launched import run_name
 from distrib.doctor import diagnosis
 from distrib.errors import ConfigError, DistribError
 from distrib.inspection import ACTIONS, inspect
-from distrib.launch import command
+from distrib.launch import command, record
 from distrib.launch.local import READY, end_with_parent
 from distrib.strategies.parameter_server import run_token
 from distrib.version import __version__
@@ -101,7 +102,7 @@ def _ps(given: argparse.Namespace) -> int:
     if given.checkpoint_dir:
         checkpoints = Checkpoints(given.checkpoint_dir, given.checkpoint_steps, given.restore)
     host = given.address.rpartition(":")[0]
-    return run(
+    job_has_ended = run(
         given.address,
         run_token(),
         given.insecure,
@@ -110,3 +111,6 @@ def _ps(given: argparse.Namespace) -> int:
         given.chief_timeout,
         lambda port: print(f"{READY}{host}:{port}", flush=True),
     )
+    if job_has_ended and run_name():
+        record.say("ps")
+    return 0

@@ -8,7 +8,15 @@ out of the output and does not show them.
 from __future__ import annotations
 
 import json
+import os
+import socket
+import sys
+from collections.abc import Mapping
 from typing import NamedTuple
+
+from distrib.cluster.launched import RUN_VARIABLE
+
+START_VARIABLE = "DISTRIB_START"
 
 _MARK = "\x1edistrib-end "
 
@@ -29,6 +37,25 @@ class Record(NamedTuple):
     host: str
     code: int
     what: str
+
+
+def run_of(environ: Mapping[str, str]) -> str:
+    """Which start of which run this process belongs to."""
+    return f"{environ.get(RUN_VARIABLE, '')}.{environ.get(START_VARIABLE, '')}"
+
+
+def say(task: str, code: int = 0, what: str = "", run: str | None = None) -> None:
+    """Say the last words of this task.
+
+    Args:
+        task: such as `worker 1`.
+        code: exit code.
+        what: the exception that ended it; empty for a good end.
+        run: which start of which run; by default what the environment says.
+    """
+    record = Record(run_of(os.environ) if run is None else run, task, socket.gethostname(), code, what)
+    sys.stderr.write(f"{to_line(record)}\n")
+    sys.stderr.flush()
 
 
 def to_line(record: Record) -> str:

@@ -18,19 +18,15 @@ import logging
 import os
 import runpy
 import signal
-import socket
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 from types import TracebackType
 
-from distrib.cluster.launched import RUN_VARIABLE
 from distrib.cluster.spec import ClusterSpec
 from distrib.errors import exit_code_of
-from distrib.launch.record import Record, to_line
+from distrib.launch import record
 from distrib.strategies.parameter_server import close_all
-
-START_VARIABLE = "DISTRIB_START"
 
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 _LONGEST_WHAT = 2000
@@ -86,7 +82,7 @@ class _End:
 
     def __init__(self, task: str, environ: Mapping[str, str]) -> None:
         self._task = task
-        self._run = f"{environ.get(RUN_VARIABLE, '')}.{environ.get(START_VARIABLE, '')}"
+        self._run = record.run_of(environ)
         self._code, self._what = 0, ""
         self._error: BaseException | None = None
         self._has_said = False
@@ -131,9 +127,7 @@ class _End:
             return
         self._has_said = True
         sys.stdout.flush()
-        record = Record(self._run, self._task, socket.gethostname(), self._code, self._what)
-        sys.stderr.write(f"{to_line(record)}\n")
-        sys.stderr.flush()
+        record.say(self._task, self._code, self._what, self._run)
 
 
 if __name__ == "__main__":

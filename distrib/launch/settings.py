@@ -10,8 +10,9 @@ from distrib.cluster.launched import RUN_VARIABLE
 from distrib.launch import mpirun, ssh
 from distrib.launch.mpirun import Mpi
 from distrib.launch.plan import Plan
+from distrib.launch.record import START_VARIABLE
 
-_OWN = (RUN_VARIABLE, "DISTRIB_START", "DISTRIB_TTY")
+_OWN = (RUN_VARIABLE, START_VARIABLE, "DISTRIB_TTY")
 """What a start adds to the environment of its tasks."""
 
 

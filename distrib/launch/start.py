@@ -132,7 +132,7 @@ class Start:
         """Look at what has happened; whether the end begins."""
         self._heed_signals()
         for process in self._ps:
-            if process.code and process.name not in self._told:  # 0: its chief has told it that the job is done
+            if process.code is not None and process.name not in self._told and not self._is_done(process):
                 self._lose(process)
         for process in self._trainers[1:]:
             if process.code is not None and process.name not in self._told:
@@ -146,6 +146,10 @@ class Start:
         return (
             bool(self._result.failures) or (chief is not None and chief.code is not None) or self._must_go()
         )
+
+    def _is_done(self, process: Process) -> bool:
+        """Whether a task has come to its end: a ps, because its chief, which may take a little longer, said so."""
+        return process.code == 0 and self._starter.record(process.name) is not None
 
     def _must_go(self) -> bool:
         if not self._result.stopped_by:
@@ -176,7 +180,7 @@ class Start:
     def _lose_worker(self, process: Process) -> None:
         """A worker around parameter servers: the others take over what it leased."""
         self._told.add(process.name)
-        if self._result.stopped_by or (process.code == 0 and self._starter.record(process.name)):
+        if self._result.stopped_by or self._is_done(process):
             return
         failure = self._failure(process)
         say(failure.told())
@@ -214,7 +218,7 @@ class Start:
             self._result.has_finished = True
         elif chief.name == "mpirun":
             self._judge_mpirun(chief)
-        elif chief.code == 0 and self._starter.record(chief.name):
+        elif self._is_done(chief):
             self._result.has_finished = True
         else:
             self._lose(chief)

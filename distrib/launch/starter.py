@@ -12,7 +12,7 @@ from distrib.launch.logs import TaskLog
 from distrib.launch.mpirun import ByRank
 from distrib.launch.plan import Plan, Task
 from distrib.launch.process import Crew, Process
-from distrib.launch.record import Record
+from distrib.launch.record import START_VARIABLE, Record
 from distrib.launch.settings import Settings
 
 
@@ -72,7 +72,7 @@ class Starter:
             **self._settings.environ,
             **plan.environ(task),
             RUN_VARIABLE: self._run,
-            "DISTRIB_START": str(self._start),
+            START_VARIABLE: str(self._start),
             "DISTRIB_TTY": "1" if is_chief and self._shows_a_moving_bar() else "0",
         }
         return {

@@ -125,8 +125,8 @@ def run(
     checkpoints: Checkpoints | None,
     chief_timeout_s: float,
     on_ready: Callable[[int], None],
-) -> int:
-    """Be a ps until the job ends well, or until a signal ends it; returns the exit code: 0, or 128 + the signal.
+) -> bool:
+    """Be a ps until the job ends well, or until a signal ends it; returns whether the job has ended.
 
     Args:
         address: as of `Server`.
@@ -153,7 +153,7 @@ def run(
     server.wait()
     if server.reason:
         raise PeerLostError(f"The job of the ps at {address} has ended: {server.reason}.")
-    return 128 + received[0] if received else 0
+    return not received
 
 
 def _is_loopback(host: str) -> bool:

@@ -151,7 +151,7 @@ def test_without_a_ps_everything_ends(tmp_path, victim):
     assert ended.code == 75, ended.output
     assert ended.seconds < 6
     assert not ended.survivors
-    words = "was killed by signal 9" if victim == "ps 0" else "was killed by signal 15"
+    words = "was killed by signal 9" if victim == "ps 0" else "ended with 0, but too early"
     assert f"{victim} on localhost {words}" in ended.output.splitlines()[-1]
 
 
