@@ -59,7 +59,7 @@ class WorkRequest(_message.Message):
     def __init__(self, call: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., begin: _Optional[_Union[Begin, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., state: _Optional[_Union[State, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., last: bool = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol", "worker", "incarnation", "ps", "ps_incarnation", "num_ps", "num_elements", "dtype", "segment")
+    __slots__ = ("protocol", "worker", "incarnation", "ps", "ps_incarnation", "num_ps", "num_elements", "dtype", "segment", "waited")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -69,6 +69,7 @@ class Hello(_message.Message):
     NUM_ELEMENTS_FIELD_NUMBER: _ClassVar[int]
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
+    WAITED_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     worker: int
     incarnation: int
@@ -78,7 +79,8 @@ class Hello(_message.Message):
     num_elements: int
     dtype: str
     segment: Segment
-    def __init__(self, protocol: _Optional[int] = ..., worker: _Optional[int] = ..., incarnation: _Optional[int] = ..., ps: _Optional[int] = ..., ps_incarnation: _Optional[int] = ..., num_ps: _Optional[int] = ..., num_elements: _Optional[int] = ..., dtype: _Optional[str] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ...) -> None: ...
+    waited: float
+    def __init__(self, protocol: _Optional[int] = ..., worker: _Optional[int] = ..., incarnation: _Optional[int] = ..., ps: _Optional[int] = ..., ps_incarnation: _Optional[int] = ..., num_ps: _Optional[int] = ..., num_elements: _Optional[int] = ..., dtype: _Optional[str] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., waited: _Optional[float] = ...) -> None: ...
 
 class Register(_message.Message):
     __slots__ = ("stage", "description")
@@ -101,7 +103,7 @@ class Begin(_message.Message):
     def __init__(self, stage: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...
 
 class Push(_message.Message):
-    __slots__ = ("stage", "sequence", "lease", "version", "tally", "skip", "learning_rate", "shared", "allow_nonfinite")
+    __slots__ = ("stage", "sequence", "lease", "version", "tally", "skip", "learning_rate", "shared", "allow_nonfinite", "seconds")
     STAGE_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
@@ -111,6 +113,7 @@ class Push(_message.Message):
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     SHARED_FIELD_NUMBER: _ClassVar[int]
     ALLOW_NONFINITE_FIELD_NUMBER: _ClassVar[int]
+    SECONDS_FIELD_NUMBER: _ClassVar[int]
     stage: int
     sequence: int
     lease: int
@@ -120,7 +123,8 @@ class Push(_message.Message):
     learning_rate: float
     shared: bool
     allow_nonfinite: bool
-    def __init__(self, stage: _Optional[int] = ..., sequence: _Optional[int] = ..., lease: _Optional[int] = ..., version: _Optional[int] = ..., tally: _Optional[_Iterable[float]] = ..., skip: bool = ..., learning_rate: _Optional[float] = ..., shared: bool = ..., allow_nonfinite: bool = ...) -> None: ...
+    seconds: _containers.RepeatedScalarFieldContainer[float]
+    def __init__(self, stage: _Optional[int] = ..., sequence: _Optional[int] = ..., lease: _Optional[int] = ..., version: _Optional[int] = ..., tally: _Optional[_Iterable[float]] = ..., skip: bool = ..., learning_rate: _Optional[float] = ..., shared: bool = ..., allow_nonfinite: bool = ..., seconds: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class WorkReply(_message.Message):
     __slots__ = ("call", "welcome", "answer", "chunk", "last")
@@ -199,14 +203,16 @@ class PushId(_message.Message):
     def __init__(self, worker: _Optional[int] = ..., incarnation: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class FollowRequest(_message.Message):
-    __slots__ = ("ps", "arrived", "part")
+    __slots__ = ("ps", "arrived", "part", "ends")
     PS_FIELD_NUMBER: _ClassVar[int]
     ARRIVED_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
+    ENDS_FIELD_NUMBER: _ClassVar[int]
     ps: int
     arrived: PushId
     part: Part
-    def __init__(self, ps: _Optional[int] = ..., arrived: _Optional[_Union[PushId, _Mapping]] = ..., part: _Optional[_Union[Part, _Mapping]] = ...) -> None: ...
+    ends: bool
+    def __init__(self, ps: _Optional[int] = ..., arrived: _Optional[_Union[PushId, _Mapping]] = ..., part: _Optional[_Union[Part, _Mapping]] = ..., ends: bool = ...) -> None: ...
 
 class Part(_message.Message):
     __slots__ = ("cut", "name", "chunk", "count", "last")
@@ -223,20 +229,22 @@ class Part(_message.Message):
     def __init__(self, cut: _Optional[int] = ..., name: _Optional[str] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., count: _Optional[int] = ..., last: bool = ...) -> None: ...
 
 class FollowReply(_message.Message):
-    __slots__ = ("apply", "discard", "keep", "install", "pull", "cut")
+    __slots__ = ("apply", "discard", "keep", "install", "pull", "cut", "saved")
     APPLY_FIELD_NUMBER: _ClassVar[int]
     DISCARD_FIELD_NUMBER: _ClassVar[int]
     KEEP_FIELD_NUMBER: _ClassVar[int]
     INSTALL_FIELD_NUMBER: _ClassVar[int]
     PULL_FIELD_NUMBER: _ClassVar[int]
     CUT_FIELD_NUMBER: _ClassVar[int]
+    SAVED_FIELD_NUMBER: _ClassVar[int]
     apply: Apply
     discard: PushId
     keep: PushId
     install: Install
     pull: Pull
     cut: int
-    def __init__(self, apply: _Optional[_Union[Apply, _Mapping]] = ..., discard: _Optional[_Union[PushId, _Mapping]] = ..., keep: _Optional[_Union[PushId, _Mapping]] = ..., install: _Optional[_Union[Install, _Mapping]] = ..., pull: _Optional[_Union[Pull, _Mapping]] = ..., cut: _Optional[int] = ...) -> None: ...
+    saved: bool
+    def __init__(self, apply: _Optional[_Union[Apply, _Mapping]] = ..., discard: _Optional[_Union[PushId, _Mapping]] = ..., keep: _Optional[_Union[PushId, _Mapping]] = ..., install: _Optional[_Union[Install, _Mapping]] = ..., pull: _Optional[_Union[Pull, _Mapping]] = ..., cut: _Optional[int] = ..., saved: bool = ...) -> None: ...
 
 class Apply(_message.Message):
     __slots__ = ("pushes", "scale", "learning_rate", "version")

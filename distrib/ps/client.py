@@ -18,7 +18,7 @@ import numpy as np
 
 from distrib.arrays import Array
 from distrib.comm.segment import Segment, why_not
-from distrib.errors import AuthenticationError, PeerLostError, ProtocolError
+from distrib.errors import AuthenticationError, ConfigError, PeerLostError, ProtocolError
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
@@ -30,7 +30,6 @@ _RETRY_S = 0.2
 _MAX_TRIES = 1000
 _TELL_EVERY_S = 5.0
 _STOP_TIMEOUT_S = 1.0
-_SUCCEED_S = 4.0
 
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 
@@ -178,7 +177,7 @@ class Client:
                 raise PeerLostError(f"Worker {self.worker} has left the job.")
             try:
                 if not self._streams:
-                    self._connect()
+                    self._connect(time.monotonic() - lost_since if lost_since else 0.0)
                     lost_since = 0.0
                 return self._exchange(request, sent, values)
             except grpc.RpcError as error:
@@ -196,8 +195,8 @@ class Client:
         code, words = error.code(), words_of(error)
         if code == grpc.StatusCode.UNAUTHENTICATED:
             raise AuthenticationError(words) from None
-        if code == grpc.StatusCode.ALREADY_EXISTS and lost_s < _SUCCEED_S:
-            return  # the end of the process before may not be noticed yet
+        if code == grpc.StatusCode.ALREADY_EXISTS:
+            raise ConfigError(words) from None
         if code == grpc.StatusCode.OUT_OF_RANGE:
             # The end of the job is the end of the chief's script: what this one has left cannot be done.
             LOGGER.info("worker %d ends: %s", self.worker, words)
@@ -212,7 +211,7 @@ class Client:
                 f"{', '.join(self._addresses)}: {words}"
             ) from None
 
-    def _connect(self) -> None:
+    def _connect(self, waited_s: float = 0.0) -> None:
         shares = []
         for index, address in enumerate(self._addresses):
             stream = Stream(address, self._metadata)
@@ -226,6 +225,7 @@ class Client:
                 num_ps=len(self._addresses),
                 num_elements=self._size,
                 dtype=self._dtype.name,
+                waited=waited_s,
             )
             if self._segment is not None:
                 pid, descriptor, num_bytes = self._segment.address

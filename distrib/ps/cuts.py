@@ -38,7 +38,12 @@ class Cuts:
         if not at_border and version < self._version + self._every:
             return False
         self._num_borders, self._version = num_borders, version
-        self.number += 1
+        self.next()
         if at_border:
             self.border = self.number
         return True
+
+    def next(self) -> int:
+        """Cut here; the number of the cut."""
+        self.number += 1
+        return self.number

@@ -33,6 +33,7 @@ class Follower:
     ) -> None:
         self._requests: SimpleQueue[pb.FollowRequest | None] = SimpleQueue()
         self._execute, self._index, self._lost = execute, index, lost
+        self._when_saved: Callable[[], None] = lambda: None
         self._requests.put(pb.FollowRequest(ps=index))
         self._channel = credentials.channel(address)
         metadata = [("authorization", f"Bearer {token}")] if token else []
@@ -53,6 +54,11 @@ class Follower:
                 piece.write(request.part)
                 self._requests.put(request)
 
+    def say_end(self, when_saved: Callable[[], None]) -> None:
+        """This ps is about to end. Calls back when what all keep is on the disk, or when ps:0 is gone."""
+        self._when_saved = when_saved
+        self._requests.put(pb.FollowRequest(ps=self._index, ends=True))
+
     def close(self) -> None:
         """Follow no longer."""
         self._requests.put(None)
@@ -62,9 +68,13 @@ class Follower:
     def _run(self) -> None:
         try:
             for message in self._entries:
-                self._execute(codec.entry_of(message))
+                if message.saved:
+                    self._when_saved()
+                else:
+                    self._execute(codec.entry_of(message))
         except grpc.RpcError as error:
             LOGGER.info("ps:%d no longer follows ps:0: %s", self._index, error)
         except Exception:
             LOGGER.exception("ps:%d cannot execute the log of ps:0", self._index)
+        self._when_saved()
         self._lost()

@@ -1,4 +1,4 @@
-"""Link: one worker's stream to one ps, the memory its vectors come in, and the answers that wait to be sent."""
+"""Links: the workers' streams to one ps, the memory their vectors come in, and the answers that wait to be sent."""
 
 from __future__ import annotations
 
@@ -14,10 +14,14 @@ from distrib.comm.segment import mapped
 from distrib.errors import ConfigError, ProtocolError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
+from distrib.ps.stages import AlreadyRunningError
 from distrib.ranges import Range
 
 _MEMORY_FACTOR = 4
 """A ps takes this many times its range at least: values, two slots, and a gradient."""
+
+_SURELY_LIVES_S = 4.0
+"""The end of a process, or of its host, is noticed before (`ps/options.py`)."""
 
 
 class Reply(NamedTuple):
@@ -38,7 +42,8 @@ class Link:
     Attributes:
         memory: the worker's own gradients and values in this ps's range, mapped; None if they travel.
         staging: where gradients that travel are put together.
-        since: when the call that is served now arrived.
+        since: when the call that is served now was here, whole.
+        waited: seconds for which the worker had asked to be let in.
         outbox: what the stream sends next; an error to end it with, or None to end it.
         values: the number of a call, and the values that were pulled for it.
 
@@ -58,7 +63,7 @@ class Link:
         self.memory = _mapped(hello.segment, self.size, self.dtype, own) if share_memory else None
         self.staging = aligned_vector(0 if self.memory else own.size, self.dtype)
         self.own = own
-        self.since = time.monotonic()
+        self.since, self.waited = time.monotonic(), hello.waited
         self.outbox: SimpleQueue[Reply | BaseException | None] = SimpleQueue()
         self.values: tuple[int, list[codec.Piece]] = (0, [])
 
@@ -75,6 +80,7 @@ class Link:
                 raise ProtocolError("Expected the next chunk of a vector. Received: something else.")
             request = following
         assembler.finish()
+        self.since = time.monotonic()
 
     def hand_over(self, values: Array) -> list[codec.Piece]:
         """Write values into the worker's memory; or else the chunks to send to it."""
@@ -106,6 +112,45 @@ class Link:
             piece.write(reply)
             yield reply
             answer = None
+
+
+class Links:
+    """The streams of all workers: one for each."""
+
+    def __init__(self) -> None:
+        self._all: dict[int, Link] = {}
+
+    def join(self, link: Link) -> None:
+        """Take a worker's stream, in the place of the one that it had.
+
+        Raises:
+            AlreadyRunningError: there is one of another process. While the end of that may not be noticed yet, its
+                successor tries again.
+        """
+        before = self._all.get(link.worker)
+        if before is not None and before.incarnation != link.incarnation:
+            has_spoken = before.since > link.since - link.waited
+            raise AlreadyRunningError(link.worker, has_spoken or link.waited > _SURELY_LIVES_S)
+        if before is not None:
+            before.outbox.put(None)
+        self._all[link.worker] = link
+
+    def leave(self, link: Link) -> bool:
+        """A stream has ended; whether its worker has no other one."""
+        link.outbox.put(None)
+        if self._all.get(link.worker) is not link:
+            return False
+        del self._all[link.worker]
+        return True
+
+    def get(self, worker: int) -> Link | None:
+        """The stream of a worker, if it has one."""
+        return self._all.get(worker)
+
+    def end_all(self) -> None:
+        """Answer nobody any more."""
+        for link in self._all.values():
+            link.outbox.put(None)
 
 
 def _mapped(segment: pb.Segment, size: int, dtype: np.dtype[Any], own: Range) -> tuple[Array, Array] | None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import ItemsView, Sequence
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
@@ -10,6 +10,8 @@ from distrib.arrays import Array
 from distrib.data.sharding import Positions
 from distrib.ps.counts import NO_PUSH, Counts, Outcome
 from distrib.ps.ledger import Lease
+from distrib.ps.log import PushId
+from distrib.ps.stages import AlreadyRunningError, RefusedError, ReplacedError
 
 
 class Answer(NamedTuple):
@@ -60,6 +62,7 @@ class Member:
         is_restored: whether pushes may have been lost since, as after a restoration.
         outcome: of its last push; None while that waits for its round.
         counts: what became of its pushes.
+        seconds: how it has spent its time so far: computing, push, pull, barrier; empty until it has said so.
     """
 
     incarnation: int
@@ -69,6 +72,81 @@ class Member:
     is_restored: bool = False
     outcome: Outcome | None = NO_PUSH
     counts: Counts = field(default_factory=Counts)
+    seconds: tuple[float, ...] = ()
+
+
+class Members:
+    """Every worker that was ever there.
+
+    Args:
+        num_workers: how many there may be.
+    """
+
+    def __init__(self, num_workers: int) -> None:
+        self._num_workers = num_workers
+        self._all: dict[int, Member] = {}
+
+    def __getitem__(self, worker: int) -> Member:
+        return self._all[worker]
+
+    def __setitem__(self, worker: int, member: Member) -> None:
+        self._all[worker] = member
+
+    def items(self) -> ItemsView[int, Member]:
+        """All, by their number."""
+        return self._all.items()
+
+    def join(self, worker: int, incarnation: int) -> None:
+        """A worker is connected.
+
+        Raises:
+            RefusedError: there is no such worker.
+            ReplacedError: another process has taken its place since.
+            AlreadyRunningError: another process is this worker.
+        """
+        if not 0 <= worker < self._num_workers:
+            most = self._num_workers - 1
+            raise RefusedError(f"Expected a worker from 0 to {most}. Received: worker {worker}.")
+        self.check_newest(worker, incarnation)
+        member = self._all.get(worker)
+        if member is None:
+            self._all[worker] = Member(incarnation)
+        elif member.incarnation == incarnation:
+            member.is_alive = True
+        elif member.is_alive:
+            raise AlreadyRunningError(worker)
+        else:
+            former = (*member.former, member.incarnation)
+            self._all[worker] = Member(incarnation, former=former, counts=member.counts)
+
+    def check_newest(self, worker: int, incarnation: int) -> None:
+        """Raise `ReplacedError` if another process has taken the place of this one."""
+        if worker in self._all and incarnation in self._all[worker].former:
+            raise ReplacedError(worker)
+
+    def leave(self, worker: int, incarnation: int) -> bool:
+        """A worker is gone, or its link is; whether it was there."""
+        member = self._all.get(worker)
+        if member is None or member.incarnation != incarnation or not member.is_alive:
+            return False
+        member.is_alive = False
+        return True
+
+    def of(self, push: PushId) -> Member:
+        """Whose push it is. Raises `ReplacedError` if it is one of a former process."""
+        member = self._all.get(push.worker)
+        if member is None or member.incarnation != push.incarnation:
+            raise ReplacedError(push.worker)
+        return member
+
+    def is_alive(self, worker: int) -> bool:
+        """Whether a worker is connected."""
+        return worker in self._all and self._all[worker].is_alive
+
+    @property
+    def num_lost(self) -> int:
+        """How many were there and are not any more."""
+        return sum(not member.is_alive for member in self._all.values())
 
 
 @dataclass

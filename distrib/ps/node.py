@@ -15,23 +15,23 @@ from typing import Any
 
 import numpy as np
 
-from distrib.arrays import Array, training_dtype
+from distrib.arrays import Array
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
 from distrib.ps.absence import Absence
 from distrib.ps.arrivals import Arrivals
-from distrib.ps.cuts import Cuts
 from distrib.ps.follower import Follower
-from distrib.ps.link import Link
+from distrib.ps.keeper import Keeper
+from distrib.ps.link import Link, Links
 from distrib.ps.log import Cut, Discard, Entry, Pull, PushId
 from distrib.ps.members import Answer
 from distrib.ps.rules import Rules
-from distrib.ps.saver import Checkpoints, Saver, load
+from distrib.ps.saver import Checkpoints
 from distrib.ps.sequencer import Sequencer
-from distrib.ps.sequencer_state import sequencer_from_state, state_of, summary_of
+from distrib.ps.sequencer_state import summary_of
 from distrib.ps.shard import Shard
-from distrib.ps.stages import CHIEF, SEQUENCER, AlreadyRunningError, RefusedError
+from distrib.ps.stages import CHIEF, SEQUENCER, RefusedError
 from distrib.ps.stagnation import Stagnation
 
 _LOST_AFTER_S = 1.0
@@ -54,42 +54,38 @@ class Node:
         checkpoints: Checkpoints | None = None,
         chief_timeout_s: float = 60.0,
     ) -> None:
-        self._token, self._on_stop, self._checkpoints = token, on_stop, checkpoints
+        self._token, self._on_stop = token, on_stop
+        self._keeper = Keeper(checkpoints)
         lost = f"the chief is lost: it was gone for {chief_timeout_s:g} s"
         self._absence_of_chief = Absence(
             chief_timeout_s, lambda: on_stop(lost)
         )  # it does not outlive its job
         self._stagnation = Stagnation()
-        self._cuts = Cuts(0 if checkpoints is None else checkpoints.every)
         self._lock = threading.RLock()
-        self._links: dict[int, Link] = {}
+        self._links = Links()
         self._sequencer: Sequencer | None = None
         self._shard: Shard | None = None
         self._description: dict[str, Any] = {}
         self._arrivals = Arrivals()
         self._followers: dict[int, SimpleQueue[pb.FollowReply | None]] = {}
         self._follower: Follower | None = None
-        self._saver: Saver | None = None
         self._ending = threading.Event()
 
     @property
     def restores(self) -> bool:
         """Whether this ps begins from a checkpoint."""
-        return self._checkpoints is not None and self._checkpoints.restore
+        return self._keeper.restores
 
     # --- workers ------------------------------------------------------------------------------------------------
 
     def join(self, link: Link) -> None:
-        """A worker's stream is open. Raises `RefusedError` if another process is this worker."""
+        """A worker's stream is open. Raises `RefusedError` if another process is, or was since, this worker."""
         with self._lock:
             if self.restores and self._shard is None:
                 self._restore(link)
-            before = self._links.get(link.worker)
-            if before is not None and before.incarnation != link.incarnation:
-                raise AlreadyRunningError(link.worker)
-            if before is not None:
-                before.outbox.put(None)
-            self._links[link.worker] = link
+            if self._sequencer is not None:
+                self._sequencer.members.check_newest(link.worker, link.incarnation)
+            self._links.join(link)
             if link.worker == CHIEF:
                 self._absence_of_chief.end()
             if self._sequencer is not None:
@@ -100,10 +96,8 @@ class Node:
     def leave(self, link: Link) -> None:
         """A worker's stream has ended."""
         with self._lock:
-            link.outbox.put(None)
-            if self._links.get(link.worker) is not link:
+            if not self._links.leave(link):
                 return
-            del self._links[link.worker]
             if link.worker == CHIEF and not self._ending.is_set():
                 self._absence_of_chief.begin()
             self._arrivals.forget(link.worker)
@@ -171,11 +165,12 @@ class Node:
             if gradient is not None and shard is not None:
                 shard.stage(push, gradient)
             if link.ps == SEQUENCER:
-                sequencer, tally = self._decider(), np.array(message.tally)
+                sequencer = self._decider()
                 rate = message.learning_rate if message.HasField("learning_rate") else None
-                rest = message.stage, message.lease, message.version, tally, message.skip, rate
+                given = message.stage, message.lease, message.version, np.array(message.tally), message.skip
                 self._when_whole(
-                    push if gradient is not None else None, lambda: sequencer.push(push, call, *rest)
+                    push if gradient is not None else None,
+                    lambda: sequencer.push(push, call, *given, rate, message.seconds),
                 )
             elif gradient is not None and self._follower is not None:
                 self._follower.arrived(push)
@@ -194,13 +189,33 @@ class Node:
 
     def collect(self, ps: int, part: pb.Part) -> None:
         """Another ps sends a part of what it keeps at a cut."""
-        if self._saver is not None:
-            self._saver.collect(ps, part, training_dtype(self._description["dtype"]))
+        self._keeper.collect(ps, part, self._description["dtype"])
 
     def lost(self, ps: int) -> None:
         """Another ps is gone. At the end of the job it may only have been told a little earlier."""
         if not self._ending.wait(_LOST_AFTER_S):
             self._on_stop(f"ps:{ps} is lost")
+
+    def save_last(self, seconds: float) -> None:
+        """This ps ends: save what all keep. Returns when it is on the disk, or after so many seconds."""
+        written = threading.Event()
+        with self._lock:
+            if self._follower is not None:
+                self._follower.say_end(written.set)
+            else:
+                self._save_last(written.set)
+        written.wait(seconds)
+
+    def save_for(self, ps: int) -> None:
+        """Another ps is about to end."""
+        with self._lock:
+            self._save_last(lambda: self._followers[ps].put(pb.FollowReply(saved=True)))
+
+    def _save_last(self, when_written: Callable[[], None]) -> None:
+        """Save, and answer nobody any more: what a worker believes to be done is in what is saved."""
+        self._links.end_all()
+        self._keeper.cut(self._sequencer, when_written)
+        self._settle()
 
     def execute(self, entry: Entry) -> None:
         """The next entry of the log, on this ps."""
@@ -225,10 +240,8 @@ class Node:
                 self._follower.close()
             for queue in self._followers.values():
                 queue.put(None)
-            for link in self._links.values():
-                link.outbox.put(None)
-        if self._saver is not None:
-            self._saver.close()
+            self._links.end_all()
+        self._keeper.close()
 
     # --- decisions ----------------------------------------------------------------------------------------------
 
@@ -253,8 +266,8 @@ class Node:
         try:
             event()
         except RefusedError as error:
-            if push.worker in self._links:
-                self._links[push.worker].outbox.put(error)
+            if (link := self._links.get(push.worker)) is not None:
+                link.outbox.put(error)
         self._settle()
 
     def _settle(self) -> None:
@@ -262,8 +275,7 @@ class Node:
         sequencer = self._sequencer
         if sequencer is None:
             return
-        if self._saver is not None and self._cuts.is_due(sequencer.stages.num_borders, sequencer.version):
-            sequencer.log.append(Cut(self._cuts.number))
+        self._keeper.cut_if_due(sequencer)
         if words := self._stagnation.seen(sequencer.counts, time.monotonic()):
             LOGGER.warning(words)
         for entry in sequencer.log:
@@ -273,10 +285,8 @@ class Node:
         sequencer.log.clear()
         answers = sequencer.answers.copy()
         sequencer.answers.clear()
-        if self._saver is None:
-            self._send(answers, sequencer)
-        elif answers:
-            self._saver.when_written(self._cuts.border, lambda: self._send(answers, sequencer))
+        if answers:
+            self._keeper.after_border(lambda: self._send(answers, sequencer))
 
     def _pull(self, entry: Pull) -> None:
         link = self._links.get(entry.worker)
@@ -311,30 +321,17 @@ class Node:
         for index in range(1, len(addresses)):
             self._followers.setdefault(index, SimpleQueue())
         self._arrivals.num_ps = len(addresses)
-        if self._saver is None and self._checkpoints is not None:
-            self._saver = Saver(self._checkpoints.folder, len(addresses))
+        self._keeper.begin(len(addresses))
 
     def _restore(self, link: Link) -> None:
         """Begin from the newest checkpoint."""
-        assert self._checkpoints is not None
-        vectors, manifest = load(self._checkpoints.folder, link.size, link.dtype.name)
-        self._description = manifest["description"]
-        self._shard = Shard(link.ps, link.num_ps)
-        self._shard.restore(self._description, vectors, manifest["sequencer"]["version"])
-        if link.ps == SEQUENCER:
-            self._sequencer = sequencer_from_state(manifest["sequencer"])
-            stages, version = self._sequencer.stages, self._sequencer.version
-            self._cuts.restore(int(manifest["cut"]), stages.num_borders, version)
+        self._description, self._shard, self._sequencer = self._keeper.restore(link)
         if len(self._description["ps"]) == link.num_ps:
             self._meet(link.ps, self._description["ps"])
 
     def _save(self, cut: Cut) -> None:
         assert self._shard is not None
-        vectors = self._shard.snapshot()
         if self._follower is not None:
-            self._follower.save(cut.number, vectors)
-        elif self._saver is not None and self._sequencer is not None:
-            # All of the log before the cut is executed, so the sequencer is where the shards are.
-            manifest = {"sequencer": state_of(self._sequencer), "description": self._description}
-            self._saver.add(cut.number, SEQUENCER, vectors)
-            self._saver.begin(cut.number, {"cut": cut.number, **manifest})
+            self._follower.save(cut.number, self._shard.snapshot())
+        elif self._sequencer is not None:
+            self._keeper.save(cut.number, self._shard, self._sequencer, self._description)

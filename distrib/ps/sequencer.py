@@ -10,6 +10,7 @@ Until then it waits.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -17,9 +18,9 @@ import numpy as np
 from distrib.arrays import Array
 from distrib.ps.counts import NO_PUSH, Counts, Outcome
 from distrib.ps.log import Apply, Discard, Entry, Install, Keep, Pull, PushId
-from distrib.ps.members import Answer, Member, Pushed, Waiting
+from distrib.ps.members import Answer, Members, Pushed, Waiting
 from distrib.ps.rules import Rules
-from distrib.ps.stages import CHIEF, AlreadyRunningError, RefusedError, Stage, Stages, admission_of
+from distrib.ps.stages import CHIEF, RefusedError, Stage, Stages, admission_of
 
 
 class Sequencer:
@@ -45,7 +46,7 @@ class Sequencer:
         self.counts = Counts()
         self.log: list[Entry] = []
         self.answers: list[Answer] = []
-        self.members: dict[int, Member] = {}
+        self.members = Members(rules.num_workers)
         self.stages = Stages()
         self._waiting: dict[int, Waiting] = {}
         self._pushed: dict[PushId, Pushed] = {}
@@ -53,34 +54,17 @@ class Sequencer:
     # --- events -------------------------------------------------------------------------------------------------
 
     def join(self, worker: int, incarnation: int) -> None:
-        """A worker is connected. Raises `RefusedError` if another process is this worker."""
-        if not 0 <= worker < self.rules.num_workers:
-            most = self.rules.num_workers - 1
-            raise RefusedError(f"Expected a worker from 0 to {most}. Received: worker {worker}.")
-        member = self.members.get(worker)
-        if member is None:
-            self.members[worker] = Member(incarnation)
-        elif member.incarnation == incarnation:
-            self._release(worker)
-            member.is_alive = True
-        elif incarnation in member.former:
-            raise RefusedError(f"Worker {worker} was started again since. This process is no longer it.")
-        elif member.is_alive:
-            raise AlreadyRunningError(worker)
-        else:
-            former = (*member.former, member.incarnation)
-            self.members[worker] = Member(incarnation, former=former, counts=member.counts)
+        """A worker is connected, maybe again. Raises `RefusedError` if another process is this worker."""
+        self.members.join(worker, incarnation)
+        self._release(worker)
         self._settle()
 
     def leave(self, worker: int, incarnation: int) -> None:
         """A worker is gone, or its link is. What it has pushed counts; what it was computing goes to others."""
-        member = self.members.get(worker)
-        if member is None or member.incarnation != incarnation or not member.is_alive:
-            return
-        member.is_alive = False
-        self._waiting.pop(worker, None)
-        self._release(worker)
-        self._settle()
+        if self.members.leave(worker, incarnation):
+            self._waiting.pop(worker, None)
+            self._release(worker)
+            self._settle()
 
     def register(
         self, worker: int, call: int, stage: int, description: dict[str, Any], values: PushId | None
@@ -120,6 +104,7 @@ class Sequencer:
         tally: Array,
         skip: bool = False,
         learning_rate: float | None = None,
+        seconds: Sequence[float] = (),
     ) -> None:
         """A worker has computed a lease; its gradient is whole on every ps.
 
@@ -132,11 +117,12 @@ class Sequencer:
             tally: its sums.
             skip: whether NaN or Inf was found, and the update is to be left out.
             learning_rate: the chief's, now; None from others.
+            seconds: how the worker has spent its time so far.
 
         Raises:
             RefusedError: it cannot be right; nothing was changed.
         """
-        member = self._member(push)
+        member = self.members.of(push)
         if push.sequence == member.sequence:  # a retry: the answer was lost, and the lease in it
             self._release(push.worker)
             self._wait(push.worker, Waiting(call, stage, None, member.outcome))
@@ -161,7 +147,7 @@ class Sequencer:
             )
         if learning_rate is not None and push.worker == CHIEF:
             self.learning_rate = learning_rate
-        member.sequence, member.is_restored = push.sequence, False
+        member.sequence, member.is_restored, member.seconds = push.sequence, False, tuple(seconds)
         current.clocks[push.worker] = current.clocks.get(push.worker, 0) + 1
         member.outcome = self._decide(current, push, lease, version, tally, skip)
         self._wait(push.worker, Waiting(call, stage, None, member.outcome))
@@ -266,7 +252,7 @@ class Sequencer:
             return True
         if self._is_warming_up(stage):
             return worker == CHIEF
-        clocks = [clock for each, clock in stage.clocks.items() if self._is_alive(each)]
+        clocks = [clock for each, clock in stage.clocks.items() if self.members.is_alive(each)]
         return self.rules.staleness.may_begin(stage.clocks.get(worker, 0), min(clocks, default=0))
 
     def _is_warming_up(self, stage: Stage) -> bool:
@@ -277,8 +263,7 @@ class Sequencer:
         """How many workers there are to do a round. Those that never came are waited for."""
         if self._is_warming_up(stage):
             return 1
-        lost = sum(not member.is_alive for member in self.members.values())
-        return self.rules.num_workers - lost
+        return self.rules.num_workers - self.members.num_lost
 
     # --- answers ------------------------------------------------------------------------------------------------
 
@@ -320,16 +305,6 @@ class Sequencer:
         self._settle()
 
     # --- state --------------------------------------------------------------------------------------------------
-
-    def _member(self, push: PushId) -> Member:
-        member = self.members.get(push.worker)
-        if member is None or member.incarnation != push.incarnation:
-            raise RefusedError(f"Worker {push.worker} was started again since. This push is of a former one.")
-        return member
-
-    def _is_alive(self, worker: int) -> bool:
-        member = self.members.get(worker)
-        return member is not None and member.is_alive
 
     def _release(self, worker: int) -> None:
         stage = self.stages.last

@@ -21,6 +21,7 @@ from distrib.ps.saver import Checkpoints
 from distrib.ps.servicer import Servicer
 
 _GRACE_S = 0.3
+_SAVE_S = 8.0
 _LINGER_S = 1.2
 """So long a worker that is late may ask, and is told that the job has ended."""
 
@@ -39,6 +40,7 @@ class Server:
     Attributes:
         port: where it listens.
         reason: why the job ended; empty for a good end.
+        is_interrupted: whether this ps was told to end before its job.
 
     Raises:
         ConfigError: the address cannot be had, or is not loopback without `insecure`.
@@ -61,7 +63,7 @@ class Server:
                 "--insecure."
             )
         self._ended = threading.Event()
-        self.reason = ""
+        self.reason, self.is_interrupted = "", False
         self._threads = ThreadPoolExecutor(MAX_STREAMS, thread_name_prefix="work")
         self._server = grpc.server(
             self._threads,
@@ -85,11 +87,14 @@ class Server:
         self._server.start()
 
     def wait(self) -> None:
-        """Return when the job has ended, and the workers know."""
+        """Return when the job has ended, and the workers know; or when this ps was told to end, and all is saved."""
         self._ended.wait()
+        if self.is_interrupted:
+            self._servicer.save_last(_SAVE_S)
         self._health.enter_graceful_shutdown()
         self._servicer.close()
-        self._servicer.wait_for_workers(_LINGER_S)
+        if not self.is_interrupted:
+            self._servicer.wait_for_workers(_LINGER_S)
         self._stop(_GRACE_S)
 
     def ended_within(self, seconds: float) -> bool:
@@ -105,6 +110,11 @@ class Server:
         self._servicer.close()
         self._server.stop(grace_s).wait()
         self._threads.shutdown(wait=False)
+
+    def interrupt(self) -> None:
+        """End this ps, but not its job: workers wait for it to come back."""
+        self.is_interrupted = not self._ended.is_set()
+        self._ended.set()
 
     def end(self, reason: str = "") -> None:
         """End the job here.
@@ -141,19 +151,13 @@ def run(
         PeerLostError: the chief failed, or the chief or another ps is lost.
     """
     server = Server(address, token, insecure, share_memory, checkpoints, chief_timeout_s)
-    received: list[int] = []
-
-    def stop(number: int, frame: object) -> None:
-        received.append(number)
-        server.end()
-
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, stop)
+        signal.signal(number, lambda *_: server.interrupt())
     on_ready(server.port)
     server.wait()
     if server.reason:
         raise PeerLostError(f"The job of the ps at {address} has ended: {server.reason}.")
-    return not received
+    return not server.is_interrupted
 
 
 def _is_loopback(host: str) -> bool:

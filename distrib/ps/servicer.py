@@ -23,7 +23,7 @@ from distrib.ps.link import Link
 from distrib.ps.node import Node
 from distrib.ps.saver import Checkpoints
 from distrib.ps.shard import num_brought
-from distrib.ps.stages import CHIEF, AlreadyRunningError, JobEndedError, RefusedError
+from distrib.ps.stages import CHIEF, AlreadyRunningError, JobEndedError, RefusedError, ReplacedError
 
 
 class Servicer(services.ParameterServerServicer):
@@ -78,8 +78,11 @@ class Servicer(services.ParameterServerServicer):
         except JobEndedError as error:
             code = grpc.StatusCode.OUT_OF_RANGE if error.is_good else grpc.StatusCode.ABORTED
             context.abort(code, str(error))
+        except ReplacedError as error:
+            context.abort(grpc.StatusCode.ABORTED, str(error))
         except AlreadyRunningError as error:
-            context.abort(grpc.StatusCode.ALREADY_EXISTS, str(error))
+            code = grpc.StatusCode.ALREADY_EXISTS if error.is_certain else grpc.StatusCode.UNAVAILABLE
+            context.abort(code, str(error))
         except RefusedError as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except (ProtocolError, ConfigError, StorageError, ValueError) as error:
@@ -161,7 +164,9 @@ class Servicer(services.ParameterServerServicer):
     def _listen(self, ps: int, requests: Iterator[pb.FollowRequest]) -> None:
         try:
             for request in requests:
-                if request.HasField("part"):
+                if request.ends:
+                    self._node.save_for(ps)
+                elif request.HasField("part"):
                     self._node.collect(ps, request.part)
                 else:
                     self._node.arrived(codec.push_of(request.arrived), ps)
@@ -194,6 +199,10 @@ class Servicer(services.ParameterServerServicer):
         """Return when all workers know that the job has ended, or after so many seconds."""
         with self._changed:
             self._changed.wait_for(lambda: not self._there, seconds)
+
+    def save_last(self, seconds: float) -> None:
+        """Save what all ps keep before this one ends; waits for so many seconds at most."""
+        self._node.save_last(seconds)
 
     def close(self) -> None:
         """Let nobody wait, and write what is to be written."""

@@ -44,11 +44,24 @@ class JobEndedError(RefusedError):
         self.is_good = not reason
 
 
-class AlreadyRunningError(RefusedError):
-    """A second process wants to be a worker. It may be its successor, and its end not noticed yet."""
+class ReplacedError(RefusedError):
+    """A process was taken for dead, and another one is this worker since."""
 
     def __init__(self, worker: int) -> None:
+        super().__init__(f"Worker {worker} was started again since. This process is no longer it.")
+
+
+class AlreadyRunningError(RefusedError):
+    """A second process wants to be a worker.
+
+    Args:
+        worker: which.
+        is_certain: whether the first one is known to live. Otherwise its end may not be noticed yet.
+    """
+
+    def __init__(self, worker: int, is_certain: bool = True) -> None:
         super().__init__(f"Worker {worker} is running already. Only one process may be worker {worker}.")
+        self.is_certain = is_certain
 
 
 @dataclass

@@ -1,5 +1,8 @@
 """Parameter servers that are lost and come back from their last checkpoint, while the workers wait."""
 
+import signal
+import subprocess
+import sys
 import threading
 import time
 
@@ -93,6 +96,71 @@ def test_c6_ps_are_killed_and_restored_and_the_workers_wait(tmp_path, num_ps, mo
         expected_weights, expected_history = in_one_process(training)
         assert difference(weights, expected_weights) <= 1e-12
         np.testing.assert_allclose(history["loss"], expected_history["loss"], rtol=1e-9)
+
+
+class Versions(Pause):
+    """What a worker believes to be done."""
+
+    def __init__(self):
+        super().__init__()
+        self.acknowledged = []
+
+    def on_train_batch_end(self, batch, logs=None):
+        super().on_train_batch_end(batch)
+        self.acknowledged.append(self.model.optimizer.iterations)
+
+
+@pytest.mark.parametrize(("num_ps", "told"), [(1, [0]), (2, [0, 1]), (2, [1])])
+def test_c31_a_ps_that_is_told_to_end_loses_nothing(tmp_path, num_ps, told):
+    def start(port=0, *flags):
+        address = f"127.0.0.1:{port}"
+        saves = ("--checkpoint-dir", str(tmp_path), "--checkpoint-steps", "1000")
+        return subprocess.Popen(
+            [sys.executable, "-m", "distrib", "ps", "--address", address, *saves, *flags],
+            stdout=subprocess.PIPE,
+            text=True,
+        )
+
+    def ended(process, seconds):
+        with process.stdout:
+            return process.wait(seconds)
+
+    processes = [start() for _ in range(num_ps)]
+    addresses = tuple(process.stdout.readline().split()[-1] for process in processes)
+    results, versions, open_strategies = {}, Versions(), []
+
+    def work(worker):
+        strategy = ParameterServerStrategy(worker_of(worker, 2, addresses), ps_timeout_s=20.0)
+        open_strategies.append(strategy)
+        callback = Pause() if worker else versions
+        with strategy.scope():
+            results[worker] = training(strategy, callbacks=[callback])
+
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(2)]
+    for thread in threads:
+        thread.start()
+    deadline = time.monotonic() + 20
+    while (not versions.acknowledged or versions.acknowledged[-1] < 12) and time.monotonic() < deadline:
+        time.sleep(0.005)
+    begin = time.monotonic()
+    for index in told:
+        processes[index].send_signal(signal.SIGTERM)
+    codes = [ended(process, 15) for process in processes]
+    assert time.monotonic() - begin < 10
+    assert codes == [0 if index in told else 75 for index in range(num_ps)], "who loses a ps fails"
+    assert not results, "the fault came too late"
+    number = versions.acknowledged[-1]
+    manifest = latest_whole(tmp_path, "ps")[2]
+    assert manifest["sequencer"]["version"] >= number > 10, "in the midst of an epoch"
+    processes = [start(address.rpartition(":")[2], "--restore") for address in addresses]
+    for thread in threads:
+        thread.join(40)
+    for strategy in open_strategies:
+        strategy.close()
+    assert [ended(process, 5) for process in processes] == [0] * num_ps
+    expected_weights, expected_history = in_one_process(training)
+    assert difference(results[0][0], expected_weights) <= 1e-12
+    np.testing.assert_allclose(results[0][1]["loss"], expected_history["loss"], rtol=1e-9)
 
 
 def test_a_job_goes_on_with_another_number_of_ps(tmp_path):

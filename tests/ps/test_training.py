@@ -14,7 +14,6 @@ from hypothesis import strategies as st
 
 import distrib
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps import client as client_module
 from distrib.ps.client import Client
 from distrib.ps.node import Node
 from distrib.ps.rules import Rules
@@ -385,8 +384,7 @@ class TestC5AndOn:
         return client
 
     @pytest.fixture
-    def server(self, monkeypatch):
-        monkeypatch.setattr(client_module, "_SUCCEED_S", 0.5)
+    def server(self):
         server = Server("127.0.0.1:0")
         yield server
         server.close()
@@ -404,7 +402,7 @@ class TestC5AndOn:
         again, values = self.begun(new)
         assert again.has_lease
         message = pb.Push(stage=1, sequence=1, lease=answer.lease, version=0, tally=[5.0, 0, 0, 0])
-        with pytest.raises(distrib.ProtocolError, match=r"was started again since|is running already"):
+        with pytest.raises(distrib.PeerLostError, match="was started again since"):
             old.push(message, np.ones(SIZE, np.float32), values)
         done = new.push(
             pb.Push(stage=1, sequence=1, lease=again.lease, version=0, tally=[5.0, 0, 0, 0]),
@@ -419,10 +417,27 @@ class TestC5AndOn:
         first = self.client(server, incarnation=1)
         answer, values = self.begun(first)
         second = self.client(server, incarnation=2)
-        with pytest.raises(distrib.ProtocolError, match="Worker 0 is running already"):
+        begin = time.monotonic()
+        with pytest.raises(distrib.ConfigError, match="Worker 0 is running already") as error:
             second.register(0, description_of(1), np.zeros(SIZE, np.float32))
+        assert 4 < time.monotonic() - begin < 6, "a silent worker may be dead, and its end not noticed"
+        assert distrib.errors.exit_code_of(error.value) == 64
         message = pb.Push(stage=1, sequence=1, lease=answer.lease, version=0, tally=[5.0, 0, 0, 0])
-        assert first.push(message, np.ones(SIZE, np.float32), values).version == 1
+        answer = first.push(message, np.ones(SIZE, np.float32), values)
+        assert answer.version == 1
+
+        def work():
+            time.sleep(0.1)
+            message = pb.Push(stage=1, sequence=2, lease=answer.lease, version=1, tally=[5.0, 0, 0, 0])
+            first.push(message, np.ones(SIZE, np.float32), values)
+
+        busy = threading.Thread(target=work)
+        busy.start()
+        begin = time.monotonic()
+        with pytest.raises(distrib.ConfigError, match="Worker 0 is running already"):
+            second.register(0, description_of(1), np.zeros(SIZE, np.float32))
+        assert time.monotonic() - begin < 1, "the first one has spoken since"
+        busy.join()
         for client in (first, second):
             client.close()
 

@@ -1,0 +1,99 @@
+"""Keeper: when a ps saves what it keeps, and what it begins from. Only ps:0 writes; the others send it their part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from distrib.arrays import training_dtype
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.cuts import Cuts
+from distrib.ps.link import Link
+from distrib.ps.log import Cut
+from distrib.ps.saver import Checkpoints, Saver, load
+from distrib.ps.sequencer import Sequencer
+from distrib.ps.sequencer_state import sequencer_from_state, state_of
+from distrib.ps.shard import Shard
+from distrib.ps.stages import SEQUENCER
+
+
+class Restored(NamedTuple):
+    """What a ps begins from."""
+
+    description: dict[str, Any]
+    shard: Shard
+    sequencer: Sequencer | None
+
+
+class Keeper:
+    """Of one ps.
+
+    Args:
+        checkpoints: where ps:0 saves what all ps keep, and whether to begin from there; None for nowhere.
+    """
+
+    def __init__(self, checkpoints: Checkpoints | None) -> None:
+        self._checkpoints = checkpoints
+        self._cuts = Cuts(0 if checkpoints is None else checkpoints.every)
+        self._saver: Saver | None = None
+
+    @property
+    def restores(self) -> bool:
+        """Whether this ps begins from a checkpoint."""
+        return self._checkpoints is not None and self._checkpoints.restore
+
+    def begin(self, num_ps: int) -> None:
+        """On ps:0, where so many ps take part from now on."""
+        if self._saver is None and self._checkpoints is not None:
+            self._saver = Saver(self._checkpoints.folder, num_ps)
+
+    def restore(self, link: Link) -> Restored:
+        """What the newest checkpoint holds for the ps that a worker takes this one for."""
+        assert self._checkpoints is not None
+        vectors, manifest = load(self._checkpoints.folder, link.size, link.dtype.name)
+        description = manifest["description"]
+        shard = Shard(link.ps, link.num_ps)
+        shard.restore(description, vectors, manifest["sequencer"]["version"])
+        if link.ps != SEQUENCER:
+            return Restored(description, shard, None)
+        sequencer = sequencer_from_state(manifest["sequencer"])
+        self._cuts.restore(int(manifest["cut"]), sequencer.stages.num_borders, sequencer.version)
+        return Restored(description, shard, sequencer)
+
+    def cut_if_due(self, sequencer: Sequencer) -> None:
+        """Let all ps save where it is time."""
+        if self._saver is not None and self._cuts.is_due(sequencer.stages.num_borders, sequencer.version):
+            sequencer.log.append(Cut(self._cuts.number))
+
+    def cut(self, sequencer: Sequencer | None, when_written: Callable[[], None]) -> None:
+        """Let all ps save now; calls back when it is on the disk, at once where nothing is saved."""
+        if self._saver is None or sequencer is None:
+            when_written()
+            return
+        number = self._cuts.next()
+        sequencer.log.append(Cut(number))
+        self._saver.when_written(number, when_written)
+
+    def save(self, cut: int, shard: Shard, sequencer: Sequencer, description: dict[str, Any]) -> None:
+        """ps:0 has come to a cut: all of the log before is executed, so the sequencer is where the shards are."""
+        if self._saver is not None:
+            manifest = {"cut": cut, "sequencer": state_of(sequencer), "description": description}
+            self._saver.add(cut, SEQUENCER, shard.snapshot())
+            self._saver.begin(cut, manifest)
+
+    def collect(self, ps: int, part: pb.Part, dtype: str) -> None:
+        """Take a part of what another ps keeps at a cut."""
+        if self._saver is not None:
+            self._saver.collect(ps, part, training_dtype(dtype))
+
+    def after_border(self, callback: Callable[[], None]) -> None:
+        """Call back when the last beginning or end of a stage is on the disk; at once where nothing is saved."""
+        if self._saver is None:
+            callback()
+        else:
+            self._saver.when_written(self._cuts.border, callback)
+
+    def close(self) -> None:
+        """Write what is to be written."""
+        if self._saver is not None:
+            self._saver.close()
