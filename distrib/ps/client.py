@@ -47,6 +47,7 @@ class Client:
 
     Attributes:
         bytes_sent: of gradients, over streams.
+        pull_s: seconds in which the values of the last answer came.
     """
 
     def __init__(
@@ -59,7 +60,7 @@ class Client:
         share_memory: bool = True,
     ) -> None:
         self.worker, self.incarnation = worker, secrets.randbits(62)
-        self.bytes_sent = 0
+        self.bytes_sent, self.pull_s = 0, 0.0
         self._addresses, self._share_memory = list(addresses), share_memory
         self._timeout_s, self._connect_timeout_s = timeout_s, connect_timeout_s
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
@@ -250,7 +251,7 @@ class Client:
                     message.CopyFrom(request)
                 piece.write(message)
                 stream.send(message)
-        answers = []
+        answers, begin = [], 0.0
         with self._deadline.of(self._timeout_s):
             for stream, part in zip(self._streams, self._parts(), strict=True):
                 # The values as one vector, or the rows of a state, which always travel.
@@ -260,6 +261,7 @@ class Client:
                 assembler = codec.Assembler(target)
                 while True:
                     reply = stream.reply()
+                    begin = begin or time.monotonic()
                     if reply.HasField("answer"):
                         answers.append(reply.answer)
                     if reply.HasField("chunk"):
@@ -270,6 +272,7 @@ class Client:
                     assembler.finish()
                 if values.ndim > 1:
                     values[:, part.slice] = target.reshape(len(values), -1)
+        self.pull_s = time.monotonic() - begin
         return answers[0]
 
     def _remind(self, seconds: float) -> None:

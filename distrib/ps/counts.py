@@ -6,6 +6,9 @@ from collections import Counter
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
+CAUSES = ("compute", "push", "pull", "barrier")
+"""What a worker spends its time on."""
+
 
 class Outcome(NamedTuple):
     """What became of a push.

@@ -62,7 +62,7 @@ class Member:
         is_restored: whether pushes may have been lost since, as after a restoration.
         outcome: of its last push; None while that waits for its round.
         counts: what became of its pushes.
-        seconds: how it has spent its time so far: computing, push, pull, barrier; empty until it has said so.
+        seconds: how it has spent its time, by `CAUSES`; empty until it has said so.
     """
 
     incarnation: int

@@ -10,13 +10,14 @@ Until then it waits.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from distrib.arrays import Array
-from distrib.ps.counts import NO_PUSH, Counts, Outcome
+from distrib.ps.counts import CAUSES, NO_PUSH, Counts, Outcome
 from distrib.ps.log import Apply, Discard, Entry, Install, Keep, Pull, PushId
 from distrib.ps.members import Answer, Members, Pushed, Waiting
 from distrib.ps.rules import Rules
@@ -140,6 +141,8 @@ class Sequencer:
         current = self.stages[stage]
         # After a restoration a worker may have seen versions that are lost.
         known = self.version if not member.is_restored else version
+        if len(seconds) not in (0, len(CAUSES)) or not all(map(math.isfinite, seconds)):
+            raise RefusedError(f"Expected seconds for {', '.join(CAUSES)}. Received: {list(seconds)}.")
         if tally.shape != current.totals.shape or not 0 <= version <= known:
             raise RefusedError(
                 f"Expected {current.totals.size} sums and a version up to {self.version}. "

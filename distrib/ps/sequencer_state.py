@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 from distrib.data.sharding import Positions
-from distrib.ps.counts import NO_PUSH, Outcome, counts_from_json
+from distrib.ps.counts import CAUSES, NO_PUSH, Outcome, counts_from_json
 from distrib.ps.members import Member
 from distrib.ps.rules import rules_from_config
 from distrib.ps.sequencer import Sequencer
@@ -50,8 +50,14 @@ def state_of(sequencer: Sequencer) -> dict[str, Any]:
 
 
 def summary_of(sequencer: Sequencer) -> dict[str, Any]:
-    """Counters of the job and of every worker, for people."""
-    workers = {str(worker): member.counts.as_json() for worker, member in sorted(sequencer.members.items())}
+    """Counters of the job and of every worker, and how each has spent its time up to its last push, for people."""
+    workers = {
+        str(worker): {
+            **member.counts.as_json(),
+            "seconds": dict(zip(CAUSES, member.seconds or [0.0] * len(CAUSES), strict=True)),
+        }
+        for worker, member in sorted(sequencer.members.items())
+    }
     return {"version": sequencer.version, **sequencer.counts.as_json(), "workers": workers}
 
 

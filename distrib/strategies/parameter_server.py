@@ -138,7 +138,7 @@ class ParameterServerStrategy(Strategy):
     def counters(self) -> dict[str, Any]:
         """What became of pushes (pushed, applied, dropped, scaled, staleness), of all workers and of each.
 
-        `seconds` is how this worker spent its time: computing, sending and receiving, and waiting for others;
+        `seconds` is how this worker, and each of `workers`, spent its time: `compute`, `push`, `pull`, `barrier`;
         `bytes_sent` its gradients, but not what lies in shared memory.
         """
         return {} if self._updater is None else self._updater.counters()

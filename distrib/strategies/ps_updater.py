@@ -7,7 +7,6 @@ worker, and what became of every push, is decided in `ps/sequencer.py`.
 from __future__ import annotations
 
 import json
-import time
 from collections.abc import Iterator, Sequence
 from typing import Any
 
@@ -26,6 +25,8 @@ from distrib.ps.codec import lease_of, undone_of
 from distrib.ps.ledger import Lease
 from distrib.ranges import Range
 from distrib.strategies.ps_ahead import Ahead
+from distrib.strategies.ps_table import table
+from distrib.strategies.ps_time import Spent
 from distrib.strategies.updater import NonFinitePolicy, Rest, Saved, State, Updater
 
 
@@ -74,8 +75,7 @@ class PsUpdater(Updater):
         self._lease: Lease | None = None
         self._totals = Tally(0)
         self._summary = ""
-        self._seconds = dict.fromkeys(("computing", "sending", "waiting"), 0.0)
-        self._since = time.monotonic()
+        self._spent = Spent()
         self._description, self._ahead = description, ahead
         self._version = self._register(description).version
 
@@ -100,7 +100,7 @@ class PsUpdater(Updater):
         if self._client.worker == 0:
             description["stops"] = wanted
         self._stage = self._stages.advance()
-        self._asks()
+        self._spent.asks()
         self._take(self._client.begin(self._stage, description, self._values))
         return bool(self._totals.sums[0])
 
@@ -108,7 +108,7 @@ class PsUpdater(Updater):
         self, dataset: ArrayDataset, schedule: Schedule, description: dict[str, Any]
     ) -> Iterator[Batch]:
         self._stage = self._stages.advance()
-        self._asks()
+        self._spent.asks()
         self._take(self._client.begin(self._stage, description, self._values))
         while self._lease is not None:
             if self._ahead is not None and description["kind"] == "train" and not self._ahead.is_busy:
@@ -161,11 +161,12 @@ class PsUpdater(Updater):
             lease=self._lease.number,
             version=self._version,
             tally=tally.sums.tolist(),
+            seconds=self._spent.seconds.values(),
         )
 
     def _hand_in(self, message: pb.Push, trains: bool) -> Tally:
         buffer, ahead = self._network.buffer, self._ahead
-        self._asks()
+        self._spent.asks()
         if not trains or ahead is None:
             self._take(self._client.push(message, buffer.grads if trains else None, self._values))
             return self._totals
@@ -194,22 +195,8 @@ class PsUpdater(Updater):
         """Where values come."""
         return self._network.buffer.values if self._ahead is None else self._ahead.values
 
-    def _asks(self) -> None:
-        """What was until now was computing (and what the script does between)."""
-        now = time.monotonic()
-        self._seconds["computing"] += now - self._since
-        self._since = now
-
-    def _waits(self, answer: pb.Answer) -> None:
-        """What was until now was waiting for an answer."""
-        now = time.monotonic()
-        took, self._since = now - self._since, now
-        waited = min(answer.waited, took)
-        self._seconds["waiting"] += waited
-        self._seconds["sending"] += took - waited
-
     def _take(self, answer: pb.Answer) -> None:
-        self._waits(answer)
+        self._spent.has_answer(answer.waited, self._client.pull_s)
         self._take_values()
         self._lease, self._version = lease_of(answer), answer.version
         self._totals = Tally(0, np.array(answer.totals))
@@ -228,9 +215,9 @@ class PsUpdater(Updater):
         if self._ahead is not None:
             self._ahead.settle()
         rows = np.empty((1 + len(names), buffer.size), self._network.dtype)
-        self._asks()
+        self._spent.asks()
         answer = self._client.state(rows)
-        self._waits(answer)
+        self._spent.has_answer(answer.waited, self._client.pull_s)
         self._version = self._optimizer.iterations = answer.version
         buffer.values[...] = rows[0]
         slots = dict(zip(names, rows[1:], strict=True))
@@ -242,9 +229,9 @@ class PsUpdater(Updater):
             start = {"step": saved.step, "learning_rate": saved.learning_rate, "words": saved.words}
             description["start"] = start
             slots = [saved.slots[name] for name in self._slot_names()]
-        self._asks()
+        self._spent.asks()
         answer = self._register(description, slots)
-        self._waits(answer)
+        self._spent.has_answer(answer.waited, self._client.pull_s)
         self._version = self._optimizer.iterations = answer.version
         return str(answer.start)
 
@@ -253,27 +240,14 @@ class PsUpdater(Updater):
 
     def counters(self) -> dict[str, Any]:
         summary = json.loads(self._summary) if self._summary else {}
-        seconds = {name: round(seconds, 6) for name, seconds in self._seconds.items()}
+        seconds = {name: round(seconds, 6) for name, seconds in self._spent.seconds.items()}
         return {**summary, "seconds": seconds, "bytes_sent": self._client.bytes_sent}
 
     def report(self) -> str:
         counters = self.counters()
         if "workers" not in counters:
             return ""
-        names = ("pushed", "applied", "dropped", "scaled", "staleness_mean")
-        lines = [f"{'':10}" + "".join(f"{name.replace('_mean', ', mean'):>17}" for name in names)]
-        rows = {"all": counters, **{f"worker {worker}": each for worker, each in counters["workers"].items()}}
-        for name, row in rows.items():
-            lines.append(
-                f"{name:10}"
-                + "".join(f"{row[key]:17.1f}" if "mean" in key else f"{row[key]:17}" for key in names)
-            )
-        histogram = ", ".join(f"{age}: {number}" for age, number in counters["staleness_histogram"].items())
-        total = sum(self._seconds.values()) or 1.0
-        shares = ", ".join(f"{name} {seconds / total:.0%}" for name, seconds in self._seconds.items())
-        return "\n".join(
-            [*lines, f"staleness of what was applied: {histogram}", f"time of this worker: {shares}"]
-        )
+        return table(counters)
 
 
 def _described(schedule: Schedule) -> dict[str, Any]:

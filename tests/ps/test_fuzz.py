@@ -70,7 +70,10 @@ def messages():
         pb.WorkRequest(call=3, begin=pb.Begin(stage=1, description=json.dumps(stage)), last=True),
     ]
     for number in (1, 2):
-        push = pb.Push(stage=1, sequence=number, lease=number - 1, version=number - 1, tally=[6.0, 0, 1.0, 0])
+        sums, seconds = [6.0, 0, 1.0, 0], [3.0, 0.1, 0.2, 0]
+        push = pb.Push(
+            stage=1, sequence=number, lease=number - 1, version=number - 1, tally=sums, seconds=seconds
+        )
         calls.append(pb.WorkRequest(call=3 + number, push=push, chunk=gradient, last=True))
     return calls
 

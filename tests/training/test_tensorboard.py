@@ -218,7 +218,7 @@ def test_parameter_servers_say_what_became_of_pushes(tmp_path, mode, share_memor
     for name in ("pushed", "applied", "dropped", "scaled", "staleness_mean"):
         assert train[f"ps/{name}"] == [(epoch, np.float32(each[name])) for epoch, each in enumerate(seen)]
     assert train["ps/applied"][0][1] == (10 if mode == "sync" else 5)
-    for name in ("computing", "sending", "waiting"):
+    for name in ("compute", "push", "pull", "barrier"):
         total = sum(value for _, value in train[f"comm/{name}_seconds"])
         assert 0 <= total <= seen[-1]["seconds"][name] + 1e-6
     assert (sum(value for _, value in train["comm/bytes_sent"]) == 0) == share_memory
