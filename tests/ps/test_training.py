@@ -373,10 +373,10 @@ def test_the_chief_prints_what_became_of_pushes(capsys):
     assert re.search(r" pushed +applied +dropped +scaled +staleness +compute +push +pull +barrier", printed)
     assert history.counters["applied"] == 18
     seconds = history.counters["seconds"]
-    assert seconds["barrier"] > seconds["compute"], "the slow worker was not waited for"
+    assert seconds["barrier"] > 0.1, "the slow worker was not waited for"
     chief, slow = (history.counters["workers"][worker]["seconds"] for worker in ("0", "1"))
     assert chief["barrier"] > 5 * slow["barrier"]
-    assert slow["compute"] > 5 * chief["compute"]
+    assert slow["compute"] > 8 * 0.02
     assert re.search(r"worker 1 +9 +9 +0 +0 +0\.0 +\d+% +\d+% +\d+% +\d+%", printed)
 
 
