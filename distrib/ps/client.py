@@ -24,6 +24,7 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import codec, credentials
 from distrib.ps.stream import Deadline, Stream, words_of
+from distrib.ps.wire import Frame
 from distrib.ranges import Range, split
 
 _RETRY_S = 0.2
@@ -231,9 +232,9 @@ class Client:
             if self._segment is not None:
                 pid, descriptor, num_bytes = self._segment.address
                 hello.segment.CopyFrom(pb.Segment(pid=pid, descriptor=descriptor, num_bytes=num_bytes))
-            stream.send(pb.WorkRequest(call=self._call, hello=hello, last=True))
+            stream.send(Frame(pb.WorkRequest(call=self._call, hello=hello, last=True)))
             with self._deadline.of(self._connect_timeout_s):
-                welcome = stream.reply().welcome
+                welcome = stream.reply().head.welcome
             self._ps_incarnations[index] = welcome.ps_incarnation
             shares.append(welcome.shared)
         self._shares = all(shares)
@@ -246,11 +247,11 @@ class Client:
             mine = None if sent is None else np.ascontiguousarray(sent[..., part.slice]).reshape(-1)
             self.bytes_sent += 0 if mine is None else mine.nbytes
             for index, piece in enumerate(codec.NOTHING if mine is None else codec.pieces(mine)):
-                message = pb.WorkRequest(call=request.call)
+                head = pb.WorkRequest(call=request.call)
                 if not index:
-                    message.CopyFrom(request)
-                piece.write(message)
-                stream.send(message)
+                    head.CopyFrom(request)  # streams write it later, and mark it differently
+                head.last = piece.is_last
+                stream.send(Frame(head, piece.offset, piece.data))
         answers, begin = [], 0.0
         with self._deadline.of(self._timeout_s):
             for stream, part in zip(self._streams, self._parts(), strict=True):
@@ -260,13 +261,12 @@ class Client:
                 )
                 assembler = codec.Assembler(target)
                 while True:
-                    reply = stream.reply()
+                    head, offset, data = stream.reply()
                     begin = begin or time.monotonic()
-                    if reply.HasField("answer"):
-                        answers.append(reply.answer)
-                    if reply.HasField("chunk"):
-                        assembler.add(reply.chunk)
-                    if reply.last:
+                    if head.HasField("answer"):
+                        answers.append(head.answer)
+                    assembler.add(offset, data)
+                    if head.last:
                         break
                 if not self._shares or values.ndim > 1:
                     assembler.finish()

@@ -31,7 +31,7 @@ _WORDS = {number: word for word, number in _DECISIONS.items()}
 
 
 class Piece(NamedTuple):
-    """A piece of a vector, of about 1 MiB: a copy.
+    """A piece of a vector, of about 1 MiB: a view.
 
     Attributes:
         offset: where it begins, in bytes.
@@ -40,28 +40,22 @@ class Piece(NamedTuple):
     """
 
     offset: int
-    data: bytes
+    data: memoryview
     is_last: bool
 
-    def write(self, message: pb.WorkRequest | pb.WorkReply | pb.Part) -> None:
-        """Make it the chunk of a message, in place: a chunk that is made first is copied once more."""
-        message.last = self.is_last
-        if self.data:
-            message.chunk.offset, message.chunk.data = self.offset, self.data
 
-
-NOTHING = (Piece(0, b"", True),)
+NOTHING = (Piece(0, memoryview(b""), True),)
 """Of no vector."""
 
 
 def pieces(vector: Array) -> Iterator[Piece]:
-    """A C-contiguous vector in pieces, each copied when it is asked for."""
-    raw = vector.view(np.uint8)
-    if not raw.size:
+    """A C-contiguous vector in pieces."""
+    raw = vector.view(np.uint8).data
+    if not raw.nbytes:
         yield from NOTHING
-    for begin in range(0, raw.size, CHUNK_BYTES):
+    for begin in range(0, raw.nbytes, CHUNK_BYTES):
         end = begin + CHUNK_BYTES
-        yield Piece(begin, raw[begin:end].tobytes(), end >= raw.size)
+        yield Piece(begin, raw[begin:end], end >= raw.nbytes)
 
 
 class Assembler:
@@ -75,15 +69,15 @@ class Assembler:
         self._raw = target.view(np.uint8)
         self._filled = 0
 
-    def add(self, chunk: pb.Chunk) -> None:
+    def add(self, offset: int, data: memoryview) -> None:
         """Take the next chunk. Raises `ProtocolError` for any other; nothing is written outside of the target."""
-        end = self._filled + len(chunk.data)
-        if chunk.offset != self._filled or end > self._raw.size:
+        end = self._filled + data.nbytes
+        if offset != self._filled or end > self._raw.size:
             raise ProtocolError(
                 f"Expected the chunk at byte {self._filled} of {self._raw.size}. "
-                f"Received: {len(chunk.data)} bytes at {chunk.offset}."
+                f"Received: {data.nbytes} bytes at {offset}."
             )
-        self._raw[self._filled : end] = np.frombuffer(chunk.data, np.uint8)
+        self._raw[self._filled : end] = data
         self._filled = end
 
     def finish(self) -> None:

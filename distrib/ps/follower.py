@@ -51,7 +51,8 @@ class Follower:
             for piece in codec.pieces(vector):
                 request = pb.FollowRequest(ps=self._index)
                 request.part.cut, request.part.name, request.part.count = cut, name, len(vectors)
-                piece.write(request.part)
+                request.part.last = piece.is_last
+                request.part.chunk.offset, request.part.chunk.data = piece.offset, bytes(piece.data)
                 self._requests.put(request)
 
     def say_end(self, when_saved: Callable[[], None]) -> None:

@@ -15,6 +15,7 @@ from distrib.errors import ConfigError, ProtocolError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
 from distrib.ps.stages import AlreadyRunningError
+from distrib.ps.wire import Frame
 from distrib.ranges import Range
 
 _MEMORY_FACTOR = 4
@@ -62,30 +63,35 @@ class Link:
         check_memory(own.size * self.dtype.itemsize * _MEMORY_FACTOR)
         self.memory = _mapped(hello.segment, self.size, self.dtype, own) if share_memory else None
         self.staging = aligned_vector(0 if self.memory else own.size, self.dtype)
+        self._outgoing = aligned_vector(0, self.dtype)
         self.own = own
         self.since, self.waited = time.monotonic(), hello.waited
         self.outbox: SimpleQueue[Reply | BaseException | None] = SimpleQueue()
         self.values: tuple[int, list[codec.Piece]] = (0, [])
 
-    def receive(self, request: pb.WorkRequest, rest: Iterator[pb.WorkRequest], target: Array) -> None:
+    def receive(
+        self, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]], target: Array
+    ) -> None:
         """Put together the vector of a call, which may take several messages. Raises `ProtocolError`."""
         assembler = codec.Assembler(target)
         while True:
-            if request.HasField("chunk"):
-                assembler.add(request.chunk)
-            if request.last:
+            assembler.add(request.offset, request.data)
+            if request.head.last:
                 break
             following = next(rest, None)
-            if following is None or following.WhichOneof("what") is not None:
+            if following is None or following.head.WhichOneof("what") is not None:
                 raise ProtocolError("Expected the next chunk of a vector. Received: something else.")
             request = following
         assembler.finish()
         self.since = time.monotonic()
 
     def hand_over(self, values: Array) -> list[codec.Piece]:
-        """Write values into the worker's memory; or else the chunks to send to it."""
+        """Write values into the worker's memory; or else the chunks to send to it, which stay until its next call."""
         if self.memory is None:
-            return list(codec.pieces(values))
+            if self._outgoing.shape != values.shape:
+                self._outgoing = aligned_vector(values.size, values.dtype)
+            np.copyto(self._outgoing, values)
+            return list(codec.pieces(self._outgoing))
         if self.memory[1].shape == values.shape:
             np.copyto(self.memory[1], values)
         return []
@@ -96,7 +102,7 @@ class Link:
         number, values = self.values
         self.outbox.put(Reply(call, message, values if number == call else []))
 
-    def replies(self, call: int) -> Iterator[pb.WorkReply]:
+    def replies(self, call: int) -> Iterator[Frame[pb.WorkReply]]:
         """Wait for the answer to a call, and say what is sent; nothing if the stream has ended."""
         while True:
             item = self.outbox.get()
@@ -108,9 +114,7 @@ class Link:
                 break
         answer: pb.Answer | None = item.answer
         for piece in item.values or codec.NOTHING:
-            reply = pb.WorkReply(call=call, answer=answer)
-            piece.write(reply)
-            yield reply
+            yield Frame(pb.WorkReply(call=call, answer=answer, last=piece.is_last), piece.offset, piece.data)
             answer = None
 
 

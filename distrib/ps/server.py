@@ -13,12 +13,12 @@ from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
 from distrib.errors import ConfigError, PeerLostError
-from distrib.proto import parameter_server_pb2 as pb
-from distrib.proto import parameter_server_pb2_grpc as services
+from distrib.ps.allocator import keep_freed_memory
 from distrib.ps.credentials import VARIABLES, listen, tls_from_environment
 from distrib.ps.options import MAX_STREAMS, SERVER
 from distrib.ps.saver import Checkpoints
-from distrib.ps.servicer import Servicer
+from distrib.ps.servicer import Servicer, add_to_server
+from distrib.ps.wire import SERVICE
 
 _GRACE_S = 0.3
 _SAVE_S = 8.0
@@ -62,6 +62,7 @@ class Server:
                 f"it needs --token-file, and TLS ({', '.join(VARIABLES)}) or, on a network that you trust, "
                 "--insecure."
             )
+        keep_freed_memory()
         self._ended = threading.Event()
         self.reason, self.is_interrupted = "", False
         self._threads = ThreadPoolExecutor(MAX_STREAMS, thread_name_prefix="work")
@@ -71,19 +72,18 @@ class Server:
             maximum_concurrent_rpcs=MAX_STREAMS,
         )
         self._servicer = servicer = Servicer(token, self.end, share_memory, checkpoints, chief_timeout_s)
-        services.add_ParameterServerServicer_to_server(servicer, self._server)  # type: ignore[no-untyped-call]
+        add_to_server(servicer, self._server)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
-        name = pb.DESCRIPTOR.services_by_name["ParameterServer"].full_name
         reflection.enable_server_reflection(
-            (name, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
+            (SERVICE, health.SERVICE_NAME, reflection.SERVICE_NAME), self._server
         )
         try:
             self.port = listen(self._server, address)
         except RuntimeError as error:
             raise ConfigError(f"ps cannot listen on {address}: is the port in use? ({error})") from None
         self._health.set("", health_pb2.HealthCheckResponse.SERVING)
-        self._health.set(name, health_pb2.HealthCheckResponse.SERVING)
+        self._health.set(SERVICE, health_pb2.HealthCheckResponse.SERVING)
         self._server.start()
 
     def wait(self) -> None:

@@ -17,13 +17,14 @@ from distrib.arrays import Array, aligned_vector
 from distrib.errors import ConfigError, ProtocolError, StorageError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
-from distrib.ps import codec
+from distrib.ps import codec, wire
 from distrib.ps.description import model_description, stage_description
 from distrib.ps.link import Link
 from distrib.ps.node import Node
 from distrib.ps.saver import Checkpoints
 from distrib.ps.shard import num_brought
 from distrib.ps.stages import CHIEF, AlreadyRunningError, JobEndedError, RefusedError, ReplacedError
+from distrib.ps.wire import Frame
 
 
 class Servicer(services.ParameterServerServicer):
@@ -54,26 +55,26 @@ class Servicer(services.ParameterServerServicer):
         self._changed = threading.Condition()
 
     def Work(  # noqa: N802
-        self, request_iterator: Iterator[pb.WorkRequest], context: grpc.ServicerContext
-    ) -> Iterator[pb.WorkReply]:
+        self, request_iterator: Iterator[Frame[pb.WorkRequest]], context: grpc.ServicerContext
+    ) -> Iterator[Frame[pb.WorkReply]]:
         """Serve one worker until its stream ends."""
         self._authorize(context)
         link: Link | None = None
         try:
-            request = next(request_iterator, None)
-            if request is None:
+            first = next(request_iterator, None)
+            if first is None:
                 return
-            self._check_end(request.hello.worker)
-            link = self._welcome(request)
+            self._check_end(first.head.hello.worker)
+            link = self._welcome(first.head)
             with self._changed:
                 self._there.add(link.worker)
             context.add_callback(lambda: self._node.leave(link))
             welcome = pb.Welcome(ps_incarnation=self._incarnation, shared=link.memory is not None)
-            yield pb.WorkReply(call=request.call, welcome=welcome, last=True)
+            yield Frame(pb.WorkReply(call=first.head.call, welcome=welcome, last=True))
             for request in request_iterator:
                 self._check_end(link.worker)
                 self._handle(link, request, request_iterator)
-                yield from link.replies(request.call)
+                yield from link.replies(request.head.call)
                 self._check_end(link.worker)
         except JobEndedError as error:
             code = grpc.StatusCode.OUT_OF_RANGE if error.is_good else grpc.StatusCode.ABORTED
@@ -117,24 +118,29 @@ class Servicer(services.ParameterServerServicer):
             self._chief = link.incarnation
         return link
 
-    def _handle(self, link: Link, request: pb.WorkRequest, rest: Iterator[pb.WorkRequest]) -> None:
+    def _handle(
+        self, link: Link, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
+    ) -> None:
         link.since = time.monotonic()
-        what = request.WhichOneof("what")
+        head = request.head
+        what = head.WhichOneof("what")
         if what == "register":
             self._register(link, request, rest)
         elif what == "begin":
-            description = stage_description(request.begin.description)
-            begin = link.worker, request.call, request.begin.stage, description
+            begin = link.worker, head.call, head.begin.stage, stage_description(head.begin.description)
             self._node.ask(link, lambda sequencer: sequencer.begin(*begin))
         elif what == "state":
-            self._node.ask(link, lambda sequencer: sequencer.state(link.worker, request.call))
+            self._node.ask(link, lambda sequencer: sequencer.state(link.worker, head.call))
         elif what == "push":
-            self._node.push(link, request.call, request.push, _gradient(link, request, rest))
+            self._node.push(link, head.call, head.push, _gradient(link, request, rest))
         else:
             raise ProtocolError(f"Expected a call. Received: {what}.")
 
-    def _register(self, link: Link, request: pb.WorkRequest, rest: Iterator[pb.WorkRequest]) -> None:
-        description, rules = model_description(request.register.description)
+    def _register(
+        self, link: Link, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
+    ) -> None:
+        head = request.head
+        description, rules = model_description(head.register.description)
         given = description["size"], description["dtype"], len(description["ps"])
         if given != (link.size, link.dtype.name, link.num_ps):
             raise ProtocolError("A description of another model than the stream was opened for.")
@@ -142,7 +148,7 @@ class Servicer(services.ParameterServerServicer):
         if link.worker == CHIEF:
             values = aligned_vector(link.own.size * num_brought(description), link.dtype)
             link.receive(request, rest, values)
-        self._node.register(link, request.call, request.register.stage, description, rules, values)
+        self._node.register(link, head.call, head.register.stage, description, rules, values)
 
     def Follow(  # noqa: N802
         self, request_iterator: Iterator[pb.FollowRequest], context: grpc.ServicerContext
@@ -217,13 +223,32 @@ class Servicer(services.ParameterServerServicer):
             context.abort(grpc.StatusCode.UNAUTHENTICATED, "This process has not the token of the run.")
 
 
-def _gradient(link: Link, request: pb.WorkRequest, rest: Iterator[pb.WorkRequest]) -> Array | None:
+def add_to_server(servicer: Servicer, server: grpc.Server) -> None:
+    """As gRPC's generated function does, but a worker's stream is read and written by `ps/wire.py`."""
+    methods = {
+        "Work": grpc.stream_stream_rpc_method_handler(servicer.Work, wire.read_request, wire.write_reply),
+        "Follow": grpc.stream_stream_rpc_method_handler(
+            servicer.Follow, pb.FollowRequest.FromString, pb.FollowReply.SerializeToString
+        ),
+        "Stop": grpc.unary_unary_rpc_method_handler(
+            servicer.Stop, pb.StopRequest.FromString, pb.StopReply.SerializeToString
+        ),
+        "Leave": grpc.unary_unary_rpc_method_handler(
+            servicer.Leave, pb.LeaveRequest.FromString, pb.LeaveReply.SerializeToString
+        ),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(wire.SERVICE, methods),))
+
+
+def _gradient(
+    link: Link, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
+) -> Array | None:
     """The gradient that a push brings; None where nothing is trained."""
-    if request.push.shared:
+    if request.head.push.shared:
         if link.memory is None:
             raise ProtocolError("A push in shared memory, which this ps does not share.")
         return link.memory[0]
-    if not request.HasField("chunk"):
+    if not request.data and request.head.last:
         return None
     link.receive(request, rest, link.staging)
     return link.staging

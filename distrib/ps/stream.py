@@ -8,13 +8,13 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from queue import SimpleQueue
-from typing import Any
 
 import grpc
 
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.proto import parameter_server_pb2_grpc as services
-from distrib.ps import credentials
+from distrib.ps import credentials, wire
+from distrib.ps.allocator import keep_freed_memory
+from distrib.ps.wire import Frame
 
 
 class Stream:
@@ -26,18 +26,19 @@ class Stream:
     """
 
     def __init__(self, address: str, metadata: list[tuple[str, str]]) -> None:
+        keep_freed_memory()
         self._channel = credentials.channel(address)
-        self._requests: SimpleQueue[pb.WorkRequest | None] = SimpleQueue()
-        stub: Any = services.ParameterServerStub(self._channel)  # type: ignore[no-untyped-call]
-        self._replies = stub.Work(iter(self._requests.get, None), metadata=metadata)
+        self._requests: SimpleQueue[Frame[pb.WorkRequest] | None] = SimpleQueue()
+        work = self._channel.stream_stream(wire.WORK, wire.write_request, wire.read_reply)
+        self._replies = work(iter(self._requests.get, None), metadata=metadata)
 
-    def send(self, request: pb.WorkRequest) -> None:
+    def send(self, request: Frame[pb.WorkRequest]) -> None:
         """Send when there is room."""
         self._requests.put(request)
 
-    def reply(self) -> pb.WorkReply:
+    def reply(self) -> Frame[pb.WorkReply]:
         """The next reply; `grpc.RpcError` where the stream has ended."""
-        reply: pb.WorkReply | None = next(self._replies, None)
+        reply: Frame[pb.WorkReply] | None = next(self._replies, None)
         if reply is None:
             raise EndedError
         return reply

@@ -12,6 +12,7 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
 from distrib.ps.rules import Rules
 from distrib.ps.servicer import Servicer
+from distrib.ps.wire import read_request
 
 SIZE = 40
 
@@ -122,6 +123,7 @@ def changed(message, draw):
 
 def served(calls, servicer):
     """Serve one stream; returns the number of answers, and why it was refused."""
+    calls = [read_request(call.SerializeToString()) for call in calls]
     context, answers = Context(), 0
     try:
         for _ in servicer.Work(iter(calls), context):

@@ -19,6 +19,7 @@ from distrib.ps.client import Client
 from distrib.ps.node import Node
 from distrib.ps.rules import Rules
 from distrib.ps.server import Server
+from distrib.ps.wire import Frame
 
 rng = np.random.default_rng(4)
 X, Y, WEIGHT = rng.normal(size=(45, 6)), rng.integers(0, 3, 45), rng.uniform(0.5, 2, 45)
@@ -465,18 +466,18 @@ class TestC5AndOn:
         stream = client._streams[0]
         push = pb.Push(stage=1, sequence=1, lease=answer.lease, version=0, tally=[5.0, 0, 0, 0])
         half = np.ones(SIZE // 2, np.float32).tobytes()
-        stream.send(pb.WorkRequest(call=9, push=push, chunk=pb.Chunk(offset=0, data=half)))
+        stream.send(Frame(pb.WorkRequest(call=9, push=push), 0, memoryview(half)))
         before = server._servicer._node._shard.values.copy()
         if fault == "cut":
             client._disconnect()
             time.sleep(0.3)
         else:
-            second = {
-                "gap": pb.Chunk(offset=2 * len(half), data=half),
-                "overlap": pb.Chunk(offset=4, data=half),
-                "too much": pb.Chunk(offset=len(half), data=half + half),
+            offset, data = {
+                "gap": (2 * len(half), half),
+                "overlap": (4, half),
+                "too much": (len(half), half + half),
             }[fault]
-            stream.send(pb.WorkRequest(call=9, chunk=second, last=True))
+            stream.send(Frame(pb.WorkRequest(call=9, last=True), offset, memoryview(data)))
             with pytest.raises(grpc.RpcError) as error:
                 stream.reply()
             assert "Expected the chunk at byte" in error.value.details()
@@ -489,7 +490,7 @@ class TestC5AndOn:
         client = self.client(server)
         self.begun(client)
         stream = client._streams[0]
-        stream.send(pb.WorkRequest(call=9, chunk=pb.Chunk(data=bytes(8 << 20)), last=True))
+        stream.send(Frame(pb.WorkRequest(call=9, last=True), 0, memoryview(bytes(8 << 20))))
         with pytest.raises(grpc.RpcError) as error:
             stream.reply()
         assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED

@@ -1,0 +1,78 @@
+"""Messages as `ps/wire.py` writes and reads them, beside protobuf itself."""
+
+import numpy as np
+import pytest
+from google.protobuf.message import DecodeError
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps import wire
+from distrib.ps.wire import Frame
+
+numbers = st.integers(0, 2**64 - 1)
+chunks = st.tuples(numbers, st.binary(min_size=1, max_size=300))
+requests = st.builds(
+    lambda call, lease, tally, last: pb.WorkRequest(
+        call=call, push=pb.Push(lease=lease, tally=tally), last=last
+    ),
+    numbers,
+    numbers,
+    st.lists(st.floats(allow_nan=False), max_size=5),
+    st.booleans(),
+)
+
+
+@given(requests, st.none() | chunks)
+@settings(max_examples=200, deadline=None)
+def test_what_is_written_protobuf_reads_and_the_other_way_round(head, chunk):
+    whole = pb.WorkRequest()
+    whole.CopyFrom(head)
+    if chunk is not None:
+        whole.chunk.offset, whole.chunk.data = chunk
+    offset, data = chunk or (0, b"")
+    written = wire.write_request(Frame(head, offset, memoryview(data)))
+    assert pb.WorkRequest.FromString(written) == whole
+    for raw in (written, whole.SerializeToString()):
+        assert wire.read_request(raw) == Frame(head, offset, memoryview(data))
+
+
+def test_a_view_of_any_vector_is_written():
+    vector = np.arange(8, dtype=np.float64)[2:6]
+    raw = wire.write_reply(Frame(pb.WorkReply(call=3), 16, vector.view(np.uint8).data))
+    assert pb.WorkReply.FromString(raw).chunk.data == vector.tobytes()
+
+
+@given(requests, chunks, st.data())
+@settings(max_examples=500, deadline=None)
+def test_what_is_no_message_is_refused_and_nothing_else_is_read_than_protobuf_reads(head, chunk, data):
+    raw = bytearray(wire.write_request(Frame(head, chunk[0], memoryview(chunk[1]))))
+    for _ in range(data.draw(st.integers(1, 3))):
+        raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
+    raw = raw[: data.draw(st.integers(0, len(raw)))]
+    try:
+        frame = wire.read_request(bytes(raw))
+    except (ValueError, DecodeError):
+        return
+    try:
+        expected = pb.WorkRequest.FromString(bytes(raw))
+    except DecodeError:
+        return  # of the bytes of the chunk we look at what we need only
+    assert (frame.offset, bytes(frame.data)) == (expected.chunk.offset, expected.chunk.data)
+    expected.ClearField("chunk")
+    assert frame.head.SerializeToString(deterministic=True) == expected.SerializeToString(deterministic=True)
+
+
+@pytest.mark.parametrize(
+    "raw",
+    [
+        b"\x32\x05\x12\x01a",  # a chunk that is longer than its message
+        b"\x32\x03\x12\x05a",  # data that is longer than its chunk
+        b"\x80" * 11,
+        b"\x33",
+        b"\x32\x03\x12\x01a" * 2,
+    ],
+)
+def test_what_cannot_be_right_is_refused(raw):
+    with pytest.raises(ValueError, match="Expected"):
+        wire.read_request(raw)
