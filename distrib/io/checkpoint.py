@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -49,6 +49,7 @@ def write_checkpoint(
     files: Mapping[str, Mapping[str, Array]],
     manifest: Mapping[str, Any],
     max_to_keep: int | None = 2,
+    confirm: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a folder, in place of one of the same name, and remove older ones `<name>-<smaller number>`.
 
@@ -57,6 +58,7 @@ def write_checkpoint(
         files: file name -> array name -> array.
         manifest: what they mean, as JSON values.
         max_to_keep: how many folders `<name>-<number>` stay, the newest; None for all.
+        confirm: called when all is written, before it gets its name; what it raises is raised, and nothing is there.
 
     Raises:
         StorageError: it cannot be written; what was there before stays.
@@ -80,11 +82,14 @@ def write_checkpoint(
             for name, each in data.items():
                 _write(temporary / name, each)
             _sync(temporary)
+            confirm()
             _take_place(temporary, folder)
         _sync(folder.parent)
-    except (OSError, ValueError, TypeError, SafetensorError) as error:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise StorageError(f"The checkpoint {folder} cannot be written: {error}") from None
+        if isinstance(error, OSError | ValueError | TypeError | SafetensorError):
+            raise StorageError(f"The checkpoint {folder} cannot be written: {error}") from None
+        raise
     if max_to_keep is not None:
         for old in checkpoints(folder.parent, name_of(folder))[:-max_to_keep]:
             remove_checkpoint(old)
@@ -189,8 +194,13 @@ def number_of(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, confirm: Callable[[], None] = lambda: None) -> None:
     """Write a file as one: whoever reads it finds the old one or the new one.
+
+    Args:
+        path: its name.
+        data: its contents.
+        confirm: as of `write_checkpoint`.
 
     Raises:
         StorageError: it cannot be written; the old one stays.
@@ -200,6 +210,7 @@ def write_bytes(path: Path, data: bytes) -> None:
         temporary.unlink(missing_ok=True)
         _check_space(path.parent, len(data))
         _write(temporary, data)
+        confirm()
         temporary.rename(path)
         _sync(path.parent)
     except OSError as error:

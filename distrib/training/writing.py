@@ -60,15 +60,15 @@ def weights_path(filepath: str | Path) -> Path:
     return Path(filepath)
 
 
-def write_weights(path: Path, network: Network) -> None:
-    """Write the values of all variables. Raises `StorageError`."""
+def write_weights(path: Path, network: Network, confirm: Callable[[], None]) -> None:
+    """Write the values of all variables. Raises `StorageError`, and what `confirm` raises."""
     files, _ = contents("", network, None, None)
     arrays = {name: np.ascontiguousarray(array) for name, array in files[MODEL_FILE].items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error}") from None
-    write_bytes(path, save(arrays))
+    write_bytes(path, save(arrays), confirm)
 
 
 def read_weights(path: Path) -> dict[str, Array]:
