@@ -30,6 +30,7 @@ from safetensors.numpy import load, save
 
 from distrib.arrays import Array
 from distrib.errors import StorageError
+from distrib.io.space import check_space
 from distrib.logs import LOGGER
 
 FORMAT = 1
@@ -39,7 +40,6 @@ MANIFEST = "manifest.json"
 _TEMPORARY = ".writing-"
 _MAX_MANIFEST_BYTES = 64 << 20
 _LOOKS = 100  # at a directory that changes meanwhile
-_MARGIN_BYTES = 64 << 10  # what a folder takes besides its files
 
 _Files = dict[str, dict[str, Array]]
 
@@ -77,7 +77,7 @@ def write_checkpoint(
         data[MANIFEST] = f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}\n".encode()
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)
-        _check_space(folder.parent, sum(map(len, data.values())))
+        check_space(folder.parent, sum(map(len, data.values())))
         with _locked(temporary):
             for name, each in data.items():
                 _write(temporary / name, each)
@@ -208,7 +208,7 @@ def write_bytes(path: Path, data: bytes, confirm: Callable[[], None] = lambda: N
     temporary = path.with_name(f".{path.name}.writing")  # that of a writer that was killed is replaced
     try:
         temporary.unlink(missing_ok=True)
-        _check_space(path.parent, len(data))
+        check_space(path.parent, len(data))
         _write(temporary, data)
         confirm()
         temporary.rename(path)
@@ -282,12 +282,6 @@ def _remove_leftovers(folder: Path) -> None:
             continue  # it is being written
         finally:
             os.close(descriptor)
-
-
-def _check_space(parent: Path, needed: int) -> None:
-    free = shutil.disk_usage(parent).free
-    if needed + _MARGIN_BYTES > free:
-        raise OSError(f"it needs {needed} bytes, and {free} are free. Free some, or keep fewer checkpoints.")
 
 
 def _read(path: Path, expected_bytes: int | None = None) -> bytes:
