@@ -103,7 +103,8 @@ class Watch:
     def confirm(self) -> None:
         """Return when this rank has lately been one of the job; raise as `check` does.
 
-        A process does not notice that it was stopped. But what it has heard is old then: so it waits for news first.
+        A process does not notice that it was stopped. But what it has heard is old then: so it waits for news first,
+        or until the watch has given up the hub.
         """
         while time.monotonic() - self._heard > _NEWS_S:
             self.check()
