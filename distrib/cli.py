@@ -13,6 +13,7 @@ from distrib.cluster.launched import run_name
 from distrib.doctor import diagnosis
 from distrib.errors import ConfigError, DistribError
 from distrib.inspection import ACTIONS, inspect
+from distrib.io.space import check_writable
 from distrib.launch import command, record
 from distrib.launch.local import READY, end_with_parent
 from distrib.strategies.parameter_server import run_token
@@ -100,6 +101,7 @@ def _ps(given: argparse.Namespace) -> int:
         end_with_parent()
     checkpoints = None
     if given.checkpoint_dir:
+        check_writable(given.checkpoint_dir)
         checkpoints = Checkpoints(given.checkpoint_dir, given.checkpoint_steps, given.restore)
     host = given.address.rpartition(":")[0]
     job_has_ended = run(

@@ -77,9 +77,11 @@ class Ending:
     def on_fault(self, fault: Fault) -> None:
         """Another rank has failed: make sure that this process ends. In the watch's thread.
 
-        Who failed, or else the hub, has said so; only if the hub itself is gone nobody has.
+        Who failed, or else the hub, has said so; only if the hub itself is gone nobody has. And who was given up
+        says that it was.
         """
-        if (watch := self._watch) is not None and watch.hub_is_lost:
+        watch = self._watch
+        if watch is not None and (watch.hub_is_lost or fault.rank == watch.me.rank):
             say(f"{watch.me} at step {watch.step} ends: {watch.failure}")
         threading.Thread(target=self._end_within_grace, args=(fault.exit_code,), daemon=True).start()
 

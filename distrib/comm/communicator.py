@@ -124,5 +124,13 @@ class Communicator(ABC):
         """Say at which training step this rank is, for error messages and peers."""
 
     @abstractmethod
+    def confirm(self) -> None:
+        """Return when this rank is known to be one of the job still; asked before what cannot be taken back.
+
+        Raises:
+            PeerLostError: it is not: it was frozen or cut off, and the others have given it up.
+        """
+
+    @abstractmethod
     def close(self) -> None:
         """Leave the job in good order, when every rank has called it."""

@@ -21,7 +21,17 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from distrib.comm.lines import BEAT_S, SILENCE_S, STOPPED_S, Fault, Lines, Peer, cause_of_death, say
+from distrib.comm.lines import (
+    BEAT_S,
+    SILENCE_S,
+    STOPPED_S,
+    UNREACHABLE_S,
+    Fault,
+    Lines,
+    Peer,
+    cause_of_death,
+    say,
+)
 from distrib.comm.place import PlaceOf
 from distrib.comm.postmortem import Postmortem
 from distrib.errors import PeerLostError
@@ -136,7 +146,8 @@ class Hub:
                 self._tell_places()
                 self._find_silent()
                 self._find_stopped()
-        self._tell({"end": True})
+        if len(self._left) == len(self._peers):
+            self._tell({"end": True})
 
     def _accept(self, selector: selectors.BaseSelector) -> None:
         connection, _ = self._listener.accept()
@@ -155,7 +166,9 @@ class Hub:
         if self._fault is None:
             self._end_at = float("inf")  # from here on, the ranks' connections decide
         self._heard[rank] = time.monotonic()
-        if peer.host == self._peers[0].host:
+        if peer.host != self._peers[0].host:
+            lines.between_hosts()
+        else:
             self._postmortems[rank] = Postmortem(peer.pid)
             self._places[rank] = PlaceOf(peer.pid, place)
         selector.register(connection, selectors.EVENT_READ, rank)
@@ -169,7 +182,9 @@ class Hub:
             selector.unregister(lines.socket)
             if rank not in self._left:
                 self._look_at_places()
-                self._lose(rank, f"died: {cause_of_death(self._postmortems.get(rank))}")
+                cause = f"died: {cause_of_death(self._postmortems.get(rank))}"
+                unreachable = f"is lost: its host has not answered for {UNREACHABLE_S:.0f} s"
+                self._lose(rank, unreachable if lines.timed_out else cause)
 
     def _take(self, rank: int, messages: list[dict[str, Any]]) -> None:
         for message in messages:

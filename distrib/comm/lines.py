@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import socket
@@ -17,6 +18,9 @@ BEAT_S = 0.25
 
 SILENCE_S = 60.0
 """A process that says nothing for so long is frozen or unreachable. Far longer than any call that holds the GIL."""
+
+UNREACHABLE_S = 3.0
+"""A host whose kernel has acknowledged nothing for so long is unreachable. That needs no answer of a process."""
 
 STOPPED_S = 2.0
 """A process of the hub's host that a signal has stopped for so long, while others run, is lost."""
@@ -74,14 +78,26 @@ def say(text: str) -> None:
 
 
 class Lines:
-    """Lines of JSON over a socket."""
+    """Lines of JSON over a socket.
+
+    Attributes:
+        socket: the connection.
+        closed: whether it has ended.
+        timed_out: whether that is because the other host cannot be reached.
+    """
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
-        self.closed = False
+        self.closed = self.timed_out = False
         self._buffer = b""
         self._lock = threading.Lock()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def between_hosts(self) -> None:
+        """Close when the other host cannot be reached; where both ends are on one host, that cannot happen."""
+        if sys.platform == "linux":
+            timeout_ms = int(1000 * UNREACHABLE_S)
+            self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_USER_TIMEOUT, timeout_ms)
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one message; a closed connection is noticed by `receive`."""
@@ -96,9 +112,10 @@ class Lines:
         """The messages that have arrived; none if the socket's timeout passes first."""
         try:
             data = self.socket.recv(_MAX_LINE_BYTES)
-        except TimeoutError:
-            return []
-        except OSError:
+        except OSError as error:
+            if isinstance(error, TimeoutError) and error.errno is None:
+                return []  # the timeout of Python's socket, not that of the connection
+            self.timed_out = error.errno in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
             data = b""
         self._buffer += data
         *lines, self._buffer = self._buffer.split(b"\n")

@@ -193,6 +193,10 @@ class MPITransport(Transport):
         if self._watch is not None:
             self._watch.at_step(step)
 
+    def confirm(self) -> None:
+        if self._watch is not None:
+            self._watch.confirm()
+
     def absent(self, sequence: int) -> str:
         return "" if self._watch is None else self._watch.absent(sequence)
 

@@ -91,5 +91,8 @@ class NaiveCommunicator(Communicator):
     def at_step(self, step: int) -> None:
         self._transport.at_step(step)
 
+    def confirm(self) -> None:
+        self._transport.confirm()
+
     def close(self) -> None:
         self._transport.close()

@@ -164,6 +164,9 @@ class SharedMemoryCommunicator(Communicator):
     def at_step(self, step: int) -> None:
         self._transport.at_step(step)
 
+    def confirm(self) -> None:
+        self._transport.confirm()
+
     def close(self) -> None:
         self._transport.close()
 

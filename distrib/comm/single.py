@@ -44,5 +44,8 @@ class SingleCommunicator(Communicator):
     def at_step(self, step: int) -> None:
         pass
 
+    def confirm(self) -> None:
+        pass
+
     def close(self) -> None:
         pass

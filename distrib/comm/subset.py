@@ -66,6 +66,9 @@ class Subset(Transport):
     def at_step(self, step: int) -> None:
         self._whole.at_step(step)
 
+    def confirm(self) -> None:
+        self._whole.confirm()
+
     def absent(self, sequence: int) -> str:
         return self._whole.absent(sequence)
 

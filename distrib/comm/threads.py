@@ -99,6 +99,9 @@ class ThreadTransport(Transport):
     def at_step(self, step: int) -> None:
         pass
 
+    def confirm(self) -> None:
+        pass
+
     def absent(self, sequence: int) -> str:
         late = [self.who(rank) for rank, at in enumerate(self._world.sequences) if at < sequence]
         return f"Not there: {', '.join(late)}." if late else ""

@@ -103,6 +103,10 @@ class Transport(ABC):
         """Say at which training step this rank is."""
 
     @abstractmethod
+    def confirm(self) -> None:
+        """As `Communicator.confirm`."""
+
+    @abstractmethod
     def absent(self, sequence: int) -> str:
         """Which ranks have not entered collective `sequence`, in words; empty where that is not known."""
 

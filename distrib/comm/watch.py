@@ -5,6 +5,9 @@ ever. So beside MPI each rank keeps one TCP connection to a hub (`comm/hub.py`),
 When a process dies, its kernel closes the connection, and the hub tells all others who it was; when a rank
 raises, it says so before it ends; a rank whose script has ended says so too and waits for the rest.
 
+A rank that was frozen or cut off for a while was given up by the others. It is told so when it is back, and ends;
+until it has heard from the hub again it publishes nothing (`confirm`).
+
 Every rank reports in which collective and step it is, and the hub passes the table on, so that a rank
 that waits too long can name the one that is absent.
 
@@ -21,11 +24,16 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from distrib.comm.lines import BEAT_S, SILENCE_S, Fault, Lines, Peer
+from distrib.comm.lines import BEAT_S, SILENCE_S, UNREACHABLE_S, Fault, Lines, Peer
 from distrib.comm.place import Place
 from distrib.errors import DistribError, PeerLostError, ProtocolError
 
 _CONNECT_TIMEOUT_S = 30.0
+
+_NEWS_S = 1.0
+"""What was heard within so long is news: shorter than what a rank may be stopped for (`STOPPED_S`)."""
+
+_POLL_S = 0.01
 
 
 class Watch:
@@ -54,11 +62,14 @@ class Watch:
         self._place = Place()
         self._table = [[-1, 0] for _ in peers]
         self._left: dict[int, int] = {}
-        self._announced = threading.Event()
+        self._announces, self._announced = False, threading.Event()
+        self._heard = time.monotonic()
         self.hub_is_lost = False
         self._lines = Lines(socket.create_connection(address, _CONNECT_TIMEOUT_S))
         self._lines.send({"rank": me.rank, "token": token, "place": self._place.fd})
         self._lines.socket.settimeout(BEAT_S)
+        if me.host != peers[0].host:
+            self._lines.between_hosts()
         self._thread = threading.Thread(target=self._run, name="distrib-watch", daemon=True)
         self._thread.start()
 
@@ -89,6 +100,17 @@ class Watch:
                     "Every rank must make the same calls."
                 )
 
+    def confirm(self) -> None:
+        """Return when this rank has lately been one of the job; raise as `check` does.
+
+        A process does not notice that it was stopped. But what it has heard is old then: so it waits for news first,
+        or until the watch has given up the hub.
+        """
+        while time.monotonic() - self._heard > _NEWS_S:
+            self.check()
+            time.sleep(_POLL_S)
+        self.check()
+
     def absent(self, sequence: int) -> str:
         """Which ranks have not entered collective `sequence`, in words; empty if all have or nothing is known."""
         late = [
@@ -100,6 +122,7 @@ class Watch:
 
     def announce(self, fault: Fault, patience_s: float = 0.5) -> None:
         """Tell all others that this rank fails; returns when the hub has passed it on, or after a while."""
+        self._announces = True
         self._lines.send({"fault": asdict(fault)})
         self._announced.wait(patience_s)
 
@@ -115,22 +138,22 @@ class Watch:
     # --- the watch's own thread
 
     def _run(self) -> None:
-        heard = time.monotonic()
-        next_beat = heard
+        next_beat = time.monotonic()
         while not self.ended.is_set():
             now = time.monotonic()
             if now >= next_beat:
                 next_beat = now + BEAT_S
                 self._lines.send({"at": [self._place.sequence, self._place.step]})
             messages = self._lines.receive()
-            if messages:
-                heard = time.monotonic()
             for message in messages:
                 self._take(message)
+            if messages:
+                self._heard = time.monotonic()  # and what it said is taken
             if self._lines.closed and not self.ended.is_set():
-                self._lose_hub("died")
+                silent = f"has not answered for {UNREACHABLE_S:.0f} s"
+                self._lose_hub(silent if self._lines.timed_out else "died")
                 return
-            if time.monotonic() - heard > SILENCE_S:
+            if time.monotonic() - self._heard > SILENCE_S:
                 self._lose_hub(f"said nothing for {SILENCE_S:.0f} s")
                 return
 
@@ -146,7 +169,7 @@ class Watch:
             self._left = dict(message["left"])
         if "fault" in message:
             fault = Fault(**message["fault"])
-            if fault.rank == self.me.rank:
+            if fault.rank == self.me.rank and self._announces:
                 self._announced.set()
             else:
                 self._lost(fault)
@@ -156,5 +179,8 @@ class Watch:
     def _lost(self, fault: Fault) -> None:
         if self.failure is None:
             kind = ProtocolError if fault.exit_code == ProtocolError.exit_code else PeerLostError
-            self.failure = kind(f"{self.peers[fault.rank]} at step {fault.step} {fault.cause}")
+            who = f"{self.peers[fault.rank]} at step {fault.step}"
+            if fault.rank == self.me.rank:
+                who = "the others have given it up, because it"
+            self.failure = kind(f"{who} {fault.cause}")
             self._on_fault(fault)

@@ -19,7 +19,7 @@ import os
 import re
 import shutil
 import stat
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
@@ -30,6 +30,7 @@ from safetensors.numpy import load, save
 
 from distrib.arrays import Array
 from distrib.errors import StorageError
+from distrib.io.space import check_space
 from distrib.logs import LOGGER
 
 FORMAT = 1
@@ -39,7 +40,6 @@ MANIFEST = "manifest.json"
 _TEMPORARY = ".writing-"
 _MAX_MANIFEST_BYTES = 64 << 20
 _LOOKS = 100  # at a directory that changes meanwhile
-_MARGIN_BYTES = 64 << 10  # what a folder takes besides its files
 
 _Files = dict[str, dict[str, Array]]
 
@@ -49,6 +49,7 @@ def write_checkpoint(
     files: Mapping[str, Mapping[str, Array]],
     manifest: Mapping[str, Any],
     max_to_keep: int | None = 2,
+    confirm: Callable[[], None] = lambda: None,
 ) -> None:
     """Write a folder, in place of one of the same name, and remove older ones `<name>-<smaller number>`.
 
@@ -57,6 +58,7 @@ def write_checkpoint(
         files: file name -> array name -> array.
         manifest: what they mean, as JSON values.
         max_to_keep: how many folders `<name>-<number>` stay, the newest; None for all.
+        confirm: called when all is written, before it gets its name; what it raises is raised, and nothing is there.
 
     Raises:
         StorageError: it cannot be written; what was there before stays.
@@ -75,16 +77,19 @@ def write_checkpoint(
         data[MANIFEST] = f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}\n".encode()
         folder.parent.mkdir(parents=True, exist_ok=True)
         _remove_leftovers(folder)
-        _check_space(folder.parent, sum(map(len, data.values())))
+        check_space(folder.parent, sum(map(len, data.values())))
         with _locked(temporary):
             for name, each in data.items():
                 _write(temporary / name, each)
             _sync(temporary)
+            confirm()
             _take_place(temporary, folder)
         _sync(folder.parent)
-    except (OSError, ValueError, TypeError, SafetensorError) as error:
+    except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
-        raise StorageError(f"The checkpoint {folder} cannot be written: {error}") from None
+        if isinstance(error, OSError | ValueError | TypeError | SafetensorError):
+            raise StorageError(f"The checkpoint {folder} cannot be written: {error}") from None
+        raise
     if max_to_keep is not None:
         for old in checkpoints(folder.parent, name_of(folder))[:-max_to_keep]:
             remove_checkpoint(old)
@@ -189,8 +194,13 @@ def number_of(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 
 
-def write_bytes(path: Path, data: bytes) -> None:
+def write_bytes(path: Path, data: bytes, confirm: Callable[[], None] = lambda: None) -> None:
     """Write a file as one: whoever reads it finds the old one or the new one.
+
+    Args:
+        path: its name.
+        data: its contents.
+        confirm: as of `write_checkpoint`.
 
     Raises:
         StorageError: it cannot be written; the old one stays.
@@ -198,8 +208,9 @@ def write_bytes(path: Path, data: bytes) -> None:
     temporary = path.with_name(f".{path.name}.writing")  # that of a writer that was killed is replaced
     try:
         temporary.unlink(missing_ok=True)
-        _check_space(path.parent, len(data))
+        check_space(path.parent, len(data))
         _write(temporary, data)
+        confirm()
         temporary.rename(path)
         _sync(path.parent)
     except OSError as error:
@@ -271,12 +282,6 @@ def _remove_leftovers(folder: Path) -> None:
             continue  # it is being written
         finally:
             os.close(descriptor)
-
-
-def _check_space(parent: Path, needed: int) -> None:
-    free = shutil.disk_usage(parent).free
-    if needed + _MARGIN_BYTES > free:
-        raise OSError(f"it needs {needed} bytes, and {free} are free. Free some, or keep fewer checkpoints.")
 
 
 def _read(path: Path, expected_bytes: int | None = None) -> bytes:

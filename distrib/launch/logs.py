@@ -14,6 +14,7 @@ from pathlib import Path
 from typing import BinaryIO
 
 from distrib.errors import StorageError
+from distrib.io.space import check_writable
 from distrib.launch.record import Record, from_line
 from distrib.launch.supervisor import STARTED
 
@@ -152,6 +153,10 @@ def make_folder(path: Path) -> None:
     try:
         path.mkdir(parents=True, exist_ok=True, mode=0o700)
     except OSError as error:
-        raise StorageError(f"--log-dir: {path} cannot be made: {error}") from None
-    if not os.access(path, os.W_OK | os.X_OK):
-        raise StorageError(f"--log-dir: {path} cannot be written to.")
+        raise StorageError(
+            f"--log-dir: {path} cannot be made: {error.strerror or error}. Choose another folder."
+        ) from None
+    try:
+        check_writable(path)
+    except StorageError as error:
+        raise StorageError(f"--log-dir: {error}") from None

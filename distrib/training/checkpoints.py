@@ -94,7 +94,8 @@ class CheckpointManager:
                     f"Received: checkpoint_number={number}."
                 )
             path = self.directory / f"{self._name}-{number}"
-            write_checkpoint(path, files, manifest | {"number": number}, self._max_to_keep)
+            confirm = self._model.strategy.communicator.confirm
+            write_checkpoint(path, files, manifest | {"number": number}, self._max_to_keep, confirm)
             write_state_file(self.directory, checkpoints(self.directory, self._name))
 
         write_alone(self._model.strategy, write)

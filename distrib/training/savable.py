@@ -122,7 +122,8 @@ class Savable(ABC):
         """
         write_alone(self.strategy, lambda: check_free(Path(filepath), overwrite))
         files, manifest = self.contents()
-        write_alone(self.strategy, lambda: write_checkpoint(Path(filepath), files, manifest, None))
+        confirm = self.strategy.communicator.confirm
+        write_alone(self.strategy, lambda: write_checkpoint(Path(filepath), files, manifest, None, confirm))
 
     def save_weights(self, filepath: str | Path, overwrite: bool = True) -> None:
         """Write the values of all variables to one file. Collective. The chief writes.
@@ -138,7 +139,7 @@ class Savable(ABC):
         path = weights_path(filepath)
         network = self._built()
         write_alone(self.strategy, lambda: check_free(path, overwrite))
-        write_alone(self.strategy, lambda: write_weights(path, network))
+        write_alone(self.strategy, lambda: write_weights(path, network, self.strategy.communicator.confirm))
 
     def load_weights(self, filepath: str | Path) -> None:
         """Read the values of all variables, on this replica, from a file or from a folder that `save` has written.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
@@ -17,9 +18,13 @@ from safetensors.numpy import load, save
 from distrib.arrays import Array
 from distrib.errors import ConfigError, StorageError
 from distrib.io.checkpoint import write_bytes
+from distrib.io.space import check_writable
 from distrib.nn.network import Network
 from distrib.strategies.base import Strategy
 from distrib.training.saving import MODEL_FILE, contents
+
+if TYPE_CHECKING:
+    from distrib.training.model import Model
 
 _ENDING = ".weights.safetensors"
 _MAX_BYTES = 1 << 40
@@ -47,6 +52,16 @@ def write_alone(strategy: Strategy, write: Callable[[], None]) -> None:
         raise {"StorageError": StorageError, "ConfigError": ConfigError}[kind](message)
 
 
+def check_folder(model: Model, folder: Path) -> None:
+    """Find out before training whether the chief can save a model in a folder. Collective.
+
+    Raises:
+        StorageError: on every replica: it cannot.
+    """
+    num_bytes = sum(variable.value.nbytes for variable in model.variables)
+    write_alone(model.strategy, lambda: check_writable(folder, num_bytes))
+
+
 def check_free(path: Path, overwrite: bool) -> None:
     """Raise `ConfigError` if there is something that may not be replaced."""
     if path.exists() and not overwrite:
@@ -60,15 +75,15 @@ def weights_path(filepath: str | Path) -> Path:
     return Path(filepath)
 
 
-def write_weights(path: Path, network: Network) -> None:
-    """Write the values of all variables. Raises `StorageError`."""
+def write_weights(path: Path, network: Network, confirm: Callable[[], None]) -> None:
+    """Write the values of all variables. Raises `StorageError`, and what `confirm` raises."""
     files, _ = contents("", network, None, None)
     arrays = {name: np.ascontiguousarray(array) for name, array in files[MODEL_FILE].items()}
     try:
         path.parent.mkdir(parents=True, exist_ok=True)
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error}") from None
-    write_bytes(path, save(arrays))
+    write_bytes(path, save(arrays), confirm)
 
 
 def read_weights(path: Path) -> dict[str, Array]:

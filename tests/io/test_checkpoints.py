@@ -3,6 +3,7 @@
 import hashlib
 import json
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -29,6 +30,13 @@ def run(program, *arguments, prefix=()):
 
 def values(model):
     return [weight.tobytes() for weight in model.get_weights()]
+
+
+def everything(model):
+    """Values, slots, steps and learning rate."""
+    slots = model.contents()[0]["optimizer.safetensors"]
+    kept = {name: slot.tobytes() for name, slot in slots.items()}
+    return values(model), kept, model.optimizer.iterations, model.optimizer.learning_rate
 
 
 def trained():
@@ -127,12 +135,18 @@ class TestManager:
 class TestRefused:
     """By name, and what the model had stays."""
 
-    def refused(self, model, folder, match):
-        before = values(model)
-        with pytest.raises(distrib.StorageError, match=match):
+    def refused(self, model, folder, *matches):
+        """It has trained, so that there is something to be lost: values, slots, steps and rate."""
+        x, y = np.ones((8, 32)), np.ones((8, model.output_shape[1]))
+        model.fit(x, y, verbose=0)
+        model.optimizer.learning_rate = 0.25
+        before = everything(model)
+        with pytest.raises(distrib.StorageError) as refused:
             CheckpointManager(model, folder).restore_or_initialize()
-        assert values(model) == before
-        model.fit(np.ones((8, 32)), np.ones((8, model.output_shape[1])), verbose=0)
+        for match in matches:
+            assert re.search(match, str(refused.value))
+        assert everything(model) == before
+        model.fit(x, y, verbose=0)
 
     def other(self, units=(16, 4), names=(None, None), optimizer="adam", **options):
         parts = [
@@ -146,16 +160,53 @@ class TestRefused:
     @pytest.mark.parametrize(
         ("options", "match"),
         [
-            ({"units": (16, 5)}, r"dense_1/kernel: expected float32 \(16, 5\), received float32 \(16, 4\)"),
-            ({"names": ("a", None)}, r"a/kernel: expected float32 \(32, 16\), received nothing"),
-            ({"names": ("a", None)}, r"dense_1/kernel: expected nothing, received float32 \(16, 4\)"),
-            ({"dtype": "float64"}, r"dense/kernel: expected float64 \(32, 16\), received float32"),
-            ({"optimizer": "sgd"}, r"another optimizer. Expected: SGD. Received: Adam"),
+            (
+                {"units": (16, 5)},
+                [
+                    r"dense_1/kernel: expected float32 \(16, 5\), received float32 \(16, 4\)",
+                    r"dense_1/bias: expected float32 \(5,\), received float32 \(4,\)",
+                ],
+            ),
+            (
+                {"names": ("a", None)},
+                [
+                    r"a/kernel: expected float32 \(32, 16\), received nothing",
+                    r"a/bias: expected float32 \(16,\), received nothing",
+                    r"dense_1/kernel: expected nothing, received float32 \(16, 4\)",
+                ],
+            ),
+            (
+                {"dtype": "float64"},
+                [r"dense/kernel: expected float64 \(32, 16\), received float32 \(32, 16\)"],
+            ),
+            ({"optimizer": "sgd"}, ["another optimizer. Expected: SGD. Received: Adam"]),
         ],
     )
-    def test_another_model(self, tmp_path, options, match):
+    def test_e14_another_model(self, tmp_path, options, match):
         CheckpointManager(trained(), tmp_path).save()
-        self.refused(self.other(**options), tmp_path, match)
+        self.refused(self.other(**options), tmp_path, *match)
+
+    @pytest.mark.parametrize("file", ["model.safetensors", "optimizer.safetensors"])
+    @pytest.mark.parametrize("how", ["missing", "extra", "dtype", "shape"])
+    def test_e14_keys_that_are_missing_or_too_many(self, tmp_path, file, how):
+        """The values may be right where the slots are not: they are not taken either."""
+        files, manifest = trained().contents()
+        key = next(key for key in files[file] if key.endswith("dense_1/kernel"))
+        array = files[file].pop(key)
+        expected = "expected float32 (16, 4), received"
+        if how == "missing":
+            words = f"{key}: {expected} nothing"
+        elif how == "extra":
+            files[file] |= {key: array, "more": array}
+            words = "more: expected nothing, received float32 (16, 4)"
+        elif how == "dtype":
+            files[file][key] = array.astype(np.float64)
+            words = f"{key}: {expected} float64 (16, 4)"
+        else:
+            files[file][key] = array.reshape(4, 16)
+            words = f"{key}: {expected} float32 (4, 16)"
+        write_checkpoint(tmp_path / "ckpt-1", files, manifest)
+        self.refused(make(), tmp_path, re.escape(f"{file} is of another model"), re.escape(words))
 
     def test_nan_is_not_saved_and_not_read(self, tmp_path):
         model = trained()

@@ -4,6 +4,7 @@ import json
 import os
 import re
 import signal
+import subprocess
 import sys
 import time
 from pathlib import Path
@@ -153,6 +154,89 @@ def test_without_a_ps_everything_ends(tmp_path, victim):
     assert not ended.survivors
     words = "was killed by signal 9" if victim == "ps 0" else "ended with 0, but too early"
     assert f"{victim} on localhost {words}" in ended.output.splitlines()[-1]
+
+
+EVALUATED = """
+import json, os, sys, time
+import numpy as np
+import distrib
+how, folder = sys.argv[1:]
+task = json.loads(os.environ["TF_CONFIG"])["task"]["type"]
+
+class Slow(distrib.callbacks.TensorBoard):  # such callbacks are called by the evaluator
+    def on_test_begin(self, logs=None):
+        if how == "is slow" and task == "evaluator":
+            time.sleep(0.25)
+
+if task == "evaluator":
+    print("FAULT FIRED", flush=True)
+    if how == "dies":
+        os.kill(os.getpid(), 9)
+    while how == "never starts":
+        time.sleep(0.1)
+distrib.set_random_seed(2)
+with distrib.strategy_from_cluster().scope():
+    model = distrib.Sequential([distrib.layers.Dense(3, input_shape=(4,))], dtype="float64")
+    model.compile("sgd", "mse")
+x = np.random.default_rng(0).normal(size=(64, 4))
+saving = distrib.callbacks.ModelCheckpoint(folder + "/ckpt-{epoch}")
+history = model.fit(
+    x, x[:, :3], batch_size=8, epochs=6, verbose=0, validation_data=(x, x[:, :3]),
+    callbacks=[saving, Slow(folder + "/board")],
+)
+if model.strategy.is_chief:
+    print("losses", *history.history["loss"], flush=True)
+"""
+
+
+@pytest.fixture(scope="module")
+def evaluated_alone(tmp_path_factory):
+    """The losses of the same script in one process, without an evaluator."""
+    folder = tmp_path_factory.mktemp("alone")
+    (folder / "train.py").write_text(EVALUATED)
+    ended = subprocess.run(
+        [sys.executable, folder / "train.py", "is alone", folder],
+        env={**os.environ, "TF_CONFIG": '{"task": {"type": "chief"}}'},
+        capture_output=True,
+        text=True,
+        timeout=30,
+    )
+    return losses_in(ended.stdout)
+
+
+def losses_in(output):
+    return [float(word) for word in re.search("losses (.*)", output)[1].split()]
+
+
+@pytest.mark.parametrize("how", ["dies", "is slow", "never starts"])
+def test_d12_training_is_not_affected_by_an_evaluator_that(tmp_path, evaluated_alone, how):
+    script = tmp_path / "train.py"
+    script.write_text(EVALUATED)
+    flags = (
+        "--tee",
+        "--evaluator-timeout",
+        1 if how == "never starts" else 20,
+        "--log-dir",
+        tmp_path / "logs",
+    )
+    file = config(tmp_path, "mirrored", evaluator=True)
+    ended = Launch(*flags, file, script, how, tmp_path / "run").ended()
+    assert ended.code == 0, ended.output
+    assert not ended.survivors
+    assert "[evaluator 0] FAULT FIRED" in ended.output
+    assert losses_in(ended.output) == pytest.approx(evaluated_alone, rel=1e-9)
+    if how == "is slow":
+        last = ended.output.index("ckpt-6: ")
+        assert ended.output.index("losses ") < ended.output.index("ckpt-4: ") < last, "training has waited"
+    assert len(list((tmp_path / "run").glob("ckpt-*"))) == 6
+    done = [f"ckpt-{number}: " in ended.output for number in range(1, 7)]
+    assert done == [how == "is slow"] * 6
+    words = {
+        "dies": "Training goes on without the evaluator.",
+        "is slow": "ckpt-6: ",
+        "never starts": "The evaluator did not end within 1 s of the chief, and is killed.",
+    }
+    assert words[how] in ended.output
 
 
 def test_a_chief_may_go_on_after_its_parameter_servers(tmp_path):

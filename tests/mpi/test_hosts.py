@@ -1,14 +1,20 @@
 """One to three hosts with networks of their own: the collectives, the contract, and faults across hosts."""
 
 import json
+import re
+import time
 
 import pytest
 from conftest import missing
 from helpers import hosts
-from helpers.mpi import ENVIRONMENTS, ROOT, run
+from helpers.mpi import ENVIRONMENTS, ROOT, kill_job, run, started
+
+from distrib.comm.lines import UNREACHABLE_S
+from distrib.io.checkpoint import checkpoints, number_of
 
 FOLDER = ENVIRONMENTS["openmpi"]
 EXAMPLE = ROOT / "examples" / "train_images.py"
+SLOWER_S = 1.5  # on a loaded machine
 pytestmark = pytest.mark.timeout(120)
 
 
@@ -83,3 +89,43 @@ def test_a_rank_killed_on_one_host_is_named_on_the_others(several, victim):
     assert "died" in ended.output
     assert not ended.survivors
     assert ended.seconds < 15
+
+
+def test_d4_both_sides_of_a_partition_end_by_themselves(several, tmp_path):
+    """Under mpirun without options, which would wait for minutes: each rank finds out by itself."""
+    two, folder, out = several(2), tmp_path / "backup", tmp_path / "out"
+    *launch, python = two.mpirun(FOLDER, 1)
+    rank = tmp_path / "rank.sh"
+    code = f"{tmp_path}/$OMPI_COMM_WORLD_RANK.code"
+    rank.write_text(f'#!/bin/bash\n{python} "$@"\necho $? > {code}.tmp; mv {code}.tmp {code}\n')
+    rank.chmod(0o755)
+    codes = [tmp_path / f"{number}.code" for number in range(2)]
+    with started([*launch, rank], "resume.py", folder, out, 0.1) as (process, job):
+        wait_until(lambda: checkpoints(folder, "backup"), 20)
+        two.set_link("h2", "down")
+        cut, number = time.monotonic(), newest(folder)
+        assert not any(code.exists() for code in codes), "the fault came too late"
+        wait_until(lambda: all(code.exists() for code in codes), 20)
+        seconds = time.monotonic() - cut
+        at_the_end = newest(folder)
+        kill_job(job)
+        output = process.stdout.read()
+    assert [code.read_text() for code in codes] == ["75\n", "75\n"], output
+    assert seconds < UNREACHABLE_S + 1 + SLOWER_S
+    assert re.search(
+        r"distrib: rank 1 \(h2, pid \d+\) at step \d+ is lost: its host has not answered", output
+    )
+    assert at_the_end - number <= 1, "no more than what was being written"
+    assert newest(folder) == at_the_end
+    assert not out.exists(), "success is claimed"
+
+
+def newest(folder):
+    return number_of(checkpoints(folder, "backup")[-1])
+
+
+def wait_until(condition, seconds):
+    deadline = time.monotonic() + seconds
+    while not condition():
+        assert time.monotonic() < deadline, f"it took longer than {seconds} s"
+        time.sleep(0.01)

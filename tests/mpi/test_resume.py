@@ -90,7 +90,8 @@ def test_e5_a_slow_disk_is_no_lost_rank(mpi_name, tmp_path):
 
 
 @pytest.mark.mpi
-def test_sigterm_of_one_rank_ends_all_at_the_same_step(mpi_name, tmp_path):
+def test_a13_sigterm_of_one_rank_ends_all_at_the_same_step(mpi_name, tmp_path):
+    """The last rank sends it to itself at step 8; all of them end after step 9."""
     whole = mpirun(mpi_name, 2, "resume.py", tmp_path / "a", tmp_path / "whole")
     ended = mpirun(mpi_name, 2, "resume.py", tmp_path / "b", tmp_path / "resumed", SIGNAL_AT="8")
     assert ended.code == 75, ended.output

@@ -22,6 +22,7 @@ from distrib.logs import LOGGER
 from distrib.training.callbacks.base import Callback, Logs
 from distrib.training.callbacks.model_checkpoint import SaveFreq, check_freq
 from distrib.training.checkpoints import CheckpointManager
+from distrib.training.writing import check_folder
 
 _NAME = "backup"
 
@@ -71,6 +72,7 @@ class BackupAndRestore(Callback):
         )
         self._num_batches = self._answered = 0
         self._signals = dict.fromkeys(_HANDLED, 0)
+        check_folder(self.model, self.backup_dir)
         is_chief = self.model.strategy.is_chief
         self.model.resume(latest_whole(self.backup_dir, _NAME) if is_chief else None)
         if threading.current_thread() is threading.main_thread():

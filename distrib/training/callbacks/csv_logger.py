@@ -7,7 +7,9 @@ from pathlib import Path
 from typing import Any, TextIO
 
 from distrib.errors import StorageError
+from distrib.io.space import check_writable
 from distrib.training.callbacks.base import Callback, Logs
+from distrib.training.writing import write_alone
 
 
 class CSVLogger(Callback):
@@ -22,7 +24,7 @@ class CSVLogger(Callback):
         append: go on with a file that exists, and not overwrite it.
 
     Raises:
-        StorageError: from `fit`, on the chief: the file cannot be written.
+        StorageError: from `fit`: the file cannot be written; where that is known at the beginning, on every replica.
     """
 
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
@@ -34,12 +36,15 @@ class CSVLogger(Callback):
         self._has_header = False
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        if not self.model.strategy.is_chief:
-            return
+        write_alone(self.model.strategy, self._open)
+
+    def _open(self) -> None:
         self._close()
         self._keys = None
+        path = Path(self.filename)
+        if path.parent.is_dir() and (path.is_file() or not path.exists()):  # no pipe or terminal
+            check_writable(path.resolve().parent)
         try:
-            path = Path(self.filename)
             self._has_header = self.append and path.exists() and path.stat().st_size > 0
             self._file = path.open("a" if self.append else "w", newline="")
         except OSError as error:

@@ -11,7 +11,7 @@ from typing import Literal
 from distrib.errors import ConfigError
 from distrib.training.callbacks.base import Callback, Logs
 from distrib.training.callbacks.monitor import MonitorCallback
-from distrib.training.writing import weights_path
+from distrib.training.writing import check_folder, weights_path
 
 _SERIES = re.compile(r"([\w.]+)-\{epoch(?::0?\d*d?)?\}")
 
@@ -59,6 +59,11 @@ class ModelCheckpoint(MonitorCallback):
             save_freq,
         )
         self._epoch = self.num_batches = 0
+
+    def on_train_begin(self, logs: Logs | None = None) -> None:
+        # What is in braces is known later only.
+        folder = next(each for each in Path(self.filepath).parents if "{" not in str(each))
+        check_folder(self.model, folder)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch

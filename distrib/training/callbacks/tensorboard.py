@@ -16,8 +16,10 @@ from typing import Any, Literal
 
 from distrib.cluster.resolve import resolve
 from distrib.errors import ConfigError
+from distrib.io.space import check_writable
 from distrib.io.summary import SummaryWriter, require_tensorboard
 from distrib.training.callbacks.base import Callback, Logs
+from distrib.training.writing import write_alone
 
 _PS_COUNTERS = ("pushed", "applied", "dropped", "scaled", "staleness_mean")
 
@@ -43,7 +45,8 @@ class TensorBoard(Callback):
 
     Raises:
         ConfigError: tensorboardX is not installed, or an argument cannot be right.
-        StorageError: from `fit` and `evaluate`, on the chief: the files cannot be written.
+        StorageError: from `fit` and `evaluate`, on the chief: the files cannot be written; where that is known at the
+            beginning of `fit`, on every replica.
     """
 
     def __init__(
@@ -94,8 +97,7 @@ class TensorBoard(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._is_training, self._batch = True, 0
-        if self.write_graph and self.model.strategy.is_chief:
-            self._write_model()
+        write_alone(self.model.strategy, self._begin)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._speed = None
@@ -155,6 +157,14 @@ class TensorBoard(Callback):
     def on_train_failed(self, error: BaseException) -> None:
         self._is_training = False
         self._close()
+
+    def _begin(self) -> None:
+        """Make the first file, before there is anything to lose."""
+        check_writable(Path(self.log_dir))
+        train = self._writer("train")
+        if self.write_graph:
+            self._write_model()
+        train.flush()
 
     def _writer(self, name: str) -> SummaryWriter:
         """The file in the folder `name`, made when something is first written to it."""
