@@ -45,6 +45,7 @@ def writer(chunk_number: int) -> Callable[[Frame[Head]], bytes]:
     chunk_field = chunk_number, _LEN
 
     def write(frame: Frame[Head]) -> bytes:
+        """The bytes of a message."""
         head: bytes = frame.head.SerializeToString()
         if not frame.data:
             return head
@@ -60,6 +61,7 @@ def reader(kind: type[Head], chunk_number: int) -> Callable[[bytes], Frame[Head]
     chunk_field = chunk_number, _LEN
 
     def read(raw: bytes) -> Frame[Head]:
+        """The message that these bytes are; its chunk is a view of them."""
         chunks = [
             (begin, body, end)
             for begin, field, body, end in _fields(raw, 0, len(raw))
