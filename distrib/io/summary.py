@@ -60,7 +60,7 @@ class SummaryWriter:
 
         self._summary, self._event = summary, event_pb2.Event
         self._messages, self._tensor = summary_pb2, tensor_pb2.TensorProto
-        self._folder, self._flushed_at = Path(folder), time.time()
+        self._folder, self._flushed_at = Path(folder), time.monotonic()
         suffix = f".{os.getpid()}.{next(_NUMBER)}.{role}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
@@ -101,7 +101,7 @@ class SummaryWriter:
         """Write all to the disk."""
         try:
             self._file.flush()
-            self._flushed_at = time.time()
+            self._flushed_at = time.monotonic()
         except OSError as error:
             raise self._failure(error) from None
 
@@ -115,12 +115,11 @@ class SummaryWriter:
                 raise self._failure(error) from None
 
     def _write(self, summary: Any, step: int) -> None:
-        now = time.time()
         try:
-            self._file.write_event(self._event(wall_time=now, step=step, summary=summary))
+            self._file.write_event(self._event(wall_time=time.time(), step=step, summary=summary))
         except OSError as error:
             raise self._failure(error) from None
-        if now - self._flushed_at >= FLUSH_EVERY_S:
+        if time.monotonic() - self._flushed_at >= FLUSH_EVERY_S:
             self.flush()
 
     def _failure(self, error: OSError) -> StorageError:

@@ -58,6 +58,22 @@ def test_who_watches_sees_what_was_written_some_seconds_ago(tmp_path, monkeypatc
     writer.close()
 
 
+@pytest.mark.parametrize("jump", [-3600.0, 3600.0])
+def test_c29_a_wall_clock_that_jumps_changes_nothing_but_the_date(tmp_path, monkeypatch, jump):
+    monkeypatch.setattr(summary, "FLUSH_EVERY_S", 0.2)
+    writer, real = SummaryWriter(tmp_path, "chief-0"), time.time
+    writer.scalar("loss", 0.0, 0)
+    monkeypatch.setattr(time, "time", lambda: real() + jump)
+    writer.scalar("loss", 1.0, 1)
+    assert "loss" not in scalars(tmp_path), "it is too early"
+    time.sleep(0.2)
+    writer.scalar("loss", 2.0, 2)
+    events = read(tmp_path).Scalars("loss")
+    assert [event.step for event in events] == [0, 1, 2]
+    assert abs(events[1].wall_time - events[0].wall_time - jump) < 60, "the fault"
+    writer.close()
+
+
 def test_nan_in_an_array_does_not_count(tmp_path):
     writer = SummaryWriter(tmp_path, "chief-0")
     writer.histogram("some", [np.nan, np.inf, 1.0, 2.0], 0)

@@ -281,15 +281,14 @@ def test_certificates_of_two_runs_differ():
 
 
 def test_only_the_monotonic_clock_measures_time():
-    """C29: a wall clock that jumps changes nothing; only names of runs and TensorBoard's files say the date."""
+    """C29: a wall clock that jumps changes nothing; only TensorBoard's events say the date."""
     users = [
-        f"{path.name}: {line.strip()}"
-        for folder in ("comm", "launch", "ps", "strategies")
-        for path in (Path(distrib.__file__).parent / folder).rglob("*.py")
+        path.name
+        for path in Path(distrib.__file__).parent.rglob("*.py")
         for line in path.read_text().splitlines()
         if "time.time(" in line or "datetime" in line
     ]
-    assert users == []
+    assert users == ["summary.py"]
 
 
 def test_no_shell_and_no_pickle_in_the_launcher():
