@@ -195,14 +195,19 @@ def check_name(name: str) -> None:
 
 def _wait_for_newer(directory: Path, name: str, given: int, timeout: float | None) -> Path | None:
     deadline = None if timeout is None else time.monotonic() + timeout
+    damaged: set[tuple[Path, int]] = set()  # read once: a large one takes seconds
     while True:
         there = checkpoints(directory, name)
         for folder in reversed([each for each in there if number_of(each) > given]):
             try:
-                read_checkpoint(folder)
-                return folder
+                which = folder, folder.stat().st_ctime_ns  # one that is written anew has another
+                if which not in damaged:
+                    read_checkpoint(folder)
+                    return folder
             except StorageError:
-                continue  # damaged, or gone; an older one may be whole
+                damaged.add(which)  # an older one may be whole
+            except OSError:
+                continue  # gone
         if deadline is not None and time.monotonic() >= deadline:
             return None
         time.sleep(_POLL_S if deadline is None else min(_POLL_S, max(0.0, deadline - time.monotonic())))

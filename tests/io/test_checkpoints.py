@@ -21,6 +21,7 @@ import distrib
 from distrib import layers
 from distrib.io.checkpoint import checkpoints, latest_whole, read_checkpoint, write_checkpoint
 from distrib.train import CheckpointManager, checkpoints_iterator, latest_checkpoint
+from distrib.training import checkpoints as training_checkpoints
 
 
 def run(program, *arguments, prefix=()):
@@ -124,6 +125,29 @@ class TestManager:
         with pytest.raises(distrib.StorageError, match="are damaged") as damaged:
             latest_checkpoint(tmp_path)
         assert all(f"ckpt-{number}" in str(damaged.value) for number in (1, 2, 3))
+
+    def test_the_iterator_reads_a_damaged_one_once_until_it_is_written_anew(self, tmp_path, monkeypatch):
+        manager, read = CheckpointManager(make(), tmp_path), []
+        manager.save()
+        shutil.copytree(tmp_path / "ckpt-1", tmp_path / "whole")
+        (tmp_path / "ckpt-1" / "model.safetensors").write_bytes(b"")
+
+        def reading(folder):
+            read.append(folder)
+            return read_checkpoint(folder)
+
+        def write_anew():
+            shutil.rmtree(tmp_path / "ckpt-1")
+            (tmp_path / "whole").rename(tmp_path / "ckpt-1")
+
+        monkeypatch.setattr(training_checkpoints, "read_checkpoint", reading)
+        assert list(checkpoints_iterator(tmp_path, timeout=0.5)) == []
+        assert len(read) == 1, "and it has looked several times"
+        again = iter(checkpoints_iterator(tmp_path, timeout=10.0))
+        thread = threading.Timer(0.3, write_anew)
+        thread.start()
+        assert next(again) == str(tmp_path / "ckpt-1")
+        thread.join()
 
     def test_order_is_that_of_the_numbers_not_of_clocks(self, tmp_path):
         manager = CheckpointManager(make(), tmp_path)
