@@ -14,9 +14,20 @@ def worker_of(worker, num_workers, ps):
     return SimpleClusterResolver(ClusterSpec(jobs), "worker" if worker else "chief", max(0, worker - 1))
 
 
-def on_workers(num_workers, body, num_ps=1, share_memory=False, token="", **options):
-    """Call `body(strategy)` on every worker; the results in their order. The chief's end ends the servers."""
-    servers = [Server("127.0.0.1:0", token) for _ in range(num_ps)]
+def on_workers(num_workers, body, num_ps=1, share_memory=False, token="", elsewhere=(), look=None, **options):
+    """Call `body(strategy)` on every worker; the results in their order. The chief's end ends the servers.
+
+    Args:
+        num_workers: how many.
+        body: what each does.
+        num_ps: how many ps there are.
+        share_memory: whether the workers offer memory.
+        token: of the run.
+        elsewhere: the ps that are as on another host, where memory cannot be shared.
+        look: called with the servers when all workers are through, before the chief ends them.
+        options: of the strategy.
+    """
+    servers = [Server("127.0.0.1:0", token, share_memory=ps not in elsewhere) for ps in range(num_ps)]
     addresses = tuple(f"127.0.0.1:{server.port}" for server in servers)
     results, failures = [None] * num_workers, [None] * num_workers
 
@@ -42,6 +53,11 @@ def on_workers(num_workers, body, num_ps=1, share_memory=False, token="", **opti
     for thread in threads:
         thread.join(50)
     hung = [thread for thread in threads if thread.is_alive()]
+    if look is not None and not hung and not any(failures):
+        try:
+            look(servers)
+        except AssertionError as error:
+            failures.append(error)
     for strategy in strategies:
         strategy.close()
     for server in servers:

@@ -20,6 +20,7 @@ from distrib.ps.node import Node
 from distrib.ps.rules import Rules
 from distrib.ps.server import Server
 from distrib.ps.wire import Frame
+from distrib.ranges import split
 
 rng = np.random.default_rng(4)
 X, Y, WEIGHT = rng.normal(size=(45, 6)), rng.integers(0, 3, 45), rng.uniform(0.5, 2, 45)
@@ -91,6 +92,37 @@ def test_sync_is_the_single_process(num_workers, num_ps, share_memory, **kwargs)
             np.testing.assert_allclose(worker_history[name], values, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(worker_tested, tested, rtol=1e-9)
         assert worker_history == results[0][1], "logs differ between workers"
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize("elsewhere", [(0,), (1,), (0, 2)])
+@pytest.mark.parametrize(
+    "options", [{}, {"mode": "async"}, {"mode": "async", "prefetch": True}], ids=["sync", "async", "ahead"]
+)
+def test_some_ps_are_on_the_host_of_the_workers_and_some_are_not(num_workers, elsewhere, options):
+    """The first share memory with them, and gradients for the others travel: those and no more."""
+    num_ps = 3 if 2 in elsewhere else 2
+
+    def body(strategy):
+        trained = training(dropout=0.0)(strategy)
+        assert strategy._client._shares == [ps not in elsewhere for ps in range(num_ps)]
+        return trained
+
+    results = on_workers(num_workers, body, num_ps, True, elsewhere=elsewhere, **options)
+    expected, *_ = in_one_process(training(dropout=0.0))
+    size = sum(each.size for each in expected)
+    parts = [part.size * 8 for part in split(size, num_ps)]
+    counters = results[0][3]
+    brought = 2 * sum(parts)  # the chief's values, when its model is made and when `fit` begins
+    gradients = sum(parts[ps] for ps in elsewhere) * counters["pushed"]
+    assert sum(each[3]["bytes_sent"] for each in results) == brought + gradients
+    assert counters["pushed"] == counters["applied"] + counters["dropped"]
+    assert counters["applied"] >= 3 * 6
+    for weights, history, *_ in results:
+        assert history == results[0][1]
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(weights, results[0][0], strict=True))
+    if num_workers == 1 and "prefetch" not in options or not options:
+        assert difference(results[0][0], expected) <= 1e-12
 
 
 @pytest.mark.parametrize("share_memory", [False, True])
