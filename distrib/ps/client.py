@@ -230,8 +230,9 @@ class Client:
                 waited=waited_s,
             )
             if self._segment is not None:
-                pid, descriptor, num_bytes = self._segment.address
-                hello.segment.CopyFrom(pb.Segment(pid=pid, descriptor=descriptor, num_bytes=num_bytes))
+                pid, descriptor, num_bytes, nonce = self._segment.address
+                offer = pb.Segment(pid=pid, descriptor=descriptor, num_bytes=num_bytes, nonce=nonce)
+                hello.segment.CopyFrom(offer)
             stream.send(Frame(pb.WorkRequest(call=self._call, hello=hello, last=True)))
             with self._deadline.of(self._connect_timeout_s):
                 welcome = stream.reply().head.welcome

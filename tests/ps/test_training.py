@@ -121,8 +121,36 @@ def test_some_ps_are_on_the_host_of_the_workers_and_some_are_not(num_workers, el
     for weights, history, *_ in results:
         assert history == results[0][1]
         assert all(a.tobytes() == b.tobytes() for a, b in zip(weights, results[0][0], strict=True))
-    if num_workers == 1 and "prefetch" not in options or not options:
+    if (num_workers == 1 and "prefetch" not in options) or not options:
         assert difference(results[0][0], expected) <= 1e-12
+
+
+def test_where_the_process_of_a_worker_is_another_one_its_files_are_left_alone(monkeypatch, tmp_path):
+    """On the host of the ps the number of the worker's process is that of a process with a file of the same size."""
+    place, files = Client.place, []
+
+    def elsewhere(self, size, dtype):
+        memory = place(self, size, dtype)
+        file = (tmp_path / "file").open("w+b")
+        file.write(bytes(2 * size * dtype.itemsize))
+        file.flush()
+        files.append(file)
+        self._segment.address[1] = file.fileno()
+        return memory
+
+    def body(strategy):
+        trained = training(dropout=0.0)(strategy)
+        assert strategy._client._shares == [False, False]
+        return trained
+
+    monkeypatch.setattr(Client, "place", elsewhere)
+    weights, *_ = on_workers(1, body, 2, True)[0]
+    for file in files:
+        file.seek(0)
+        assert not any(file.read())
+        file.close()
+    assert files
+    assert difference(weights, in_one_process(training(dropout=0.0))[0]) <= 1e-12
 
 
 @pytest.mark.parametrize("share_memory", [False, True])
