@@ -1,6 +1,7 @@
 """Training on n workers, each a thread, around real servers on the loopback interface."""
 
 import threading
+import time
 
 from distrib.cluster.resolvers import SimpleClusterResolver
 from distrib.cluster.spec import ClusterSpec
@@ -12,6 +13,15 @@ def worker_of(worker, num_workers, ps):
     """A resolver that says: this is that worker of so many, around the ps at those addresses."""
     jobs = {"chief": ["localhost:0"], "worker": ["localhost:0"] * (num_workers - 1), "ps": ps}
     return SimpleClusterResolver(ClusterSpec(jobs), "worker" if worker else "chief", max(0, worker - 1))
+
+
+def nothing_is_staged(servers):
+    """Every gradient that came was applied or forgotten, on every ps. Others than ps:0 are told a little later."""
+    deadline = time.monotonic() + 2
+    shards = [server._servicer._node._shard for server in servers]
+    while any(shard._staged for shard in shards) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [list(shard._staged) for shard in shards] == [[]] * len(shards)
 
 
 def on_workers(num_workers, body, num_ps=1, share_memory=False, token="", elsewhere=(), look=None, **options):

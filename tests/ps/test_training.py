@@ -8,14 +8,16 @@ import time
 import grpc
 import numpy as np
 import pytest
-from helpers.ps import on_workers, worker_of
+from helpers.ps import nothing_is_staged, on_workers, worker_of
 from helpers.replicas import difference, in_one_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distrib
 from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.arrivals import Arrivals
 from distrib.ps.client import Client
+from distrib.ps.log import PushId
 from distrib.ps.node import Node
 from distrib.ps.rules import Rules
 from distrib.ps.server import Server
@@ -282,7 +284,8 @@ def test_a_pulled_model_is_of_one_version_on_all_ps(monkeypatch):
     assert not torn
 
 
-def test_a_lost_answer_is_asked_for_again_and_applied_once(monkeypatch):
+@pytest.mark.parametrize("num_ps", [1, 2])
+def test_a_lost_answer_is_asked_for_again_and_applied_once(monkeypatch, num_ps):
     """The stream is cut right after the ps has applied a push, before the answer: C2, C3."""
     reference = in_one_process(training(dropout=0.0))
     exchange, cut = Client._exchange, []
@@ -305,10 +308,26 @@ def test_a_lost_answer_is_asked_for_again_and_applied_once(monkeypatch):
 
     monkeypatch.setattr(Client, "_exchange_again", again, raising=False)
     monkeypatch.setattr(Client, "_exchange", cut_sometimes)
-    weights, _, _, counters = on_workers(2, training(dropout=0.0))[0]
+    results = on_workers(2, training(dropout=0.0), num_ps, look=nothing_is_staged)
+    weights, _, _, counters = results[0]
     assert cut, "no answer was lost"
     assert difference(weights, reference[0]) <= 1e-12
     assert counters["applied"] == counters["pushed"]
+
+
+def test_a_part_that_comes_after_its_worker_was_gone_is_forgotten_for_its_successor():
+    arrivals, happened = Arrivals(), []
+    arrivals.num_ps = 2
+    old, new = PushId(1, 5, 1), PushId(1, 6, 1)
+    arrivals.forget(1)
+    arrivals.arrived(old, 1)
+    assert arrivals.torn(1, 5) == []
+    assert arrivals.torn(1, 6) == [old]
+    assert arrivals.torn(1, 6) == []
+    arrivals.expect(new, lambda: happened.append(new))
+    assert arrivals.arrived(new, 0) is None
+    arrivals.arrived(new, 1)()
+    assert happened == [new]
 
 
 def test_a_worker_that_fails_does_not_lose_examples():
@@ -517,6 +536,24 @@ class TestC5AndOn:
         with pytest.raises(distrib.ProtocolError, match="NaN or Inf in the gradient of dense/bias"):
             client.push(message, gradient, values)
         assert server._servicer._node._sequencer.version == 0
+        client.close()
+
+    @pytest.mark.parametrize("fault", ["a push too far", "a version to come", "sums of another stage"])
+    def test_a_gradient_that_is_refused_is_not_kept(self, server, fault):
+        client = self.client(server)
+        answer, values = self.begun(client)
+        changed = {
+            "a push too far": {"sequence": 5},
+            "a version to come": {"version": 3},
+            "sums of another stage": {"tally": [5.0, 0, 0]},
+        }[fault]
+        usual = {"stage": 1, "sequence": 1, "lease": answer.lease, "version": 0, "tally": [5.0, 0, 0, 0]}
+        with pytest.raises(distrib.ProtocolError, match="Expected"):
+            client.push(pb.Push(**usual | changed), np.ones(SIZE, np.float32), values)
+        nothing_is_staged([server])
+        again, values = self.begun(client)
+        done = client.push(pb.Push(**usual | {"lease": again.lease}), np.ones(SIZE, np.float32), values)
+        assert (done.version, done.decision) == (1, pb.APPLIED)
         client.close()
 
     @pytest.mark.parametrize("fault", ["cut", "gap", "overlap", "too much"])
