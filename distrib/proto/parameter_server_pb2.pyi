@@ -29,14 +29,16 @@ class Chunk(_message.Message):
     def __init__(self, offset: _Optional[int] = ..., data: _Optional[bytes] = ...) -> None: ...
 
 class Segment(_message.Message):
-    __slots__ = ("pid", "descriptor", "num_bytes")
+    __slots__ = ("pid", "descriptor", "num_bytes", "nonce")
     PID_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTOR_FIELD_NUMBER: _ClassVar[int]
     NUM_BYTES_FIELD_NUMBER: _ClassVar[int]
+    NONCE_FIELD_NUMBER: _ClassVar[int]
     pid: int
     descriptor: int
     num_bytes: int
-    def __init__(self, pid: _Optional[int] = ..., descriptor: _Optional[int] = ..., num_bytes: _Optional[int] = ...) -> None: ...
+    nonce: int
+    def __init__(self, pid: _Optional[int] = ..., descriptor: _Optional[int] = ..., num_bytes: _Optional[int] = ..., nonce: _Optional[int] = ...) -> None: ...
 
 class WorkRequest(_message.Message):
     __slots__ = ("call", "hello", "register", "begin", "push", "state", "chunk", "last")

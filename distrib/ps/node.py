@@ -253,8 +253,7 @@ class Node:
     def _when_whole(self, push: PushId | None, event: Callable[[], None]) -> None:
         """Let an event happen when its vector has arrived on every ps."""
         if push is None or not self._followers:
-            event()
-            self._settle()
+            self._happen(push, event)
         else:
             self._arrivals.expect(push, event)
             self._arrived(push, SEQUENCER)
@@ -264,11 +263,20 @@ class Node:
         if event is None:
             return
         try:
-            event()
+            self._happen(push, event)
         except RefusedError as error:
             if (link := self._links.get(push.worker)) is not None:
                 link.outbox.put(error)
-        self._settle()
+
+    def _happen(self, push: PushId | None, event: Callable[[], None]) -> None:
+        try:
+            event()
+        except RefusedError:
+            if push is not None:
+                self._decider().forget(push)
+            raise
+        finally:
+            self._settle()
 
     def _settle(self) -> None:
         """Execute what was decided, and send what was answered."""
