@@ -121,6 +121,7 @@ def train(strategy: distrib.Strategy, options: argparse.Namespace, training: Arr
             "scaled",
             "staleness_mean",
             "staleness_histogram",
+            "effective_batch",
             "bytes_sent",
         )
         result |= {name: strategy.counters[name] for name in names}

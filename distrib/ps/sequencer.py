@@ -216,9 +216,13 @@ class Sequencer:
             self.log.append(Apply(tuple(pushes), 1.0 / tally[0], rate, self.version))
         decision = "applied" if factor == 1.0 else "scaled"
         outcomes = [Outcome(decision, part.staleness, factor) for part in parts]
-        for push, part in zip(pushes, parts, strict=True) if stage.trains else ():
-            for counts in (self._count(push), self.counts):
-                counts.add_applied(part.staleness, factor)
+        if stage.trains:
+            for push, part in zip(pushes, parts, strict=True):
+                for counts in (self._count(push), self.counts):
+                    counts.add_applied(part.staleness, factor, int(part.tally[0]))
+            for worker in {push.worker for push in pushes}:
+                self.members[worker].counts.updates += 1
+            self.counts.updates += 1
         return self._tell_others(pushes, outcomes, last)
 
     def _skip(self, stage: Stage, pushes: list[PushId], parts: list[Pushed], last: PushId) -> Outcome:

@@ -21,7 +21,7 @@ from distrib.io.summary import SummaryWriter, require_tensorboard
 from distrib.training.callbacks.base import Callback, Logs
 from distrib.training.writing import write_alone
 
-_PS_COUNTERS = ("pushed", "applied", "dropped", "scaled", "staleness_mean")
+_PS_COUNTERS = ("pushed", "applied", "dropped", "scaled", "staleness_mean", "effective_batch")
 
 
 class TensorBoard(Callback):
@@ -30,7 +30,7 @@ class TensorBoard(Callback):
     Besides what Keras writes there are, for each epoch: `epoch_examples_per_second` (of training, without
     validation); what the chief sent and how long it took, in that time (`comm/bytes_sent`, `comm/..._seconds`); and
     under `ParameterServerStrategy` what became of the job's pushes so far (`ps/pushed`, `ps/applied`, `ps/dropped`,
-    `ps/scaled`, `ps/staleness_mean`).
+    `ps/scaled`, `ps/staleness_mean`, `ps/effective_batch`).
 
     Args:
         log_dir: folder of the run; made if it is missing.
