@@ -18,9 +18,10 @@ from typing import TYPE_CHECKING, Any
 
 from distrib.cluster.launched import run_name
 from distrib.errors import ConfigError, PeerLostError, StorageError
-from distrib.io.checkpoint import checkpoints, number_of, read_checkpoint, write_bytes, write_checkpoint
+from distrib.io.checkpoint import number_of, read_checkpoint, write_bytes, write_checkpoint
 from distrib.logs import LOGGER
 from distrib.strategies.single import DefaultStrategy
+from distrib.training.arrivals import Arrivals
 from distrib.training.callbacks.base import Callback
 from distrib.training.callbacks.early_stopping import EarlyStopping
 from distrib.training.callbacks.model_checkpoint import ModelCheckpoint, series_of
@@ -48,7 +49,7 @@ class SidecarEvaluator:
         callbacks: called as by `evaluate`; `EarlyStopping` sees each result as that of an epoch, and ends the
             training if the chief's script has a `ModelCheckpoint` there.
         batch_size: examples computed at once; 32 by default.
-        max_evaluations: how many, at most; None for no limit.
+        max_evaluations: how many, at most; None for no limit. Damaged ones do not count.
         every: evaluate every checkpoint, in their order; if False, those that came meanwhile are passed over but
             for the newest.
         monitor: what the best one is best in.
@@ -73,12 +74,12 @@ class SidecarEvaluator:
     ) -> None:
         self._model, self._data, self._batch_size = model, data, batch_size
         self._directory, self._name = Path(checkpoint_dir), checkpoint_name
+        self._arrivals = Arrivals(self._directory, checkpoint_name, every)
         self._stoppers = [each for each in callbacks if isinstance(each, EarlyStopping)]
         self._callbacks = [each for each in callbacks if each not in self._stoppers]
-        self._max_evaluations, self._every, self._timeout = max_evaluations, every, timeout
+        self._max_evaluations, self._timeout = max_evaluations, timeout
         self._sidecar = Sidecar(self._directory)
         self._monitor = MonitorCallback(monitor, mode)
-        self._done = -1
 
     def start(self) -> dict[str, float]:
         """Evaluate until the run is finished.
@@ -95,16 +96,19 @@ class SidecarEvaluator:
         model.strategy = DefaultStrategy()
         for callback in (self._monitor, *self._stoppers):
             callback.set_model(model)
-            callback.on_train_begin()
+        self._begin()
         self._recall()
-        for count, folder in enumerate(self._folders(), 1):
+        count = num_runs = 0
+        for folder in self._folders():
             try:
                 files, manifest = read_checkpoint(folder)
             except StorageError as error:
                 LOGGER.warning("%s It is not evaluated.", error)
                 continue
-            if run_name() and manifest.get("run") != run_name():
-                continue  # an earlier run has left it
+            if num_runs < self._arrivals.num_runs:
+                num_runs = self._arrivals.num_runs
+                self._begin()
+            count += 1
             model.take(folder, files, manifest)
             results = self._evaluated()
             logs = {f"val_{name}": value for name, value in results.items()}
@@ -118,6 +122,12 @@ class SidecarEvaluator:
             if count == self._max_evaluations or manifest.get("final"):
                 break
         return results
+
+    def _begin(self) -> None:
+        """A run begins: what is best is not known yet."""
+        self._monitor.best = None
+        for stopper in self._stoppers:
+            stopper.on_train_begin()
 
     def _evaluated(self) -> dict[str, float]:
         x, y, *rest = self._data
@@ -148,19 +158,16 @@ class SidecarEvaluator:
 
     def _folders(self) -> Iterator[Path]:
         """The checkpoints that are not done, as they come, until there will be no more."""
-        since = time.monotonic()
+        since, arrivals = time.monotonic(), self._arrivals
         while True:
             is_finished = self._sidecar.is_finished  # asked first: what comes before it is seen then
-            there = [
-                each for each in checkpoints(self._directory, self._name) if number_of(each) > self._done
-            ]
-            if there:
-                folder = there[0] if self._every else there[-1]
-                self._done = number_of(folder)
+            folder = arrivals.next()
+            if folder is not None:
+                arrivals.done = number_of(folder)
                 yield folder
                 since = time.monotonic()
             elif is_finished or (
-                self._done >= 0 and is_final(self._directory / f"{self._name}-{self._done}")
+                arrivals.done >= 0 and is_final(self._directory / f"{self._name}-{arrivals.done}")
             ):
                 return
             elif self._timeout is not None and time.monotonic() - since > self._timeout:
@@ -171,7 +178,7 @@ class SidecarEvaluator:
                 time.sleep(_POLL_S)
 
     def _remember(self) -> None:
-        state = {"run": run_name(), "done": self._done, "best": self._monitor.best}
+        state = {"run": run_name(), "done": self._arrivals.done, "best": self._monitor.best}
         write_bytes(self._directory / _DONE, json.dumps(state).encode() + b"\n")
 
     def _recall(self) -> None:
@@ -179,7 +186,7 @@ class SidecarEvaluator:
         try:
             state = json.loads((self._directory / _DONE).read_text())
             if run_name() and state["run"] == run_name():
-                self._done, self._monitor.best = int(state["done"]), state["best"]
+                self._arrivals.done, self._monitor.best = int(state["done"]), state["best"]
         except (OSError, ValueError, KeyError, TypeError):
             pass
 

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -13,6 +14,7 @@ import pytest
 from helpers.mpi import ROOT
 
 import distrib
+from distrib.io.checkpoint import read_manifest
 from distrib.training.sidecar import Sidecar
 
 rng = np.random.default_rng(3)
@@ -85,7 +87,7 @@ def test_a_damaged_checkpoint_is_passed_over_by_name(tmp_path, caplog):
     data = bytearray(file.read_bytes())
     data[-1] ^= 1
     file.write_bytes(data)
-    evaluator = distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, max_evaluations=3)
+    evaluator = distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, max_evaluations=2)
     evaluator.start()
     assert "ckpt-2" in caplog.text
     assert json.loads((tmp_path / "evaluator.json").read_text())["done"] == 3
@@ -117,6 +119,50 @@ def test_what_an_earlier_run_has_left_does_not_count(tmp_path, monkeypatch):
     # Started again, it has nothing to do, and has not forgotten.
     distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, [Look()]).start()
     assert seen == [5, 10]
+
+
+class Steps(distrib.callbacks.Callback):
+    """The steps of the optimizer at each evaluation, and when they were so many."""
+
+    def __init__(self, expected=0):
+        super().__init__()
+        self.seen, self.expected, self.reached = [], expected, threading.Event()
+
+    def on_test_end(self, logs=None):
+        self.seen.append(self.model.optimizer.iterations)
+        if len(self.seen) == self.expected:
+            self.reached.set()
+
+
+@pytest.mark.parametrize("named", [True, False])
+def test_an_evaluator_that_was_there_first_sees_the_run_that_is_repeated(tmp_path, monkeypatch, named):
+    """The new run replaces what an old one has left, number by number; the old one was longer, and better."""
+    if named:
+        monkeypatch.setenv("DISTRIB_RUN_ID", "old")
+    trained(tmp_path, epochs=5)
+    Sidecar(tmp_path).finish()
+    if named:
+        monkeypatch.setenv("DISTRIB_RUN_ID", "new")
+    looked = Steps(expected=5)
+    evaluator = distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, [looked], timeout=20)
+    thread = threading.Thread(target=evaluator.start)
+    thread.start()
+    if named:
+        time.sleep(0.5)  # it walks over what is there, and finds nothing of its own
+        assert looked.seen == []
+    else:
+        assert looked.reached.wait(20)  # it may be all there will ever be
+    before = len(looked.seen)
+    sidecar = Sidecar(tmp_path)
+    sidecar.begin()
+    saving = distrib.callbacks.ModelCheckpoint(tmp_path / "ckpt-{epoch}")
+    made().fit(X, Y, batch_size=30, epochs=3, verbose=0, callbacks=[saving])
+    sidecar.finish()
+    thread.join(20)
+    assert not thread.is_alive()
+    assert looked.seen[before:] == [2, 4, 6]
+    assert distrib.load_model(tmp_path / "best").optimizer.iterations in (2, 4, 6)
+    assert json.loads((tmp_path / "evaluator.json").read_text())["done"] == 3
 
 
 def test_it_ends_the_training_that_does_not_get_better(tmp_path):
@@ -190,23 +236,26 @@ def test_train_and_evaluate_alone(tmp_path):
 
 
 @pytest.mark.timeout(90)
-def test_all_roles_of_the_local_cluster(tmp_path):
-    """The command of the README, with an evaluator that must not miss a checkpoint."""
-    begin = time.monotonic()
-    command = [
-        *(sys.executable, "-m", "distrib", "launch", "cluster_configs/local_all_roles.toml"),
-        *("--log-dir", tmp_path / "logs", "examples/train_images.py", "--epochs", "8"),
-        *("--checkpoint-dir", tmp_path / "run", "--tensorboard", tmp_path / "board", "--dtype", "float64"),
-        *("--json", tmp_path / "out.json"),
-    ]
-    ended = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=80)
-    assert ended.returncode == 0, ended.stdout + ended.stderr
-    assert time.monotonic() - begin < 60
-    result = json.loads((tmp_path / "out.json").read_text())
-    log = next(Path(tmp_path / "logs").rglob("evaluator-0.log")).read_text()
-    assert [f"ckpt-{number}:" in log for number in range(1, 9)] == [True] * 8
-    assert f"val_loss: {result['test_loss']:.4f}" in log
-    assert (tmp_path / "run" / "best" / "manifest.json").is_file()
+def test_all_roles_of_the_local_cluster_and_once_more(tmp_path):
+    """The command of the README, twice in one folder, with an evaluator that must not miss a checkpoint."""
+    for number, epochs in enumerate((8, 4)):
+        begin = time.monotonic()
+        command = [
+            *(sys.executable, "-m", "distrib", "launch", "cluster_configs/local_all_roles.toml"),
+            *("--log-dir", tmp_path / f"logs-{number}", "examples/train_images.py", "--epochs", epochs),
+            *("--checkpoint-dir", tmp_path / "run", "--tensorboard", tmp_path / "board"),
+            *("--dtype", "float64", "--json", tmp_path / "out.json"),
+        ]
+        ended = subprocess.run(list(map(str, command)), cwd=ROOT, capture_output=True, text=True, timeout=80)
+        assert ended.returncode == 0, ended.stdout + ended.stderr
+        assert time.monotonic() - begin < 40
+        result = json.loads((tmp_path / "out.json").read_text())
+        log = next(Path(tmp_path / f"logs-{number}").rglob("evaluator-0.log")).read_text()
+        evaluated = re.findall(r"^(ckpt-\d+): val_", log, re.MULTILINE)
+        assert evaluated == [f"ckpt-{each}" for each in range(1, epochs + 1)]
+        assert f"val_loss: {result['test_loss']:.4f}" in log
+        best = read_manifest(tmp_path / "run" / "best")
+        assert best["run"] == read_manifest(tmp_path / "run" / f"ckpt-{epochs}")["run"]
     files = [path.name for path in (tmp_path / "board" / "validation").iterdir()]
     assert files
     assert all(name.endswith("evaluator-0") for name in files)
