@@ -4,38 +4,35 @@ It looks for new checkpoints in a directory. Each is loaded and evaluated; the b
 callbacks write summaries. What it has done is in `evaluator.json`, so one that is started again goes on. It ends when
 the chief's script has ended and the last checkpoint is evaluated.
 
-`fit` becomes this in a process that the cluster names as its evaluator.
+`fit` becomes this in a process that the cluster names as its evaluator (`beside_evaluator.py`).
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distrib.cluster.launched import run_name
 from distrib.errors import ConfigError, PeerLostError, StorageError
-from distrib.io.checkpoint import number_of, read_checkpoint, write_bytes, write_checkpoint
+from distrib.io.checkpoint import number_of, read_checkpoint, write_checkpoint
 from distrib.logs import LOGGER
 from distrib.strategies.single import DefaultStrategy
 from distrib.training.arrivals import Arrivals
 from distrib.training.callbacks.base import Callback
 from distrib.training.callbacks.early_stopping import EarlyStopping
-from distrib.training.callbacks.model_checkpoint import ModelCheckpoint, series_of
 from distrib.training.callbacks.monitor import MonitorCallback
 from distrib.training.callbacks.tensorboard import TensorBoard
 from distrib.training.checkpoints import is_final
-from distrib.training.examples import Examples, ValidationData
-from distrib.training.sidecar import Sidecar
+from distrib.training.examples import ValidationData
+from distrib.training.sidecar import Progress, Sidecar
 
 if TYPE_CHECKING:
     from distrib.training.model import Model
 
 BEST = "best"
-_DONE = "evaluator.json"
 _POLL_S = 0.1
 
 
@@ -77,7 +74,7 @@ class SidecarEvaluator:
         self._arrivals = Arrivals(self._directory, checkpoint_name, every)
         self._stoppers = [each for each in callbacks if isinstance(each, EarlyStopping)]
         self._callbacks = [each for each in callbacks if each not in self._stoppers]
-        self._max_evaluations, self._timeout = max_evaluations, timeout
+        self._max_evaluations, self._every, self._timeout = max_evaluations, every, timeout
         self._sidecar = Sidecar(self._directory)
         self._monitor = MonitorCallback(monitor, mode)
 
@@ -92,12 +89,20 @@ class SidecarEvaluator:
             ConfigError: the monitored quantity is not measured.
             PeerLostError: no checkpoint came in time.
         """
-        model, results = self._model, dict[str, float]()
+        model = self._model
         model.strategy = DefaultStrategy()
         for callback in (self._monitor, *self._stoppers):
             callback.set_model(model)
         self._begin()
-        self._recall()
+        boards = [each for each in self._callbacks if isinstance(each, TensorBoard)]
+        with ExitStack() as held:
+            held.enter_context(self._sidecar.evaluating(self._progress(), self._every))
+            for board in boards:
+                held.enter_context(board.held_open())
+            return self._evaluate_all(boards)
+
+    def _evaluate_all(self, boards: Sequence[TensorBoard]) -> dict[str, float]:
+        model, results = self._model, dict[str, float]()
         count = num_runs = 0
         for folder in self._folders():
             try:
@@ -117,8 +122,10 @@ class SidecarEvaluator:
             if is_best:
                 write_checkpoint(self._directory / BEST, files, manifest, None)
             print(f"{folder.name}: {words}{' - best so far' if is_best else ''}", flush=True)
+            for board in boards:
+                board.write_validation(number_of(folder) - 1, logs)
             self._stop_early(number_of(folder) - 1, logs)
-            self._remember()
+            self._sidecar.evaluated(self._progress())
             if count == self._max_evaluations or manifest.get("final"):
                 break
         return results
@@ -128,6 +135,9 @@ class SidecarEvaluator:
         self._monitor.best = None
         for stopper in self._stoppers:
             stopper.on_train_begin()
+        former = self._sidecar.recalled(self._name)
+        if former is not None and not self._arrivals.num_runs:  # the evaluator of this run was started again
+            self._arrivals.done, self._monitor.best = former.done, former.best
 
     def _evaluated(self) -> dict[str, float]:
         x, y, *rest = self._data
@@ -177,59 +187,5 @@ class SidecarEvaluator:
             else:
                 time.sleep(_POLL_S)
 
-    def _remember(self) -> None:
-        state = {"run": run_name(), "done": self._arrivals.done, "best": self._monitor.best}
-        write_bytes(self._directory / _DONE, json.dumps(state).encode() + b"\n")
-
-    def _recall(self) -> None:
-        """Go on where the evaluator of this run ended, if it was started again."""
-        try:
-            state = json.loads((self._directory / _DONE).read_text())
-            if run_name() and state["run"] == run_name():
-                self._arrivals.done, self._monitor.best = int(state["done"]), state["best"]
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-
-
-def stops_by_validation(callback: Callback) -> bool:
-    """Whether this callback of `fit` ends training by what the evaluator measures."""
-    return isinstance(callback, EarlyStopping) and callback.monitor.startswith("val_")
-
-
-def evaluator_of_fit(
-    model: Model, callbacks: Sequence[Callback], validation: Examples | None, batch_size: int | None
-) -> SidecarEvaluator:
-    """What `fit` is in the process of the evaluator.
-
-    Args:
-        model: to be evaluated.
-        callbacks: of `fit`: a `ModelCheckpoint` that says where the chief saves, and what to do with results.
-        validation: of `fit`.
-        batch_size: examples computed at once; 32 by default.
-
-    Raises:
-        ConfigError: there is nothing to evaluate, or nothing to evaluate it with.
-    """
-    series = series_of(callbacks)
-    if series is None or validation is None:
-        raise ConfigError(
-            "The evaluator expects fit(validation_data=..., callbacks=[ModelCheckpoint('DIR/ckpt-{epoch}')]). "
-            f"Received: {'no validation data' if validation is None else 'no such ModelCheckpoint'}."
-        )
-    weight = () if validation.weight is None else (validation.weight,)
-    acting = [each for each in callbacks if isinstance(each, TensorBoard) or stops_by_validation(each)]
-    monitors = [
-        each
-        for each in callbacks
-        if isinstance(each, ModelCheckpoint | EarlyStopping) and each.monitor.startswith("val_")
-    ]
-    return SidecarEvaluator(
-        model,
-        (validation.x, validation.y, *weight),
-        series[0],
-        acting,
-        batch_size,
-        monitor=monitors[0].monitor if monitors else "val_loss",
-        mode=monitors[0].mode if monitors else "auto",
-        checkpoint_name=series[1],
-    )
+    def _progress(self) -> Progress:
+        return Progress(self._name, self._arrivals.done, self._monitor.best)
