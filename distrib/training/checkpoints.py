@@ -10,6 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+from distrib.cluster.resolve import resolve
 from distrib.errors import ConfigError, StorageError
 from distrib.io.checkpoint import (
     checkpoints,
@@ -21,12 +22,14 @@ from distrib.io.checkpoint import (
     write_checkpoint,
 )
 from distrib.io.state_file import STATE_FILE, write_state_file
+from distrib.training.sidecar import Sidecar
 from distrib.training.writing import write_alone
 
 if TYPE_CHECKING:
     from distrib.training.model import Model
 
 _POLL_S = 0.1
+_EVALUATOR_BEGINS_S = 60.0
 
 
 class CheckpointManager:
@@ -35,7 +38,7 @@ class CheckpointManager:
     Args:
         model: what to save; compiled, so that what the optimizer knows is saved too.
         directory: where; made if it is missing.
-        max_to_keep: how many stay, the newest; None for all.
+        max_to_keep: how many stay, the newest; None for all. What an evaluator has still to evaluate stays as well.
         checkpoint_name: the folders are `<checkpoint_name>-<number>`.
 
     Raises:
@@ -54,6 +57,9 @@ class CheckpointManager:
         check_name(checkpoint_name)
         self._model, self._max_to_keep, self._name = model, max_to_keep, checkpoint_name
         self.directory = Path(directory)
+        self._sidecar = Sidecar(self.directory)
+        has_evaluator = "evaluator" in resolve().cluster.jobs
+        self._evaluator_begins_until = time.monotonic() + _EVALUATOR_BEGINS_S * has_evaluator
 
     @property
     def checkpoints(self) -> list[str]:
@@ -95,11 +101,23 @@ class CheckpointManager:
                 )
             path = self.directory / f"{self._name}-{number}"
             confirm = self._model.strategy.communicator.confirm
-            write_checkpoint(path, files, manifest | {"number": number}, self._max_to_keep, confirm)
+            write_checkpoint(path, files, manifest | {"number": number}, None, confirm)
+            self._remove_old()
             write_state_file(self.directory, checkpoints(self.directory, self._name))
 
         write_alone(self._model.strategy, write)
         return str(path)
+
+    def _remove_old(self) -> None:
+        """Keep the newest, and those that an evaluator has still to evaluate."""
+        there = checkpoints(self.directory, self._name)
+        old = there[: -self._max_to_keep] if self._max_to_keep is not None else []
+        after = self._sidecar.awaits_after(self._name) if old else None
+        if old and after is None and time.monotonic() < self._evaluator_begins_until:
+            after = -1  # the cluster has one, which is not there yet
+        for folder in old:
+            if after is None or number_of(folder) <= after:
+                remove_checkpoint(folder)
 
     def restore_or_initialize(self) -> str | None:
         """Give the model what the newest checkpoint holds; the next training goes on from there. On this replica.

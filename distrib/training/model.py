@@ -29,6 +29,7 @@ from distrib.strategies.accumulating_updater import AccumulatingUpdater
 from distrib.strategies.base import Strategy
 from distrib.strategies.single import get_strategy
 from distrib.strategies.updater import NonFinitePolicy, Updater
+from distrib.training.beside_evaluator import callbacks_beside_evaluator, evaluator_of_fit
 from distrib.training.callbacks import BackupAndRestore, Callback, History, ProgressBar
 from distrib.training.callbacks.base import CallbackList, Logs
 from distrib.training.callbacks.model_checkpoint import series_of
@@ -36,7 +37,6 @@ from distrib.training.callbacks.progress_bar import is_interactive
 from distrib.training.callbacks.sidecar_link import SidecarLink
 from distrib.training.compiled import Compiled
 from distrib.training.description import describe
-from distrib.training.evaluator import evaluator_of_fit, stops_by_validation
 from distrib.training.examples import Examples, ValidationData
 from distrib.training.run import Run
 from distrib.training.savable import Savable
@@ -206,7 +206,7 @@ class Model(Savable):
         if series is not None and "evaluator" in task.cluster.jobs:
             # It has the validation, and what acts on it: training never waits for it.
             validation = None
-            callbacks = [each for each in callbacks if not stops_by_validation(each)]
+            callbacks = callbacks_beside_evaluator(callbacks, series[0], self.strategy.is_chief)
         dataset = self._prepare(data)
         schedule = Schedule(len(dataset), _size(batch_size), steps_per_epoch, shuffle, self.seed)
         arguments = {"epochs": [initial_epoch, epochs], "data": data.describe(), **schedule.describe()}
