@@ -3,8 +3,9 @@
     {"cluster": {"chief": ["h0:2222"], "worker": ["h1:2222", "h2:2222"], "ps": ["h3:2222"]},
      "task": {"type": "worker", "index": 0}}
 
-What it means is what TensorFlow means by it. Without `chief`, worker 0 is the chief. The evaluator may be in
-`cluster` or not. A job may be a map with gaps, `{"3": "h3:2222"}`; Kubeflow calls such a cluster `sparseCluster`.
+What it means is what TensorFlow means by it. Without `chief`, the lowest worker is it. The evaluator may be in
+`cluster` or not. A job may be a map with gaps, `{"3": "h3:2222"}`. Kubeflow's `sparseCluster` is read too, but names
+no worker except the one that it is for: it does not say how many train, so nobody can train by it.
 Keys that we do not know are ignored, except in `launch`, which is ours. Without a cluster a process trains alone.
 """
 
@@ -38,6 +39,7 @@ class ClusterConfig:
         environment: where it runs, such as `cloud`, for those who ask.
         rpc_layer: how tasks talk, for those who ask.
         launch: how `distrib launch` starts the tasks.
+        is_partial: whether it names some of the workers only.
     """
 
     cluster: ClusterSpec = _EMPTY
@@ -46,6 +48,7 @@ class ClusterConfig:
     environment: str | None = None
     rpc_layer: str | None = None
     launch: LaunchOptions = field(default_factory=LaunchOptions)
+    is_partial: bool = False
 
 
 def config_from_text(text: str, format: str = "json") -> ClusterConfig:
@@ -135,6 +138,7 @@ def _config(given: dict[str, Any]) -> ClusterConfig:
         _optional(given, "environment"),
         _optional(given, "rpc_layer"),
         launch_options(given.get("launch", {}), jobs, "launch"),
+        is_partial=key == "sparseCluster",
     )
 
 
