@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from distrib.cluster.address import parse_address
 from distrib.cluster.checks import check_cluster, check_task
 from distrib.cluster.fields import index, string, table, wrong
 from distrib.cluster.launch_options import LaunchOptions, launch_options
@@ -26,6 +27,7 @@ from distrib.errors import ConfigError
 
 _LONGEST_TEXT = 1 << 20
 _EMPTY = ClusterSpec({})
+_CLUSTERS = ("cluster", "sparseCluster")
 
 
 @dataclass(frozen=True)
@@ -109,6 +111,26 @@ def config_from_environment(environ: Mapping[str, str]) -> ClusterConfig | None:
     return _from("TF_CONFIG", text, "json") if text else None
 
 
+def hosts_of_cluster(environ: Mapping[str, str]) -> list[str]:
+    """The hosts that TF_CONFIG names, each once; none without it. A port 0 is no matter here.
+
+    Args:
+        environ: environment variables.
+
+    Raises:
+        ConfigError: it cannot be right; the message has the path of the field.
+    """
+    try:
+        given = table(_PARSE["json"](environ.get("TF_CONFIG") or "{}"), "TF_CONFIG")
+    except (ValueError, RecursionError):
+        raise ConfigError("TF_CONFIG is not JSON.") from None
+    tasks = [
+        tasks for key in _CLUSTERS for tasks in jobs_of(given.get(key, {}), f"TF_CONFIG: {key}").values()
+    ]
+    hosts = [parse_address(text, "TF_CONFIG").host for each in tasks for text in each.values()]
+    return list(dict.fromkeys(hosts))
+
+
 def _from(source: str, text: str, format: str) -> ClusterConfig:
     try:
         return config_from_text(text, format)
@@ -117,7 +139,7 @@ def _from(source: str, text: str, format: str) -> ClusterConfig:
 
 
 def _config(given: dict[str, Any]) -> ClusterConfig:
-    if "cluster" in given and "sparseCluster" in given:
+    if all(key in given for key in _CLUSTERS):
         raise wrong("sparseCluster", "either cluster or sparseCluster", given["sparseCluster"])
     key = "sparseCluster" if "sparseCluster" in given else "cluster"
     jobs = jobs_of(given.get(key, {}), key)
