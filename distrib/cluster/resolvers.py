@@ -20,8 +20,10 @@ class ClusterResolver(ABC):
         task_id: its index in that job; None if it is not known.
         environment: where it runs, for those who ask.
         rpc_layer: how tasks talk, for those who ask.
+        is_partial: whether the cluster lacks workers, so that nobody can train by it.
     """
 
+    is_partial = False
     task_type: str | None
     task_id: int | None
     environment: str | None
@@ -80,6 +82,7 @@ class TFConfigClusterResolver(SimpleClusterResolver):
         environment: str | None = None,
     ) -> None:
         config = config_from_environment(os.environ) or ClusterConfig()
+        self.is_partial = config.is_partial
         super().__init__(
             config.cluster,
             config.task_type if task_type is None else task_type,

@@ -51,6 +51,30 @@ def test_without_a_chief_worker_0_is_it():
     assert [resolve(SimpleClusterResolver(WORKERS, "worker", i)).is_chief for i in range(2)] == [True, False]
 
 
+def test_workers_with_gaps_are_numbered_in_their_order_and_the_lowest_is_chief():
+    gaps = distrib.ClusterSpec({"worker": {4: "h4:1", 1: "h1:1", 9: "h9:1"}})
+    tasks = [resolve(SimpleClusterResolver(gaps, "worker", index)) for index in (1, 4, 9)]
+    assert [(task.worker, task.is_chief, task.num_workers) for task in tasks] == [
+        (0, True, 3),
+        (1, False, 3),
+        (2, False, 3),
+    ]
+    after_a_chief = distrib.ClusterSpec({"chief": ["h0:1"], **gaps.as_dict()})
+    last = resolve(SimpleClusterResolver(after_a_chief, "worker", 9))
+    assert (last.worker, last.is_chief, last.num_workers) == (3, False, 4)
+
+
+def test_nobody_trains_by_a_cluster_that_lacks_workers(environ):
+    sparse = {"worker": {"3": "h3:1"}, "ps": ["h9:1", "h8:1"]}
+    environ(TF_CONFIG=json.dumps({"sparseCluster": sparse, "task": {"type": "worker", "index": 3}}))
+    assert TFConfigClusterResolver().cluster_spec().task_indices("worker") == [3]
+    for source, resolver in (("TF_CONFIG", None), ("TFConfigClusterResolver", TFConfigClusterResolver())):
+        with pytest.raises(distrib.ConfigError, match=rf"^{source}: sparseCluster: expected `cluster`, with"):
+            resolve(resolver)
+    environ(TF_CONFIG=json.dumps({"sparseCluster": {"ps": ["h8:1"]}, "task": {"type": "ps", "index": 1}}))
+    assert str(resolve()) == "ps:1"
+
+
 @pytest.mark.parametrize("type", ["ps", "evaluator"])
 def test_a_ps_and_an_evaluator_are_not_the_chief(type):
     assert not resolve(SimpleClusterResolver(ALL, type, 0)).is_chief
