@@ -77,9 +77,8 @@ class OwnerUpdater(Updater):
 
     def _broadcast_fixed(self) -> None:
         """What no gradient changes, from rank 0."""
-        for variable in self._network.variables:
-            if not variable.trainable:
-                self._communicator.broadcast(variable.value.reshape(-1))
+        for variable in self._network.fixed_variables:
+            self._communicator.broadcast(variable.value.reshape(-1))
 
     def pull(self) -> None:
         self._buckets.begin()
@@ -91,9 +90,8 @@ class OwnerUpdater(Updater):
     def _find_drift(self) -> None:
         """Compare a hash of what all replicas must hold alike: a replica that has drifted is named."""
         digest = zlib.crc32(self._network.buffer.values.data)
-        for variable in self._network.variables:
-            if not variable.trainable:
-                digest = zlib.crc32(variable.value.data, digest)
+        for variable in self._network.fixed_variables:
+            digest = zlib.crc32(variable.value.data, digest)
         digests = self._communicator.gather_rows(np.array([float(digest)]))[:, 0].tolist()
         usual = max(digests, key=digests.count)  # where it is a draw, that of the first rank
         drifted = [rank for rank, each in enumerate(digests) if each != usual]
