@@ -62,3 +62,19 @@ def test_mpi_s_own_collectives_train_what_one_process_trains(mpi_name):
         result = losses(mpi_name, ranks, "mpi")
         assert result["same"]
         assert result["losses"] == pytest.approx(alone, rel=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("ranks", "words"),
+    [
+        (2, "The values of rank 0 and those of rank 1 differ at step 12, and no majority"),
+        (3, "The values of rank 0 differ from those of the other 2 at step 12"),
+    ],
+)
+def test_b11_a_replica_that_drifts_ends_the_job(mpi_name, ranks, words):
+    ended = mpirun(mpi_name, ranks, "train.py", "drift", 0, 12)
+    assert "FAULT FIRED" in ended.output
+    assert words in ended.output
+    assert "ENDED WELL" not in ended.output
+    assert ended.code == 76 if mpi_name == "openmpi" else ended.code != 0
+    assert not ended.survivors
