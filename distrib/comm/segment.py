@@ -3,7 +3,8 @@
 It is an anonymous file (`memfd_create`, Linux): it has no name that could be left behind or be guessed, it goes with
 the last process that maps it, and it does not live in /dev/shm, which is 64 MB in a default container. Another
 process of the same user maps it through /proc while its maker keeps the descriptor open. All its pages are
-allocated at once, so that a lack of memory is an error here and not a SIGBUS later.
+allocated at once, so that a lack of memory is an error here and not a SIGBUS later; and since Linux kills a process
+that goes beyond the limit of its container, it looks first (`comm/headroom.py`).
 
 Chosen over MPI's shared windows (docs/adr/0005): the same speed, nothing collective to free, and neither /dev/shm
 nor MPI is needed.
@@ -11,6 +12,7 @@ nor MPI is needed.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import platform
@@ -18,6 +20,7 @@ import platform
 import numpy as np
 
 from distrib.arrays import Array
+from distrib.comm.headroom import check_headroom
 
 
 class Segment:
@@ -38,12 +41,15 @@ class Segment:
         if not hasattr(os, "memfd_create"):
             raise OSError("anonymous shared memory needs Linux")
         size = max(num_bytes, 1)
+        check_headroom(size)
         self._fd = os.memfd_create("distrib", os.MFD_CLOEXEC)
         try:
             os.posix_fallocate(self._fd, 0, size)
             self.memory = _map(self._fd, size)
-        except OSError:
+        except OSError as error:
             self.close()
+            if error.errno == errno.EFBIG:
+                raise OSError(f"{error.strerror}. Raise the limit on the size of files (ulimit -f)") from None
             raise
         self.address = [os.getpid(), self._fd, size]
 
@@ -61,10 +67,16 @@ def mapped(address: list[int]) -> Array:
         OSError: it is not a process of this host and user, or it may not be looked at.
     """
     pid, fd, size = address
-    with open(f"/proc/{pid}/fd/{fd}", "r+b", buffering=0) as file:
-        if os.fstat(file.fileno()).st_size != size:
-            raise OSError(f"process {pid} has no such segment")
-        return _map(file.fileno(), size)
+    try:
+        with open(f"/proc/{pid}/fd/{fd}", "r+b", buffering=0) as file:
+            if os.fstat(file.fileno()).st_size != size:
+                raise OSError(f"process {pid} has no such segment")
+            return _map(file.fileno(), size)
+    except PermissionError as error:
+        remedy = (
+            "Run all ranks as one user, in one container that allows it (docker run --cap-add SYS_PTRACE)"
+        )
+        raise OSError(f"{error}. {remedy}") from None
 
 
 def _map(fd: int, size: int) -> Array:

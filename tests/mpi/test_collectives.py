@@ -37,8 +37,8 @@ def test_too_little_shared_memory_for_a_model_is_seen_before_it_is_used():
     ended = mpirun("openmpi", 2, "choice.py", 1_000_000, 1_000_000)
     assert ended.code == 0, ended.output
     assert ended.output.count("ENDED WELL SharedMemoryCommunicator True") == 2
-    assert "8000008 bytes cannot be shared on this host" in ended.output
-    assert "docker run --memory" in ended.output
+    assert "16000016 bytes cannot be shared on this host" in ended.output
+    assert "Raise the limit on the size of files (ulimit -f)" in ended.output
 
 
 @pytest.mark.parametrize("ranks", [1, 2, 3])
