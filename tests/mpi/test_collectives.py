@@ -28,6 +28,7 @@ def test_every_implementation_adds_exactly(mpi_name, ranks, implementation):
 def test_without_shared_memory_auto_takes_the_ring_and_says_why():
     ended = mpirun("openmpi", 2, "choice.py", 100, 8)
     assert ended.code == 0, ended.output
+    assert ended.output.count("2 ranks on 1 host(s): implementation ring") == 1
     assert ended.output.count("ENDED WELL RingCommunicator True") == 2
     assert "use a ring of messages, which is slower" in ended.output
     assert "cannot be shared on this host: rank 0" in ended.output
