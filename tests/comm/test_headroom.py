@@ -74,16 +74,20 @@ def test_more_than_this_machine_has_is_refused():
 
 @contextmanager
 def limited_to(num_bytes):
-    """A control group inside that of this process."""
-    memory = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
-    paths = [path for _, controllers, path in memory if controllers == "memory"]
-    folder = Path(f"/sys/fs/cgroup/memory/{paths[0] if paths else ''}/distrib-test-{os.getpid()}")
+    """A control group for memory: inside that of this process (version 1), or at the top (version 2)."""
+    lines = [line.split(":", 2) for line in Path("/proc/self/cgroup").read_text().splitlines()]
+    mine = [path.lstrip("/") for _, controllers, path in lines if controllers == "memory"]
+    top = Path("/sys/fs/cgroup")
+    parent, limit = (top / "memory" / mine[0], "memory.limit_in_bytes") if mine else (top, "memory.max")
+    folder = parent / f"distrib-test-{os.getpid()}"
     try:
         folder.mkdir()
     except OSError:
-        missing("control group for memory (version 1, as root)")
+        missing("right to make a control group")
     try:
-        (folder / "memory.limit_in_bytes").write_text(str(num_bytes))
+        if not (folder / limit).exists():
+            missing("control group for memory")
+        (folder / limit).write_text(str(num_bytes))
         yield folder
     finally:
         folder.rmdir()
