@@ -13,6 +13,7 @@ from typing import Any
 from distrib.cluster.launched import launched
 from distrib.comm import mpi
 from distrib.comm.implementations import choose, collectives
+from distrib.comm.ring import RingCommunicator
 from distrib.comm.segment import Segment, mapped, why_not
 from distrib.nn import jit
 from distrib.strategies.placement import placement, ranges_of
@@ -29,8 +30,8 @@ def diagnosis() -> list[Row]:
         The rows; empty on all ranks but rank 0.
     """
     job = launched()
-    rows = [*_versions(), *_machine(), *_mpi()]
     if job is None:
+        rows = [*_versions(), *_machine(), *_mpi()]
         implementation = choose([socket.gethostname()] * 2)
         if implementation == "shared_memory" and _shared_memory():
             implementation = "ring"
@@ -38,16 +39,21 @@ def diagnosis() -> list[Row]:
             *rows,
             ("auto", f"{implementation} for several ranks on this host; run me under mpirun to see more"),
         ]
-    transport = mpi.connect(job.launcher, job.world_size)
+    transport = mpi.connect(job.launcher, job.world_size)  # gives BLAS the threads that it has in training
     communicator = collectives(transport, "auto", _TIMEOUT_S)
+    threads = [int(text) for text in communicator.gather_bytes(str(_blas_threads()).encode())]
     if transport.rank:
         return []
-    rows.append(("launcher", f"{job.launcher}, {transport.world_size} ranks"))
-    rows += [
-        (f"replica {rank}", line.partition(": ")[2])
-        for rank, line in enumerate(placement(transport.hosts, transport.cores))
+    replicas = placement(transport.hosts, transport.cores, threads)
+    is_ring = isinstance(communicator, RingCommunicator)
+    return [
+        *_versions(),
+        *_machine(),
+        *_mpi(),
+        ("launcher", f"{job.launcher}, {transport.world_size} ranks"),
+        *((f"replica {rank}", line.partition(": ")[2]) for rank, line in enumerate(replicas)),
+        ("auto", f"{'ring' if is_ring else choose(transport.hosts)} ({type(communicator).__name__})"),
     ]
-    return [*rows, ("auto", type(communicator).__name__)]
 
 
 def _versions() -> list[Row]:
@@ -62,14 +68,21 @@ def _versions() -> list[Row]:
     return [("distrib", f"{__version__}, {python}"), ("jit", compiled)]
 
 
-def _machine() -> list[Row]:
+def _blas() -> list[dict[str, Any]]:
     from threadpoolctl import threadpool_info
 
+    return [info for info in threadpool_info() if info["user_api"] == "blas"]
+
+
+def _blas_threads() -> int:
+    return max((info["num_threads"] for info in _blas()), default=1)
+
+
+def _machine() -> list[Row]:
     cores = os.sched_getaffinity(0)
     blas = "; ".join(
         f"{info['internal_api']} {info['version']}, {info['num_threads']} threads, {info.get('architecture', '')}"
-        for info in threadpool_info()
-        if info["user_api"] == "blas"
+        for info in _blas()
     )
     forced = [name for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ]
     if forced:

@@ -11,7 +11,7 @@ from distrib.comm.shared_memory import NoSharedMemoryError, SharedMemoryCommunic
 from distrib.comm.single import SingleCommunicator
 from distrib.comm.transport import Transport
 from distrib.errors import ConfigError
-from distrib.logs import LOGGER
+from distrib.logs import LOGGER, tell
 
 Implementation: TypeAlias = Literal["auto", "ring", "shared_memory", "hierarchical", "mpi"]
 IMPLEMENTATIONS: tuple[str, ...] = get_args(Implementation)
@@ -29,13 +29,16 @@ def choose(hosts: list[str]) -> Implementation:
     return "hierarchical" if len(sizes) == 1 and sizes != {1} else "ring"
 
 
-def collectives(transport: Transport, implementation: Implementation, timeout_s: float) -> Communicator:
+def collectives(
+    transport: Transport, implementation: Implementation, timeout_s: float, show: bool = False
+) -> Communicator:
     """The collectives between all ranks of a transport. Collective.
 
     Args:
         transport: moves messages between them.
         implementation: one of `IMPLEMENTATIONS`. `auto` falls back to the ring where memory cannot be shared.
         timeout_s: seconds to wait for another rank in a collective.
+        show: print the choice, which is logged otherwise (once, on rank 0, at the level INFO).
 
     Raises:
         ConfigError: this implementation is not possible between these ranks.
@@ -49,7 +52,8 @@ def collectives(transport: Transport, implementation: Implementation, timeout_s:
         communicator = _make(transport, implementation, timeout_s)
     if transport.rank == 0:
         num_hosts = len(set(transport.hosts))
-        LOGGER.info("%d ranks on %d host(s): implementation %s", transport.world_size, num_hosts, chosen)
+        line = f"{transport.world_size} ranks on {num_hosts} host(s): implementation {chosen}"
+        (tell if show else LOGGER.info)(line)
         if reason:
             LOGGER.warning("The ranks use a ring of messages, which is slower: %s", reason)
     return communicator

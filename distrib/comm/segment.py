@@ -4,7 +4,8 @@ It is an anonymous file (`memfd_create`, Linux): it has no name that could be le
 the last process that maps it, and it does not live in /dev/shm, which is 64 MB in a default container. Another
 process of the same user maps it through /proc while its maker keeps the descriptor open. A number that is drawn for
 it tells it from every other file: on another host the same process and descriptor are something else. All its pages
-are allocated at once, so that a lack of memory is an error here and not a SIGBUS later.
+are allocated at once, so that a lack of memory is an error here and not a SIGBUS later; and since Linux kills a
+process that goes beyond the limit of its container, it looks first (`comm/headroom.py`).
 
 Chosen over MPI's shared windows (docs/adr/0005): the same speed, nothing collective to free, and neither /dev/shm
 nor MPI is needed.
@@ -12,6 +13,7 @@ nor MPI is needed.
 
 from __future__ import annotations
 
+import errno
 import mmap
 import os
 import platform
@@ -20,6 +22,7 @@ import secrets
 import numpy as np
 
 from distrib.arrays import Array
+from distrib.comm.headroom import check_headroom
 
 
 class Segment:
@@ -40,13 +43,16 @@ class Segment:
         if not hasattr(os, "memfd_create"):
             raise OSError("anonymous shared memory needs Linux")
         size = max(num_bytes, 1)
+        check_headroom(size)
         nonce = secrets.randbits(62)
         self._fd = os.memfd_create(_name(nonce), os.MFD_CLOEXEC)
         try:
             os.posix_fallocate(self._fd, 0, size)
             self.memory = _map(self._fd, size)
-        except OSError:
+        except OSError as error:
             self.close()
+            if error.errno == errno.EFBIG:
+                raise OSError(f"{error.strerror}. Raise the limit on the size of files (ulimit -f)") from None
             raise
         self.address = [os.getpid(), self._fd, size, nonce]
 
@@ -65,16 +71,22 @@ def mapped(address: list[int]) -> Array:
     """
     pid, fd, size, nonce = address
     path = f"/proc/{pid}/fd/{fd}"
-    _check_name(path, nonce)  # what is opened may be a device, and do something when it is
-    with open(path, "r+b", buffering=0) as file:
-        _check_name(f"/proc/self/fd/{file.fileno()}", nonce)  # the other process may have closed it meanwhile
-        status = os.fstat(file.fileno())
-        if (status.st_size, status.st_uid) != (size, os.geteuid()):
-            raise OSError(
-                f"expected a segment of {size} bytes of user {os.geteuid()}. "
-                f"Received: {status.st_size} bytes of user {status.st_uid}."
-            )
-        return _map(file.fileno(), size)
+    try:
+        _check_name(path, nonce)  # what is opened may be a device, and do something when it is
+        with open(path, "r+b", buffering=0) as file:
+            _check_name(f"/proc/self/fd/{file.fileno()}", nonce)  # the other may have closed it meanwhile
+            status = os.fstat(file.fileno())
+            if (status.st_size, status.st_uid) != (size, os.geteuid()):
+                raise OSError(
+                    f"expected a segment of {size} bytes of user {os.geteuid()}. "
+                    f"Received: {status.st_size} bytes of user {status.st_uid}."
+                )
+            return _map(file.fileno(), size)
+    except PermissionError as error:
+        remedy = (
+            "Run all ranks as one user, in one container that allows it (docker run --cap-add SYS_PTRACE)"
+        )
+        raise OSError(f"{error}. {remedy}") from None
 
 
 def _name(nonce: int) -> str:

@@ -27,6 +27,7 @@ from distrib.arrays import Array
 from distrib.comm.board import BOARD_BYTES, Board
 from distrib.comm.communicator import Communicator, ReduceOp
 from distrib.comm.header import Operation
+from distrib.comm.headroom import check_headroom
 from distrib.comm.ring import COMBINE, RingCommunicator
 from distrib.comm.segment import Segment, mapped, why_not
 from distrib.comm.transport import Transport
@@ -93,12 +94,9 @@ class SharedMemoryCommunicator(Communicator):
         try:
             return self._placed(vector, [vector.nbytes] * self.world_size)
         except NoSharedMemoryError as error:
-            LOGGER.warning(
-                "%s The gradients go around the ring instead, which is slower. Free memory on this host, or raise "
-                "the memory limit of the container (docker run --memory).",
-                error,
-            )
-            return vector.copy()
+            LOGGER.warning("%s These vectors go around the ring instead, which is slower.", error)
+            # A vector that lies in shared memory on some ranks only must not be taken for one that does.
+            return vector.copy() if id(vector) in self._pieces else vector
 
     def common(self, vector: Array) -> Array:
         vector = self._placed(vector, [vector.nbytes] + [0] * (self.world_size - 1))
@@ -219,6 +217,11 @@ class SharedMemoryCommunicator(Communicator):
         """
         segment, pages, reason = None, [], why_not()
         try:
+            check_headroom(sum(sizes))
+        except OSError as error:
+            reason = reason or str(error)
+        self._ring.barrier()  # all have looked before the first takes something
+        try:
             segment = None if reason else Segment(sizes[self.rank])
         except OSError as error:
             reason = str(error)
@@ -236,6 +239,6 @@ class SharedMemoryCommunicator(Communicator):
         failed = [f"{self._transport.who(rank)}: {text}" for rank, text in enumerate(reasons) if text]
         if failed:
             raise NoSharedMemoryError(
-                f"{max(sizes)} bytes cannot be shared on this host: {'; '.join(failed)}."
+                f"{sum(sizes)} bytes cannot be shared on this host: {'; '.join(failed)}."
             )
         return pages

@@ -65,6 +65,11 @@ class Network:
         """All variables, layer by layer."""
         return [variable for layer in self.layers for variable in layer.variables]
 
+    @property
+    def fixed_variables(self) -> list[Variable]:
+        """Those that no optimizer changes, for what they are or because their layer is frozen."""
+        return [v for layer in self.layers for v in layer.variables if not (layer.trainable and v.trainable)]
+
     def check_input(self, x: Array) -> None:
         """Raise `ShapeError` unless `x` is a batch of this network's inputs."""
         if x.shape[1:] == self.input_shape and x.ndim >= 1:

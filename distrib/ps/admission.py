@@ -5,8 +5,8 @@ are cut into N parts, one for each worker; with b = 0 that is the single process
 parts. Backup workers get further parts of the same size. When N parts have come, the round is closed: what is still
 under way is void, and its examples are free again. A part lies within one span, so where such examples lie between
 others that are done, it may be smaller; there are N of them all the same, as long as N examples of the pass are left.
-A part whose worker died is leased to another one. If fewer than N workers are alive, a worker may do several parts of a
-round.
+A part whose worker died is leased to another one. If fewer than N workers are alive, a worker may do several parts
+of a round.
 
 `AsyncArrivals`: each gradient is an update of its own, when it comes. `batch_size` examples make a lease. A worker
 that would idle at the end leases what another is still computing; the first to come is applied.

@@ -82,5 +82,7 @@ def counts_from_json(counts: dict[str, Any]) -> Counts:
     """The counts that `as_json` described."""
     histogram = Counter({int(each): number for each, number in counts["staleness_histogram"].items()})
     names = ("pushed", "applied", "dropped", "scaled")
-    rest = (counts.get(name, 0) for name in ("examples", "updates"))  # older checkpoints have not counted them
+    rest = (
+        counts.get(name, 0) for name in ("examples", "updates")
+    )  # older checkpoints have not counted them
     return Counts(*(counts[name] for name in names), histogram, *rest)

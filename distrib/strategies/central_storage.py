@@ -27,7 +27,7 @@ class CentralStorageStrategy(Strategy):
         communication_options: how replicas talk to each other; `implementation` is `"auto"` or `"shared_memory"`.
         communicator: the collectives to use; by default over all processes of the MPI job. Tests pass
             one over threads.
-        log_device_placement: print host, cores and BLAS threads of every replica.
+        log_device_placement: print host, cores and BLAS threads of every replica, and which collectives they use.
         allow_soft_placement: warn about more replicas than cores on a host; otherwise it is an error.
 
     Raises:

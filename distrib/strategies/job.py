@@ -25,7 +25,7 @@ def communicator_of_job(
 
     Args:
         options: how replicas talk to each other.
-        log_device_placement: print host, cores and BLAS threads of every replica.
+        log_device_placement: print host, cores and BLAS threads of every replica, and which collectives they use.
         allow_soft_placement: warn about more replicas than cores on a host; otherwise it is an error.
 
     Raises:
@@ -43,7 +43,7 @@ def communicator_of_job(
     check_placement(
         transport.hosts, transport.cores, transport.rank, log_device_placement, allow_soft_placement
     )
-    return collectives(transport, options.implementation, options.timeout_s)
+    return collectives(transport, options.implementation, options.timeout_s, show=log_device_placement)
 
 
 def mpi_job(task: Task) -> Launched | None:

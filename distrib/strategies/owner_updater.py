@@ -25,6 +25,7 @@ from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
 from distrib.nn.tally import Tally
 from distrib.ranges import Range
+from distrib.strategies.drift import drift
 from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.updater import NonFinitePolicy, Rest, Saved, State, Updater
 
@@ -77,9 +78,8 @@ class OwnerUpdater(Updater):
 
     def _broadcast_fixed(self) -> None:
         """What no gradient changes, from rank 0."""
-        for variable in self._network.variables:
-            if not variable.trainable:
-                self._communicator.broadcast(variable.value.reshape(-1))
+        for variable in self._network.fixed_variables:
+            self._communicator.broadcast(variable.value.reshape(-1))
 
     def pull(self) -> None:
         self._buckets.begin()
@@ -89,20 +89,14 @@ class OwnerUpdater(Updater):
             self._find_drift()
 
     def _find_drift(self) -> None:
-        """Compare a hash of what all replicas must hold alike: a replica that has drifted is named."""
+        """Compare a hash of what all replicas must hold alike."""
         digest = zlib.crc32(self._network.buffer.values.data)
-        for variable in self._network.variables:
-            if not variable.trainable:
-                digest = zlib.crc32(variable.value.data, digest)
+        for variable in self._network.fixed_variables:
+            digest = zlib.crc32(variable.value.data, digest)
         digests = self._communicator.gather_rows(np.array([float(digest)]))[:, 0].tolist()
-        usual = max(digests, key=digests.count)  # where it is a draw, that of the first rank
-        drifted = [rank for rank, each in enumerate(digests) if each != usual]
-        if drifted:
-            raise ProtocolError(
-                f"The values of {', '.join(f'rank {rank}' for rank in drifted)} differ from those of the other "
-                f"{len(digests) - len(drifted)} at step {self._optimizer.iterations}. Something changed them on some "
-                "replicas only: an assignment that not every replica made, or a fault of the memory."
-            )
+        found = drift(digests, self._optimizer.iterations)
+        if found:
+            raise ProtocolError(found)
 
     def _reduce_filled(self, begin: int) -> None:
         buffer = self._network.buffer

@@ -41,13 +41,21 @@ def check_placement(
                 LOGGER.warning("%s Start fewer of them there.", found)
 
 
-def placement(hosts: list[str], cores: Sequence[Sequence[int]]) -> list[str]:
-    """A line for each replica: its host, cores and BLAS threads."""
+def placement(
+    hosts: list[str], cores: Sequence[Sequence[int]], threads: Sequence[int] | None = None
+) -> list[str]:
+    """A line for each replica: its host, cores and BLAS threads.
+
+    Args:
+        hosts: name of the host of each rank.
+        cores: the cores that each rank may run on.
+        threads: the BLAS threads that each was found to have; by default, its share of the cores.
+    """
     lines = []
     for rank, host in enumerate(hosts):
         neighbours = [set(each) for each, there in zip(cores, hosts, strict=True) if there == host]
-        threads = threads_of_rank(set(cores[rank]), neighbours)
-        lines.append(f"replica {rank}: host {host}, cores {ranges_of(cores[rank])}, {threads} BLAS threads")
+        number = threads[rank] if threads else threads_of_rank(set(cores[rank]), neighbours)
+        lines.append(f"replica {rank}: host {host}, cores {ranges_of(cores[rank])}, {number} BLAS threads")
     return lines
 
 

@@ -1,5 +1,7 @@
 """Collectives against the naive oracle, over threads: 1 to 5 ranks, every awkward size; the ring's byte counts."""
 
+import logging
+
 import numpy as np
 import pytest
 from helpers.replicas import hosts_of
@@ -8,11 +10,13 @@ from hypothesis import strategies as st
 
 from distrib.comm.communicator import ReduceOp
 from distrib.comm.hierarchical import HierarchicalCommunicator
+from distrib.comm.implementations import collectives
 from distrib.comm.naive import NaiveCommunicator
 from distrib.comm.ring import RingCommunicator
 from distrib.comm.shared_memory import SharedMemoryCommunicator
 from distrib.comm.threads import run_ranks
 from distrib.errors import ConfigError, PeerLostError, ProtocolError
+from distrib.logs import LOGGER
 
 RANKS = [1, 2, 3, 4, 5]
 KINDS = {
@@ -30,6 +34,24 @@ def run(world_size, kind, body):
         return body(KINDS[kind](transport, timeout_s=20.0))
 
     return run_ranks(world_size, on_rank, hosts=hosts_of(kind, world_size))
+
+
+@pytest.mark.parametrize(
+    ("implementation", "hosts", "chosen"),
+    [
+        ("auto", ["a", "a", "a"], "3 ranks on 1 host(s): implementation shared_memory"),
+        ("auto", ["a", "b"], "2 ranks on 2 host(s): implementation ring"),
+        ("auto", ["a", "b", "a", "b"], "4 ranks on 2 host(s): implementation hierarchical"),
+        ("auto", ["a", "b", "a"], "3 ranks on 2 host(s): implementation ring"),
+        ("ring", ["a", "a"], "2 ranks on 1 host(s): implementation ring"),
+    ],
+)
+def test_the_choice_is_logged_once(caplog, monkeypatch, implementation, hosts, chosen):
+    monkeypatch.setattr(LOGGER, "propagate", False)
+    monkeypatch.setattr(LOGGER, "handlers", [caplog.handler])
+    with caplog.at_level(logging.INFO, "distrib"):
+        run_ranks(len(hosts), lambda transport: collectives(transport, implementation, 20.0), hosts=hosts)
+    assert caplog.messages == [chosen]
 
 
 def sizes(world_size):

@@ -450,7 +450,9 @@ def test_the_chief_prints_what_became_of_pushes(capsys):
     assert "pushed" in printed
     assert "worker 1" in printed
     assert "staleness of what was applied: 0: 18" in printed
-    assert re.search(r" pushed +applied +dropped +scaled +staleness +batch +compute +push +pull +barrier", printed)
+    assert re.search(
+        r" pushed +applied +dropped +scaled +staleness +batch +compute +push +pull +barrier", printed
+    )
     assert history.counters["applied"] == 18
     assert history.counters["effective_batch"] == 5
     assert re.search(r"all +18 +18 +0 +0 +0\.0 +5\.0 ", printed)

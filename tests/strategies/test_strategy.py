@@ -192,11 +192,14 @@ def test_b7_differences_are_told_to_every_replica():
         assert "batch_size: rank 0: 4, rank 1: 5, rank 2: 6" in message
 
 
-def test_replicas_start_from_rank_0s_values():
+@pytest.mark.parametrize("frozen", [False, True])
+def test_replicas_start_from_rank_0s_values(frozen):
     x, y = examples()
 
     def body(strategy):
-        model = tiny_model()
+        model = distrib.Sequential([layers.Dense(5, input_shape=(4,)), layers.Dense(3, activation="softmax")])
+        model.layers[0].trainable = not frozen
+        model.compile("sgd", "sparse_categorical_crossentropy")
         model.build((None, 4))
         model.set_weights([w + strategy.replica_id for w in model.get_weights()])
         model.fit(x, y, verbose=0)

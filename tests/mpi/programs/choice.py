@@ -1,5 +1,6 @@
 """What `auto` chooses, where rank 1 cannot have more than LIMIT bytes in a file: `choice.py LIMIT NUM_ELEMENTS`."""
 
+import logging
 import resource
 import sys
 
@@ -8,6 +9,7 @@ import numpy as np
 import distrib
 
 limit, num_elements = int(sys.argv[1]), int(sys.argv[2])
+logging.getLogger("distrib").setLevel("INFO")
 resource.setrlimit(resource.RLIMIT_FSIZE, (limit, limit))
 strategy = distrib.MirroredStrategy()
 x, y = np.ones((8, num_elements), np.float32), np.arange(8) % 2

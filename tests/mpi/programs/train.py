@@ -16,7 +16,10 @@ import distrib
 
 fault, victim, at_step = sys.argv[1], int(sys.argv[2]), int(sys.argv[3])
 timeout_s = float(os.environ.get("TIMEOUT_S", "600"))
-strategy = distrib.MirroredStrategy(distrib.CommunicationOptions(timeout_s=timeout_s))
+check_every = 4 if fault == "drift" else 100
+strategy = distrib.MirroredStrategy(
+    distrib.CommunicationOptions(timeout_s=timeout_s, check_every=check_every)
+)
 guilty = strategy.replica_id == victim
 
 
@@ -46,6 +49,8 @@ def misbehave():
         np.ones(1 << 33)
     elif fault == "fork":
         misbehave_in_fork()
+    elif fault == "drift":
+        model.variables[0].value.view(np.uint32)[0, 0] ^= 1
     elif fault == "skip":
         strategy.barrier()
 
