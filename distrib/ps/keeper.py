@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from distrib.arrays import training_dtype
+from distrib.io.checkpoint import checkpoints, number_of
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.cuts import Cuts
 from distrib.ps.link import Link
 from distrib.ps.log import Cut
-from distrib.ps.saver import Checkpoints, Saver, WhenSaved, load
+from distrib.ps.saver import NAME, Checkpoints, Saver, WhenSaved, load
 from distrib.ps.sequencer import Sequencer
 from distrib.ps.sequencer_state import sequencer_from_state, state_of
 from distrib.ps.shard import Shard
@@ -46,6 +47,8 @@ class Keeper:
         """On ps:0, where so many ps take part from now on."""
         if self._saver is None and self._checkpoints is not None:
             self._saver = Saver(self._checkpoints.folder, num_ps)
+            for earlier in checkpoints(self._checkpoints.folder, NAME)[-1:]:
+                self._cuts.begin_after(number_of(earlier))  # the newest is that of the last job
 
     def restore(self, link: Link) -> Restored:
         """What the newest checkpoint holds for the ps that a worker takes this one for."""

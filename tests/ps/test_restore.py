@@ -250,6 +250,22 @@ def test_a_job_goes_on_with_another_number_of_ps(tmp_path):
     np.testing.assert_allclose(history["loss"], expected_history["loss"], rtol=1e-9)
 
 
+def test_the_newest_checkpoint_is_that_of_the_last_job(tmp_path):
+    """A job that begins anew in the folder of an earlier one, which has made more of them."""
+    for every, epochs in ((1, 3), (1000, 1)):
+        server = Server("127.0.0.1:0", checkpoints=Checkpoints(tmp_path, every=every))
+        strategy = ParameterServerStrategy(worker_of(0, 1, (f"127.0.0.1:{server.port}",)))
+        with strategy.scope():
+            weights, _ = training(strategy, epochs=epochs)
+        strategy.close()
+        assert server.ended_within(2.0)
+        server.close()
+    _, files, manifest = latest_whole(tmp_path, "ps")
+    assert manifest["sequencer"]["version"] == 5
+    (values,) = [vectors["values"] for vectors in files.values()]
+    assert values.tobytes() == np.concatenate([each.reshape(-1) for each in weights]).tobytes()
+
+
 class Stop(distrib.callbacks.Callback):
     def __init__(self, epochs):
         super().__init__()
