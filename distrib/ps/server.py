@@ -97,9 +97,9 @@ class Server:
             if self.is_interrupted:
                 self._servicer.save_last(_SAVE_S)
         finally:
-            self._end()
+            self._wind_up()
 
-    def _end(self) -> None:
+    def _wind_up(self) -> None:
         self._health.enter_graceful_shutdown()
         self._servicer.close()
         if not self.is_interrupted:
