@@ -245,8 +245,14 @@ class FollowReply(_message.Message):
     install: Install
     pull: Pull
     cut: int
-    saved: bool
-    def __init__(self, apply: _Optional[_Union[Apply, _Mapping]] = ..., discard: _Optional[_Union[PushId, _Mapping]] = ..., keep: _Optional[_Union[PushId, _Mapping]] = ..., install: _Optional[_Union[Install, _Mapping]] = ..., pull: _Optional[_Union[Pull, _Mapping]] = ..., cut: _Optional[int] = ..., saved: bool = ...) -> None: ...
+    saved: Saved
+    def __init__(self, apply: _Optional[_Union[Apply, _Mapping]] = ..., discard: _Optional[_Union[PushId, _Mapping]] = ..., keep: _Optional[_Union[PushId, _Mapping]] = ..., install: _Optional[_Union[Install, _Mapping]] = ..., pull: _Optional[_Union[Pull, _Mapping]] = ..., cut: _Optional[int] = ..., saved: _Optional[_Union[Saved, _Mapping]] = ...) -> None: ...
+
+class Saved(_message.Message):
+    __slots__ = ("failure",)
+    FAILURE_FIELD_NUMBER: _ClassVar[int]
+    failure: str
+    def __init__(self, failure: _Optional[str] = ...) -> None: ...
 
 class Apply(_message.Message):
     __slots__ = ("pushes", "scale", "learning_rate", "version")

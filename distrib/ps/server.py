@@ -92,10 +92,19 @@ class Server:
         self._server.start()
 
     def wait(self) -> None:
-        """Return when the job has ended, and the workers know; or when this ps was told to end, and all is saved."""
+        """Return when the job has ended, and the workers know; or when this ps was told to end, and all is saved.
+
+        Raises:
+            StorageError: it was told to end, and what it keeps is not saved.
+        """
         self._ended.wait()
-        if self.is_interrupted:
-            self._servicer.save_last(_SAVE_S)
+        try:
+            if self.is_interrupted:
+                self._servicer.save_last(_SAVE_S)
+        finally:
+            self._wind_up()
+
+    def _wind_up(self) -> None:
         self._health.enter_graceful_shutdown()
         self._servicer.close()
         if not self.is_interrupted:
@@ -156,6 +165,7 @@ def run(
 
     Raises:
         PeerLostError: the chief failed, or the chief or another ps is lost.
+        StorageError: a signal ended it, and what it keeps is not saved.
     """
     server = Server(address, token, insecure, share_memory, checkpoints, chief_timeout_s, others)
     for number in (signal.SIGTERM, signal.SIGINT):
