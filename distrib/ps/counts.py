@@ -81,8 +81,6 @@ class Counts:
 def counts_from_json(counts: dict[str, Any]) -> Counts:
     """The counts that `as_json` described."""
     histogram = Counter({int(each): number for each, number in counts["staleness_histogram"].items()})
-    names = ("pushed", "applied", "dropped", "scaled")
-    rest = (
-        counts.get(name, 0) for name in ("examples", "updates")
-    )  # older checkpoints have not counted them
-    return Counts(*(counts[name] for name in names), histogram, *rest)
+    # Older checkpoints have not counted examples and updates.
+    names = ("pushed", "applied", "dropped", "scaled", "examples", "updates")
+    return Counts(**{name: counts.get(name, 0) for name in names}, staleness=histogram)

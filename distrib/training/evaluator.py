@@ -20,8 +20,8 @@ from distrib.errors import ConfigError, PeerLostError, StorageError
 from distrib.io.checkpoint import number_of, read_checkpoint, write_checkpoint
 from distrib.logs import LOGGER
 from distrib.strategies.single import DefaultStrategy
+from distrib.training.arguments import Callbacks, listed
 from distrib.training.arrivals import Arrivals
-from distrib.training.callbacks.base import Callback
 from distrib.training.callbacks.early_stopping import EarlyStopping
 from distrib.training.callbacks.monitor import MonitorCallback
 from distrib.training.callbacks.tensorboard import TensorBoard
@@ -43,10 +43,11 @@ class SidecarEvaluator:
         model: compiled; evaluated in this process alone, whatever its strategy.
         data: `(x, y)` or `(x, y, sample_weight)`.
         checkpoint_dir: where the chief's `ModelCheckpoint` or `CheckpointManager` writes; need not exist yet.
+        steps: so many batches, the first ones; all by default.
+        max_evaluations: how many, at most; None for no limit. Damaged ones do not count.
         callbacks: called as by `evaluate`; `EarlyStopping` sees each result as that of an epoch, and ends the
             training if the chief's script has a `ModelCheckpoint` there.
         batch_size: examples computed at once; 32 by default.
-        max_evaluations: how many, at most; None for no limit. Damaged ones do not count.
         every: evaluate every checkpoint, in their order; if False, those that came meanwhile are passed over but
             for the newest.
         monitor: what the best one is best in.
@@ -60,16 +61,19 @@ class SidecarEvaluator:
         model: Model,
         data: ValidationData,
         checkpoint_dir: str | Path,
-        callbacks: Sequence[Callback] = (),
-        batch_size: int | None = None,
+        steps: int | None = None,
         max_evaluations: int | None = None,
+        callbacks: Callbacks = None,
+        *,
+        batch_size: int | None = None,
         every: bool = True,
         monitor: str = "val_loss",
         mode: str = "auto",
         timeout: float | None = None,
         checkpoint_name: str = "ckpt",
     ) -> None:
-        self._model, self._data, self._batch_size = model, data, batch_size
+        self._model, self._data, self._batch_size, self._steps = model, data, batch_size, steps
+        callbacks = listed(callbacks)
         self._directory, self._name = Path(checkpoint_dir), checkpoint_name
         self._arrivals = Arrivals(self._directory, checkpoint_name, every)
         self._stoppers = [each for each in callbacks if isinstance(each, EarlyStopping)]
@@ -143,7 +147,7 @@ class SidecarEvaluator:
         x, y, *rest = self._data
         weight = rest[0] if rest else None
         results: Any = self._model.evaluate(
-            x, y, self._batch_size, 0, weight, self._callbacks, return_dict=True
+            x, y, self._batch_size, 0, weight, self._steps, self._callbacks, return_dict=True
         )
         return dict(results)
 

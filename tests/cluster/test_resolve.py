@@ -41,14 +41,17 @@ def environ(monkeypatch):
     [("chief", 0, 0, True), ("worker", 0, 1, False), ("worker", 1, 2, False)],
 )
 def test_the_chief_is_worker_0(type, index, worker, is_chief):
-    task = resolve(SimpleClusterResolver(ALL, type, index))
+    task = resolve(SimpleClusterResolver(ALL, "", type, index))
     assert (task.worker, task.is_chief, task.num_workers) == (worker, is_chief, 3)
     assert task.ps == ("h3:1", "h4:1")
     assert str(task) == f"{type}:{index}"
 
 
 def test_without_a_chief_worker_0_is_it():
-    assert [resolve(SimpleClusterResolver(WORKERS, "worker", i)).is_chief for i in range(2)] == [True, False]
+    assert [resolve(SimpleClusterResolver(WORKERS, "", "worker", i)).is_chief for i in range(2)] == [
+        True,
+        False,
+    ]
 
 
 def test_workers_with_gaps_are_numbered_in_their_order_and_the_lowest_is_chief():
@@ -77,7 +80,7 @@ def test_nobody_trains_by_a_cluster_that_lacks_workers(environ):
 
 @pytest.mark.parametrize("type", ["ps", "evaluator"])
 def test_a_ps_and_an_evaluator_are_not_the_chief(type):
-    assert not resolve(SimpleClusterResolver(ALL, type, 0)).is_chief
+    assert not resolve(SimpleClusterResolver(ALL, "", type, 0)).is_chief
 
 
 def test_the_first_source_that_knows_answers(tmp_path):
@@ -92,7 +95,7 @@ def test_the_first_source_that_knows_answers(tmp_path):
     assert resolve(environ=environ) == Task("ps", 1, ALL)
     environ["DISTRIB_CLUSTER_FILE"] = str(file)
     assert resolve(environ=environ) == Task("worker", 0, ALL)
-    assert resolve(SimpleClusterResolver(ALL, "chief"), environ) == Task("chief", 0, ALL)
+    assert resolve(SimpleClusterResolver(ALL, "", "chief"), environ) == Task("chief", 0, ALL)
 
 
 @pytest.mark.parametrize(
@@ -144,7 +147,7 @@ def test_a_rank_that_is_none(rank):
 )
 def test_a_resolver_that_cannot_be_right(cluster, task, path):
     with pytest.raises(distrib.ConfigError, match=rf"^SimpleClusterResolver: {path}: expected"):
-        resolve(SimpleClusterResolver(distrib.ClusterSpec(cluster), *task))
+        resolve(SimpleClusterResolver(distrib.ClusterSpec(cluster), "", *task))
 
 
 def test_the_resolver_of_tf_config(environ):

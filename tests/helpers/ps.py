@@ -12,7 +12,7 @@ from distrib.strategies.parameter_server import ParameterServerStrategy
 def worker_of(worker, num_workers, ps):
     """A resolver that says: this is that worker of so many, around the ps at those addresses."""
     jobs = {"chief": ["localhost:0"], "worker": ["localhost:0"] * (num_workers - 1), "ps": ps}
-    return SimpleClusterResolver(ClusterSpec(jobs), "worker" if worker else "chief", max(0, worker - 1))
+    return SimpleClusterResolver(ClusterSpec(jobs), "", "worker" if worker else "chief", max(0, worker - 1))
 
 
 def nothing_is_staged(servers):

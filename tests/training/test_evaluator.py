@@ -58,7 +58,7 @@ def test_every_checkpoint_is_evaluated_as_the_training_would_and_the_best_is_kep
             seen.append((self.model.optimizer.iterations, logs["loss"], logs["accuracy"]))
 
     evaluator = distrib.SidecarEvaluator(
-        made(), (TEST_X, TEST_Y), tmp_path, [Look()], max_evaluations=6, batch_size=12
+        made(), (TEST_X, TEST_Y), tmp_path, callbacks=[Look()], max_evaluations=6, batch_size=12
     )
     results = evaluator.start()
     assert [each[0] for each in seen] == [5, 10, 15, 20, 25, 30]
@@ -116,10 +116,10 @@ def test_what_an_earlier_run_has_left_does_not_count(tmp_path, monkeypatch):
         def on_test_end(self, logs=None):
             seen.append(self.model.optimizer.iterations)
 
-    distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, [Look()]).start()
+    distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, callbacks=[Look()]).start()
     assert seen == [5, 10]
     # Started again, it has nothing to do, and has not forgotten.
-    distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, [Look()]).start()
+    distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, callbacks=[Look()]).start()
     assert seen == [5, 10]
 
 
@@ -146,7 +146,7 @@ def test_an_evaluator_that_was_there_first_sees_the_run_that_is_repeated(tmp_pat
     if named:
         monkeypatch.setenv("DISTRIB_RUN_ID", "new")
     looked = Steps(expected=5)
-    evaluator = distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, [looked], timeout=20)
+    evaluator = distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, callbacks=[looked], timeout=20)
     thread = threading.Thread(target=evaluator.start)
     thread.start()
     if named:
@@ -169,7 +169,7 @@ def test_an_evaluator_that_was_there_first_sees_the_run_that_is_repeated(tmp_pat
 
 def test_it_ends_the_training_that_does_not_get_better(tmp_path):
     stopper = distrib.callbacks.EarlyStopping("val_accuracy", patience=2, min_delta=1.0)
-    evaluator = distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, [stopper], timeout=20)
+    evaluator = distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, callbacks=[stopper], timeout=20)
     thread = threading.Thread(target=evaluator.start, daemon=True)
 
     class Slow(distrib.callbacks.Callback):
@@ -268,7 +268,9 @@ def test_a_slow_evaluator_misses_nothing_that_a_manager_would_remove(tmp_path):
     model, may_go_on, slow = made(), threading.Event(), Slow(expected=1)
     manager = CheckpointManager(model, tmp_path, max_to_keep=1)
     thread = threading.Thread(
-        target=distrib.SidecarEvaluator(made(), (TEST_X, TEST_Y), tmp_path, [slow], timeout=20).start
+        target=distrib.SidecarEvaluator(
+            made(), (TEST_X, TEST_Y), tmp_path, callbacks=[slow], timeout=20
+        ).start
     )
     thread.start()
     manager.save()
@@ -356,7 +358,7 @@ def test_e11_only_whole_checkpoints_by_number_and_each_once(tmp_path):
             seen.append(self.model.optimizer.iterations)
 
     evaluator = distrib.SidecarEvaluator(
-        made(), (TEST_X, TEST_Y), tmp_path / "run", [Look()], timeout=3.0, batch_size=12
+        made(), (TEST_X, TEST_Y), tmp_path / "run", callbacks=[Look()], timeout=3.0, batch_size=12
     )
     (tmp_path / "run" / ".writing-1-ckpt-9").mkdir(parents=True)
     (tmp_path / "run" / "ckpt-7").mkdir()  # not a whole one
