@@ -40,7 +40,8 @@ class Starter:
 
     def task(self, plan: Plan, task: Task) -> Process:
         """Start one task of a plan."""
-        job = self._job(plan, task, list(task.command), self._settings.workdir, self._settings.secrets)
+        secrets = {} if task is plan.evaluator else self._settings.secrets  # it talks to nobody
+        job = self._job(plan, task, list(task.command), self._settings.workdir, secrets)
         command = self._settings.command(task.host)
         log = self._log(plan, task.name)
         return self._crew.add(Process(task.name, task.host, command, job, log.write))
