@@ -61,6 +61,7 @@ class Starter:
 
         job = self._job(plan, chief, self._settings.mpirun(plan), "", {})
         job["environ"] |= mpirun.variables(mpi, self._settings.ssh(plan))
+        job["folder"] = mpirun.FOLDER if mpi.kind == "Open MPI" else ""
         return self._crew.add(
             Process("mpirun", "localhost", self._settings.command("localhost"), job, on_output)
         )
@@ -81,6 +82,7 @@ class Starter:
             "workdir": workdir,
             "environ": environ,
             "files": dict(secrets),
+            "folder": "",
             "share": 1 if plan.by_mpirun else plan.share[task.host],
             "silence_s": 0.0 if task.host == "localhost" else 30.0,
         }
