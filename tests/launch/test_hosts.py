@@ -246,7 +246,8 @@ def test_d7_an_agent_of_mpirun_that_is_killed_is_never_a_success(three, tmp_path
     file = three.write(tmp_path, "mirrored")
     launch = launch_on_h1(three, "--tee", "--log-dir", tmp_path / "logs", file, PROGRAM, 50000, "none", 0)
     launch.until("TRAINING", 3, 60)
-    (agent,) = [pid for pid in three.pids("h3") - three.idle["h3"] if b"/prted" in _read(pid, "cmdline")]
+    pids = three.pids("h3") - three.idle["h3"]
+    (agent,) = [pid for pid in pids if _read(pid, "cmdline").split(b"\0")[0].endswith(b"prted")]
     launch.begin = time.monotonic()
     os.kill(agent, signal.SIGKILL)
     ended = launch.ended()
