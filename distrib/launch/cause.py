@@ -20,7 +20,7 @@ _SAID_BY_WATCH = re.compile(
     r"distrib: (?:\S+ \S+ at step \d+ ends: )?(rank (\d+) \(([^,)]+), pid \d+\) at step .*)"
 )
 
-_SAID_BY_MPIRUN = re.compile(r"Remote daemon: \[\S+\] on node (\S+)")
+_SAID_BY_MPIRUN = re.compile(r"(?:Remote daemon: \[\S+\] on node|^ *Remote host:) +(\S+)")
 
 
 @dataclass(frozen=True)

@@ -33,6 +33,9 @@ _TAGS = {
 _AGENT = (sys.executable, "-I", "-S", agent.__file__)
 """Reaches other hosts: mpirun cuts what it is told at every space, so ssh's own options go by the environment."""
 
+FOLDER = "PRTE_MCA_prte_local_tmpdir_base"
+"""Tells Open MPI's mpirun where its files go on this host: it leaves them if it is killed."""
+
 _LOST_HOST_IS_FOUND_IN_S = ("1", "1", "2")  # idle, between probes, number of probes
 
 

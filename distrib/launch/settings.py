@@ -59,4 +59,4 @@ class Settings:
     def ssh(self, plan: Plan) -> list[str]:
         """Ssh with its options, as it reaches the hosts of the plan's chief and workers."""
         others = {task.host for task in plan.trainers} - {"localhost"}
-        return ssh.program(tuple(sorted(others)), self.ssh_options) if others else []
+        return ssh.program(tuple(sorted(others)), self.ssh_options, False) if others else []

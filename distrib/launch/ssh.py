@@ -70,18 +70,19 @@ def remote(
 
 
 @functools.cache
-def program(hosts: tuple[str, ...], options: tuple[str, ...]) -> list[str]:
+def program(hosts: tuple[str, ...], options: tuple[str, ...], watches: bool = True) -> list[str]:
     """Ssh and its options: the user's, and ours where the user has said nothing about any of these hosts.
 
     Args:
         hosts: names and addresses.
         options: further arguments of ssh.
+        watches: whether ssh is to find a lost host; mpirun does so itself, and says it better.
     """
     said = [_settings(host, options) for host in hosts]
     ours = [
         word
         for name, (unsaid, settings) in _UNSAID.items()
-        if all(each.get(name, unsaid) == unsaid for each in said)
+        if (watches or name == "connecttimeout") and all(each.get(name, unsaid) == unsaid for each in said)
         for setting in settings
         for word in ("-o", setting)
     ]

@@ -40,7 +40,8 @@ class Starter:
 
     def task(self, plan: Plan, task: Task) -> Process:
         """Start one task of a plan."""
-        job = self._job(plan, task, list(task.command), self._settings.workdir, self._settings.secrets)
+        secrets = {} if task is plan.evaluator else self._settings.secrets  # it talks to nobody
+        job = self._job(plan, task, list(task.command), self._settings.workdir, secrets)
         command = self._settings.command(task.host)
         log = self._log(plan, task.name)
         return self._crew.add(Process(task.name, task.host, command, job, log.write))
@@ -60,6 +61,7 @@ class Starter:
 
         job = self._job(plan, chief, self._settings.mpirun(plan), "", {})
         job["environ"] |= mpirun.variables(mpi, self._settings.ssh(plan))
+        job["folder"] = mpirun.FOLDER if mpi.kind == "Open MPI" else ""
         return self._crew.add(
             Process("mpirun", "localhost", self._settings.command("localhost"), job, on_output)
         )
@@ -80,6 +82,7 @@ class Starter:
             "workdir": workdir,
             "environ": environ,
             "files": dict(secrets),
+            "folder": "",
             "share": 1 if plan.by_mpirun else plan.share[task.host],
             "silence_s": 0.0 if task.host == "localhost" else 30.0,
         }

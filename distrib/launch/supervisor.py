@@ -56,16 +56,19 @@ def run(job: dict[str, Any], lines: _Lines, waiting: list[bytes]) -> int:
 
     Args:
         job: `command`, `workdir`, `environ`, `files` (contents by the environment variable that is to name the file),
-            `share` (how many such tasks share the cores of this host) and `silence_s` (0 for any).
+            `folder` (the environment variable that is to name a folder for temporary files; empty for none), `share`
+            (how many such tasks share the cores of this host) and `silence_s` (0 for any).
         lines: what the launcher says.
         waiting: what it has said already.
     """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    folder = tempfile.mkdtemp(prefix="distrib-run-") if job["files"] else ""
+    folder = tempfile.mkdtemp(prefix="distrib-run-") if job["files"] or job["folder"] else ""
     child: subprocess.Popen[bytes] | None = None
     linger_s = _LINGER_S
     try:
         environ = {**os.environ, **job["environ"], **_written(folder, job["files"])}
+        if job["folder"]:
+            environ[job["folder"]] = folder
         threads = max(1, len(os.sched_getaffinity(0)) // max(1, job["share"]))
         environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
         try:

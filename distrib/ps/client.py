@@ -31,6 +31,8 @@ _RETRY_S = 0.2
 _MAX_TRIES = 1000
 _TELL_EVERY_S = 5.0
 _STOP_TIMEOUT_S = 1.0
+_TURNED_AWAY_S = 5.0
+"""So long a ps may close every connection before it is said to be for want of certificates."""
 
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 
@@ -68,6 +70,7 @@ class Client:
         self._streams: list[Stream] = []
         self._ps_incarnations = [0] * len(self._addresses)
         self._call = 0
+        self._turned_away_since = 0.0
         self._size, self._dtype = 0, np.dtype(np.float32)
         self._segment: Segment | None = None
         self._shares: list[bool] = []  # of every stream: whether vectors go through the segment
@@ -207,10 +210,23 @@ class Client:
             raise PeerLostError(f"Worker {self.worker}: {words}") from None
         if code not in _RETRIED:
             raise ProtocolError(f"Worker {self.worker}: {words}") from None
+        self._judge_handshake(words)
         if lost_s > self._connect_timeout_s or tries > _MAX_TRIES:
             raise PeerLostError(
                 f"Worker {self.worker} waited {self._connect_timeout_s:g} s for the ps at "
                 f"{', '.join(self._addresses)}: {words}"
+            ) from None
+
+    def _judge_handshake(self, words: str) -> None:
+        """Raise where waiting would not help: a ps that is there, but not of this run, looks like one that is not."""
+        is_turned_away = credentials.is_turned_away(words) and not any(self._ps_incarnations)
+        now = time.monotonic()
+        self._turned_away_since = (self._turned_away_since or now) if is_turned_away else 0.0
+        is_long = is_turned_away and now - self._turned_away_since > _TURNED_AWAY_S
+        if credentials.is_distrusted(words) or is_long:
+            raise AuthenticationError(
+                f"Worker {self.worker} does not get through to the ps at {', '.join(self._addresses)}: {words}. "
+                f"{credentials.ADVICE}"
             ) from None
 
     def _connect(self, waited_s: float = 0.0) -> None:

@@ -18,6 +18,16 @@ from distrib.ps.options import CHANNEL
 VARIABLES = ("DISTRIB_TLS_CERT", "DISTRIB_TLS_KEY", "DISTRIB_TLS_CA")
 
 
+ADVICE = (
+    f"All processes of a run need its certificates ({', '.join(VARIABLES)}), which must not have expired, or none "
+    "has any. What the ps has against a process stands in the log of the ps."
+)
+"""What to do where a handshake fails."""
+
+_HAS_FAILED = "SSL_ERROR_SSL"
+_WAS_CLOSED = ("Socket closed", "Connection reset", "Broken pipe")
+
+
 class Tls(NamedTuple):
     """PEM of this process's certificate and key, and of the authority that signs those of the others."""
 
@@ -46,6 +56,16 @@ def tls_from_environment(environ: Mapping[str, str] | None = None) -> Tls | None
         return Tls(*(Path(file).read_bytes() for file in files))
     except OSError as error:
         raise ConfigError(f"TLS: {error}") from None
+
+
+def is_distrusted(words: str) -> bool:
+    """Whether gRPC's words mean that this process does not trust a ps, or that only one of them has TLS."""
+    return _HAS_FAILED in words
+
+
+def is_turned_away(words: str) -> bool:
+    """Whether they may mean that a ps does not trust this process: somebody is there and closes the connection."""
+    return words.startswith("failed to connect") and any(each in words for each in _WAS_CLOSED)
 
 
 def channel(address: str) -> Any:

@@ -15,6 +15,7 @@ import numpy as np
 from distrib.arrays import Array
 from distrib.data.sharding import Positions, Schedule, joined
 from distrib.errors import ProtocolError
+from distrib.logs import LOGGER
 from distrib.ps.admission import Admission, AsyncArrivals, SyncRounds
 from distrib.ps.ledger import Ledger
 from distrib.ps.log import PushId
@@ -110,6 +111,9 @@ class Stage:
 
     def refusal(self, worker: int, description: dict[str, Any]) -> str:
         """Why a worker that is about to do `description` may not; empty if it may."""
+        mine, theirs = (_numpy_of(each) for each in (self.description, description))
+        if mine != theirs:  # only the ps apply gradients, so a last bit that differs is no harm
+            LOGGER.warning("worker %d has NumPy %s, and the chief %s.", worker, theirs, mine)
         differing = differences(_compared(self.description), _compared(description))
         if not differing:
             return ""
@@ -219,4 +223,12 @@ def differences(expected: Any, received: Any, path: str = "") -> str:
 
 
 def _compared(description: dict[str, Any]) -> dict[str, Any]:
-    return {key: value for key, value in description.items() if key not in _MAY_DIFFER}
+    compared = {key: value for key, value in description.items() if key not in _MAY_DIFFER}
+    if isinstance(versions := compared.get("versions"), dict):
+        compared["versions"] = {key: value for key, value in versions.items() if key != "numpy"}
+    return compared
+
+
+def _numpy_of(description: dict[str, Any]) -> str:
+    versions = description.get("versions")
+    return str(versions.get("numpy")) if isinstance(versions, dict) else ""

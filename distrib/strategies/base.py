@@ -20,6 +20,7 @@ from distrib.arrays import Array
 from distrib.comm.communicator import Communicator, ReduceOp
 from distrib.comm.ring import COMBINE
 from distrib.errors import ConfigError, ProtocolError
+from distrib.logs import LOGGER
 from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
 from distrib.strategies import scope
@@ -153,10 +154,19 @@ class Strategy(ABC):
         Raises:
             ProtocolError: on every replica, if they differ; the message shows the differences.
         """
-        texts = self.communicator.gather_bytes(_json(description))
+        texts = [_without_numpy(text) for text in self._tell_numpy(description)]
         if any(text != texts[0] for text in texts):
             raise ProtocolError(_differences([flatten(json.loads(text)) for text in texts]))
         self.communicator.agree_on_model(hashlib.blake2b(texts[0], digest_size=8).digest())
+
+    def _tell_numpy(self, description: Mapping[str, Any]) -> list[bytes]:
+        """All descriptions; another NumPy is worth a word only: owners of ranges compute for all."""
+        texts = self.communicator.gather_bytes(_json(description))
+        found = [json.loads(text).get("versions", {}).get("numpy", "") for text in texts]
+        if len(set(found)) > 1 and not self.replica_id:
+            each = ", ".join(f"rank {rank}: {version}" for rank, version in enumerate(found))
+            LOGGER.warning("The replicas have different versions of NumPy: %s.", each)
+        return texts
 
     def _all_reduce(self, array: Array, op: ReduceOp) -> Array:
         if op is ReduceOp.MEAN:
@@ -205,6 +215,12 @@ def _differences(descriptions: list[dict[str, Any]]) -> str:
         + "\n".join(lines)
         + "\nEvery replica must build the same model and pass the same data and arguments."
     )
+
+
+def _without_numpy(text: bytes) -> bytes:
+    description = json.loads(text)
+    description.get("versions", {}).pop("numpy", None)
+    return _json(description)
 
 
 def _json(value: Any) -> bytes:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 import socket
 
@@ -11,7 +12,8 @@ from distrib.cluster.task import Task
 from distrib.comm.communicator import Communicator
 from distrib.comm.implementations import collectives
 from distrib.comm.single import SingleCommunicator
-from distrib.errors import ConfigError
+from distrib.errors import ConfigError, ProtocolError
+from distrib.strategies.base import flatten
 from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.placement import check_placement
 
@@ -30,6 +32,7 @@ def communicator_of_job(
 
     Raises:
         ConfigError: several processes were promised, but MPI sees fewer; or the options do not fit them.
+        ProtocolError: the ranks were told different clusters.
     """
     task = resolve()
     job = mpi_job(task)
@@ -43,7 +46,21 @@ def communicator_of_job(
     check_placement(
         transport.hosts, transport.cores, transport.rank, log_device_placement, allow_soft_placement
     )
-    return collectives(transport, options.implementation, options.timeout_s, show=log_device_placement)
+    found = collectives(transport, options.implementation, options.timeout_s, show=log_device_placement)
+    _agree_on_cluster(found, task)
+    return found
+
+
+def _agree_on_cluster(communicator: Communicator, task: Task) -> None:
+    """Raise `ProtocolError` on every rank if they were told different clusters. Collective."""
+    mine = json.dumps(task.cluster.as_dict(), sort_keys=True)
+    told = [flatten(json.loads(text), "cluster") for text in communicator.gather_bytes(mine.encode())]
+    for field in dict.fromkeys(field for each in told for field in each):
+        if len({each.get(field) for each in told}) > 1:
+            values = ", ".join(f"rank {rank}: {each.get(field)!r}" for rank, each in enumerate(told))
+            raise ProtocolError(
+                f"The ranks were told different clusters. {field}: {values}. All need the same TF_CONFIG or file."
+            )
 
 
 def mpi_job(task: Task) -> Launched | None:

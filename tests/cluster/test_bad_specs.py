@@ -1,6 +1,8 @@
 """Clusters that cannot be right: each is refused with the path of the wrong field, before anything is started."""
 
 import json
+import socket
+import time
 
 import pytest
 
@@ -189,10 +191,23 @@ NOT_TOML = [
 ]
 
 
+@pytest.fixture(autouse=True)
+def no_sockets(monkeypatch):
+    """D1: it is refused before any socket is made."""
+
+    def refuse(*arguments, **named):
+        raise AssertionError("a socket")
+
+    for name in ("socket", "getaddrinfo", "gethostbyname"):
+        monkeypatch.setattr(socket, name, refuse)
+
+
 def refused(text, format="json"):
     """The message, after checks that hold for all of them."""
+    begin = time.monotonic()
     with pytest.raises(ConfigError) as caught:
         config_from_text(text, format)
+    assert time.monotonic() - begin < 1
     assert exit_code_of(caught.value) == 64
     message = str(caught.value)
     assert message.isprintable()

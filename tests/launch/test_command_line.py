@@ -3,6 +3,7 @@
 import pytest
 
 from distrib.cli import main
+from distrib.launch import command
 
 CLUSTER = '[cluster]\nchief = ["localhost:0"]\nworker = ["localhost:0"]\n'
 
@@ -109,6 +110,14 @@ def test_it_is_refused(folder, capsys, line, named):
     assert named in output.err
     assert "Traceback" not in output.err + output.out
     assert not (folder / "runs").exists(), "nothing was made"
+
+
+def test_s4_insecure_is_told_at_every_start(folder, capsys, monkeypatch):
+    monkeypatch.setattr(command, "run", lambda *_: 0)
+    for flags, told in ((["--insecure"], True), (["--insecure"], True), ([], False)):
+        assert main(["launch", *flags, "--log-dir", "logs", "ps.toml", "train.py"]) == 0
+        words = "distrib: --insecure: what parameter servers and workers say to each other is not encrypted."
+        assert (words in capsys.readouterr().err) == told
 
 
 def test_logs_that_cannot_be_written_are_a_matter_of_storage(folder, capsys):

@@ -13,6 +13,7 @@ from conftest import missing
 from helpers import hosts
 from helpers.launch import PROGRAM, Launch
 from helpers.mpi import ENVIRONMENTS, ROOT
+from helpers.ports import everywhere, listening
 
 pytestmark = pytest.mark.timeout(120)
 
@@ -173,6 +174,7 @@ def test_between_hosts_it_is_tls_and_secrets_are_nowhere_to_be_seen(three, tmp_p
         with open(environ[name]) as file:
             secrets.append(file.read())
         assert os.stat(environ[name]).st_mode & 0o777 == 0o600
+    check_listeners(three)
     token, key = secrets[0], secrets[1].splitlines()[1]
     assert re.fullmatch("[0-9a-f]{64}", token)
     seen = b"".join(
@@ -190,6 +192,16 @@ def test_between_hosts_it_is_tls_and_secrets_are_nowhere_to_be_seen(three, tmp_p
     assert token not in logs + ended.output
     assert key not in logs + ended.output
     assert not os.path.exists(environ["DISTRIB_TOKEN_FILE"])
+
+
+def check_listeners(three):
+    """S5: a ps listens on the address of the cluster file, and nobody on all."""
+    for name, address in (("h2", "0A4D0002"), ("h3", "0A4D0003")):
+        (ps,) = [pid for pid in three.pids(name) if b"\0distrib\0ps\0" in _read(pid, "cmdline")]
+        found = {each.partition(":")[0][-8:] for each in listening([ps])[ps]}
+        own = "".join(address[i : i + 2] for i in (6, 4, 2, 0))
+        assert found == ({own, "0101007F"} if name in DEBIAN else {own}), "127.0.1.1 is its own name there"
+        assert not everywhere(three.pids(name) - three.idle[name])
 
 
 def _read(pid, name):
@@ -228,8 +240,25 @@ def test_d7_a_host_that_is_lost_is_named(three, tmp_path, strategy):
     finally:
         three.set_link("h3", "up")
     assert ended.code == 75, ended.output
+    assert ended.seconds < 10, "found in about 3 s"
     assert re.search("on (h3|10.77.0.3) (is|has) lost|rank 2", ended.output.splitlines()[-1]), ended.output
     assert nothing_is_left(three, 40.0)
+
+
+def test_d7_an_agent_of_mpirun_that_is_killed_is_never_a_success(three, tmp_path):
+    """mpirun returns 0 then, or what it likes."""
+    file = three.write(tmp_path, "mirrored")
+    launch = launch_on_h1(three, "--tee", "--log-dir", tmp_path / "logs", file, PROGRAM, 50000, "none", 0)
+    launch.until("TRAINING", 3, 60)
+    pids = three.pids("h3") - three.idle["h3"]
+    (agent,) = [pid for pid in pids if _read(pid, "cmdline").split(b"\0")[0].endswith(b"prted")]
+    launch.begin = time.monotonic()
+    os.kill(agent, signal.SIGKILL)
+    ended = launch.ended()
+    assert ended.code == 75, ended.output
+    assert ended.seconds < 10, ended.output
+    assert re.search(r"on \S+ (is|has) lost|rank 2|mpirun", ended.output.splitlines()[-1]), ended.output
+    assert nothing_is_left(three, 5.0)
 
 
 def test_a_host_that_cannot_be_reached_is_named(three, tmp_path):

@@ -303,8 +303,9 @@ def test_mpirun_is_not_believed():
     said = "distrib: rank 1 (h2, pid 7) at step 3 died: killed by signal 9"
     (verdict,) = failures_of_mpirun(9, silent, ["x", said])
     assert (verdict.task, verdict.host, verdict.code) == ("worker 0", "h2", 75)
-    (verdict,) = failures_of_mpirun(0, silent, ["  Remote daemon: [prterun-h1-1@0,2] on node h3"])
-    assert (verdict.host, verdict.code) == ("h3", 75)
+    for line in ("  Remote daemon: [prterun-h1-1@0,2] on node h3", "  Remote host:   h3"):
+        (verdict,) = failures_of_mpirun(0, silent, [line])
+        assert (verdict.host, verdict.code) == ("h3", 75)
     (verdict,) = failures_of_mpirun(0, {**ended, "chief 0": RECORD}, [said])
     assert verdict.code == 70
 

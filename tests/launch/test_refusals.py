@@ -2,9 +2,11 @@
 
 import os
 import re
+import signal
 import socket
 import subprocess
 import sys
+import threading
 import time
 from pathlib import Path
 
@@ -18,12 +20,14 @@ pytestmark = pytest.mark.timeout(90)
 def running(tmp_path):
     """A run with parameter servers that trains."""
     launch = Launch(
-        "--tee", "--log-dir", tmp_path / "logs", config(tmp_path, "ps-sync"), PROGRAM, 150, "none", 0
+        "--tee", "--log-dir", tmp_path / "logs", config(tmp_path, "ps-sync"), PROGRAM, 50000, "none", 0
     )
     launch.until("TRAINING", 2)
     yield launch
+    launch.signal(signal.SIGTERM)
     ended = launch.ended()
     assert ended.code == 0, ended.output
+    assert ended.output.count("SAVED AND ENDED") == 2, "both have trained all the time"
     assert not ended.survivors
 
 
@@ -34,10 +38,13 @@ def environ_of(pid):
 
 def another(environ):
     """Another process that says it is the same task."""
-    begin = time.monotonic()
     command = [sys.executable, "-m", "distrib.launch.script", str(PROGRAM), "3", "none", "0"]
-    ended = subprocess.run(command, env=environ, capture_output=True, text=True, timeout=30)
-    return ended, time.monotonic() - begin
+    pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
+    process = subprocess.Popen(command, env=environ, text=True, **pipes)
+    assert process.stdout.readline().startswith("I am"), "then it looks for the others"
+    begin = time.monotonic()
+    out, err = process.communicate(timeout=30)
+    return subprocess.CompletedProcess(command, process.returncode, out, err), time.monotonic() - begin
 
 
 def test_d3_a_second_chief_is_refused(running):
@@ -45,16 +52,17 @@ def test_d3_a_second_chief_is_refused(running):
     assert running.process.poll() is None, "it came too late"
     assert ended.returncode == 64, ended.stderr
     assert "Worker 0 is running already. Only one process may be worker 0." in ended.stderr
-    assert seconds < 8, "of which most to start Python"
+    assert seconds < 3, "within 1 s, after the import of gRPC"
 
 
 def test_d10_a_task_of_another_run_is_refused(running, tmp_path):
     token = tmp_path / "token"
     token.write_text("f" * 64)
-    ended, _ = another({**environ_of(running.task("worker 0")), "DISTRIB_TOKEN_FILE": str(token)})
+    ended, seconds = another({**environ_of(running.task("worker 0")), "DISTRIB_TOKEN_FILE": str(token)})
     assert running.process.poll() is None, "it came too late"
     assert ended.returncode == 77, ended.stderr
     assert "has not the token of the run" in ended.stderr
+    assert seconds < 3, "within 1 s, after the import of gRPC"
 
 
 def with_ps(tmp_path, address):
@@ -72,6 +80,7 @@ def test_c26_a_port_in_use_is_named(tmp_path):
         ).ended()
     assert ended.code == 64, ended.output
     assert f"ps cannot listen on {address}: is the port in use?" in ended.output
+    assert ended.seconds < 4, "within 1 s, after two starts of Python"
     assert re.search("ps 0 on localhost failed with exit code 64", ended.output.splitlines()[-1])
     assert not ended.survivors
 
@@ -85,14 +94,50 @@ def test_c27_an_unknown_host_is_named(tmp_path):
     assert not ended.survivors
 
 
-def test_c28_a_proxy_is_not_asked(tmp_path):
-    proxy = "http://127.0.0.1:9"
-    variables = dict.fromkeys(("http_proxy", "https_proxy", "HTTP_PROXY", "grpc_proxy"), proxy)
+@pytest.fixture
+def proxied():
+    """A proxy that counts who comes, and the variables that send everybody there."""
+    came = []
+
+    def serve():
+        while True:
+            try:
+                connection, _ = proxy.accept()
+            except OSError:
+                return
+            came.append(connection.recv(4096))
+            connection.close()
+
+    with socket.create_server(("127.0.0.1", 0)) as proxy:
+        thread = threading.Thread(target=serve)
+        thread.start()
+        url = f"http://127.0.0.1:{proxy.getsockname()[1]}"
+        names = ("http_proxy", "https_proxy", "HTTP_PROXY", "grpc_proxy")
+        yield (
+            {**dict.fromkeys(names, url), **dict.fromkeys(("no_proxy", "NO_PROXY", "no_grpc_proxy"), "")},
+            came,
+        )
+        proxy.shutdown(socket.SHUT_RDWR)
+    thread.join(5)
+
+
+def test_c28_a_proxy_is_not_asked(tmp_path, proxied):
+    variables, came = proxied
+    plain = (
+        "import grpc\nchannel = grpc.insecure_channel('127.0.0.1:9')\n"
+        "try:\n    channel.unary_unary('/a/b')(b'', timeout=5)\nexcept grpc.RpcError: pass"
+    )
+    subprocess.run([sys.executable, "-c", plain], env={**os.environ, **variables}, check=True, timeout=30)
+    assert came, "gRPC by itself asks the proxy"
+    assert came[0].startswith(b"CONNECT 127.0.0.1:9")
+    came.clear()
     launch = Launch(
         "--log-dir", tmp_path / "logs", config(tmp_path, "ps-sync"), PROGRAM, 3, "none", 0, **variables
     )
     ended = launch.ended()
     assert ended.code == 0, ended.output
+    assert "ENDED WELL" in ended.output
+    assert came == []
 
 
 def test_a_script_without_a_place_to_start_is_named(tmp_path):

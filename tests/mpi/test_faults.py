@@ -5,9 +5,11 @@ Rows of the fault catalogue stand in the test names.
 
 import itertools
 import re
+import time
 
 import pytest
-from helpers.mpi import mpirun
+from helpers.mpi import job_pids, mpirun, on_ranks, started
+from helpers.ports import listening, listening_now
 
 BOUND_S = 5.0
 START_S = 4.0  # mpirun, imports and training up to the fault, on a loaded machine
@@ -91,6 +93,27 @@ def test_a_rank_that_is_lost_in_the_midst_of_a_step_is_named(strategy, fault, ph
     ended = mpirun(mpi_name, 2, "phases.py", strategy, phase, fault)
     cause = {"kill": "died: killed by signal 9", "stop": "is frozen"}[fault]
     ended_badly(ended, 1, cause, step="1[12]")  # the count goes up in the midst of the step
+
+
+def test_a11_nothing_outlives_mpirun_that_is_killed(mpi_name, tmp_path):
+    """No rank, no hub, and no port that one of them listened on."""
+    with started(on_ranks(mpi_name, 2), "resume.py", tmp_path / "a", tmp_path / "out", 0.1) as (process, job):
+        line = ""
+        while "TRAINING" not in line:
+            line = process.stdout.readline()
+            assert line, "it ended"
+        deadline = time.monotonic() + 10
+        while len(ports := listening(job_pids(job))) < 2 and time.monotonic() < deadline:
+            time.sleep(0.05)
+        assert len(job_pids(job)) >= 4, "mpirun, two ranks and the hub"
+        begin = time.monotonic()
+        process.kill()
+        while (left := job_pids(job)) and time.monotonic() - begin < 6:
+            time.sleep(0.02)
+        assert not left
+        assert time.monotonic() - begin < 2 + 1.5
+        assert ports, "mpirun and the hub listen"
+        assert not set().union(*ports.values()) & listening_now()
 
 
 def test_a15_memory_error(mpi_name):

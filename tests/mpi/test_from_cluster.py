@@ -39,6 +39,20 @@ def test_other_ranks_than_the_cluster_has_workers(mpi_name):
     assert "Strategy replica" not in ended.output
 
 
+def test_d5_ranks_that_were_told_different_clusters():
+    other = {"chief": ["localhost:0"], "worker": ["elsewhere:0"]}
+    configs = {
+        "TF_CONFIG": json.dumps({"cluster": CLUSTER}),
+        "TF_CONFIG_OF_RANK_1": json.dumps({"cluster": other}),
+    }
+    ended = mpirun("openmpi", 2, "from_cluster.py", **configs)
+    assert ended.code == 76, ended.output
+    assert "FAULT FIRED" in ended.output
+    shown = "cluster.worker[0]: rank 0: 'localhost:0', rank 1: 'elsewhere:0'"
+    assert ended.output.count(shown) >= 1
+    assert "Strategy replica" not in ended.output
+
+
 def test_the_mpirun_of_another_mpi_starts_no_silent_singles(mpi_name, both_mpis):
     other = {"openmpi": "mpich", "mpich": "openmpi"}[mpi_name]
     command = [ENVIRONMENTS[mpi_name] / "bin" / "mpirun", "-n", "2", ENVIRONMENTS[other] / "bin" / "python"]

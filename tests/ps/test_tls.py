@@ -2,6 +2,7 @@
 
 import shutil
 import subprocess
+import time
 
 import numpy as np
 import pytest
@@ -9,6 +10,7 @@ from conftest import missing
 from helpers.ps import on_workers, worker_of
 
 import distrib
+from distrib.ps import client
 from distrib.ps.credentials import VARIABLES, tls_from_environment
 from distrib.ps.server import Server
 
@@ -33,9 +35,10 @@ def authority(tmp_path_factory):
         curve = ["-newkey", "ec", "-pkeyopt", "ec_paramgen_curve:prime256v1", "-nodes"]
         run("req", "-x509", *curve, "-keyout", ca_key, "-out", ca, "-days", 1, "-subj", f"/CN={name}")
         run("req", *curve, "-keyout", key, "-out", request, "-subj", "/CN=localhost")
+        days = -1 if name == "expired" else 1
         names = folder / "names"
         names.write_text("subjectAltName=DNS:localhost,IP:127.0.0.1")
-        signed = ["-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", 1, "-extfile", names]
+        signed = ["-CA", ca, "-CAkey", ca_key, "-CAcreateserial", "-days", days, "-extfile", names]
         run("x509", "-req", "-in", request, *signed, "-out", certificate)
         made[name] = dict(zip(VARIABLES, map(str, (certificate, key, ca)), strict=True))
         return made[name]
@@ -56,25 +59,60 @@ def test_with_certificates_of_the_run_it_trains(authority, monkeypatch):
     assert losses[0] == losses[1]
 
 
-@pytest.mark.parametrize("worker", ["none", "another run"])
-def test_without_them_it_is_not_served(authority, monkeypatch, worker):
-    for name, file in authority("run").items():
-        monkeypatch.setenv(name, file)
+BAD = {  # of the ps, of the worker, and what is said
+    "a worker without any": ("run", None, "Socket closed"),
+    "a worker of another run": ("run", "other", "CERTIFICATE_VERIFY_FAILED"),
+    "a ps without any": (None, "run", "WRONG_VERSION_NUMBER"),
+    "a ps that has expired": ("expired", "expired", "certificate has expired"),
+    "a ps that trusts another authority only": ("run but other authority", "run", "Socket closed"),
+    "a worker with a certificate of another run": ("run", "other but run authority", "Socket closed"),
+}
+
+
+@pytest.mark.parametrize("case", list(BAD))
+def test_s4_without_those_of_the_run_it_ends_at_once_with_advice(authority, monkeypatch, case):
+    """A ps that is there and of another run must not look like one that is not there, for a minute."""
+    monkeypatch.setattr(client, "_TURNED_AWAY_S", 0.5)
+    of_ps, of_worker, words = BAD[case]
+    use(monkeypatch, authority, of_ps)
     server = Server("127.0.0.1:0")
-    for name in VARIABLES:
-        monkeypatch.delenv(name)
-    if worker == "another run":
-        for name, file in authority("other").items():
-            monkeypatch.setenv(name, file)
-    strategy = distrib.ParameterServerStrategy(
-        worker_of(0, 1, (f"127.0.0.1:{server.port}",)), ps_timeout_s=1.0
-    )
+    use(monkeypatch, authority, of_worker)
+    strategy = distrib.ParameterServerStrategy(worker_of(0, 1, (f"127.0.0.1:{server.port}",)))
+    begin = time.monotonic()
     try:
-        with strategy.scope(), pytest.raises(distrib.PeerLostError, match="waited 1 s for the ps"):
+        with strategy.scope(), pytest.raises(distrib.AuthenticationError, match=words) as caught:
             training(strategy)
     finally:
         strategy.close()
         server.close()
+    assert time.monotonic() - begin < 3
+    assert "need its certificates (DISTRIB_TLS_CERT" in str(caught.value)
+
+
+def test_a_ps_that_closes_connections_for_a_moment_is_waited_for(monkeypatch):
+    """Such as one that is being started behind a forwarded port."""
+    monkeypatch.setattr(client, "_TURNED_AWAY_S", 0.5)
+    asked = client.Client(["127.0.0.1:1"], 0)
+    away = "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed"
+    asked._judge_handshake(away)
+    time.sleep(0.3)
+    asked._judge_handshake("failed to connect to all addresses; last error: Connection refused")
+    time.sleep(0.3)
+    asked._judge_handshake(away)
+    asked.close()
+
+
+def use(monkeypatch, authority, name):
+    """Set the variables for certificates: a run's, with the authority of another, or none."""
+    for variable in VARIABLES:
+        monkeypatch.delenv(variable, raising=False)
+    if name is not None:
+        own, _, trusted = name.partition(" but ")
+        files = authority(own)
+        if trusted:
+            files = {**files, "DISTRIB_TLS_CA": authority(trusted.split()[0])["DISTRIB_TLS_CA"]}
+        for variable, file in files.items():
+            monkeypatch.setenv(variable, file)
 
 
 def test_off_the_loopback_interface_tls_and_a_token_are_enough(authority, monkeypatch):

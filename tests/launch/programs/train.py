@@ -44,13 +44,18 @@ class Fault(distrib.callbacks.Callback):
         if Fault.stop and not self.model.stop_training:
             print("SAVED AND ENDED", flush=True)
             self.model.stop_training = True
-        if Fault.steps != 8 or task["type"] == "evaluator" or strategy.replica_id != victim or starts > 1:
+        if Fault.steps != 8 or task["type"] == "evaluator" or strategy.replica_id != victim:
+            return
+        if starts > 1 and not fault.endswith(" always"):
             return
         if fault in ("none", "deaf"):
             return
         print("FAULT FIRED", flush=True)
         if fault.startswith("kill"):
             os.kill(os.getpid(), signal.SIGKILL)
+        elif fault.startswith("oom"):
+            Path(os.environ["OOM_GROUP"], "cgroup.procs").write_text(str(os.getpid()))
+            self.hog = np.ones(1 << 26)
         elif fault == "raise":
             raise ValueError("a bug of the user")
         elif fault == "exit7":

@@ -1,7 +1,7 @@
 """Training that is saved in a folder: `resume.py FOLDER OUT [SLEEP_S]`. Rank 0 writes a digest of all to OUT.
 
-With `SIGNAL_AT=step` in the environment, the last rank sends itself SIGTERM there. With `SLOW_DISK_S=seconds`, the
-first sync of rank 0 takes that long.
+With `SIGNAL_AT=step` in the environment, the last rank sends itself SIGTERM there; with `KILL_AT=step`, SIGKILL, in
+the first start of `distrib launch`. With `SLOW_DISK_S=seconds`, the first sync of rank 0 takes that long.
 """
 
 import hashlib
@@ -43,6 +43,9 @@ class Act(distrib.callbacks.Callback):
         last = strategy.replica_id == strategy.num_replicas_in_sync - 1
         if last and self.step == int(os.environ.get("SIGNAL_AT", "-1")):
             os.kill(os.getpid(), signal.SIGTERM)
+        if last and self.step == int(os.environ.get("KILL_AT", "-1")) and os.environ["DISTRIB_START"] == "1":
+            print("FAULT FIRED", flush=True)
+            os.kill(os.getpid(), signal.SIGKILL)
 
 
 with strategy.scope():

@@ -1,0 +1,107 @@
+"""Who may do what on a ps with a token: each call without a token, with a wrong one and with the right one."""
+
+import time
+
+import grpc
+import pytest
+
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.proto import parameter_server_pb2_grpc as services
+from distrib.ps import codec, credentials
+from distrib.ps.server import Server
+from distrib.ps.stream import Stream
+from distrib.ps.wire import Frame
+
+TOKENS = {
+    "no": [],
+    "wrong": [("authorization", "Bearer wrong")],
+    "right": [("authorization", "Bearer right")],
+}
+CHIEF, WORKER = 1000, 2000
+"""Incarnations of the chief, and of worker 1."""
+
+
+def work(address, metadata, worker, incarnation):
+    """Say on a stream who this is; the stream, after the welcome."""
+    stream = Stream(address, metadata)
+    hello = pb.Hello(
+        protocol=codec.PROTOCOL,
+        worker=worker,
+        incarnation=incarnation,
+        num_ps=1,
+        num_elements=4,
+        dtype="float32",
+        waited=60.0,  # so that who lives is not taken for one whose end was not noticed yet
+    )
+    stream.send(Frame(pb.WorkRequest(call=0, hello=hello, last=True)))
+    try:
+        assert stream.reply().head.HasField("welcome")
+    except BaseException:
+        stream.close()
+        raise
+    return stream
+
+
+@pytest.fixture
+def job():
+    """A ps with a token, its address, and a chief and a worker that are connected."""
+    server = Server("127.0.0.1:0", token="right")
+    address = f"127.0.0.1:{server.port}"
+    streams = [work(address, TOKENS["right"], *who) for who in ((0, CHIEF), (1, WORKER))]
+    yield server, address
+    for stream in streams:
+        stream.close()
+    server.close()
+
+
+def call(address, method, metadata, incarnation):
+    """Make one call as that process would; returns the status."""
+    channel = credentials.channel(address)
+    stub = services.ParameterServerStub(channel)
+    try:
+        if method == "Work":
+            work(address, metadata, 0, incarnation).close()
+        elif method == "Follow":
+            replies = stub.Follow(iter([pb.FollowRequest(ps=1)]), timeout=0.5, metadata=metadata)
+            next(replies, None)
+        elif method == "Stop":
+            stub.Stop(pb.StopRequest(incarnation=incarnation), timeout=5, metadata=metadata)
+        else:
+            stub.Leave(pb.LeaveRequest(worker=1), timeout=5, metadata=metadata)
+    except grpc.RpcError as error:
+        return error.code()
+    finally:
+        channel.close()
+    return grpc.StatusCode.OK
+
+
+@pytest.mark.parametrize("incarnation", [CHIEF, WORKER], ids=["chief", "worker"])
+@pytest.mark.parametrize("token", ["no", "wrong"])
+@pytest.mark.parametrize("method", ["Work", "Follow", "Stop", "Leave"])
+def test_s3_without_the_token_nothing_can_be_called(job, method, token, incarnation):
+    server, address = job
+    begin = time.monotonic()
+    assert call(address, method, TOKENS[token], incarnation) == grpc.StatusCode.UNAUTHENTICATED
+    assert time.monotonic() - begin < 1
+    assert not server.ended_within(0.0)
+
+
+@pytest.mark.parametrize(
+    ("method", "incarnation", "status"),
+    [
+        ("Work", CHIEF, "OK"),  # the chief, whose connection broke
+        ("Work", WORKER, "ALREADY_EXISTS"),
+        ("Follow", CHIEF, "DEADLINE_EXCEEDED"),  # it is served, and has nothing to follow
+        ("Follow", WORKER, "DEADLINE_EXCEEDED"),
+        ("Stop", CHIEF, "OK"),
+        ("Stop", WORKER, "FAILED_PRECONDITION"),
+        ("Leave", CHIEF, "OK"),
+        ("Leave", WORKER, "OK"),
+    ],
+)
+def test_s12_with_the_token_only_the_chief_does_what_is_the_chiefs(job, method, incarnation, status):
+    server, address = job
+    begin = time.monotonic()
+    assert call(address, method, TOKENS["right"], incarnation).name == status
+    assert time.monotonic() - begin < 3
+    assert server.ended_within(0.0) == (method == "Stop" and incarnation == CHIEF)
