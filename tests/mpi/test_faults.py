@@ -7,37 +7,37 @@ import itertools
 import re
 
 import pytest
-from helpers.mpi import mpirun
-
-BOUND_S = 5.0
-START_S = 4.0  # mpirun, imports and training up to the fault, on a loaded machine
+from helpers.mpi import DEATH_S, FREEZE_S, GONE_S, SLOWER_S, mpirun
 
 
-def ended_badly(ended, victim, cause, step="12"):
-    assert "FAULT FIRED" in ended.output, ended.output
-    assert ended.code != 0 or "ENDED WELL" not in ended.output, ended.output
-    assert not ended.survivors
-    assert ended.seconds < START_S + BOUND_S, f"{ended.seconds:.1f} s\n{ended.output}"
-    line = rf"distrib: .*rank {victim} \(\S+, pid \d+\) at step {step}.*{cause}"
-    assert re.search(line, ended.output), f"no line matching {line} in\n{ended.output}"
+def ended_badly(mpi_name, ended, victim, cause, within_s=DEATH_S, step=12):
+    ended.names(victim, cause, within_s, step)
+    assert not_successful(mpi_name, ended), ended.output
+
+
+def not_successful(mpi_name, ended):
+    """MPICH's mpirun may give 0 where a rank left with 0; then success is the marker, which not every rank gave."""
+    if mpi_name == "mpich" and ended.code == 0:
+        return ended.output.count("ENDED WELL") < 2
+    return ended.code != 0
 
 
 @pytest.mark.parametrize(("ranks", "victim"), [(2, 0), (2, 1), (3, 1), (4, 0), (4, 3)])
 def test_a1_killed_rank(mpi_name, ranks, victim):
     ended = mpirun(mpi_name, ranks, "train.py", "kill", victim, 12)
-    ended_badly(ended, victim, "died: killed by signal 9")
+    ended_badly(mpi_name, ended, victim, "died: killed by signal 9")
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a16_segmentation_fault(mpi_name, victim):
     ended = mpirun(mpi_name, 2, "train.py", "segv", victim, 12)
-    ended_badly(ended, victim, "died: killed by signal 11")
+    ended_badly(mpi_name, ended, victim, "died: killed by signal 11")
 
 
 @pytest.mark.parametrize(("ranks", "victim"), [(2, 0), (2, 1), (3, 1), (4, 2)])
 def test_a4_exception(mpi_name, ranks, victim):
     ended = mpirun(mpi_name, ranks, "train.py", "raise", victim, 12)
-    ended_badly(ended, victim, "failed: ValueError: a bug of the user")
+    ended_badly(mpi_name, ended, victim, "failed: ValueError: a bug of the user")
     assert ended.output.count("Traceback") == 1, ended.output
 
 
@@ -45,29 +45,21 @@ def test_a4_exception(mpi_name, ranks, victim):
 def test_a5_sys_exit(mpi_name, victim):
     ended = mpirun(mpi_name, 2, "train.py", "exit7", victim, 12)
     assert ended.code != 0
-    ended_badly(ended, victim, "has ended its script")
+    ended_badly(mpi_name, ended, victim, "has ended its script")
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize(("fault", "step"), [("exit0", 12), ("exit0_after", 200)])
 def test_a6_os_exit_0(mpi_name, fault, step, victim):
     ended = mpirun(mpi_name, 2, "train.py", fault, victim, 12)
-    assert "FAULT FIRED" in ended.output
-    assert not ended.survivors
-    assert re.search(
-        rf"distrib: rank {victim} \(\S+, pid \d+\) at step {step} died: exited with code 0", ended.output
-    )
-    if mpi_name == "mpich":
-        # Hydra kills the others and returns the victim's 0: success is the marker, which not every rank gave.
-        assert ended.output.count("ENDED WELL") < 2, ended.output
-    else:
-        assert ended.code != 0
+    ended_badly(mpi_name, ended, victim, "died: exited with code 0", step=step)
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a7_stopped_rank(mpi_name, victim):
     ended = mpirun(mpi_name, 3, "train.py", "stop", victim, 12)
-    ended_badly(ended, victim, "is frozen: stopped by a signal")
+    ended_badly(mpi_name, ended, victim, "is frozen: stopped by a signal", FREEZE_S)
+    assert ended.code == 75 or mpi_name == "mpich", ended.output
 
 
 def test_a9_slow_rank_is_named_and_waited_for(mpi_name):
@@ -75,7 +67,21 @@ def test_a9_slow_rank_is_named_and_waited_for(mpi_name):
     assert ended.code == 0, ended.output
     assert "FAULT FIRED" in ended.output
     assert ended.output.count("ENDED WELL") == 2
-    assert re.search(r"waiting for 5 s in .* Not there: rank 1 \(\S+, pid \d+\) at step 12", ended.output)
+    warned = (
+        ended.told_at(r"waiting for 5 s in .* Not there: rank 1 \(\S+, pid \d+\) at step 12") - ended.fired_at
+    )
+    assert 5 - 0.1 < warned < 5 + SLOWER_S
+
+
+def test_a10_a_rank_that_is_too_slow_is_named_and_all_end(mpi_name):
+    ended = mpirun(mpi_name, 3, "train.py", "slow", 1, 12, TIMEOUT_S="2")
+    late = r"Not there: rank 1 \(\S+, pid \d+\) at step 12"
+    line = rf"distrib: rank [02] .* at step 12 failed: PeerLostError: Rank [02] waited 2 s in .* {late}"
+    assert 2 - 0.1 < ended.told_at(line) - ended.fired_at < 2 + 1 + SLOWER_S, ended.output
+    assert ended.at - ended.fired_at < 2 + 1 + SLOWER_S + GONE_S, ended.output
+    assert not ended.survivors
+    assert ended.code == 75, ended.output
+    assert "ENDED WELL" not in ended.output
 
 
 @pytest.mark.parametrize("fault", ["kill", "stop"])
@@ -90,11 +96,14 @@ def test_a_rank_that_is_lost_in_the_midst_of_a_step_is_named(strategy, fault, ph
     mpi_name = {"kill": "mpich", "stop": "openmpi"}[fault]
     ended = mpirun(mpi_name, 2, "phases.py", strategy, phase, fault)
     cause = {"kill": "died: killed by signal 9", "stop": "is frozen"}[fault]
-    ended_badly(ended, 1, cause, step="1[12]")  # the count goes up in the midst of the step
+    within_s = {"kill": DEATH_S, "stop": FREEZE_S}[fault]
+    ended_badly(
+        mpi_name, ended, 1, cause, within_s, step="1[12]"
+    )  # the count goes up in the midst of the step
 
 
 def test_a15_memory_error(mpi_name):
-    ended_badly(mpirun(mpi_name, 2, "train.py", "memory", 1, 12), 1, "failed: .*MemoryError")
+    ended_badly(mpi_name, mpirun(mpi_name, 2, "train.py", "memory", 1, 12), 1, "failed: .*MemoryError")
 
 
 def test_a17_fork_is_safe(mpi_name):
@@ -113,13 +122,11 @@ def test_a18_any_number_of_ranks_ends_well(mpi_name, ranks):
 
 
 def test_b6_a_rank_that_skips_a_collective_is_named(mpi_name):
-    ended = mpirun(mpi_name, 3, "train.py", "none", 0, 0)
-    assert ended.code == 0
     ended = mpirun(mpi_name, 3, "absent.py", 2)
     assert ended.code != 0
-    assert "FAULT FIRED" in ended.output
-    assert re.search(r"Not there: rank 2 \(\S+, pid \d+\)", ended.output), ended.output
-    assert ended.seconds < START_S + 2 + BOUND_S
+    told = ended.told_at(r"Not there: rank 2 \(\S+, pid \d+\)") - ended.fired_at
+    assert 2 - 0.1 < told < 2 + 1 + SLOWER_S
+    assert ended.at - ended.fired_at < 2 + 1 + SLOWER_S + GONE_S, ended.output
 
 
 def test_b9_nan_names_rank_variable_and_step(mpi_name):

@@ -1,10 +1,10 @@
 """Rank 1 is lost within step 12, in a phase of it: `phases.py STRATEGY PHASE FAULT`."""
 
 import os
-import signal
 import sys
 
 import numpy as np
+from fault import SIGNALS, fired
 
 import distrib
 from distrib.comm.messenger import Messenger
@@ -23,8 +23,8 @@ else:
 def lost_at_step_12(function):
     def wrapper(*args, **kwargs):
         if strategy.replica_id == 1 and model.optimizer.iterations == 12:
-            os.write(1, f"FAULT FIRED in {phase}\n".encode())
-            os.kill(os.getpid(), {"kill": signal.SIGKILL, "stop": signal.SIGSTOP}[fault])
+            fired(f"in {phase}")
+            os.kill(os.getpid(), SIGNALS[fault])
         return function(*args, **kwargs)
 
     return wrapper
