@@ -5,9 +5,10 @@ Rows of the fault catalogue stand in the test names.
 
 import itertools
 import re
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from helpers.mpi import DEATH_S, FREEZE_S, GONE_S, SLOWER_S, mpirun
+from helpers.mpi import DEATH_S, FREEZE_S, GONE_S, PROGRAMS, SLOWER_S, mpirun, on_ranks, run
 
 
 def ended_badly(mpi_name, ended, victim, cause, within_s=DEATH_S, step=12):
@@ -90,16 +91,75 @@ def test_a10_a_rank_that_is_too_slow_is_named_and_all_end(mpi_name):
     [
         *itertools.product(["shared_memory", "ring", "central"], ["reduce", "update", "gather"]),
         ("overlap", "reduce"),  # in the others it is as the ring
+        ("central", "before"),
+        ("mpi", "reduce"),
+        ("mpi", "gather"),
     ],
 )
 def test_a_rank_that_is_lost_in_the_midst_of_a_step_is_named(strategy, fault, phase):
     mpi_name = {"kill": "mpich", "stop": "openmpi"}[fault]
-    ended = mpirun(mpi_name, 2, "phases.py", strategy, phase, fault)
+    ended = mpirun(mpi_name, 2, "phases.py", strategy, phase, fault, 1)
     cause = {"kill": "died: killed by signal 9", "stop": "is frozen"}[fault]
     within_s = {"kill": DEATH_S, "stop": FREEZE_S}[fault]
     ended_badly(
         mpi_name, ended, 1, cause, within_s, step="1[12]"
     )  # the count goes up in the midst of the step
+
+
+@pytest.mark.usefixtures("both_mpis")
+@pytest.mark.parametrize("strategy", ["shared_memory", "ring", "central", "mpi"])
+def test_a9_a_rank_that_is_slow_in_the_midst_of_a_step_is_named_and_waited_for(strategy):
+    """The phases at once, for the ranks do little but wait; each ends well only with what one process trains."""
+    cases = [("reduce", "openmpi", 1), ("update", "mpich", 0), ("gather", "openmpi", 1)]
+    with ThreadPoolExecutor() as pool:
+        jobs = [
+            pool.submit(mpirun, mpi_name, 2, "phases.py", strategy, phase, "slow", victim)
+            for phase, mpi_name, victim in cases
+        ]
+        for (phase, _, victim), job in zip(cases, jobs, strict=True):
+            was_slow_and_named(job.result(), victim, phase, 2)
+
+
+def was_slow_and_named(ended, victim, phase, ranks):
+    assert f"in {phase}" in ended.output
+    assert ended.code == 0, ended.output
+    assert ended.output.count("ENDED WELL") == ranks, ended.output
+    who = rf"rank {victim} \(\S+, pid \d+\)"
+    line = rf"waiting for 1 s in .*(Not there: {who} at step 1[12]\.|{who} has not sent its part)"
+    assert 1 - 0.1 < ended.told_at(line) - ended.fired_at < 1 + SLOWER_S
+
+
+@pytest.mark.usefixtures("both_mpis")
+def test_c32_values_that_are_half_updated_are_not_saved(tmp_path):
+    """A rank wrapper tells mpirun of a death a second later, so that the survivors can end by themselves."""
+    wrapper = tmp_path / "rank.sh"
+    wrapper.write_text(
+        '#!/bin/bash\n"${@:2}"\ncode=$?\n'
+        'echo $code > "$1.${OMPI_COMM_WORLD_RANK:-$PMI_RANK}"\nsleep 1\nexit $code\n'
+    )
+    wrapper.chmod(0o755)
+
+    def torn(mpi_name, name, *victim):
+        *launch, python = on_ranks(mpi_name, 2)
+        program = [PROGRAMS / "torn.py", tmp_path / name, *victim]
+        return run([*launch, wrapper], tmp_path / f"{name}.code", python, *program)
+
+    with ThreadPoolExecutor() as pool:
+        whole = pool.submit(torn, "openmpi", "whole")
+        lost = {name: pool.submit(torn, name, name, 1) for name in ("openmpi", "mpich")}
+    assert whole.result().output.count("ENDED WELL") == 2
+    expected = [(epoch, batch) for epoch in (1, 2) for batch in range(1, 11)][:11]
+    for name, job in lost.items():
+        ended = job.result()
+        ended.names(1, "died: killed by signal 9", DEATH_S, step=11)
+        assert not_successful(name, ended), ended.output
+        assert (tmp_path / f"{name}.code.0").read_text() == "75\n"
+        assert "ENDED WELL" not in ended.output
+        saved = {path.name for path in (tmp_path / name).iterdir() if not path.name.startswith(".")}
+        assert saved == {f"ckpt-{epoch}-{batch}" for epoch, batch in expected}
+        for file in ("model.safetensors", "optimizer.safetensors"):
+            newest = tmp_path / name / "ckpt-2-1" / file
+            assert newest.read_bytes() == (tmp_path / "whole" / "ckpt-2-1" / file).read_bytes()
 
 
 def test_a15_memory_error(mpi_name):

@@ -104,6 +104,29 @@ def test_a7_a_rank_frozen_on_another_host_is_named_and_one_that_holds_the_gil_is
     assert not held.survivors
 
 
+def test_hierarchical_a_rank_that_is_lost_or_slow_in_a_phase_is_named(several):
+    """Four jobs at once: a job is over when it has waited."""
+    launch = several(2).mpirun(FOLDER, 2)
+    cases = [("reduce", "kill", 3), ("update", "stop", 2), ("gather", "kill", 0), ("reduce", "slow", 3)]
+    with ThreadPoolExecutor() as pool:
+        jobs = [pool.submit(run, launch, "phases.py", "hierarchical", *case) for case in cases]
+    for (_, fault, victim), job in zip(cases, jobs, strict=True):
+        ended, host = job.result(), f"h{1 + victim // 2}"
+        if fault == "slow":
+            assert ended.code == 0, ended.output
+            assert ended.output.count("ENDED WELL") == 4, ended.output
+            who = rf"rank {victim} \({host}, pid \d+\)"
+            late = ended.told_at(rf"waiting for 1 s in .*({who} at step 1[12]|{who} has not sent its part)")
+            assert 1 - 0.1 < late - ended.fired_at < 1 + SLOWER_S
+        else:
+            cause, within_s = {
+                "kill": ("died: killed by signal 9", DEATH_S),
+                "stop": ("is frozen: stopped by a signal", FREEZE_S),
+            }[fault]
+            ended.names(victim, cause, within_s, step="1[12]", host=host)
+            assert ended.code != 0
+
+
 def test_d4_both_sides_of_a_partition_end_by_themselves(several, tmp_path):
     """Under mpirun without options, which would wait for minutes: each rank finds out by itself."""
     two, folder, out = several(2), tmp_path / "backup", tmp_path / "out"
