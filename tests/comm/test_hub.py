@@ -160,8 +160,8 @@ def test_the_death_of_an_outpost_is_told_and_harms_nobody(bare_job, capfd):
     outpost.close()
     assert bare_job.fault(0.5) is None
     assert "distrib: The outpost of the watch on there has died" in capfd.readouterr().err
-    bare_job.signal(signal.SIGKILL, 0)
-    bare_job.lines[0].socket.shutdown(socket.SHUT_RDWR)
+    for lines in bare_job.lines:
+        lines.send({"left": 9})
 
 
 def test_an_outpost_without_the_token_is_refused(bare_job, capfd):

@@ -3,12 +3,11 @@
 Rows of the fault catalogue stand in the test names.
 """
 
-import itertools
 import re
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from helpers.mpi import DEATH_S, FREEZE_S, GONE_S, PROGRAMS, SLOWER_S, mpirun, on_ranks, run
+from helpers.mpi import DEATH_S, ENVIRONMENTS, FREEZE_S, GONE_S, PROGRAMS, SLOWER_S, mpirun, on_ranks, run
 
 
 def ended_badly(mpi_name, ended, victim, cause, within_s=DEATH_S, step=12):
@@ -21,6 +20,12 @@ def not_successful(mpi_name, ended):
     if mpi_name == "mpich" and ended.code == 0:
         return ended.output.count("ENDED WELL") < 2
     return ended.code != 0
+
+
+def at_once(jobs):
+    """What comes of several jobs, which do little but wait for the watch; what `mpirun` takes, of each."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda job: mpirun(*job), jobs))
 
 
 @pytest.mark.parametrize(("ranks", "victim"), [(2, 0), (2, 1), (3, 1), (4, 0), (4, 3)])
@@ -56,22 +61,20 @@ def test_a6_os_exit_0(mpi_name, fault, step, victim):
     ended_badly(mpi_name, ended, victim, "died: exited with code 0", step=step)
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a7_stopped_rank(mpi_name, victim):
-    ended = mpirun(mpi_name, 3, "train.py", "stop", victim, 12)
-    ended_badly(mpi_name, ended, victim, "is frozen: stopped by a signal", FREEZE_S)
-    assert ended.code == 75 or mpi_name == "mpich", ended.output
+def test_a7_stopped_rank(mpi_name):
+    jobs = at_once([(mpi_name, 3, "train.py", "stop", victim, 12) for victim in (0, 1)])
+    for victim, ended in enumerate(jobs):
+        ended_badly(mpi_name, ended, victim, "is frozen: stopped by a signal", FREEZE_S)
+        assert ended.code == 75 or mpi_name == "mpich", ended.output
 
 
-def test_a9_slow_rank_is_named_and_waited_for(mpi_name):
-    ended = mpirun(mpi_name, 2, "train.py", "slow", 1, 12)
-    assert ended.code == 0, ended.output
-    assert "FAULT FIRED" in ended.output
-    assert ended.output.count("ENDED WELL") == 2
-    warned = (
-        ended.told_at(r"waiting for 5 s in .* Not there: rank 1 \(\S+, pid \d+\) at step 12") - ended.fired_at
-    )
-    assert 5 - 0.1 < warned < 5 + SLOWER_S
+@pytest.mark.usefixtures("both_mpis")
+def test_a9_slow_rank_is_named_and_waited_for():
+    for ended in at_once([(mpi_name, 2, "train.py", "slow", 1, 12) for mpi_name in ENVIRONMENTS]):
+        assert ended.code == 0, ended.output
+        assert ended.output.count("ENDED WELL") == 2
+        line = r"waiting for 5 s in .* Not there: rank 1 \(\S+, pid \d+\) at step 12"
+        assert 5 - 0.1 < ended.told_at(line) - ended.fired_at < 5 + SLOWER_S
 
 
 def test_a10_a_rank_that_is_too_slow_is_named_and_all_end(mpi_name):
@@ -81,43 +84,41 @@ def test_a10_a_rank_that_is_too_slow_is_named_and_all_end(mpi_name):
     assert 2 - 0.1 < ended.told_at(line) - ended.fired_at < 2 + 1 + SLOWER_S, ended.output
     assert ended.at - ended.fired_at < 2 + 1 + SLOWER_S + GONE_S, ended.output
     assert not ended.survivors
-    assert ended.code == 75, ended.output
+    # MPICH's mpirun may give the 9 of the rank that it has killed.
+    assert ended.code == 75 or (mpi_name == "mpich" and ended.code != 0), ended.output
     assert "ENDED WELL" not in ended.output
 
 
-@pytest.mark.parametrize("fault", ["kill", "stop"])
 @pytest.mark.parametrize(
-    ("strategy", "phase"),
+    ("fault", "mpi_name"), [("kill", "mpich"), ("stop", "openmpi")], indirect=["mpi_name"]
+)
+@pytest.mark.parametrize(
+    ("strategy", "phases"),
     [
-        *itertools.product(["shared_memory", "ring", "central"], ["reduce", "update", "gather"]),
-        ("overlap", "reduce"),  # in the others it is as the ring
-        ("central", "before"),
-        ("mpi", "reduce"),
-        ("mpi", "gather"),
+        ("shared_memory", ["reduce", "update", "gather"]),
+        ("ring", ["reduce", "update", "gather"]),
+        ("central", ["before", "reduce", "update", "gather"]),
+        ("overlap", ["reduce"]),  # in the others it is as the ring
+        ("mpi", ["reduce", "gather"]),
     ],
 )
-def test_a_rank_that_is_lost_in_the_midst_of_a_step_is_named(strategy, fault, phase):
-    mpi_name = {"kill": "mpich", "stop": "openmpi"}[fault]
-    ended = mpirun(mpi_name, 2, "phases.py", strategy, phase, fault, 1)
+def test_a_rank_that_is_lost_in_the_midst_of_a_step_is_named(strategy, phases, fault, mpi_name):
     cause = {"kill": "died: killed by signal 9", "stop": "is frozen"}[fault]
     within_s = {"kill": DEATH_S, "stop": FREEZE_S}[fault]
-    ended_badly(
-        mpi_name, ended, 1, cause, within_s, step="1[12]"
-    )  # the count goes up in the midst of the step
+    jobs = at_once([(mpi_name, 2, "phases.py", strategy, phase, fault, 1) for phase in phases])
+    for phase, ended in zip(phases, jobs, strict=True):
+        assert f"in {phase}" in ended.output
+        ended_badly(mpi_name, ended, 1, cause, within_s, step="1[12]")  # the count goes up in its midst
 
 
 @pytest.mark.usefixtures("both_mpis")
 @pytest.mark.parametrize("strategy", ["shared_memory", "ring", "central", "mpi"])
 def test_a9_a_rank_that_is_slow_in_the_midst_of_a_step_is_named_and_waited_for(strategy):
-    """The phases at once, for the ranks do little but wait; each ends well only with what one process trains."""
+    """Each ends well only with what one process trains."""
     cases = [("reduce", "openmpi", 1), ("update", "mpich", 0), ("gather", "openmpi", 1)]
-    with ThreadPoolExecutor() as pool:
-        jobs = [
-            pool.submit(mpirun, mpi_name, 2, "phases.py", strategy, phase, "slow", victim)
-            for phase, mpi_name, victim in cases
-        ]
-        for (phase, _, victim), job in zip(cases, jobs, strict=True):
-            was_slow_and_named(job.result(), victim, phase, 2)
+    jobs = at_once([(mpi, 2, "phases.py", strategy, phase, "slow", victim) for phase, mpi, victim in cases])
+    for (phase, _, victim), ended in zip(cases, jobs, strict=True):
+        was_slow_and_named(ended, victim, phase, 2)
 
 
 def was_slow_and_named(ended, victim, phase, ranks):

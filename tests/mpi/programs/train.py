@@ -33,7 +33,7 @@ def misbehave():
         signal.signal(signal.SIGSEGV, signal.SIG_DFL)
         ctypes.string_at(0)
     elif fault == "slow":
-        time.sleep(7)
+        time.sleep(6)
     elif fault == "gil":
         assert ctypes.PyDLL(None).sleep(5) == 0  # unlike CDLL, it does not let other threads run
     elif fault == "raise":
