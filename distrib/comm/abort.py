@@ -22,7 +22,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
-from distrib.comm.hub import HubProcess
+from distrib.comm.light_process import LightProcess
 from distrib.comm.lines import Fault, say
 from distrib.comm.watch import Watch
 from distrib.errors import DistribError, PeerLostError, ProtocolError, exit_code_of
@@ -47,7 +47,7 @@ class Ending:
     def __init__(self, finalize: Callable[[], None], progress: Callable[[], object]) -> None:
         self._finalize, self._progress = finalize, progress
         self._watch: Watch | None = None
-        self._hub: HubProcess | None = None
+        self._helper: LightProcess | None = None
         self._exit_code: int | None = None
         self._noticed = threading.Event()
         self._pid = os.getpid()
@@ -56,9 +56,14 @@ class Ending:
         atexit.register(self._at_exit)
         os.register_at_fork(after_in_child=self._in_forked_child)
 
-    def guard(self, watch: Watch, hub: HubProcess | None) -> None:
-        """From here on, end together with the other ranks."""
-        self._watch, self._hub = watch, hub
+    def guard(self, watch: Watch, helper: LightProcess | None) -> None:
+        """From here on, end together with the other ranks.
+
+        Args:
+            watch: knows how they fare.
+            helper: the hub or the outpost of the watch, if this rank has started it; it ends by itself.
+        """
+        self._watch, self._helper = watch, helper
 
     def check(self) -> None:
         """Raise if another rank has failed, or if this process is a fork of a rank."""
@@ -132,14 +137,14 @@ class Ending:
             self._progress()
             if watch.failure is not None:
                 _leave_now(exit_code_of(watch.failure))
-        if self._hub is not None:
-            self._hub.close()
+        if self._helper is not None:
+            self._helper.close()
 
     def _in_forked_child(self) -> None:
         """A child keeps no copy of the connections: they must close when the rank dies."""
         if self._watch is not None:
             os.close(self._watch.socket.fileno())
-        self._hub = self._watch = None
+        self._helper = self._watch = None
 
 
 def _leave_now(exit_code: int) -> None:

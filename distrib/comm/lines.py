@@ -11,8 +11,6 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from distrib.comm.postmortem import Postmortem
-
 BEAT_S = 0.25
 """How often each side says that it lives."""
 
@@ -23,7 +21,10 @@ UNREACHABLE_S = 3.0
 """A host whose kernel has acknowledged nothing for so long is unreachable. That needs no answer of a process."""
 
 STOPPED_S = 2.0
-"""A process of the hub's host that a signal has stopped for so long, while others run, is lost."""
+"""A process that a signal has stopped for so long, while others run, is lost."""
+
+CONNECT_TIMEOUT_S = 30.0
+"""For a connection to the hub."""
 
 _MAX_LINE_BYTES = 64 * 1024
 
@@ -36,11 +37,13 @@ class Peer:
         rank: its rank.
         host: its host name.
         pid: its process id there.
+        place: its file descriptor of where it is (`comm/place.py`); -1 if it has none.
     """
 
     rank: int
     host: str
     pid: int
+    place: int = -1
 
     def __str__(self) -> str:
         return f"rank {self.rank} ({self.host}, pid {self.pid})"
@@ -61,11 +64,6 @@ class Fault:
     step: int
     cause: str
     exit_code: int
-
-
-def cause_of_death(postmortem: Postmortem | None) -> str:
-    """How a process died that did so without a word."""
-    return (postmortem.cause() if postmortem else "") or "its connection closed: killed, crashed or os._exit"
 
 
 def say(text: str) -> None:

@@ -19,10 +19,12 @@ from distrib.comm.address import address_of, own_address
 from distrib.comm.communicator import Communicator
 from distrib.comm.cores import limit_blas_threads, threads_of_rank
 from distrib.comm.header import Header
-from distrib.comm.hub import HubProcess
+from distrib.comm.hub import start_hub
 from distrib.comm.lines import Peer
 from distrib.comm.messenger import SEGMENT_BYTES
 from distrib.comm.native import NativeCommunicator
+from distrib.comm.outpost import start_outpost
+from distrib.comm.place import Place
 from distrib.comm.ring import RingCommunicator
 from distrib.comm.transport import Request, Transport
 from distrib.comm.watch import Watch
@@ -140,30 +142,33 @@ class MPITransport(Transport):
 
     def meet(self) -> None:
         """Learn who the others are, agree on a job id, and set up the watch. Collective."""
-        ring = RingCommunicator(self, _START_TIMEOUT_S)
+        ring, place = RingCommunicator(self, _START_TIMEOUT_S), Place()
         mine: dict[str, Any] = {
             "host": self.host,
             "address": address_of(self.host),
             "pid": os.getpid(),
+            "place": place.fd,
             "cores": self.cores[self.rank],
         }
         told = [json.loads(text) for text in ring.gather_bytes(json.dumps(mine).encode())]
-        peers = [Peer(rank, each["host"], each["pid"]) for rank, each in enumerate(told)]
+        peers = [Peer(rank, each["host"], each["pid"], each["place"]) for rank, each in enumerate(told)]
         self.hosts = [peer.host for peer in peers]
         self.cores = [each["cores"] for each in told]
         neighbours = [set(each["cores"]) for each in told if each["host"] == self.host]
         limit_blas_threads(threads_of_rank(set(mine["cores"]), neighbours))
-        hub, invitation = None, b""
+        helper, invitation = None, b""
         if self.rank == 0:
             others = [each for each in told if each["host"] != self.host]
             address = self._address(others) if others else "127.0.0.1"
             token = secrets.token_hex(32)
-            hub = HubProcess(peers, token, address)
-            invitation = json.dumps([address, hub.port, token, secrets.token_hex(8)]).encode()
+            helper = start_hub(peers, token, address)
+            invitation = json.dumps([address, int(helper.answer), token, secrets.token_hex(8)]).encode()
         address, port, token, job = json.loads(ring.gather_bytes(invitation)[0])
+        if self.host != self.hosts[0] and self.rank == self.hosts.index(self.host):
+            helper = start_outpost([peer for peer in peers if peer.host == self.host], token, (address, port))
         me, on_fault = peers[self.rank], self._ending.on_fault
-        self._watch = Watch(me, peers, token, (address, port), on_fault)
-        self._ending.guard(self._watch, hub)
+        self._watch = Watch(me, place, peers, token, (address, port), on_fault)
+        self._ending.guard(self._watch, helper)
         self.job = bytes.fromhex(job)
 
     def _address(self, others: list[dict[str, Any]]) -> str:

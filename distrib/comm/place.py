@@ -1,8 +1,8 @@
 """Place: where a rank is (collective and step), in memory that outlives it.
 
 A rank that is killed cannot say where it was, and its last beat is up to a quarter of a second old. So it writes
-down where it is in 16 bytes of anonymous shared memory, and the hub, if it is on the same host, maps the same
-bytes: nothing has to be sent, and nothing is left behind.
+down where it is in 16 bytes of anonymous shared memory, and the hub or the outpost of its host maps the same
+bytes: the rank has nothing to send, and nothing is left behind.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ class Place:
     """A rank's side.
 
     Attributes:
-        fd: the file descriptor that the hub maps.
+        fd: the file descriptor that the lookout maps.
     """
 
     def __init__(self) -> None:
@@ -43,7 +43,7 @@ class Place:
 
 
 class PlaceOf:
-    """The hub's side: where another process of this host is, or was when it died.
+    """The lookout's side: where another process of this host is, or was when it died.
 
     Args:
         pid: the process.

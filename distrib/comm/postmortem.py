@@ -25,13 +25,16 @@ class Postmortem:
 
     Args:
         pid: a process on this host that is alive now.
+
+    Attributes:
+        pidfd: a file descriptor that becomes readable when the process ends; -1 if there is none.
     """
 
     def __init__(self, pid: int) -> None:
-        self._pid, self._pidfd = pid, -1
+        self._pid, self.pidfd = pid, -1
         if sys.platform == "linux":
             try:
-                self._pidfd = os.pidfd_open(pid)
+                self.pidfd = os.pidfd_open(pid)
             except OSError:
                 pass  # an old kernel, or a sandbox that forbids it: the cause stays unknown
 
@@ -50,16 +53,10 @@ class Postmortem:
         """Whether the process is stopped by a signal, as by SIGSTOP, but not by a debugger."""
         return self._fields()[:1] == [b"T"]
 
-    def close(self) -> None:
-        """Forget the process."""
-        if self._pidfd >= 0:
-            os.close(self._pidfd)
-            self._pidfd = -1
-
     def _status(self) -> int | None:
-        if self._pidfd < 0:
+        if self.pidfd < 0:
             return None
-        select.select([self._pidfd], [], [], _PATIENCE_S)
+        select.select([self.pidfd], [], [], _PATIENCE_S)
         # Its parent may wait for it between the two looks, so the first one comes again.
         for look in (self._status_of_reaped, self._status_of_zombie, self._status_of_reaped):
             if (status := look()) is not None:
@@ -71,7 +68,7 @@ class Postmortem:
 
         info = bytearray(_INFO.pack(_INFO_EXIT, 0))
         try:
-            fcntl.ioctl(self._pidfd, _GET_INFO, info)
+            fcntl.ioctl(self.pidfd, _GET_INFO, info)
         except OSError:
             return None
         mask, status = _INFO.unpack(info)

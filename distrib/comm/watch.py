@@ -24,11 +24,9 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from distrib.comm.lines import BEAT_S, SILENCE_S, UNREACHABLE_S, Fault, Lines, Peer
+from distrib.comm.lines import BEAT_S, CONNECT_TIMEOUT_S, SILENCE_S, UNREACHABLE_S, Fault, Lines, Peer
 from distrib.comm.place import Place
 from distrib.errors import DistribError, PeerLostError, ProtocolError
-
-_CONNECT_TIMEOUT_S = 30.0
 
 _NEWS_S = 1.0
 """What was heard within so long is news: shorter than what a rank may be stopped for (`STOPPED_S`)."""
@@ -41,6 +39,7 @@ class Watch:
 
     Args:
         me: this rank.
+        place: where it is.
         peers: all ranks.
         token: the job's token.
         address: address and port of the hub.
@@ -50,6 +49,7 @@ class Watch:
     def __init__(
         self,
         me: Peer,
+        place: Place,
         peers: list[Peer],
         token: str,
         address: tuple[str, int],
@@ -59,14 +59,14 @@ class Watch:
         self.failure: DistribError | None = None
         self.ended = threading.Event()
         self._on_fault = on_fault
-        self._place = Place()
+        self._place = place
         self._table = [[-1, 0] for _ in peers]
         self._left: dict[int, int] = {}
         self._announces, self._announced = False, threading.Event()
         self._heard = time.monotonic()
         self.hub_is_lost = False
-        self._lines = Lines(socket.create_connection(address, _CONNECT_TIMEOUT_S))
-        self._lines.send({"rank": me.rank, "token": token, "place": self._place.fd})
+        self._lines = Lines(socket.create_connection(address, CONNECT_TIMEOUT_S))
+        self._lines.send({"rank": me.rank, "token": token})
         self._lines.socket.settimeout(BEAT_S)
         if me.host != peers[0].host:
             self._lines.between_hosts()

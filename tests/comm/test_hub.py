@@ -1,25 +1,33 @@
-"""The hub of the watch: what it is told in one piece with the first message counts too."""
+"""The hub of the watch and its outposts, with processes that do nothing as the ranks, on hosts in name only."""
 
+import contextlib
 import json
 import os
+import signal
 import socket
+import subprocess
+import threading
 import time
 
 import pytest
 
-from distrib.comm.hub import HubProcess
-from distrib.comm.lines import Peer
+from distrib.comm import hub as module
+from distrib.comm.hub import Hub, start_hub
+from distrib.comm.lines import Lines, Peer
+from distrib.comm.outpost import Outpost, start_outpost
 from distrib.comm.place import Place
+
+STOPPED_S = 0.4
 
 
 def test_a_script_that_ends_at_once_is_heard():
-    place = Place()
-    peers = [Peer(rank, "here", os.getpid()) for rank in range(2)]
-    hub = HubProcess(peers, "token", "127.0.0.1")
-    connections = [socket.create_connection(("127.0.0.1", hub.port), 5) for _ in peers]
+    """What the hub is told in one piece with the first message counts too."""
+    peers = [Peer(rank, "here", os.getpid(), Place().fd) for rank in range(2)]
+    hub = start_hub(peers, "token", "127.0.0.1")
+    connections = [socket.create_connection(("127.0.0.1", int(hub.answer)), 5) for _ in peers]
     try:
         for rank, connection in enumerate(connections):
-            hello = {"rank": rank, "token": "token", "place": place.fd}
+            hello = {"rank": rank, "token": "token"}
             connection.sendall(f"{json.dumps(hello)}\n{json.dumps({'left': 0})}\n".encode())
         for connection in connections:
             assert '{"end": true}' in everything(connection)
@@ -32,25 +40,25 @@ def test_a_script_that_ends_at_once_is_heard():
 @pytest.mark.parametrize(
     "hello",
     [
-        {"rank": 1, "token": "wrong", "place": -1},
-        {"rank": 1, "token": "", "place": -1},
-        {"rank": 1, "place": -1},
-        {"rank": 7, "token": "token", "place": -1},
+        {"rank": 1, "token": "wrong"},
+        {"rank": 1, "token": ""},
+        {"rank": 1},
+        {"rank": 7, "token": "token"},
     ],
 )
 def test_s3_who_has_not_the_token_is_turned_away_and_the_others_stay(hello):
-    place = Place()
-    peers = [Peer(rank, "here", os.getpid()) for rank in range(2)]
-    hub = HubProcess(peers, "token", "127.0.0.1")
-    ours, stranger = (socket.create_connection(("127.0.0.1", hub.port), 5) for _ in range(2))
+    peers = [Peer(rank, "here", os.getpid(), Place().fd) for rank in range(2)]
+    hub = start_hub(peers, "token", "127.0.0.1")
+    address = "127.0.0.1", int(hub.answer)
+    ours, stranger = (socket.create_connection(address, 5) for _ in range(2))
     try:
-        send(ours, {"rank": 0, "token": "token", "place": place.fd})
+        send(ours, {"rank": 0, "token": "token"})
         begin = time.monotonic()
         send(stranger, hello, {"left": 0})
         assert everything(stranger) == ""
         assert time.monotonic() - begin < 1
-        with socket.create_connection(("127.0.0.1", hub.port), 5) as other:
-            send(other, {"rank": 1, "token": "token", "place": place.fd}, {"left": 0})
+        with socket.create_connection(address, 5) as other:
+            send(other, {"rank": 1, "token": "token"}, {"left": 0})
             send(ours, {"left": 0})
             assert '{"end": true}' in everything(ours)
     finally:
@@ -69,3 +77,128 @@ def everything(connection):
     while time.monotonic() < deadline and (data := connection.recv(65536)):
         said += data
     return said.decode()
+
+
+class Job:
+    """Rank 0 on the hub's host, ranks 1 and 2 on another one. They are processes that sleep; we speak for them."""
+
+    def __init__(self, stack):
+        self.ranks = [subprocess.Popen(["sleep", "60"]) for _ in range(3)]
+        for rank in self.ranks:
+            stack.callback(rank.wait)
+            stack.callback(rank.kill)
+        self.peers = [Peer(0, "here", self.ranks[0].pid)]
+        self.peers += [Peer(rank, "there", self.ranks[rank].pid) for rank in (1, 2)]
+        hub = Hub(self.peers, "token", "127.0.0.1")
+        self.address = ("127.0.0.1", hub.port)
+        self._serving = threading.Thread(target=hub.serve)
+        self._serving.start()
+        stack.callback(self._serving.join, 5)
+        self.lines = []
+        for rank in range(3):
+            lines = Lines(stack.enter_context(socket.create_connection(self.address, 5)))
+            lines.send({"rank": rank, "token": "token"})
+            lines.send({"at": [7, 5]})
+            self.lines.append(lines)
+
+    def signal(self, number, *ranks):
+        for rank in ranks:
+            self.ranks[rank].send_signal(number)
+
+    def fault(self, seconds):
+        """What rank 0 hears within so long of a fault: its rank, step and cause; None if nothing."""
+        deadline = time.monotonic() + seconds
+        while (left := deadline - time.monotonic()) > 0:
+            self.lines[0].socket.settimeout(left)
+            for message in self.lines[0].receive():
+                if "fault" in message:
+                    return message["fault"]["rank"], message["fault"]["step"], message["fault"]["cause"]
+        return None
+
+
+@pytest.fixture
+def bare_job(monkeypatch):
+    """Without an outpost."""
+    monkeypatch.setattr(module, "STOPPED_S", STOPPED_S)
+    with contextlib.ExitStack() as stack:
+        made = Job(stack)
+        yield made
+        for lines in made.lines:
+            with contextlib.suppress(OSError):  # the hub has ended
+                lines.socket.shutdown(socket.SHUT_RDWR)
+
+
+@pytest.fixture
+def job(bare_job):
+    """With its outpost, as a thread."""
+    outpost = Outpost(bare_job.peers[1:], "token", bare_job.address)
+    thread = threading.Thread(target=outpost.look_out)
+    thread.start()
+    yield bare_job
+    bare_job.signal(signal.SIGKILL, 1, 2)
+    thread.join(5)
+
+
+@pytest.mark.parametrize("victim", [0, 2])
+def test_a_stopped_rank_is_named_whatever_its_host(job, victim):
+    job.signal(signal.SIGSTOP, victim)
+    rank, step, cause = job.fault(STOPPED_S + 1.5)
+    assert (rank, step) == (victim, 5)
+    assert cause.startswith("is frozen: stopped by a signal")
+
+
+def test_a_job_that_is_suspended_and_woken_rank_by_rank_is_well(job):
+    job.signal(signal.SIGSTOP, 0, 1, 2)
+    assert job.fault(2 * STOPPED_S) is None
+    job.signal(signal.SIGCONT, 0)
+    assert job.fault(STOPPED_S / 3) is None
+    job.signal(signal.SIGCONT, 1, 2)
+    assert job.fault(2 * STOPPED_S) is None
+    job.signal(signal.SIGSTOP, 0, 1)
+    assert job.fault(STOPPED_S + 1.5)[0] in (0, 1)
+
+
+@pytest.mark.parametrize("number", [signal.SIGKILL, signal.SIGTERM])
+def test_how_a_rank_of_another_host_died_is_waited_for(job, number):
+    """Its connection closes before it has ended."""
+    job.lines[2].socket.shutdown(socket.SHUT_RDWR)
+    assert job.fault(0.1) is None
+    job.signal(number, 2)
+    rank, step, cause = job.fault(1)
+    assert (rank, step) == (2, 5)
+    assert f"died: killed by signal {number.value} ({number.name}" in cause
+
+
+def test_a_death_without_a_known_cause_is_told_within_a_second(job):
+    begin = time.monotonic()
+    job.lines[1].socket.shutdown(socket.SHUT_RDWR)  # as if a copy of it kept the process
+    assert job.fault(2) == (1, 5, "died: its connection closed: killed, crashed or os._exit")
+    assert time.monotonic() - begin < 1 + 0.3
+
+
+@pytest.mark.parametrize("last", ["hub", "ranks"])
+def test_an_outpost_ends_with_the_hub_and_with_its_ranks(bare_job, last):
+    outpost = start_outpost(bare_job.peers[1:], "token", bare_job.address)
+    assert outpost.answer == "connected\n"
+    if last == "hub":
+        for lines in bare_job.lines:
+            lines.send({"left": 9})
+    else:
+        bare_job.signal(signal.SIGKILL, 1, 2)
+    assert outpost._process.wait(1) == 0
+
+
+def test_the_death_of_an_outpost_is_told_and_harms_nobody(bare_job, capfd):
+    outpost = start_outpost(bare_job.peers[1:], "token", bare_job.address)
+    outpost._process.kill()
+    outpost.close()
+    assert bare_job.fault(0.5) is None
+    assert "distrib: The outpost of the watch on there has died" in capfd.readouterr().err
+    for lines in bare_job.lines:
+        lines.send({"left": 9})
+
+
+def test_an_outpost_without_the_token_is_refused(bare_job, capfd):
+    outpost = start_outpost(bare_job.peers[1:], "another", bare_job.address)
+    assert outpost._process.wait(2) == 0
+    assert "outpost" not in capfd.readouterr().err

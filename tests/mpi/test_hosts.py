@@ -3,11 +3,12 @@
 import json
 import re
 import time
+from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 from conftest import missing
 from helpers import hosts
-from helpers.mpi import ENVIRONMENTS, ROOT, kill_job, run, started
+from helpers.mpi import DEATH_S, ENVIRONMENTS, FREEZE_S, ROOT, kill_job, run, started
 
 from distrib.comm.lines import UNREACHABLE_S
 from distrib.io.checkpoint import checkpoints, number_of
@@ -81,14 +82,49 @@ def test_central_storage_over_hosts_names_the_strategy_to_take(several):
 
 
 @pytest.mark.parametrize("victim", [0, 3])
-def test_a_rank_killed_on_one_host_is_named_on_the_others(several, victim):
+def test_a1_a_rank_killed_on_one_host_is_named_on_the_others(several, victim):
     ended = run(several(2).mpirun(FOLDER, 2), "train.py", "kill", victim, 12)
-    assert "FAULT FIRED" in ended.output
+    ended.names(victim, "died: killed by signal 9", DEATH_S, host=f"h{1 + victim // 2}")
     assert ended.code != 0
-    assert f"rank {victim} (h{1 + victim // 2}, pid" in ended.output
-    assert "died" in ended.output
-    assert not ended.survivors
-    assert ended.seconds < 15
+
+
+def test_a7_a_rank_frozen_on_another_host_is_named_and_one_that_holds_the_gil_is_well(several):
+    """Two jobs at once, for the second one does nothing but wait."""
+    launch = several(2).mpirun(FOLDER, 1)
+    with ThreadPoolExecutor() as pool:
+        holding = pool.submit(run, launch, "train.py", "gil", 1, 12)
+        frozen = run(launch, "train.py", "stop", 1, 12)
+        held = holding.result()
+    frozen.names(1, "is frozen: stopped by a signal", FREEZE_S, host="h2")
+    assert frozen.code == 75
+    assert held.at - held.fired_at > 5
+    assert held.code == 0, held.output
+    assert held.output.count("ENDED WELL") == 2
+    assert "distrib:" not in held.output
+    assert not held.survivors
+
+
+def test_hierarchical_a_rank_that_is_lost_or_slow_in_a_phase_is_named(several):
+    """Four jobs at once: a job is over when it has waited."""
+    launch = several(2).mpirun(FOLDER, 2)
+    cases = [("reduce", "kill", 3), ("update", "stop", 2), ("gather", "kill", 0), ("reduce", "slow", 3)]
+    with ThreadPoolExecutor() as pool:
+        jobs = [pool.submit(run, launch, "phases.py", "hierarchical", *case) for case in cases]
+    for (_, fault, victim), job in zip(cases, jobs, strict=True):
+        ended, host = job.result(), f"h{1 + victim // 2}"
+        if fault == "slow":
+            assert ended.code == 0, ended.output
+            assert ended.output.count("ENDED WELL") == 4, ended.output
+            who = rf"rank {victim} \({host}, pid \d+\)"
+            late = ended.told_at(rf"waiting for 1 s in .*({who} at step 1[12]|{who} has not sent its part)")
+            assert 1 - 0.1 < late - ended.fired_at < 1 + SLOWER_S
+        else:
+            cause, within_s = {
+                "kill": ("died: killed by signal 9", DEATH_S),
+                "stop": ("is frozen: stopped by a signal", FREEZE_S),
+            }[fault]
+            ended.names(victim, cause, within_s, step="1[12]", host=host)
+            assert ended.code != 0
 
 
 def test_d4_both_sides_of_a_partition_end_by_themselves(several, tmp_path):

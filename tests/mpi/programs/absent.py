@@ -3,12 +3,14 @@
 import sys
 import time
 
+from fault import fired
+
 import distrib
 
 victim = int(sys.argv[1])
 strategy = distrib.MirroredStrategy(distrib.CommunicationOptions(timeout_s=2.0))
 strategy.barrier()
 if strategy.replica_id == victim:
-    print("FAULT FIRED", flush=True)
+    fired()
     time.sleep(60)
 strategy.barrier()

@@ -10,6 +10,7 @@ import sys
 from pathlib import Path
 
 import numpy as np
+from fault import fired
 
 import distrib
 
@@ -18,7 +19,7 @@ strategy = distrib.MirroredStrategy()
 
 
 def freeze():
-    os.write(1, f"FAULT FIRED on pid {os.getpid()}\n".encode())
+    fired(f"on pid {os.getpid()}")
     os.kill(os.getpid(), signal.SIGSTOP)
 
 

@@ -10,6 +10,7 @@ import signal
 import sys
 import time
 
+import fault as faults
 import numpy as np
 
 import distrib
@@ -24,20 +25,20 @@ guilty = strategy.replica_id == victim
 
 
 def fired():
-    os.write(1, f"FAULT FIRED: {fault} on rank {victim} pid {os.getpid()}\n".encode())
+    faults.fired(f"{fault} on rank {victim} pid {os.getpid()}")
 
 
 def misbehave():
     fired()
-    if fault == "kill":
-        os.kill(os.getpid(), signal.SIGKILL)
+    if fault in faults.SIGNALS:
+        os.kill(os.getpid(), faults.SIGNALS[fault])
     elif fault == "segv":
         signal.signal(signal.SIGSEGV, signal.SIG_DFL)
         ctypes.string_at(0)
-    elif fault == "stop":
-        os.kill(os.getpid(), signal.SIGSTOP)
     elif fault == "slow":
-        time.sleep(7)
+        time.sleep(6)
+    elif fault == "gil":
+        assert ctypes.PyDLL(None).sleep(5) == 0  # unlike CDLL, it does not let other threads run
     elif fault == "raise":
         raise ValueError("a bug of the user")
     elif fault == "exit7":

@@ -1,0 +1,67 @@
+"""Light process: a process of our own beside the ranks, small, and in a session of its own.
+
+It is started without this package's `__init__`, so it loads neither NumPy nor anything else that is large (8 MB). It
+is outside of the ranks' process groups, so it outlives them when mpirun kills them, and can say why.
+"""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+from distrib.errors import PeerLostError
+
+# A package without its __init__: submodules are found, nothing else is imported.
+_BOOT = """
+import importlib, sys, types
+for name, folder in (("distrib", sys.argv[1]), ("distrib.comm", sys.argv[1] + "/comm")):
+    sys.modules[name] = types.ModuleType(name)
+    sys.modules[name].__path__ = [folder]
+importlib.import_module("distrib.comm." + sys.argv[2]).main()
+"""
+
+
+class LightProcess:
+    """A process that runs `main` of a module of this package, which reads a line from stdin and answers with one.
+
+    Args:
+        module: the module's name in `distrib.comm`.
+        config: what it reads, as JSON.
+        name: what to call it in an error.
+
+    Raises:
+        PeerLostError: it ended instead of answering.
+
+    Attributes:
+        answer: the line that it answered with.
+    """
+
+    def __init__(self, module: str, config: dict[str, Any], name: str) -> None:
+        package = str(Path(__file__).parents[1])
+        self._process = subprocess.Popen(
+            [sys.executable, "-I", "-S", "-c", _BOOT, package, module],
+            stdin=subprocess.PIPE,
+            stdout=subprocess.PIPE,
+            start_new_session=True,
+            text=True,
+        )
+        # The configuration has a token in it, and goes through a pipe: every user can read command lines.
+        assert self._process.stdin is not None
+        assert self._process.stdout is not None
+        with self._process.stdin as stdin, self._process.stdout as stdout:
+            stdin.write(json.dumps(config) + "\n")
+            stdin.flush()
+            self.answer = stdout.readline()
+        if not self.answer:
+            raise PeerLostError(f"{name} could not start; its error stands above.")
+
+    def close(self) -> None:
+        """Wait for it to end, when it has no more to do."""
+        try:
+            self._process.wait(1.0)
+        except subprocess.TimeoutExpired:
+            self._process.kill()
+            self._process.wait()
