@@ -9,6 +9,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import NoReturn
 
+from distrib.cluster.config import hosts_of_cluster
 from distrib.cluster.launched import run_name
 from distrib.doctor import diagnosis
 from distrib.errors import ConfigError, DistribError
@@ -112,6 +113,7 @@ def _ps(given: argparse.Namespace) -> int:
         checkpoints,
         given.chief_timeout,
         lambda port: print(f"{READY}{host}:{port}", flush=True),
+        hosts_of_cluster(os.environ),
     )
     if job_has_ended and run_name():
         record.say("ps")

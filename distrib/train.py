@@ -1,5 +1,6 @@
-"""`distrib.train`: checkpoints in a directory, with TensorFlow's names."""
+"""`distrib.train`: checkpoints in a directory, and `ClusterSpec`, with TensorFlow's names."""
 
+from distrib.cluster.spec import ClusterSpec
 from distrib.training.checkpoints import CheckpointManager, checkpoints_iterator, latest_checkpoint
 
-__all__ = ["CheckpointManager", "checkpoints_iterator", "latest_checkpoint"]
+__all__ = ["CheckpointManager", "ClusterSpec", "checkpoints_iterator", "latest_checkpoint"]

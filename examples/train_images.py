@@ -114,7 +114,16 @@ def train(strategy: distrib.Strategy, options: argparse.Namespace, training: Arr
         "weights_sha256": weights_of_all_ranks(strategy, model),
     }
     if isinstance(strategy, distrib.ParameterServerStrategy):
-        names = ("pushed", "applied", "dropped", "scaled", "staleness_mean", "staleness_histogram")
+        names = (
+            "pushed",
+            "applied",
+            "dropped",
+            "scaled",
+            "staleness_mean",
+            "staleness_histogram",
+            "effective_batch",
+            "bytes_sent",
+        )
         result |= {name: strategy.counters[name] for name in names}
     if strategy.is_chief:
         print(f"test accuracy {test_accuracy:.4f}")

@@ -3,8 +3,9 @@
     {"cluster": {"chief": ["h0:2222"], "worker": ["h1:2222", "h2:2222"], "ps": ["h3:2222"]},
      "task": {"type": "worker", "index": 0}}
 
-What it means is what TensorFlow means by it. Without `chief`, worker 0 is the chief. The evaluator may be in
-`cluster` or not. A job may be a map with gaps, `{"3": "h3:2222"}`; Kubeflow calls such a cluster `sparseCluster`.
+What it means is what TensorFlow means by it. Without `chief`, the lowest worker is it. The evaluator may be in
+`cluster` or not. A job may be a map with gaps, `{"3": "h3:2222"}`. Kubeflow's `sparseCluster` is read too, but names
+no worker except the one that it is for: it does not say how many train, so nobody can train by it.
 Keys that we do not know are ignored, except in `launch`, which is ours. Without a cluster a process trains alone.
 """
 
@@ -17,6 +18,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from distrib.cluster.address import parse_address
 from distrib.cluster.checks import check_cluster, check_task
 from distrib.cluster.fields import index, string, table, wrong
 from distrib.cluster.launch_options import LaunchOptions, launch_options
@@ -25,6 +27,7 @@ from distrib.errors import ConfigError
 
 _LONGEST_TEXT = 1 << 20
 _EMPTY = ClusterSpec({})
+_CLUSTERS = ("cluster", "sparseCluster")
 
 
 @dataclass(frozen=True)
@@ -38,6 +41,7 @@ class ClusterConfig:
         environment: where it runs, such as `cloud`, for those who ask.
         rpc_layer: how tasks talk, for those who ask.
         launch: how `distrib launch` starts the tasks.
+        is_partial: whether it names some of the workers only.
     """
 
     cluster: ClusterSpec = _EMPTY
@@ -46,6 +50,7 @@ class ClusterConfig:
     environment: str | None = None
     rpc_layer: str | None = None
     launch: LaunchOptions = field(default_factory=LaunchOptions)
+    is_partial: bool = False
 
 
 def config_from_text(text: str, format: str = "json") -> ClusterConfig:
@@ -106,6 +111,26 @@ def config_from_environment(environ: Mapping[str, str]) -> ClusterConfig | None:
     return _from("TF_CONFIG", text, "json") if text else None
 
 
+def hosts_of_cluster(environ: Mapping[str, str]) -> list[str]:
+    """The hosts that TF_CONFIG names, each once; none without it. A port 0 is no matter here.
+
+    Args:
+        environ: environment variables.
+
+    Raises:
+        ConfigError: it cannot be right; the message has the path of the field.
+    """
+    try:
+        given = table(_PARSE["json"](environ.get("TF_CONFIG") or "{}"), "TF_CONFIG")
+    except (ValueError, RecursionError):
+        raise ConfigError("TF_CONFIG is not JSON.") from None
+    tasks = [
+        tasks for key in _CLUSTERS for tasks in jobs_of(given.get(key, {}), f"TF_CONFIG: {key}").values()
+    ]
+    hosts = [parse_address(text, "TF_CONFIG").host for each in tasks for text in each.values()]
+    return list(dict.fromkeys(hosts))
+
+
 def _from(source: str, text: str, format: str) -> ClusterConfig:
     try:
         return config_from_text(text, format)
@@ -114,7 +139,7 @@ def _from(source: str, text: str, format: str) -> ClusterConfig:
 
 
 def _config(given: dict[str, Any]) -> ClusterConfig:
-    if "cluster" in given and "sparseCluster" in given:
+    if all(key in given for key in _CLUSTERS):
         raise wrong("sparseCluster", "either cluster or sparseCluster", given["sparseCluster"])
     key = "sparseCluster" if "sparseCluster" in given else "cluster"
     jobs = jobs_of(given.get(key, {}), key)
@@ -135,6 +160,7 @@ def _config(given: dict[str, Any]) -> ClusterConfig:
         _optional(given, "environment"),
         _optional(given, "rpc_layer"),
         launch_options(given.get("launch", {}), jobs, "launch"),
+        is_partial=key == "sparseCluster",
     )
 
 

@@ -17,6 +17,7 @@ from collections.abc import Mapping
 
 from distrib.cluster.checks import check_cluster, check_task
 from distrib.cluster.config import ClusterConfig, config_from_environment, read_config
+from distrib.cluster.fields import wrong
 from distrib.cluster.launched import Launched, launched
 from distrib.cluster.resolvers import ClusterResolver, mpi_cluster
 from distrib.cluster.spec import ClusterSpec, jobs_of
@@ -44,6 +45,7 @@ def resolve(resolver: ClusterResolver | None = None, environ: Mapping[str, str] 
     source = environ.get("DISTRIB_CLUSTER_FILE") or "TF_CONFIG"
     config = _configured(environ)
     if config.task_type is not None and config.task_id is not None:
+        _check_complete(config.is_partial, config.task_type, config.cluster, source)
         return Task(config.task_type, config.task_id, config.cluster)
     if config.cluster:
         return _by_rank(config.cluster, job, source)
@@ -81,4 +83,16 @@ def _told_by(resolver: ClusterResolver) -> Task:
     if task_type is None:
         raise ConfigError(f"{path}: task_type: expected what this process is. Received: none.")
     check_cluster(jobs, task_type, f"{path}: cluster")
+    _check_complete(resolver.is_partial, task_type, cluster, path)
     return Task(task_type, check_task(jobs, task_type, task_id, f"{path}: task"), cluster)
+
+
+def _check_complete(is_partial: bool, task_type: str, cluster: ClusterSpec, source: str) -> None:
+    """Raise `ConfigError` for one that trains and does not know with how many others."""
+    if is_partial and task_type in ("chief", "worker"):
+        raise wrong(
+            f"{source}: sparseCluster",
+            "`cluster`, with all workers",
+            cluster.as_dict(),
+            "It does not say how many train. Under Kubeflow leave enableDynamicWorker out.",
+        )

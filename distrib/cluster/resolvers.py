@@ -20,8 +20,10 @@ class ClusterResolver(ABC):
         task_id: its index in that job; None if it is not known.
         environment: where it runs, for those who ask.
         rpc_layer: how tasks talk, for those who ask.
+        is_partial: whether the cluster lacks workers, so that nobody can train by it.
     """
 
+    is_partial = False
     task_type: str | None
     task_id: int | None
     environment: str | None
@@ -37,20 +39,33 @@ class SimpleClusterResolver(ClusterResolver):
 
     Args:
         cluster_spec: all tasks.
+        master: not supported: nothing is asked of a master.
         task_type: what this process is.
         task_id: its index in that job.
         environment: for those who ask.
+        num_accelerators: not supported: there are none.
         rpc_layer: for those who ask.
+
+    Raises:
+        ConfigError: an argument that is not supported.
     """
 
     def __init__(
         self,
         cluster_spec: ClusterSpec,
+        master: str = "",
         task_type: str | None = None,
         task_id: int | None = None,
         environment: str | None = "",
+        num_accelerators: None = None,
         rpc_layer: str | None = None,
     ) -> None:
+        for name, value in (("master", master), ("num_accelerators", num_accelerators)):
+            if value:
+                raise ConfigError(
+                    f"SimpleClusterResolver does not support {name}. Received: {name}={value!r}. Leave it out; this "
+                    'process is told by name: SimpleClusterResolver(cluster_spec, task_type="worker", task_id=0).'
+                )
         self._cluster_spec = ClusterSpec(cluster_spec)
         self.task_type, self.task_id = task_type, task_id
         self.environment, self.rpc_layer = environment, rpc_layer
@@ -80,12 +95,13 @@ class TFConfigClusterResolver(SimpleClusterResolver):
         environment: str | None = None,
     ) -> None:
         config = config_from_environment(os.environ) or ClusterConfig()
+        self.is_partial = config.is_partial
         super().__init__(
             config.cluster,
-            config.task_type if task_type is None else task_type,
-            config.task_id if task_id is None else index(task_id, "task_id"),
-            config.environment if environment is None else environment,
-            config.rpc_layer if rpc_layer is None else rpc_layer,
+            task_type=config.task_type if task_type is None else task_type,
+            task_id=config.task_id if task_id is None else index(task_id, "task_id"),
+            environment=config.environment if environment is None else environment,
+            rpc_layer=config.rpc_layer if rpc_layer is None else rpc_layer,
         )
 
 
@@ -104,7 +120,8 @@ class MPIClusterResolver(SimpleClusterResolver):
             raise ConfigError(
                 "MPIClusterResolver expects a process that mpirun or srun started. Received: none."
             )
-        super().__init__(mpi_cluster(job.rank, job.world_size), "worker", job.rank, rpc_layer="mpi")
+        cluster = mpi_cluster(job.rank, job.world_size)
+        super().__init__(cluster, task_type="worker", task_id=job.rank, rpc_layer="mpi")
 
 
 def mpi_cluster(rank: int, world_size: int) -> ClusterSpec:

@@ -23,28 +23,32 @@ class Task:
 
     @property
     def is_chief(self) -> bool:
-        """Whether this task leads the training: the chief, or worker 0 where the cluster has no chief."""
+        """Whether this task leads the training: the chief, or the lowest worker where the cluster has no chief."""
         return self.type in ("chief", "worker") and self.worker == 0
 
     @property
     def worker(self) -> int:
-        """Which worker this is; the chief is worker 0, and the others follow. The index, if it is no worker."""
-        return self._num("chief") + self.index if self.type == "worker" else self.index
+        """Which worker this is; the chief is worker 0, and the others follow. The index, if it is no worker.
+
+        Indices with gaps are closed up, so that workers are numbered as ranks are.
+        """
+        if self.type != "worker":
+            return self.index
+        before = [each for each in self._indices("worker") if each < self.index]
+        return len(self._indices("chief")) + len(before)
 
     @property
     def num_workers(self) -> int:
-        """Number of workers, the chief among them; where indices are left out, there may be workers there."""
-        return max(1, self._num("chief") + self._num("worker"))
+        """Number of workers, the chief among them."""
+        return max(1, len(self._indices("chief")) + len(self._indices("worker")))
 
     @property
     def ps(self) -> tuple[str, ...]:
         """`host:port` of every ps that is known, in the order of their indices."""
-        if "ps" not in self.cluster.jobs:
-            return ()
-        return tuple(self.cluster.task_address("ps", index) for index in self.cluster.task_indices("ps"))
+        return tuple(self.cluster.task_address("ps", index) for index in self._indices("ps"))
 
-    def _num(self, job: str) -> int:
-        return len(self.cluster.job_tasks(job)) if job in self.cluster.jobs else 0
+    def _indices(self, job: str) -> list[int]:
+        return self.cluster.task_indices(job) if job in self.cluster.jobs else []
 
     def __str__(self) -> str:
         return f"{self.type}:{self.index}"

@@ -15,6 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 from distrib.arrays import Array
 from distrib.comm.abort import Ending
+from distrib.comm.address import address_of, own_address
 from distrib.comm.communicator import Communicator
 from distrib.comm.cores import limit_blas_threads, threads_of_rank
 from distrib.comm.header import Header
@@ -142,6 +143,7 @@ class MPITransport(Transport):
         ring = RingCommunicator(self, _START_TIMEOUT_S)
         mine: dict[str, Any] = {
             "host": self.host,
+            "address": address_of(self.host),
             "pid": os.getpid(),
             "cores": self.cores[self.rank],
         }
@@ -153,8 +155,8 @@ class MPITransport(Transport):
         limit_blas_threads(threads_of_rank(set(mine["cores"]), neighbours))
         hub, invitation = None, b""
         if self.rank == 0:
-            one_host = len({peer.host for peer in peers}) == 1
-            address = "127.0.0.1" if one_host else socket.gethostbyname(self.host)
+            others = [each for each in told if each["host"] != self.host]
+            address = self._address(others) if others else "127.0.0.1"
             token = secrets.token_hex(32)
             hub = HubProcess(peers, token, address)
             invitation = json.dumps([address, hub.port, token, secrets.token_hex(8)]).encode()
@@ -163,6 +165,15 @@ class MPITransport(Transport):
         self._watch = Watch(me, peers, token, (address, port), on_fault)
         self._ending.guard(self._watch, hub)
         self.job = bytes.fromhex(job)
+
+    def _address(self, others: list[dict[str, Any]]) -> str:
+        address = own_address(name for each in others for name in (each["address"], each["host"]) if name)
+        if not address:
+            raise ConfigError(
+                f"Rank 0 on {self.host} expected an address that {others[0]['host']} can connect to. Found only "
+                f"loopback addresses. Say in /etc/hosts of {self.host} where {others[0]['host']} is."
+            )
+        return address
 
     def native(self, timeout_s: float) -> Communicator:
         """The collectives of the MPI library."""

@@ -2,9 +2,10 @@
 
 It is an anonymous file (`memfd_create`, Linux): it has no name that could be left behind or be guessed, it goes with
 the last process that maps it, and it does not live in /dev/shm, which is 64 MB in a default container. Another
-process of the same user maps it through /proc while its maker keeps the descriptor open. All its pages are
-allocated at once, so that a lack of memory is an error here and not a SIGBUS later; and since Linux kills a process
-that goes beyond the limit of its container, it looks first (`comm/headroom.py`).
+process of the same user maps it through /proc while its maker keeps the descriptor open. A number that is drawn for
+it tells it from every other file: on another host the same process and descriptor are something else. All its pages
+are allocated at once, so that a lack of memory is an error here and not a SIGBUS later; and since Linux kills a
+process that goes beyond the limit of its container, it looks first (`comm/headroom.py`).
 
 Chosen over MPI's shared windows (docs/adr/0005): the same speed, nothing collective to free, and neither /dev/shm
 nor MPI is needed.
@@ -16,6 +17,7 @@ import errno
 import mmap
 import os
 import platform
+import secrets
 
 import numpy as np
 
@@ -42,7 +44,8 @@ class Segment:
             raise OSError("anonymous shared memory needs Linux")
         size = max(num_bytes, 1)
         check_headroom(size)
-        self._fd = os.memfd_create("distrib", os.MFD_CLOEXEC)
+        nonce = secrets.randbits(62)
+        self._fd = os.memfd_create(_name(nonce), os.MFD_CLOEXEC)
         try:
             os.posix_fallocate(self._fd, 0, size)
             self.memory = _map(self._fd, size)
@@ -51,7 +54,7 @@ class Segment:
             if error.errno == errno.EFBIG:
                 raise OSError(f"{error.strerror}. Raise the limit on the size of files (ulimit -f)") from None
             raise
-        self.address = [os.getpid(), self._fd, size]
+        self.address = [os.getpid(), self._fd, size, nonce]
 
     def close(self) -> None:
         """Let nobody else map it. Those who have keep it."""
@@ -66,17 +69,34 @@ def mapped(address: list[int]) -> Array:
     Raises:
         OSError: it is not a process of this host and user, or it may not be looked at.
     """
-    pid, fd, size = address
+    pid, fd, size, nonce = address
+    path = f"/proc/{pid}/fd/{fd}"
     try:
-        with open(f"/proc/{pid}/fd/{fd}", "r+b", buffering=0) as file:
-            if os.fstat(file.fileno()).st_size != size:
-                raise OSError(f"process {pid} has no such segment")
+        _check_name(path, nonce)  # what is opened may be a device, and do something when it is
+        with open(path, "r+b", buffering=0) as file:
+            _check_name(f"/proc/self/fd/{file.fileno()}", nonce)  # the other may have closed it meanwhile
+            status = os.fstat(file.fileno())
+            if (status.st_size, status.st_uid) != (size, os.geteuid()):
+                raise OSError(
+                    f"expected a segment of {size} bytes of user {os.geteuid()}. "
+                    f"Received: {status.st_size} bytes of user {status.st_uid}."
+                )
             return _map(file.fileno(), size)
     except PermissionError as error:
         remedy = (
             "Run all ranks as one user, in one container that allows it (docker run --cap-add SYS_PTRACE)"
         )
         raise OSError(f"{error}. {remedy}") from None
+
+
+def _name(nonce: int) -> str:
+    return f"distrib-{nonce:x}"
+
+
+def _check_name(path: str, nonce: int) -> None:
+    expected = f"/memfd:{_name(nonce)} (deleted)"
+    if (found := os.readlink(path)) != expected:
+        raise OSError(f"expected {expected} at {path}. Received: {found}.")
 
 
 def _map(fd: int, size: int) -> Array:

@@ -41,7 +41,9 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
         "       distrib launch -n N | -H HOSTS | --hostfile FILE [flags] SCRIPT ..."
     )
     parser.set_defaults(parser=parser)
-    parser.add_argument("-n", "--np", type=_positive, metavar="N", help="without CONFIG: so many processes")
+    parser.add_argument(
+        "-n", "-np", "--np", type=_positive, metavar="N", help="without CONFIG: so many processes"
+    )
     parser.add_argument("-H", "--host", metavar="HOSTS", help="without CONFIG: where, such as h1:2,h2:2")
     parser.add_argument(
         "--hostfile", type=Path, metavar="FILE", help="without CONFIG: lines like `h1 slots=2`"
@@ -97,7 +99,7 @@ def launch(given: argparse.Namespace) -> int:
     config, script = _config_and_script(given)
     python = config.launch.python or sys.executable
     made = plan(config, script, python, functools.cache(ssh.is_here), given.insecure)
-    mpi = find_mpi(python if Path(python).exists() else sys.executable) if made.by_mpirun else None
+    mpi = find_mpi(python) if made.by_mpirun else None
     name = f"{time.strftime('%Y%m%d-%H%M%S')}-{secrets.token_hex(2)}"
     settings = Settings(
         log_dir=given.log_dir or Path("runs") / name,

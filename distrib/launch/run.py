@@ -13,14 +13,13 @@ import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from distrib.launch.backoff import Backoff
 from distrib.launch.cause import Failure, root_cause
 from distrib.launch.plan import Plan
 from distrib.launch.process import Crew
 from distrib.launch.settings import Settings
 from distrib.launch.start import Result, Start, say
 
-_SHORT_S = 5.0
-_DELAYS_S = (1.0, 2.0, 4.0)
 _KILLS_IN_A_ROW = 3
 _UNREACHABLE = 69
 
@@ -57,7 +56,7 @@ def run(plan: Plan, settings: Settings, name: str, max_restarts: int) -> int:
 def _starts(
     crew: Crew, plan: Plan, settings: Settings, name: str, left: int, causes: list[Failure]
 ) -> Iterator[Result]:
-    short = 0
+    backoff = Backoff()
     for number in range(1, left + 2):
         start = Start(crew, plan, settings, (name, number), left)
         result = start.go()
@@ -67,11 +66,10 @@ def _starts(
             return
         cause = root_cause(result.failures)
         causes.append(cause)
-        short = short + 1 if result.seconds < _SHORT_S else 0
-        if not cause.is_worth_a_restart or not left or short > len(_DELAYS_S) or _is_killed_again(causes):
+        delay = backoff.delay(result.seconds)
+        if not cause.is_worth_a_restart or not left or delay is None or _is_killed_again(causes):
             return
         left -= 1
-        delay = _DELAYS_S[short - 1] if short else 0.0
         say(f"{cause.told()}")
         say(f"All tasks start again in {delay:g} s; restarts left: {left}.")
         if crew.wait(lambda: any(each != signal.SIGUSR1 for each in crew.signals), delay):

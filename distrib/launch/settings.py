@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from distrib.cluster.launched import RUN_VARIABLE
+from distrib.comm.address import own_address
 from distrib.launch import mpirun, ssh
 from distrib.launch.mpirun import Mpi
 from distrib.launch.plan import Plan
@@ -51,9 +52,11 @@ class Settings:
         names = list(dict.fromkeys([*self.environ, *plan.environ(plan.trainers[0]), *_OWN]))
         options = plan.config.launch.mpirun_options
         program = plan.trainers[0].command
-        return mpirun.command(self.mpi, hosts, program, names, self.workdir, self.ssh, options)
+        others = dict.fromkeys(host for host in hosts if host != "localhost")
+        address = own_address(others) if others else ""
+        return mpirun.command(self.mpi, hosts, program, names, self.workdir, options, address)
 
-    @property
-    def ssh(self) -> list[str]:
-        """Ssh with its options."""
-        return [*ssh.SSH, *self.ssh_options]
+    def ssh(self, plan: Plan) -> list[str]:
+        """Ssh with its options, as it reaches the hosts of the plan's chief and workers."""
+        others = {task.host for task in plan.trainers} - {"localhost"}
+        return ssh.program(tuple(sorted(others)), self.ssh_options) if others else []

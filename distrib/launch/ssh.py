@@ -1,18 +1,25 @@
 """ssh: commands on other hosts, by the user's own ssh with its settings, keys and agent.
 
 Everything secret or large goes through stdin, to the supervisor; the command line holds only folder, interpreter and
-module. `BatchMode` keeps ssh from asking: nobody could answer.
+module. `BatchMode` keeps ssh from asking: nobody could answer. Else the user's settings come first. Ours, which find
+a lost host soon, hold where neither the cluster file nor ~/.ssh/config says anything; `ssh -G` tells.
 """
 
 from __future__ import annotations
 
+import functools
 import ipaddress
 import shlex
 import socket
-from collections.abc import Sequence
+import subprocess
+from collections.abc import Iterable, Sequence
 
-SSH = ("ssh", "-o", "BatchMode=yes", "-o", "ConnectTimeout=10")
-_ALIVE = ("-o", "ServerAliveInterval=1", "-o", "ServerAliveCountMax=2")
+_BATCH = ("-o", "BatchMode=yes")
+_UNSAID = {
+    "connecttimeout": ("none", ("ConnectTimeout=10",)),
+    "serveraliveinterval": ("0", ("ServerAliveInterval=1", "ServerAliveCountMax=2")),
+}
+"""What `ssh -G` says of a setting that nobody has made, and ours."""
 
 FAILED = 255
 """What ssh returns when the connection, and not the command, has failed."""
@@ -59,4 +66,39 @@ def remote(
     """
     words = shlex.join(["env", f"PYTHONPATH={pythonpath}", *command] if pythonpath else command)
     there = f"cd {shlex.quote(workdir)} && exec {words}" if workdir else f"exec {words}"
-    return [*SSH, *_ALIVE, *options, host, there]
+    return [*program((host,), tuple(options)), host, there]
+
+
+@functools.cache
+def program(hosts: tuple[str, ...], options: tuple[str, ...]) -> list[str]:
+    """Ssh and its options: the user's, and ours where the user has said nothing about any of these hosts.
+
+    Args:
+        hosts: names and addresses.
+        options: further arguments of ssh.
+    """
+    said = [_settings(host, options) for host in hosts]
+    ours = [
+        word
+        for name, (unsaid, settings) in _UNSAID.items()
+        if all(each.get(name, unsaid) == unsaid for each in said)
+        for setting in settings
+        for word in ("-o", setting)
+    ]
+    return ["ssh", *options, *_BATCH, *ours]
+
+
+def _settings(host: str, options: Iterable[str]) -> dict[str, str]:
+    """What ssh would do for a host; nothing is connected."""
+    try:
+        told = subprocess.run(
+            ["ssh", "-G", *options, host],
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=10,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired):
+        return {}
+    return {name: value for name, _, value in (line.partition(" ") for line in told.stdout.splitlines())}

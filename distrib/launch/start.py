@@ -18,6 +18,7 @@ from dataclasses import dataclass, field
 
 from distrib.errors import PeerLostError
 from distrib.launch import ssh
+from distrib.launch.backoff import TRIES, Backoff
 from distrib.launch.cause import Failure, failures_of_mpirun, words_of_code
 from distrib.launch.local import READY
 from distrib.launch.plan import Plan, Task
@@ -78,6 +79,9 @@ class Start:
         self._trainers: list[Process] = []
         self._evaluator: Process | None = None
         self._told: set[str] = set()
+        self._began: dict[str, float] = {}
+        self._backoffs: dict[str, Backoff] = {}
+        self._due: dict[str, float] = {}  # workers that are started again at this time
         self._deadline = 0.0
 
     def go(self) -> Result:
@@ -122,9 +126,13 @@ class Start:
         if self._plan.by_mpirun:
             self._trainers = [self._starter.mpirun(self._plan)]
         else:
-            self._trainers = [self._starter.task(self._plan, task) for task in self._plan.trainers]
+            self._trainers = [self._start_task(task) for task in self._plan.trainers]
         if self._plan.evaluator is not None:
             self._evaluator = self._starter.task(self._plan, self._plan.evaluator)
+
+    def _start_task(self, task: Task) -> Process:
+        self._began[task.name] = time.monotonic()
+        return self._starter.task(self._plan, task)
 
     # --- the midst
 
@@ -137,8 +145,9 @@ class Start:
         for process in self._trainers[1:]:
             if process.code is not None and process.name not in self._told:
                 self._lose_worker(process)
+        self._start_again()
         evaluator = self._evaluator
-        if evaluator is not None and evaluator.code and evaluator.name not in self._told:
+        if evaluator is not None and self._has_failed(evaluator):
             self._told.add(evaluator.name)
             say(self._failure(evaluator).told())
             say("Training goes on without the evaluator.")
@@ -151,6 +160,10 @@ class Start:
         """Whether a task has come to its end: a ps, because its chief, which may take a little longer, said so."""
         return process.code == 0 and self._starter.record(process.name) is not None
 
+    def _has_failed(self, evaluator: Process) -> bool:
+        """Whether the evaluator has failed by itself, and nobody was told."""
+        return bool(evaluator.code) and not evaluator.was_told and evaluator.name not in self._told
+
     def _must_go(self) -> bool:
         if not self._result.stopped_by:
             return False
@@ -159,8 +172,9 @@ class Start:
     def _heed_signals(self) -> None:
         while self._crew.signals:
             number = self._crew.signals.pop(0)
+            listeners = [*self._trainers, *([self._evaluator] if self._evaluator is not None else [])]
             if number == signal.SIGUSR1:
-                for process in self._trainers:
+                for process in listeners:
                     process.signal(signal.SIGUSR1)
                 continue
             if self._result.stopped_by:
@@ -169,7 +183,7 @@ class Start:
             self._result.stopped_by = number
             grace = self._settings.grace_s
             say(f"{signal.Signals(number).name}: all tasks have {grace:g} s to save and to end.")
-            for process in self._trainers:
+            for process in listeners:
                 process.signal(self._stop_signal(process))
             self._deadline = time.monotonic() + grace
 
@@ -184,15 +198,26 @@ class Start:
             return
         failure = self._failure(process)
         say(failure.told())
-        if failure.is_worth_a_restart and self.restarts_left:
+        again = failure.is_worth_a_restart and self.restarts_left > 0
+        backoff = self._backoffs.setdefault(process.name, Backoff())
+        delay = backoff.delay(process.when - self._began[process.name]) if again else None
+        if delay is not None:
             self.restarts_left -= 1
-            say(f"{process.name} is started again; restarts left: {self.restarts_left}.")
-            self._told.discard(process.name)
-            self._starter.logs[process.name].record = None
-            index = self._trainers.index(process)
-            self._trainers[index] = self._starter.task(self._plan, self._tasks[process.name])
+            say(f"{process.name} is started again in {delay:g} s; restarts left: {self.restarts_left}.")
+            self._due[process.name] = time.monotonic() + delay
         else:
-            say(f"The others go on without {process.name}.")
+            why = f": it has failed {TRIES} times, soon after its start" if again else ""
+            say(f"The others go on without {process.name}{why}.")
+
+    def _start_again(self) -> None:
+        """Start the workers that are due."""
+        for name in [name for name, when in self._due.items() if time.monotonic() >= when]:
+            del self._due[name]
+            if not self._result.stopped_by:
+                self._told.discard(name)
+                self._starter.logs[name].record = None
+                index = next(i for i, process in enumerate(self._trainers) if process.name == name)
+                self._trainers[index] = self._start_task(self._tasks[name])
 
     # --- the end
 
@@ -254,15 +279,21 @@ class Start:
             say(
                 f"{ps.name} on {ps.host} did not end within {_END_S + _PS_END_S:g} s of the chief, and is killed."
             )
-        if self._evaluator is not None and not self._result.stopped_by:
+        if self._evaluator is not None:
             self._let_evaluator_end(self._evaluator)
         self._crew.end_all(0.0)
 
     def _let_evaluator_end(self, evaluator: Process) -> None:
         seconds = self._settings.evaluator_s
-        if not self._crew.wait(lambda: evaluator.code is not None or bool(self._crew.signals), seconds):
+
+        def is_over() -> bool:
+            self._heed_signals()  # after SIGTERM it has the grace, as all have
+            is_due = bool(self._result.stopped_by) and time.monotonic() >= self._deadline
+            return evaluator.code is not None or is_due
+
+        if not self._crew.wait(is_over, seconds):
             say(f"The evaluator did not end within {seconds:g} s of the chief, and is killed.")
-        elif evaluator.code and evaluator.name not in self._told:
+        elif self._has_failed(evaluator):
             say(self._failure(evaluator).told())
 
     # --- failures

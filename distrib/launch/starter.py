@@ -59,7 +59,7 @@ class Starter:
                 (own if rank is None else logs[rank]).write(stream, piece)
 
         job = self._job(plan, chief, self._settings.mpirun(plan), "", {})
-        job["environ"] |= mpirun.variables(mpi, self._settings.ssh)
+        job["environ"] |= mpirun.variables(mpi, self._settings.ssh(plan))
         return self._crew.add(
             Process("mpirun", "localhost", self._settings.command("localhost"), job, on_output)
         )

@@ -3,8 +3,10 @@
 `SyncRounds`: an update takes the gradients of the first N distinct workers of N + b. The next `batch_size` positions
 are cut into N parts, one for each worker; with b = 0 that is the single process's batch, summed in the order of the
 parts. Backup workers get further parts of the same size. When N parts have come, the round is closed: what is still
-under way is void, and its examples are free again. A part whose worker died is leased to another one. If
-fewer than N workers are alive, a worker may do several parts of a round.
+under way is void, and its examples are free again. A part lies within one span, so where such examples lie between
+others that are done, it may be smaller; there are N of them all the same, as long as N examples of the pass are left.
+A part whose worker died is leased to another one. If fewer than N workers are alive, a worker may do several parts
+of a round.
 
 `AsyncArrivals`: each gradient is an update of its own, when it comes. `batch_size` examples make a lease. A worker
 that would idle at the end leases what another is still computing; the first to come is applied.
@@ -18,6 +20,7 @@ from typing import Generic, TypeVar
 
 from distrib.data.sharding import Positions
 from distrib.ps.ledger import Lease, Ledger
+from distrib.ranges import Range
 
 Key = TypeVar("Key")
 
@@ -149,17 +152,16 @@ class SyncRounds(Admission[Key]):
         part.lease = part.holder = part.key = None
 
     def _open_round(self) -> None:
-        whole = self.ledger.take(self._batch_size)
-        if whole is None:
-            return
-        ranges = [whole.range.part(index, self._count) for index in range(self._count)]
-        self._parts = [_Part(Positions(whole.pass_index, each)) for each in ranges if each.size]
+        whole = Range(0, min(self._batch_size, self.ledger.num_free_of_pass))
+        sizes = [whole.part(index, self._count).size for index in range(self._count)]
+        spans = [self.ledger.take(size) for size in sizes if size]
+        self._parts = [_Part(span) for span in spans if span is not None]
         self._needed = len(self._parts)
 
     def _backup_part(self) -> _Part[Key] | None:
         if not self._parts or len(self._parts) >= self._needed + self._num_backups:
             return None
-        span = self.ledger.take(self._parts[0].span.range.size)
+        span = self.ledger.take(max(part.span.range.size for part in self._parts))
         if span is None:
             return None
         self._parts.append(_Part(span))

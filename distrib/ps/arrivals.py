@@ -48,6 +48,9 @@ class Arrivals:
 
     def torn(self, worker: int, incarnation: int) -> list[PushId]:
         """What earlier processes of this worker left half sent; each is returned once."""
-        found = [push for push in self._torn if push.worker == worker and push.incarnation != incarnation]
+        known = {*self._torn, *self._arriving}  # a part may have come after its worker was gone
+        found = [push for push in known if push.worker == worker and push.incarnation != incarnation]
         self._torn.difference_update(found)
+        for push in found:
+            self._arriving.pop(push, None)
         return found

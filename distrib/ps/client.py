@@ -70,7 +70,7 @@ class Client:
         self._call = 0
         self._size, self._dtype = 0, np.dtype(np.float32)
         self._segment: Segment | None = None
-        self._shares = False
+        self._shares: list[bool] = []  # of every stream: whether vectors go through the segment
         self._is_closed = False
         self._deadline = Deadline(self._cancel, self._remind)
 
@@ -214,7 +214,7 @@ class Client:
             ) from None
 
     def _connect(self, waited_s: float = 0.0) -> None:
-        shares = []
+        self._shares = []
         for index, address in enumerate(self._addresses):
             stream = Stream(address, self._metadata)
             self._streams.append(stream)
@@ -230,21 +230,23 @@ class Client:
                 waited=waited_s,
             )
             if self._segment is not None:
-                pid, descriptor, num_bytes = self._segment.address
-                hello.segment.CopyFrom(pb.Segment(pid=pid, descriptor=descriptor, num_bytes=num_bytes))
+                pid, descriptor, num_bytes, nonce = self._segment.address
+                offer = pb.Segment(pid=pid, descriptor=descriptor, num_bytes=num_bytes, nonce=nonce)
+                hello.segment.CopyFrom(offer)
             stream.send(Frame(pb.WorkRequest(call=self._call, hello=hello, last=True)))
             with self._deadline.of(self._connect_timeout_s):
                 welcome = stream.reply().head.welcome
             self._ps_incarnations[index] = welcome.ps_incarnation
-            shares.append(welcome.shared)
-        self._shares = all(shares)
+            self._shares.append(welcome.shared)
 
     def _exchange(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
-        if request.WhichOneof("what") == "push" and sent is not None:
-            request.push.shared = self._shares
-            sent = None if self._shares else sent
-        for stream, part in zip(self._streams, self._parts(), strict=True):
-            mine = None if sent is None else np.ascontiguousarray(sent[..., part.slice]).reshape(-1)
+        is_gradient = request.WhichOneof("what") == "push" and sent is not None
+        for stream, part, shares in zip(self._streams, self._parts(), self._shares, strict=True):
+            mine = None
+            if is_gradient:
+                request.push.shared = shares
+            if sent is not None and not (is_gradient and shares):
+                mine = np.ascontiguousarray(sent[..., part.slice]).reshape(-1)
             self.bytes_sent += 0 if mine is None else mine.nbytes
             for index, piece in enumerate(codec.NOTHING if mine is None else codec.pieces(mine)):
                 head = pb.WorkRequest(call=request.call)
@@ -254,7 +256,7 @@ class Client:
                 stream.send(Frame(head, piece.offset, piece.data))
         answers, begin = [], 0.0
         with self._deadline.of(self._timeout_s):
-            for stream, part in zip(self._streams, self._parts(), strict=True):
+            for stream, part, shares in zip(self._streams, self._parts(), self._shares, strict=True):
                 # The values as one vector, or the rows of a state, which always travel.
                 target = (
                     values[part.slice] if values.ndim == 1 else np.empty(len(values) * part.size, self._dtype)
@@ -268,7 +270,7 @@ class Client:
                     assembler.add(offset, data)
                     if head.last:
                         break
-                if not self._shares or values.ndim > 1:
+                if not shares or values.ndim > 1:
                     assembler.finish()
                 if values.ndim > 1:
                     values[:, part.slice] = target.reshape(len(values), -1)

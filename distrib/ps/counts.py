@@ -31,22 +31,38 @@ NO_PUSH = Outcome()
 
 @dataclass
 class Counts:
-    """How many pushes there were; pushed = applied + dropped, and those that wait for their round."""
+    """How many pushes there were; pushed = applied + dropped, and those that wait for their round.
+
+    Attributes:
+        pushed: all.
+        applied: those that are part of the values, scaled ones among them.
+        dropped: those that are not.
+        scaled: those with a lower learning rate.
+        staleness: of those that were applied, how often there was each.
+        examples: in those that were applied.
+        updates: that they are part of.
+    """
 
     pushed: int = 0
     applied: int = 0
     dropped: int = 0
     scaled: int = 0
     staleness: Counter[int] = field(default_factory=Counter)
+    examples: int = 0
+    updates: int = 0
 
-    def add_applied(self, staleness: int, factor: float) -> None:
+    def add_applied(self, staleness: int, factor: float, examples: int) -> None:
         """Count a push that was applied."""
         self.applied += 1
+        self.examples += examples
         self.scaled += factor != 1.0
         self.staleness[staleness] += 1
 
     def as_json(self) -> dict[str, Any]:
-        """The counts as JSON values, with mean and histogram of the staleness of what was applied."""
+        """The counts as JSON values, with mean and histogram of the staleness of what was applied.
+
+        The effective batch is what an update was made of on average: examples applied / updates.
+        """
         total = sum(self.staleness.values())
         weighted = sum(staleness * number for staleness, number in self.staleness.items())
         return {
@@ -56,10 +72,15 @@ class Counts:
             "scaled": self.scaled,
             "staleness_mean": weighted / total if total else 0.0,
             "staleness_histogram": {str(each): self.staleness[each] for each in sorted(self.staleness)},
+            "examples": self.examples,
+            "updates": self.updates,
+            "effective_batch": self.examples / self.updates if self.updates else 0.0,
         }
 
 
 def counts_from_json(counts: dict[str, Any]) -> Counts:
     """The counts that `as_json` described."""
     histogram = Counter({int(each): number for each, number in counts["staleness_histogram"].items()})
-    return Counts(counts["pushed"], counts["applied"], counts["dropped"], counts["scaled"], histogram)
+    # Older checkpoints have not counted examples and updates.
+    names = ("pushed", "applied", "dropped", "scaled", "examples", "updates")
+    return Counts(**{name: counts.get(name, 0) for name in names}, staleness=histogram)

@@ -27,6 +27,10 @@ class Cuts:
         """Go on from a cut."""
         self.number, self._num_borders, self._version = number, num_borders, version
 
+    def begin_after(self, number: int) -> None:
+        """Number the cuts behind this one, as of an earlier job."""
+        self.number = max(self.number, number)
+
     def is_due(self, num_borders: int, version: int) -> bool:
         """Whether to cut now; `number` is that of the cut then.
 

@@ -15,6 +15,7 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import codec, credentials
 from distrib.ps.log import Entry, PushId
+from distrib.ps.saver import WhenSaved
 
 
 class Follower:
@@ -33,7 +34,9 @@ class Follower:
     ) -> None:
         self._requests: SimpleQueue[pb.FollowRequest | None] = SimpleQueue()
         self._execute, self._index, self._lost = execute, index, lost
-        self._when_saved: Callable[[], None] = lambda: None
+        self._when_saved: WhenSaved = lambda failure: None
+        self._saved: str | None = None  # what ps:0 has said about that; also when another ps ends
+        self._lock = threading.Lock()
         self._requests.put(pb.FollowRequest(ps=index))
         self._channel = credentials.channel(address)
         metadata = [("authorization", f"Bearer {token}")] if token else []
@@ -55,10 +58,14 @@ class Follower:
                 request.part.chunk.offset, request.part.chunk.data = piece.offset, bytes(piece.data)
                 self._requests.put(request)
 
-    def say_end(self, when_saved: Callable[[], None]) -> None:
-        """This ps is about to end. Calls back when what all keep is on the disk, or when ps:0 is gone."""
-        self._when_saved = when_saved
-        self._requests.put(pb.FollowRequest(ps=self._index, ends=True))
+    def say_end(self, when_saved: WhenSaved) -> None:
+        """This ps is about to end. Calls back when what all keep is on the disk, or cannot be; or if ps:0 is gone."""
+        with self._lock:
+            self._when_saved, known = when_saved, self._saved
+        if known is None:
+            self._requests.put(pb.FollowRequest(ps=self._index, ends=True))
+        else:
+            when_saved(known)
 
     def close(self) -> None:
         """Follow no longer."""
@@ -69,13 +76,18 @@ class Follower:
     def _run(self) -> None:
         try:
             for message in self._entries:
-                if message.saved:
-                    self._when_saved()
+                if message.HasField("saved"):
+                    self._hear(message.saved.failure)
                 else:
                     self._execute(codec.entry_of(message))
         except grpc.RpcError as error:
             LOGGER.info("ps:%d no longer follows ps:0: %s", self._index, error)
         except Exception:
             LOGGER.exception("ps:%d cannot execute the log of ps:0", self._index)
-        self._when_saved()
+        self._hear("ps:0 is gone." if self._saved is None else self._saved)
         self._lost()
+
+    def _hear(self, failure: str) -> None:
+        with self._lock:
+            self._saved, when_saved = failure, self._when_saved
+        when_saved(failure)

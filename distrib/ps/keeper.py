@@ -6,11 +6,12 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from distrib.arrays import training_dtype
+from distrib.io.checkpoint import checkpoints, number_of
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.cuts import Cuts
 from distrib.ps.link import Link
 from distrib.ps.log import Cut
-from distrib.ps.saver import Checkpoints, Saver, load
+from distrib.ps.saver import NAME, Checkpoints, Saver, WhenSaved, load
 from distrib.ps.sequencer import Sequencer
 from distrib.ps.sequencer_state import sequencer_from_state, state_of
 from distrib.ps.shard import Shard
@@ -46,6 +47,8 @@ class Keeper:
         """On ps:0, where so many ps take part from now on."""
         if self._saver is None and self._checkpoints is not None:
             self._saver = Saver(self._checkpoints.folder, num_ps)
+            for earlier in checkpoints(self._checkpoints.folder, NAME)[-1:]:
+                self._cuts.begin_after(number_of(earlier))  # the newest is that of the last job
 
     def restore(self, link: Link) -> Restored:
         """What the newest checkpoint holds for the ps that a worker takes this one for."""
@@ -65,14 +68,14 @@ class Keeper:
         if self._saver is not None and self._cuts.is_due(sequencer.stages.num_borders, sequencer.version):
             sequencer.log.append(Cut(self._cuts.number))
 
-    def cut(self, sequencer: Sequencer | None, when_written: Callable[[], None]) -> None:
-        """Let all ps save now; calls back when it is on the disk, at once where nothing is saved."""
+    def cut(self, sequencer: Sequencer | None, when_saved: WhenSaved) -> None:
+        """Let all ps save now; calls back when it is on the disk or cannot be, at once where nothing is saved."""
         if self._saver is None or sequencer is None:
-            when_written()
+            when_saved("")
             return
         number = self._cuts.next()
         sequencer.log.append(Cut(number))
-        self._saver.when_written(number, when_written)
+        self._saver.when_done(number, when_saved)
 
     def save(self, cut: int, shard: Shard, sequencer: Sequencer, description: dict[str, Any]) -> None:
         """ps:0 has come to a cut: all of the log before is executed, so the sequencer is where the shards are."""
@@ -87,11 +90,14 @@ class Keeper:
             self._saver.collect(ps, part, training_dtype(dtype))
 
     def after_border(self, callback: Callable[[], None]) -> None:
-        """Call back when the last beginning or end of a stage is on the disk; at once where nothing is saved."""
+        """Call back when the last beginning or end of a stage is on the disk, or cannot be: training goes on.
+
+        At once where nothing is saved.
+        """
         if self._saver is None:
             callback()
         else:
-            self._saver.when_written(self._cuts.border, callback)
+            self._saver.when_done(self._cuts.border, lambda failure: callback())
 
     def close(self) -> None:
         """Write what is to be written."""

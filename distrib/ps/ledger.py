@@ -58,6 +58,11 @@ class Ledger:
         """Whether some examples are neither leased nor done."""
         return bool(self._free)
 
+    @property
+    def num_free_of_pass(self) -> int:
+        """How many positions of the first pass that has free ones are free."""
+        return sum(span.range.size for span in self._free if span.pass_index == self._free[0].pass_index)
+
     def take(self, count: int) -> Positions | None:
         """Take the first free positions, up to `count` of one pass, for `lease`. None if there are none."""
         if not self._free:

@@ -162,7 +162,7 @@ def _mapped(segment: pb.Segment, size: int, dtype: np.dtype[Any], own: Range) ->
     if not segment.pid or segment.num_bytes != 2 * size * dtype.itemsize:
         return None
     try:
-        memory = mapped([segment.pid, segment.descriptor, segment.num_bytes]).view(dtype)
+        memory = mapped([segment.pid, segment.descriptor, segment.num_bytes, segment.nonce]).view(dtype)
     except OSError:
         return None
     return memory[:size][own.slice], memory[size:][own.slice]

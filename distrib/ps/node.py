@@ -10,12 +10,13 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
+from queue import Empty, SimpleQueue
 from typing import Any
 
 import numpy as np
 
 from distrib.arrays import Array
+from distrib.errors import StorageError
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
@@ -27,7 +28,7 @@ from distrib.ps.link import Link, Links
 from distrib.ps.log import Cut, Discard, Entry, Pull, PushId
 from distrib.ps.members import Answer
 from distrib.ps.rules import Rules
-from distrib.ps.saver import Checkpoints
+from distrib.ps.saver import Checkpoints, WhenSaved
 from distrib.ps.sequencer import Sequencer
 from distrib.ps.sequencer_state import summary_of
 from distrib.ps.shard import Shard
@@ -197,24 +198,39 @@ class Node:
             self._on_stop(f"ps:{ps} is lost")
 
     def save_last(self, seconds: float) -> None:
-        """This ps ends: save what all keep. Returns when it is on the disk, or after so many seconds."""
-        written = threading.Event()
+        """This ps ends: save what all keep. Returns when it is on the disk.
+
+        Raises:
+            StorageError: it is not, or not after so many seconds.
+        """
+        said: SimpleQueue[str] = SimpleQueue()
         with self._lock:
             if self._follower is not None:
-                self._follower.say_end(written.set)
+                self._follower.say_end(said.put)
             else:
-                self._save_last(written.set)
-        written.wait(seconds)
+                self._save_last(said.put)
+        try:
+            failure = said.get(timeout=seconds)
+        except Empty:
+            failure = f"it took more than {seconds:g} s."
+        if failure:
+            raise StorageError(f"What this ps keeps is not saved: {failure}")
 
-    def save_for(self, ps: int) -> None:
+    def save_for_another(self) -> None:
         """Another ps is about to end."""
         with self._lock:
-            self._save_last(lambda: self._followers[ps].put(pb.FollowReply(saved=True)))
+            self._save_last(lambda failure: None)
 
-    def _save_last(self, when_written: Callable[[], None]) -> None:
-        """Save, and answer nobody any more: what a worker believes to be done is in what is saved."""
+    def _save_last(self, when_saved: WhenSaved) -> None:
+        """Save, tell all ps, and answer nobody any more: what a worker believes to be done is in what is saved."""
+
+        def tell(failure: str) -> None:
+            for queue in list(self._followers.values()):
+                queue.put(pb.FollowReply(saved=pb.Saved(failure=failure)))
+            when_saved(failure)
+
         self._links.end_all()
-        self._keeper.cut(self._sequencer, when_written)
+        self._keeper.cut(self._sequencer, tell)
         self._settle()
 
     def execute(self, entry: Entry) -> None:
@@ -253,8 +269,7 @@ class Node:
     def _when_whole(self, push: PushId | None, event: Callable[[], None]) -> None:
         """Let an event happen when its vector has arrived on every ps."""
         if push is None or not self._followers:
-            event()
-            self._settle()
+            self._happen(push, event)
         else:
             self._arrivals.expect(push, event)
             self._arrived(push, SEQUENCER)
@@ -264,11 +279,20 @@ class Node:
         if event is None:
             return
         try:
-            event()
+            self._happen(push, event)
         except RefusedError as error:
             if (link := self._links.get(push.worker)) is not None:
                 link.outbox.put(error)
-        self._settle()
+
+    def _happen(self, push: PushId | None, event: Callable[[], None]) -> None:
+        try:
+            event()
+        except RefusedError:
+            if push is not None:
+                self._decider().forget(push)
+            raise
+        finally:
+            self._settle()
 
     def _settle(self) -> None:
         """Execute what was decided, and send what was answered."""

@@ -1,7 +1,8 @@
 """Saver: writes what all ps keep at a cut of the log as one checkpoint folder.
 
 A worker is told that a stage begins, or is over, only when the cut there is on the disk. So a restored job may have
-lost updates, but is never at an earlier stage than a worker.
+lost updates, but is never at an earlier stage than a worker. Where it cannot be written, as on a full disk, training
+goes on; a ps that is told to end then says that nothing is saved, and fails.
 
 Every ps copies its vectors when it comes to the cut; those of the others travel to ps:0. When all are there, a thread
 writes them, while training goes on. A cut that comes while one is being written waits; of several that wait only the
@@ -13,7 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
@@ -25,6 +26,10 @@ from distrib.proto import parameter_server_pb2 as pb
 
 NAME = "ps"
 _FILE = "model.safetensors"
+_CLOSE_S = 8.0
+
+WhenSaved: TypeAlias = Callable[[str], None]
+"""Called with why it could not be saved; empty where it is on the disk, or where nothing is to be saved."""
 
 
 class Checkpoints(NamedTuple):
@@ -57,8 +62,8 @@ class Saver:
         self._ready: tuple[int, dict[str, Any], dict[str, Array]] | None = None
         self._changed = threading.Condition()
         self._is_closed = False
-        self._written = 0
-        self._callbacks: list[tuple[int, Callable[[], None]]] = []
+        self._done, self._failure = 0, ""  # the last cut that was written, or could not be
+        self._callbacks: list[tuple[int, WhenSaved]] = []
         self._thread = threading.Thread(target=self._run, name="saver", daemon=True)
         self._thread.start()
 
@@ -74,13 +79,14 @@ class Saver:
             self._parts.setdefault(cut, {})[ps] = vectors
             self._complete(cut)
 
-    def when_written(self, cut: int, callback: Callable[[], None]) -> None:
-        """Call back when this cut, or a later one, is on the disk or could not be written; at once if it is."""
+    def when_done(self, cut: int, callback: WhenSaved) -> None:
+        """Call back when this cut, or a later one, is on the disk or could not be written; at once if it is so."""
         with self._changed:
-            if cut > self._written:
+            if cut > self._done:
                 self._callbacks.append((cut, callback))
                 return
-        callback()
+            failure = self._failure
+        callback(failure)
 
     def collect(self, ps: int, part: pb.Part, dtype: np.dtype[Any]) -> None:
         """Take a part of the vectors of another ps, which come one after the other; `add` them when all are here."""
@@ -93,11 +99,11 @@ class Saver:
             )
 
     def close(self) -> None:
-        """Write what is complete, and end."""
+        """Write what is complete, and end. A disk that hangs is not waited for."""
         with self._changed:
             self._is_closed = True
             self._changed.notify_all()
-        self._thread.join()
+        self._thread.join(_CLOSE_S)
 
     def _complete(self, cut: int) -> None:
         parts = self._parts.get(cut, {})
@@ -118,16 +124,18 @@ class Saver:
                     return
                 cut, manifest, vectors = self._ready
                 self._ready = None
+            failure = ""
             try:
                 write_checkpoint(self._folder / f"{NAME}-{cut}", {_FILE: vectors}, manifest)
             except StorageError as error:
-                LOGGER.error("%s Training goes on; the checkpoint before it stays.", error)
+                failure = str(error)
+                LOGGER.error("%s The checkpoint before it stays.", failure)
             with self._changed:
-                self._written = cut
+                self._done, self._failure = cut, failure
                 due = [callback for number, callback in self._callbacks if number <= cut]
                 self._callbacks = [each for each in self._callbacks if each[0] > cut]
             for callback in due:
-                callback()
+                callback(failure)
 
 
 def load(folder: Path, size: int, dtype: str) -> tuple[dict[str, Array], dict[str, Any]]:

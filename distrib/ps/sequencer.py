@@ -125,6 +125,7 @@ class Sequencer:
         """
         member = self.members.of(push)
         if push.sequence == member.sequence:  # a retry: the answer was lost, and the lease in it
+            self.forget(push)
             self._release(push.worker)
             self._wait(push.worker, Waiting(call, stage, None, member.outcome))
             return
@@ -154,6 +155,11 @@ class Sequencer:
         current.clocks[push.worker] = current.clocks.get(push.worker, 0) + 1
         member.outcome = self._decide(current, push, lease, version, tally, skip)
         self._wait(push.worker, Waiting(call, stage, None, member.outcome))
+
+    def forget(self, push: PushId) -> None:
+        """What has come is not used, unless it has come before and waits for its round."""
+        if push not in self._pushed:
+            self.log.append(Discard(push))
 
     def state(self, worker: int, call: int) -> None:
         """The chief saves what is kept: it gets all of one version, and what is left of the epoch then."""
@@ -210,9 +216,13 @@ class Sequencer:
             self.log.append(Apply(tuple(pushes), 1.0 / tally[0], rate, self.version))
         decision = "applied" if factor == 1.0 else "scaled"
         outcomes = [Outcome(decision, part.staleness, factor) for part in parts]
-        for push, part in zip(pushes, parts, strict=True) if stage.trains else ():
-            for counts in (self._count(push), self.counts):
-                counts.add_applied(part.staleness, factor)
+        if stage.trains:
+            for push, part in zip(pushes, parts, strict=True):
+                for counts in (self._count(push), self.counts):
+                    counts.add_applied(part.staleness, factor, int(part.tally[0]))
+            for worker in {push.worker for push in pushes}:
+                self.members[worker].counts.updates += 1
+            self.counts.updates += 1
         return self._tell_others(pushes, outcomes, last)
 
     def _skip(self, stage: Stage, pushes: list[PushId], parts: list[Pushed], last: PushId) -> Outcome:

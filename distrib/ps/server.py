@@ -5,13 +5,14 @@ from __future__ import annotations
 import ipaddress
 import signal
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from distrib.comm.address import is_loopback, own_address
 from distrib.errors import ConfigError, PeerLostError
 from distrib.ps.allocator import keep_freed_memory
 from distrib.ps.credentials import VARIABLES, listen, tls_from_environment
@@ -36,6 +37,7 @@ class Server:
         share_memory: use the memory that workers of this host offer.
         checkpoints: where to save, and whether to begin from there; None for nowhere.
         chief_timeout_s: seconds to wait for a chief that is gone.
+        others: hosts of the cluster, from which workers connect.
 
     Attributes:
         port: where it listens.
@@ -54,6 +56,7 @@ class Server:
         share_memory: bool = True,
         checkpoints: Checkpoints | None = None,
         chief_timeout_s: float = 60.0,
+        others: Sequence[str] = (),
     ) -> None:
         host = address.rpartition(":")[0].strip("[]")
         if not _is_loopback(host) and not (token and (insecure or tls_from_environment())):
@@ -80,6 +83,8 @@ class Server:
         )
         try:
             self.port = listen(self._server, address)
+            if not _is_loopback(host) and is_loopback(host) and (outside := own_address(others)):
+                listen(self._server, f"{outside}:{self.port}")  # as Debian's 127.0.1.1 is this host's alone
         except RuntimeError as error:
             raise ConfigError(f"ps cannot listen on {address}: is the port in use? ({error})") from None
         self._health.set("", health_pb2.HealthCheckResponse.SERVING)
@@ -87,10 +92,19 @@ class Server:
         self._server.start()
 
     def wait(self) -> None:
-        """Return when the job has ended, and the workers know; or when this ps was told to end, and all is saved."""
+        """Return when the job has ended, and the workers know; or when this ps was told to end, and all is saved.
+
+        Raises:
+            StorageError: it was told to end, and what it keeps is not saved.
+        """
         self._ended.wait()
-        if self.is_interrupted:
-            self._servicer.save_last(_SAVE_S)
+        try:
+            if self.is_interrupted:
+                self._servicer.save_last(_SAVE_S)
+        finally:
+            self._wind_up()
+
+    def _wind_up(self) -> None:
         self._health.enter_graceful_shutdown()
         self._servicer.close()
         if not self.is_interrupted:
@@ -135,6 +149,7 @@ def run(
     checkpoints: Checkpoints | None,
     chief_timeout_s: float,
     on_ready: Callable[[int], None],
+    others: Sequence[str] = (),
 ) -> bool:
     """Be a ps until the job ends well, or until a signal ends it; returns whether the job has ended.
 
@@ -146,11 +161,13 @@ def run(
         checkpoints: as of `Server`.
         chief_timeout_s: as of `Server`.
         on_ready: called with the port.
+        others: as of `Server`.
 
     Raises:
         PeerLostError: the chief failed, or the chief or another ps is lost.
+        StorageError: a signal ended it, and what it keeps is not saved.
     """
-    server = Server(address, token, insecure, share_memory, checkpoints, chief_timeout_s)
+    server = Server(address, token, insecure, share_memory, checkpoints, chief_timeout_s, others)
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: server.interrupt())
     on_ready(server.port)

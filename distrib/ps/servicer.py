@@ -171,7 +171,7 @@ class Servicer(services.ParameterServerServicer):
         try:
             for request in requests:
                 if request.ends:
-                    self._node.save_for(ps)
+                    self._node.save_for_another()
                 elif request.HasField("part"):
                     self._node.collect(ps, request.part)
                 else:
@@ -207,7 +207,11 @@ class Servicer(services.ParameterServerServicer):
             self._changed.wait_for(lambda: not self._there, seconds)
 
     def save_last(self, seconds: float) -> None:
-        """Save what all ps keep before this one ends; waits for so many seconds at most."""
+        """Save what all ps keep before this one ends.
+
+        Raises:
+            StorageError: it is not on the disk after so many seconds.
+        """
         self._node.save_last(seconds)
 
     def close(self) -> None:

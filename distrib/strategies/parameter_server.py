@@ -138,6 +138,9 @@ class ParameterServerStrategy(Strategy):
     def counters(self) -> dict[str, Any]:
         """What became of pushes (pushed, applied, dropped, scaled, staleness), of all workers and of each.
 
+        `effective_batch` is the examples applied / the updates: what an update was made of on average; for a
+        worker, what it brought to the updates that it took part in.
+
         `seconds` is how this worker, and each of `workers`, spent its time: `compute`, `push`, `pull`, `barrier`;
         `bytes_sent` its gradients, but not what lies in shared memory.
         """

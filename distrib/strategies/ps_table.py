@@ -8,12 +8,17 @@ from typing import Any
 from distrib.ps.counts import CAUSES
 
 _COUNTS = {name: name for name in ("pushed", "applied", "dropped", "scaled")} | {
-    "staleness_mean": "staleness"
+    "staleness_mean": "staleness",
+    "effective_batch": "batch",
 }
+_MEANS = ("staleness_mean", "effective_batch")
 
 
 def table(counters: Mapping[str, Any]) -> str:
     """A row for all workers and one for each; the histogram of the staleness below.
+
+    `batch` is the effective one: the examples of an update on average, and what of them a worker brought to those
+    updates that it took part in.
 
     Args:
         counters: as of `ParameterServerStrategy.counters`.
@@ -31,6 +36,6 @@ def table(counters: Mapping[str, Any]) -> str:
 
 
 def _cells(row: Mapping[str, Any]) -> list[str]:
-    counts = [f"{row[name]:.1f}" if name == "staleness_mean" else str(row[name]) for name in _COUNTS]
+    counts = [f"{row[name]:.1f}" if name in _MEANS else str(row[name]) for name in _COUNTS]
     total = sum(row["seconds"].values())
     return counts + [f"{row['seconds'][cause] / total:.0%}" if total else "" for cause in CAUSES]

@@ -8,8 +8,9 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
+from distrib.cluster.resolve import resolve
 from distrib.errors import ConfigError, StorageError
 from distrib.io.checkpoint import (
     checkpoints,
@@ -21,39 +22,67 @@ from distrib.io.checkpoint import (
     write_checkpoint,
 )
 from distrib.io.state_file import STATE_FILE, write_state_file
+from distrib.training.arguments import refuse
+from distrib.training.savable import Savable
+from distrib.training.sidecar import Sidecar
 from distrib.training.writing import write_alone
 
 if TYPE_CHECKING:
     from distrib.training.model import Model
 
 _POLL_S = 0.1
+_TENSORFLOWS = {
+    "keep_checkpoint_every_n_hours": None,
+    "step_counter": None,
+    "checkpoint_interval": None,
+    "init_fn": None,
+    "last_checkpoint_step": None,
+}
+_EVALUATOR_BEGINS_S = 60.0
 
 
 class CheckpointManager:
     """Saves a model again and again, and keeps the newest.
 
     Args:
-        model: what to save; compiled, so that what the optimizer knows is saved too.
+        checkpoint: the model to save; compiled, so that what the optimizer knows is saved too.
         directory: where; made if it is missing.
-        max_to_keep: how many stay, the newest; None for all.
+        max_to_keep: how many stay, the newest; None for all. What an evaluator has still to evaluate stays as well.
+        keep_checkpoint_every_n_hours: not supported.
         checkpoint_name: the folders are `<checkpoint_name>-<number>`.
+        unsupported: other arguments of TensorFlow, with their defaults.
 
     Raises:
-        ConfigError: a number below 1, or a name with other characters than letters, digits, `_` and `.`.
+        ConfigError: an argument that is not supported, a number below 1, or a bad name.
     """
 
     def __init__(
         self,
-        model: Model,
+        checkpoint: Model,
         directory: str | Path,
         max_to_keep: int | None = 5,
+        keep_checkpoint_every_n_hours: None = None,
         checkpoint_name: str = "ckpt",
+        **unsupported: Any,
     ) -> None:
+        refuse(
+            "CheckpointManager",
+            {"keep_checkpoint_every_n_hours": keep_checkpoint_every_n_hours, **unsupported},
+            _TENSORFLOWS,
+            ("checkpoint", "directory", "max_to_keep", "checkpoint_name"),
+        )
+        if not isinstance(checkpoint, Savable):
+            raise ConfigError(
+                f"CheckpointManager expects the model itself as checkpoint. Received: {checkpoint!r}."
+            )
         if max_to_keep is not None and max_to_keep < 1:
             raise ConfigError(f"CheckpointManager expects max_to_keep >= 1 or None. Received: {max_to_keep}.")
         check_name(checkpoint_name)
-        self._model, self._max_to_keep, self._name = model, max_to_keep, checkpoint_name
+        self._model, self._max_to_keep, self._name = checkpoint, max_to_keep, checkpoint_name
         self.directory = Path(directory)
+        self._sidecar = Sidecar(self.directory)
+        has_evaluator = "evaluator" in resolve().cluster.jobs
+        self._evaluator_begins_until = time.monotonic() + _EVALUATOR_BEGINS_S * has_evaluator
 
     @property
     def checkpoints(self) -> list[str]:
@@ -63,13 +92,22 @@ class CheckpointManager:
     @property
     def latest_checkpoint(self) -> str | None:
         """As the function `latest_checkpoint`."""
-        return latest_checkpoint(self.directory, self._name)
+        return latest_checkpoint(self.directory, checkpoint_name=self._name)
 
-    def save(self, checkpoint_number: int | None = None, is_final: bool = False) -> str:
+    def save(
+        self,
+        checkpoint_number: int | None = None,
+        check_interval: bool = True,
+        options: None = None,
+        *,
+        is_final: bool = False,
+    ) -> str:
         """Write a checkpoint, and remove the oldest. Collective: the chief writes, and all know whether it could.
 
         Args:
             checkpoint_number: its number; one more than that of the newest by default.
+            check_interval: without meaning: there is no interval.
+            options: not supported.
             is_final: whether there will be no more in this run, for those who wait for them.
 
         Returns:
@@ -79,6 +117,7 @@ class CheckpointManager:
             StorageError: on every replica: it cannot be written, or NaN or Inf in the values. What was there stays.
             ConfigError: on every replica: a number below that of the newest.
         """
+        refuse("save", {"options": options}, {"options": None})
         files, manifest = self._model.contents()
         manifest["final"] = is_final
         path = self.directory
@@ -95,11 +134,23 @@ class CheckpointManager:
                 )
             path = self.directory / f"{self._name}-{number}"
             confirm = self._model.strategy.communicator.confirm
-            write_checkpoint(path, files, manifest | {"number": number}, self._max_to_keep, confirm)
+            write_checkpoint(path, files, manifest | {"number": number}, None, confirm)
+            self._remove_old()
             write_state_file(self.directory, checkpoints(self.directory, self._name))
 
         write_alone(self._model.strategy, write)
         return str(path)
+
+    def _remove_old(self) -> None:
+        """Keep the newest, and those that an evaluator has still to evaluate."""
+        there = checkpoints(self.directory, self._name)
+        old = there[: -self._max_to_keep] if self._max_to_keep is not None else []
+        after = self._sidecar.awaits_after(self._name) if old else None
+        if old and after is None and time.monotonic() < self._evaluator_begins_until:
+            after = -1  # the cluster has one, which is not there yet
+        for folder in old:
+            if after is None or number_of(folder) <= after:
+                remove_checkpoint(folder)
 
     def restore_or_initialize(self) -> str | None:
         """Give the model what the newest checkpoint holds; the next training goes on from there. On this replica.
@@ -125,16 +176,21 @@ class CheckpointManager:
         (self.directory / STATE_FILE).unlink(missing_ok=True)
 
 
-def latest_checkpoint(checkpoint_dir: str | Path, checkpoint_name: str = "ckpt") -> str | None:
+def latest_checkpoint(
+    checkpoint_dir: str | Path, latest_filename: None = None, *, checkpoint_name: str = "ckpt"
+) -> str | None:
     """The path of the newest checkpoint that is whole; None if there is none. Reads it.
 
     Args:
-        checkpoint_dir: where a `CheckpointManager` or `BackupAndRestore` writes.
-        checkpoint_name: as of `CheckpointManager`.
+        checkpoint_dir: where a `CheckpointManager` writes, or a `ModelCheckpoint` to `ckpt-{epoch}`.
+        latest_filename: not supported: the folders themselves say which is the latest.
+        checkpoint_name: as of `CheckpointManager`; what `BackupAndRestore` writes is called `"backup"`.
 
     Raises:
+        ConfigError: a bad name, or an argument that is not supported.
         StorageError: there are some, and all are damaged.
     """
+    refuse("latest_checkpoint", {"latest_filename": latest_filename}, {"latest_filename": None})
     check_name(checkpoint_name)
     found = latest_whole(Path(checkpoint_dir), checkpoint_name)
     return None if found is None else str(found[0])
@@ -145,6 +201,7 @@ def checkpoints_iterator(
     min_interval_secs: float = 0,
     timeout: float | None = None,
     timeout_fn: Callable[[], bool] | None = None,
+    *,
     checkpoint_name: str = "ckpt",
 ) -> Iterator[str]:
     """Every checkpoint as it comes: the newest there is, and then each time the newest that was not yet given.

@@ -4,37 +4,35 @@ It looks for new checkpoints in a directory. Each is loaded and evaluated; the b
 callbacks write summaries. What it has done is in `evaluator.json`, so one that is started again goes on. It ends when
 the chief's script has ended and the last checkpoint is evaluated.
 
-`fit` becomes this in a process that the cluster names as its evaluator.
+`fit` becomes this in a process that the cluster names as its evaluator (`beside_evaluator.py`).
 """
 
 from __future__ import annotations
 
-import json
 import math
 import time
 from collections.abc import Iterator, Sequence
+from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from distrib.cluster.launched import run_name
 from distrib.errors import ConfigError, PeerLostError, StorageError
-from distrib.io.checkpoint import checkpoints, number_of, read_checkpoint, write_bytes, write_checkpoint
+from distrib.io.checkpoint import number_of, read_checkpoint, write_checkpoint
 from distrib.logs import LOGGER
 from distrib.strategies.single import DefaultStrategy
-from distrib.training.callbacks.base import Callback
+from distrib.training.arguments import Callbacks, listed
+from distrib.training.arrivals import Arrivals
 from distrib.training.callbacks.early_stopping import EarlyStopping
-from distrib.training.callbacks.model_checkpoint import ModelCheckpoint, series_of
 from distrib.training.callbacks.monitor import MonitorCallback
 from distrib.training.callbacks.tensorboard import TensorBoard
 from distrib.training.checkpoints import is_final
-from distrib.training.examples import Examples, ValidationData
-from distrib.training.sidecar import Sidecar
+from distrib.training.examples import ValidationData
+from distrib.training.sidecar import Progress, Sidecar
 
 if TYPE_CHECKING:
     from distrib.training.model import Model
 
 BEST = "best"
-_DONE = "evaluator.json"
 _POLL_S = 0.1
 
 
@@ -45,10 +43,11 @@ class SidecarEvaluator:
         model: compiled; evaluated in this process alone, whatever its strategy.
         data: `(x, y)` or `(x, y, sample_weight)`.
         checkpoint_dir: where the chief's `ModelCheckpoint` or `CheckpointManager` writes; need not exist yet.
+        steps: so many batches, the first ones; all by default.
+        max_evaluations: how many, at most; None for no limit. Damaged ones do not count.
         callbacks: called as by `evaluate`; `EarlyStopping` sees each result as that of an epoch, and ends the
             training if the chief's script has a `ModelCheckpoint` there.
         batch_size: examples computed at once; 32 by default.
-        max_evaluations: how many, at most; None for no limit.
         every: evaluate every checkpoint, in their order; if False, those that came meanwhile are passed over but
             for the newest.
         monitor: what the best one is best in.
@@ -62,23 +61,26 @@ class SidecarEvaluator:
         model: Model,
         data: ValidationData,
         checkpoint_dir: str | Path,
-        callbacks: Sequence[Callback] = (),
-        batch_size: int | None = None,
+        steps: int | None = None,
         max_evaluations: int | None = None,
+        callbacks: Callbacks = None,
+        *,
+        batch_size: int | None = None,
         every: bool = True,
         monitor: str = "val_loss",
         mode: str = "auto",
         timeout: float | None = None,
         checkpoint_name: str = "ckpt",
     ) -> None:
-        self._model, self._data, self._batch_size = model, data, batch_size
+        self._model, self._data, self._batch_size, self._steps = model, data, batch_size, steps
+        callbacks = listed(callbacks)
         self._directory, self._name = Path(checkpoint_dir), checkpoint_name
+        self._arrivals = Arrivals(self._directory, checkpoint_name, every)
         self._stoppers = [each for each in callbacks if isinstance(each, EarlyStopping)]
         self._callbacks = [each for each in callbacks if each not in self._stoppers]
         self._max_evaluations, self._every, self._timeout = max_evaluations, every, timeout
         self._sidecar = Sidecar(self._directory)
         self._monitor = MonitorCallback(monitor, mode)
-        self._done = -1
 
     def start(self) -> dict[str, float]:
         """Evaluate until the run is finished.
@@ -91,20 +93,31 @@ class SidecarEvaluator:
             ConfigError: the monitored quantity is not measured.
             PeerLostError: no checkpoint came in time.
         """
-        model, results = self._model, dict[str, float]()
+        model = self._model
         model.strategy = DefaultStrategy()
         for callback in (self._monitor, *self._stoppers):
             callback.set_model(model)
-            callback.on_train_begin()
-        self._recall()
-        for count, folder in enumerate(self._folders(), 1):
+        self._begin()
+        boards = [each for each in self._callbacks if isinstance(each, TensorBoard)]
+        with ExitStack() as held:
+            held.enter_context(self._sidecar.evaluating(self._progress(), self._every))
+            for board in boards:
+                held.enter_context(board.held_open())
+            return self._evaluate_all(boards)
+
+    def _evaluate_all(self, boards: Sequence[TensorBoard]) -> dict[str, float]:
+        model, results = self._model, dict[str, float]()
+        count = num_runs = 0
+        for folder in self._folders():
             try:
                 files, manifest = read_checkpoint(folder)
             except StorageError as error:
                 LOGGER.warning("%s It is not evaluated.", error)
                 continue
-            if run_name() and manifest.get("run") != run_name():
-                continue  # an earlier run has left it
+            if num_runs < self._arrivals.num_runs:
+                num_runs = self._arrivals.num_runs
+                self._begin()
+            count += 1
             model.take(folder, files, manifest)
             results = self._evaluated()
             logs = {f"val_{name}": value for name, value in results.items()}
@@ -113,17 +126,28 @@ class SidecarEvaluator:
             if is_best:
                 write_checkpoint(self._directory / BEST, files, manifest, None)
             print(f"{folder.name}: {words}{' - best so far' if is_best else ''}", flush=True)
+            for board in boards:
+                board.write_validation(number_of(folder) - 1, logs)
             self._stop_early(number_of(folder) - 1, logs)
-            self._remember()
+            self._sidecar.evaluated(self._progress())
             if count == self._max_evaluations or manifest.get("final"):
                 break
         return results
+
+    def _begin(self) -> None:
+        """A run begins: what is best is not known yet."""
+        self._monitor.best = None
+        for stopper in self._stoppers:
+            stopper.on_train_begin()
+        former = self._sidecar.recalled(self._name)
+        if former is not None and not self._arrivals.num_runs:  # the evaluator of this run was started again
+            self._arrivals.done, self._monitor.best = former.done, former.best
 
     def _evaluated(self) -> dict[str, float]:
         x, y, *rest = self._data
         weight = rest[0] if rest else None
         results: Any = self._model.evaluate(
-            x, y, self._batch_size, 0, weight, self._callbacks, return_dict=True
+            x, y, self._batch_size, 0, weight, self._steps, self._callbacks, return_dict=True
         )
         return dict(results)
 
@@ -148,19 +172,16 @@ class SidecarEvaluator:
 
     def _folders(self) -> Iterator[Path]:
         """The checkpoints that are not done, as they come, until there will be no more."""
-        since = time.monotonic()
+        since, arrivals = time.monotonic(), self._arrivals
         while True:
             is_finished = self._sidecar.is_finished  # asked first: what comes before it is seen then
-            there = [
-                each for each in checkpoints(self._directory, self._name) if number_of(each) > self._done
-            ]
-            if there:
-                folder = there[0] if self._every else there[-1]
-                self._done = number_of(folder)
+            folder = arrivals.next()
+            if folder is not None:
+                arrivals.done = number_of(folder)
                 yield folder
                 since = time.monotonic()
             elif is_finished or (
-                self._done >= 0 and is_final(self._directory / f"{self._name}-{self._done}")
+                arrivals.done >= 0 and is_final(self._directory / f"{self._name}-{arrivals.done}")
             ):
                 return
             elif self._timeout is not None and time.monotonic() - since > self._timeout:
@@ -170,59 +191,5 @@ class SidecarEvaluator:
             else:
                 time.sleep(_POLL_S)
 
-    def _remember(self) -> None:
-        state = {"run": run_name(), "done": self._done, "best": self._monitor.best}
-        write_bytes(self._directory / _DONE, json.dumps(state).encode() + b"\n")
-
-    def _recall(self) -> None:
-        """Go on where the evaluator of this run ended, if it was started again."""
-        try:
-            state = json.loads((self._directory / _DONE).read_text())
-            if run_name() and state["run"] == run_name():
-                self._done, self._monitor.best = int(state["done"]), state["best"]
-        except (OSError, ValueError, KeyError, TypeError):
-            pass
-
-
-def stops_by_validation(callback: Callback) -> bool:
-    """Whether this callback of `fit` ends training by what the evaluator measures."""
-    return isinstance(callback, EarlyStopping) and callback.monitor.startswith("val_")
-
-
-def evaluator_of_fit(
-    model: Model, callbacks: Sequence[Callback], validation: Examples | None, batch_size: int | None
-) -> SidecarEvaluator:
-    """What `fit` is in the process of the evaluator.
-
-    Args:
-        model: to be evaluated.
-        callbacks: of `fit`: a `ModelCheckpoint` that says where the chief saves, and what to do with results.
-        validation: of `fit`.
-        batch_size: examples computed at once; 32 by default.
-
-    Raises:
-        ConfigError: there is nothing to evaluate, or nothing to evaluate it with.
-    """
-    series = series_of(callbacks)
-    if series is None or validation is None:
-        raise ConfigError(
-            "The evaluator expects fit(validation_data=..., callbacks=[ModelCheckpoint('DIR/ckpt-{epoch}')]). "
-            f"Received: {'no validation data' if validation is None else 'no such ModelCheckpoint'}."
-        )
-    weight = () if validation.weight is None else (validation.weight,)
-    acting = [each for each in callbacks if isinstance(each, TensorBoard) or stops_by_validation(each)]
-    monitors = [
-        each
-        for each in callbacks
-        if isinstance(each, ModelCheckpoint | EarlyStopping) and each.monitor.startswith("val_")
-    ]
-    return SidecarEvaluator(
-        model,
-        (validation.x, validation.y, *weight),
-        series[0],
-        acting,
-        batch_size,
-        monitor=monitors[0].monitor if monitors else "val_loss",
-        mode=monitors[0].mode if monitors else "auto",
-        checkpoint_name=series[1],
-    )
+    def _progress(self) -> Progress:
+        return Progress(self._name, self._arrivals.done, self._monitor.best)

@@ -74,6 +74,20 @@ class Examples:
             )
         return self._rows(slice(0, boundary)), self._rows(slice(boundary, None))
 
+    def first(self, steps: int | None, batch_size: int, name: str) -> Examples:
+        """The examples of the first batches.
+
+        Args:
+            steps: number of batches; None for all.
+            batch_size: examples of each.
+            name: of the argument, for the error message.
+
+        Raises:
+            ConfigError: less than one.
+        """
+        steps = checked_steps(steps, len(self), name)
+        return self if steps * batch_size >= len(self) else self._rows(slice(0, steps * batch_size))
+
     def _rows(self, rows: slice) -> Examples:
         weight = None if self.weight is None else self.weight[rows]
         return Examples(self.x[rows], self.y[rows], weight)
@@ -85,6 +99,13 @@ class Examples:
             name: None if array is None else [list(array.shape), array.dtype.str, _checksum(array)]
             for name, array in arrays.items()
         }
+
+
+def checked_steps(steps: int | None, default: int, name: str) -> int:
+    """The number of steps, if it was given. Raises `ConfigError` below 1."""
+    if steps is not None and steps < 1:
+        raise ConfigError(f"Expected {name} >= 1. Received: {name}={steps}.")
+    return default if steps is None else steps
 
 
 def _checksum(array: Array) -> str:

@@ -11,12 +11,18 @@ from distrib.io.checkpoint import read_checkpoint
 from distrib.nn import losses, metrics, optimizers
 from distrib.nn.layers import registry as layers
 from distrib.nn.layers.input import Input
+from distrib.training.arguments import refuse
 from distrib.training.sequential import Sequential
 
 _WEIGHTED = "weighted:"
 
 
-def load_model(filepath: str | Path, compile: bool = True) -> Sequential:
+def load_model(
+    filepath: str | Path,
+    custom_objects: Mapping[str, Any] | None = None,
+    compile: bool = True,
+    safe_mode: bool = True,
+) -> Sequential:
     """A model with its values; compiled, with what its optimizer knows, if it was compiled when it was saved.
 
     On this replica; every replica that is to train it loads it. It belongs to the strategy whose scope is open, which
@@ -24,15 +30,18 @@ def load_model(filepath: str | Path, compile: bool = True) -> Sequential:
 
     Args:
         filepath: a folder.
+        custom_objects: not supported: layers, losses and metrics are those that are built in.
         compile: whether to compile it.
+        safe_mode: without meaning: there is no code in the files.
 
     Returns:
         The model, built. Training goes on where it was.
 
     Raises:
         StorageError: the folder is damaged, or is none of a model.
-        ConfigError: it has layers, a loss or metrics that are not built in.
+        ConfigError: it has layers, a loss or metrics that are not built in; or an argument that is not supported.
     """
+    refuse("load_model", {"custom_objects": custom_objects or None}, {"custom_objects": None})
     folder = Path(filepath)
     files, manifest = read_checkpoint(folder)
     config = manifest.get("model")
@@ -61,5 +70,5 @@ def _compile(model: Sequential, config: Mapping[str, Any]) -> None:
         losses.from_config(config["loss"]),
         named[:boundary],
         named[boundary + 1 :],
-        config["on_nonfinite"],
+        on_nonfinite=config["on_nonfinite"],
     )

@@ -29,6 +29,8 @@ from distrib.strategies.accumulating_updater import AccumulatingUpdater
 from distrib.strategies.base import Strategy
 from distrib.strategies.single import get_strategy
 from distrib.strategies.updater import NonFinitePolicy, Updater
+from distrib.training.arguments import Callbacks, listed, refuse
+from distrib.training.beside_evaluator import callbacks_beside_evaluator, evaluator_of_fit
 from distrib.training.callbacks import BackupAndRestore, Callback, History, ProgressBar
 from distrib.training.callbacks.base import CallbackList, Logs
 from distrib.training.callbacks.model_checkpoint import series_of
@@ -36,8 +38,7 @@ from distrib.training.callbacks.progress_bar import is_interactive
 from distrib.training.callbacks.sidecar_link import SidecarLink
 from distrib.training.compiled import Compiled
 from distrib.training.description import describe
-from distrib.training.evaluator import evaluator_of_fit, stops_by_validation
-from distrib.training.examples import Examples, ValidationData
+from distrib.training.examples import Examples, ValidationData, checked_steps
 from distrib.training.run import Run
 from distrib.training.savable import Savable
 from distrib.training.seeds import get_random_seed, next_model_name
@@ -46,6 +47,14 @@ from distrib.training.trainer import Trainer, predict
 Verbose: TypeAlias = Literal["auto", 0, 1, 2]
 
 DEFAULT_BATCH_SIZE = 32
+
+_KERAS_COMPILE = {
+    "loss_weights": None,
+    "run_eagerly": False,
+    "steps_per_execution": 1,
+    "jit_compile": "auto",
+    "auto_scale_loss": True,
+}
 
 
 class Model(Savable):
@@ -108,9 +117,11 @@ class Model(Savable):
         self,
         optimizer: str | Optimizer,
         loss: str | Loss,
-        metrics: Sequence[str | Metric] = (),
-        weighted_metrics: Sequence[str | Metric] = (),
+        metrics: Sequence[str | Metric] | None = None,
+        weighted_metrics: Sequence[str | Metric] | None = None,
+        *,
         on_nonfinite: NonFinitePolicy = "raise",
+        **unsupported: Any,
     ) -> None:
         """Say how to train.
 
@@ -121,13 +132,15 @@ class Model(Savable):
             weighted_metrics: names or instances, measured with sample weights.
             on_nonfinite: what to do about NaN or Inf in a gradient: `"raise"` an error that names rank, variable
                 and step; `"skip"` the step on all replicas; or `"allow"` it.
+            unsupported: other arguments of Keras, with their defaults.
 
         Raises:
-            ConfigError: an unknown name.
+            ConfigError: an unknown name, or an argument that is not supported.
         """
+        refuse("compile", unsupported, _KERAS_COMPILE, ("metrics", "weighted_metrics", "on_nonfinite"))
         if on_nonfinite not in ("raise", "skip", "allow"):
             raise ConfigError(f"Expected on_nonfinite raise, skip or allow. Received: {on_nonfinite!r}.")
-        self._compiled = Compiled(optimizer, loss, metrics, weighted_metrics, on_nonfinite)
+        self._compiled = Compiled(optimizer, loss, metrics or (), weighted_metrics or (), on_nonfinite)
         self._trainer = self._updater = self._last_updater = self._saved = None
         if self._network is not None:
             self._network.lay_out()
@@ -154,7 +167,7 @@ class Model(Savable):
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: Verbose = "auto",
-        callbacks: Sequence[Callback] = (),
+        callbacks: Callbacks = None,
         validation_split: float = 0.0,
         validation_data: ValidationData | None = None,
         shuffle: bool = True,
@@ -162,6 +175,7 @@ class Model(Savable):
         sample_weight: ArrayLike | None = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
+        validation_steps: int | None = None,
         validation_batch_size: int | None = None,
         validation_freq: int = 1,
     ) -> History:
@@ -183,6 +197,7 @@ class Model(Savable):
             initial_epoch: the epoch to begin with.
             steps_per_epoch: steps of an epoch; by default one pass over the data. Epochs go on where the one
                 before stopped.
+            validation_steps: validate on so many batches of the validation data, the first ones.
             validation_batch_size: batch size of validation; `batch_size` by default.
             validation_freq: validate after every so many epochs.
 
@@ -199,20 +214,23 @@ class Model(Savable):
         validation = None if validation_data is None else Examples(*validation_data)
         if validation is None and validation_split:
             data, validation = data.split(validation_split)
+        callbacks = listed(callbacks)
+        test_size = _size(batch_size if validation_batch_size is None else validation_batch_size)
+        if validation is not None:
+            validation = validation.first(validation_steps, test_size, "validation_steps")
         task, series = resolve(), series_of(callbacks)
         if task.type == "evaluator":
-            evaluator_of_fit(self, callbacks, validation, validation_batch_size or batch_size).start()
+            evaluator_of_fit(self, callbacks, validation, test_size).start()
             raise SystemExit(0)  # the chief alone goes on after `fit`
         if series is not None and "evaluator" in task.cluster.jobs:
             # It has the validation, and what acts on it: training never waits for it.
             validation = None
-            callbacks = [each for each in callbacks if not stops_by_validation(each)]
+            callbacks = callbacks_beside_evaluator(callbacks, series[0], self.strategy.is_chief)
         dataset = self._prepare(data)
         schedule = Schedule(len(dataset), _size(batch_size), steps_per_epoch, shuffle, self.seed)
         arguments = {"epochs": [initial_epoch, epochs], "data": data.describe(), **schedule.describe()}
         tests: tuple[ArrayDataset, Schedule] | None = None
         if validation is not None:
-            test_size = schedule.batch_size if validation_batch_size is None else validation_batch_size
             tests = self._prepare(validation), Schedule(len(validation), test_size)
             arguments["validation"] = validation.describe() | tests[1].describe()
 
@@ -221,9 +239,9 @@ class Model(Savable):
         backups = [each for each in callbacks if isinstance(each, BackupAndRestore)]
         others = [each for each in callbacks if each not in backups]
         links = [SidecarLink(series[0])] if series is not None and self.strategy.is_chief else []
-        listed = [*others, *links, *self._progress(verbose), self.history, *backups]
+        in_order = [*others, *links, *self._progress(verbose), self.history, *backups]
         params = {"epochs": epochs, "steps": schedule.steps_per_epoch, "verbose": verbose}
-        called = CallbackList(listed, self, params)
+        called = CallbackList(in_order, self, params)
         trainer, updater = self._trainer_of(data), self._begin("fit", arguments)
         self.run = Run(trainer, updater, dataset, schedule, called, tests, validation_freq)
         try:
@@ -244,7 +262,8 @@ class Model(Savable):
         batch_size: int | None = None,
         verbose: Verbose = "auto",
         sample_weight: ArrayLike | None = None,
-        callbacks: Sequence[Callback] = (),
+        steps: int | None = None,
+        callbacks: Callbacks = None,
         return_dict: bool = False,
     ) -> float | list[float] | dict[str, float]:
         """Loss and metrics over a data set. Collective: the examples are spread over the replicas, each once.
@@ -255,6 +274,7 @@ class Model(Savable):
             batch_size: examples of a step over all replicas; 32 by default.
             verbose: as of `fit`.
             sample_weight: `(examples,)` weights.
+            steps: so many batches, the first ones; all by default.
             callbacks: called on every replica.
             return_dict: return name -> value.
 
@@ -264,11 +284,11 @@ class Model(Savable):
         Raises:
             DataError, ShapeError, ConfigError, ProtocolError: as of `fit`.
         """
-        data = Examples(x, y, sample_weight)
+        data = Examples(x, y, sample_weight).first(steps, _size(batch_size), "steps")
         dataset = self._prepare(data)
         schedule = Schedule(len(dataset), _size(batch_size))
         params = {"epochs": 1, "steps": schedule.steps_per_epoch, "verbose": verbose}
-        called = CallbackList([*callbacks, *self._progress(verbose)], self, params)
+        called = CallbackList([*listed(callbacks), *self._progress(verbose)], self, params)
         trainer = self._trainer_of(data)
         updater = self._begin("evaluate", {"data": data.describe(), **schedule.describe()})
         return _results(trainer.test_epoch(updater, dataset, schedule, called), return_dict)
@@ -315,7 +335,8 @@ class Model(Savable):
         x: ArrayLike,
         batch_size: int | None = None,
         verbose: Verbose = 0,
-        callbacks: Sequence[Callback] = (),
+        steps: int | None = None,
+        callbacks: Callbacks = None,
     ) -> Array:
         """The outputs for `x`, computed on this replica alone; one rank may call it.
 
@@ -323,6 +344,7 @@ class Model(Savable):
             x: `(examples, ...)` inputs.
             batch_size: examples computed at once; 32 by default.
             verbose: as of `fit`.
+            steps: so many batches, the first ones; all by default.
             callbacks: called on this replica.
 
         Returns:
@@ -333,8 +355,9 @@ class Model(Savable):
         """
         network, array = self._inputs(x)
         size = _size(batch_size)
+        array = array[: checked_steps(steps, len(array), "steps") * size]
         params = {"epochs": 1, "steps": -(-len(array) // size), "verbose": verbose}
-        called = CallbackList([*callbacks, *self._progress(verbose)], self, params)
+        called = CallbackList([*listed(callbacks), *self._progress(verbose)], self, params)
         return predict(network, array, size, called)
 
     def __call__(self, x: ArrayLike) -> Array:

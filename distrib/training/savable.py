@@ -19,7 +19,7 @@ from distrib.strategies.base import Strategy
 from distrib.strategies.updater import Saved, Updater
 from distrib.training.compiled import Compiled
 from distrib.training.run import Run
-from distrib.training.saving import MODEL_FILE, Files, assign, check_model, check_optimizer, contents
+from distrib.training.saving import MODEL_FILE, Files, assign, check_model, check_optimizer, contents, fitting
 from distrib.training.writing import check_free, read_weights, weights_path, write_alone, write_weights
 
 
@@ -141,11 +141,12 @@ class Savable(ABC):
         write_alone(self.strategy, lambda: check_free(path, overwrite))
         write_alone(self.strategy, lambda: write_weights(path, network, self.strategy.communicator.confirm))
 
-    def load_weights(self, filepath: str | Path) -> None:
+    def load_weights(self, filepath: str | Path, skip_mismatch: bool = False) -> None:
         """Read the values of all variables, on this replica, from a file or from a folder that `save` has written.
 
         Args:
             filepath: ends in `.weights.safetensors`, or is a folder.
+            skip_mismatch: leave a variable as it is if the file has none of its name, shape and dtype, and warn.
 
         Raises:
             ConfigError: another ending.
@@ -153,4 +154,6 @@ class Savable(ABC):
         """
         network, path = self._built(), Path(filepath)
         files = read_checkpoint(path)[0] if path.is_dir() else {MODEL_FILE: read_weights(weights_path(path))}
+        if skip_mismatch:
+            files = {MODEL_FILE: fitting(path, network, files.get(MODEL_FILE, {}))}
         assign(network, check_model(path, network, files))

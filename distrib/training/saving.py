@@ -17,6 +17,7 @@ import numpy as np
 from distrib.arrays import Array, Shape
 from distrib.cluster.launched import run_name
 from distrib.errors import ConfigError, StorageError
+from distrib.logs import LOGGER
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
 from distrib.strategies.updater import Saved
@@ -71,6 +72,21 @@ def check_model(folder: Path, network: Network, files: Files) -> dict[str, Array
     """
     expected = {variable.name: (variable.shape, variable.dtype) for variable in network.variables}
     return check_arrays(folder / MODEL_FILE, expected, files.get(MODEL_FILE, {}))
+
+
+def fitting(folder: Path, network: Network, arrays: Mapping[str, Array]) -> dict[str, Array]:
+    """The arrays that fit a network's variables; its own values for the others, which a warning names."""
+    values, skipped = {}, []
+    for variable in network.variables:
+        found = arrays.get(variable.name)
+        if found is None or (found.shape, found.dtype) != (variable.shape, variable.dtype):
+            skipped.append(variable.name)
+            found = variable.numpy()
+        values[variable.name] = found
+    skipped += [name for name in arrays if name not in values]
+    if skipped:
+        LOGGER.warning("%s does not fit everywhere; skipped: %s.", folder, ", ".join(skipped[:_SHOWN]))
+    return values
 
 
 def check_optimizer(

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from distrib.training.callbacks import Callback, History, ModelCheckpoint
+from distrib.training.arguments import Callbacks, listed
+from distrib.training.callbacks import History, ModelCheckpoint
 from distrib.training.examples import ValidationData
 from distrib.training.model import Model
 
@@ -18,7 +18,7 @@ def train_and_evaluate(
     checkpoint_dir: str | Path,
     epochs: int = 1,
     batch_size: int | None = None,
-    callbacks: Sequence[Callback] = (),
+    callbacks: Callbacks = None,
     **fit_arguments: Any,
 ) -> History:
     """Train, save `checkpoint_dir/ckpt-1`, `ckpt-2`, ... after every epoch, and evaluate each.
@@ -52,6 +52,6 @@ def train_and_evaluate(
         batch_size,
         epochs,
         validation_data=eval_data,
-        callbacks=[saving, *callbacks],
+        callbacks=[saving, *listed(callbacks)],
         **fit_arguments,
     )

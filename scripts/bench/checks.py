@@ -1,22 +1,27 @@
 #!/usr/bin/env python
 """What the checks of a step cost, each timed alone, at 4 MB of gradients: their sum as a share of the step.
 
-    mpirun -n 2 --bind-to core python scripts/bench/checks.py
+    scripts/bench/checks.py --json checks.json
 
 The checks are: NaN or Inf in the gradient, the header of every collective (making, packing and comparing it), the
-hash of the values every 100 steps, and what the watch is told (the step, the collective).
+hash of the values every 100 steps, what the watch is told (the step, the collective), and the heartbeat: the
+processor time of all threads but the training thread, and a rank's share of the hub's, while nothing is trained.
 """
 
 from __future__ import annotations
 
+import argparse
+import json
+import os
 import statistics
+import subprocess
 import sys
 import time
 import zlib
 from collections.abc import Callable
 from pathlib import Path
 
-import machine  # noqa: F401  (before NumPy)
+import machine
 import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "programs"))
@@ -29,6 +34,7 @@ from distrib.comm.header import Header, Operation
 
 HIDDEN = 1258  # a million weights
 COLLECTIVES = 2
+REST_S = 2.0
 
 
 def median_us(function: Callable[[], object], repeats: int = 300) -> float:
@@ -40,7 +46,38 @@ def median_us(function: Callable[[], object], repeats: int = 300) -> float:
     return 1e6 * statistics.median(times)
 
 
+def heartbeat_share(hub_pids: list[int], ranks: int) -> float:
+    """What share of a core the heartbeat takes of a replica: its threads', and an equal part of the hub's."""
+
+    def hub_s() -> float:
+        ticks = sum(
+            sum(map(int, Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
+            for pid in hub_pids
+        )
+        return ticks / os.sysconf("SC_CLK_TCK")
+
+    others, hub = time.process_time() - time.thread_time(), hub_s()
+    time.sleep(REST_S)
+    return (time.process_time() - time.thread_time() - others + (hub_s() - hub) / ranks) / REST_S
+
+
+def hubs() -> list[int]:
+    """The processes that this one has started: on rank 0, the hub."""
+    listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
+    return [int(pid) for pid in listed.split()]
+
+
 def main() -> None:
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--json", type=Path, metavar="FILE")
+    parser.add_argument("--under-mpirun", action="store_true", help=argparse.SUPPRESS)
+    options = parser.parse_args()
+    if not options.under_mpirun:
+        mpirun = [Path(sys.executable).with_name("mpirun"), "-n", "2", "--bind-to", "core", sys.executable]
+        environ = {**os.environ, **machine.AS_ROOT}
+        sys.exit(subprocess.run([*mpirun, *sys.argv, "--under-mpirun"], env=environ, check=False).returncode)
     strategy = distrib.MirroredStrategy()
     with strategy.scope():
         model = distrib.Sequential(
@@ -71,12 +108,16 @@ def main() -> None:
         "hash of the values": median_us(lambda: zlib.crc32(buffer.values.data)) / 100,
         "watch": median_us(lambda: strategy.communicator.at_step(1))
         + COLLECTIVES * (0.0 if transport is None else median_us(transport.check_peers)),
+        "heartbeat": step * heartbeat_share(hubs(), strategy.num_replicas_in_sync),
     }
     if strategy.is_chief:
         print(f"a step of {grads.nbytes / 1e6:.1f} MB of gradients: {step:.0f} us")
         for name, cost in costs.items():
             print(f"{name:20} {cost:7.1f} us {cost / step:7.2%}")
         print(f"{'together':20} {sum(costs.values()):7.1f} us {sum(costs.values()) / step:7.2%}")
+        if options.json:
+            found = {"unset": machine.UNSET, "step_us": step, "costs_us": costs}
+            options.json.write_text(json.dumps(found, indent=2) + "\n")
 
 
 if __name__ == "__main__":

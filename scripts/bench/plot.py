@@ -1,7 +1,8 @@
 #!/usr/bin/env python
 """Pictures of what the benchmarks wrote, for docs/benchmarks.md. Needs the extra `bench` (matplotlib).
 
-scripts/bench/plot.py --allreduce allreduce.json --train train-100.json train-1024.json --output docs/images
+scripts/bench/plot.py --allreduce allreduce.json --train train-100.json train-1024.json --scaling scaling.json \
+    --sweep sweep.json --output docs/images
 """
 
 from __future__ import annotations
@@ -26,6 +27,8 @@ def main() -> None:
     )
     parser.add_argument("--allreduce", type=Path)
     parser.add_argument("--train", type=Path, nargs="*", default=[])
+    parser.add_argument("--scaling", type=Path)
+    parser.add_argument("--sweep", type=Path)
     parser.add_argument("--output", type=Path, required=True)
     options = parser.parse_args()
     options.output.mkdir(parents=True, exist_ok=True)
@@ -34,6 +37,10 @@ def main() -> None:
     for file in options.train:
         result = json.loads(file.read_text())
         train(result, options.output / f"train-{result['hidden']}.svg")
+    if options.scaling:
+        scaling(json.loads(options.scaling.read_text()), options.output / "scaling.svg")
+    if options.sweep:
+        sweep(json.loads(options.sweep.read_text()), options.output / "ps-sweep.svg")
 
 
 def allreduce(result: dict[str, Any], file: Path) -> None:
@@ -69,6 +76,50 @@ def train(result: dict[str, Any], file: Path) -> None:
     axes.set(
         xlabel="thousand samples a second", title=f"784-{result['hidden']}-10, Adam, 100 examples a replica"
     )
+    figure.savefig(file, metadata={"Date": None})
+
+
+def scaling(result: dict[str, Any], file: Path) -> None:
+    """Time of a step over hosts: computing and communicating by themselves, one after the other, and with overlap."""
+    runs = [each for each in result["runs"] if each["hosts"] > 1]
+    figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    bars = {
+        "computing": ("#d9d9d9", lambda training: training["computing_seconds"]),
+        "communicating": (PEERS, lambda training: training["communicating_seconds"]),
+        "at once": ("#8fb8c7", lambda training: training["step_seconds"]["at once"]),
+        "overlap": (OURS, lambda training: training["step_seconds"]["overlap"]),
+        "overlap, float16": ("#0f4356", lambda training: training["step_seconds"]["overlap, float16"]),
+    }
+    for index, (name, (color, seconds)) in enumerate(bars.items()):
+        places = [place + 0.16 * (index - 2) for place in range(len(runs))]
+        drawn = axes.bar(
+            places, [1e3 * seconds(each["training"]) for each in runs], 0.15, color=color, label=name
+        )
+        axes.bar_label(drawn, fmt="%.0f", fontsize=7)
+    axes.set_xticks(
+        range(len(runs)), [f"{each['hosts']} x {each['ranks'] // each['hosts']}" for each in runs]
+    )
+    axes.set(
+        ylabel="ms a step", xlabel="hosts x ranks", title=f"Links of {result['rate']}: 2.9 million weights"
+    )
+    axes.legend(frameon=False, ncols=3, fontsize=8)
+    axes.margins(y=0.25)
+    figure.savefig(file, metadata={"Date": None})
+
+
+def sweep(result: dict[str, Any], file: Path) -> None:
+    """What one ps serves, by the size of the model."""
+    figure, axes = plt.subplots(figsize=(7, 3.4), layout="constrained")
+    for transport, color in (("shared memory", OURS), ("gRPC", "#c46f3a")):
+        rows = [each for each in result["sweep"] if each["transport"] == transport]
+        sizes = [each["weights"] for each in rows]
+        for index, (style, workers) in enumerate(((":", "1 worker"), ("-", "2 workers"))):
+            rates = [each["pushes_per_second"][index] for each in rows]
+            label = f"{transport}, {workers}"
+            axes.plot(sizes, rates, style, color=color, marker="o", markersize=3, label=label)
+    axes.set(xscale="log", yscale="log", xlabel="weights", ylabel="pushes a second", title="One ps")
+    axes.grid(alpha=0.3)
+    axes.legend(frameon=False)
     figure.savefig(file, metadata={"Date": None})
 
 

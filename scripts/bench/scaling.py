@@ -58,7 +58,8 @@ def main() -> None:
             f"computing {training['computing_seconds'] * 1e3:.0f} ms, communicating "
             f"{training['communicating_seconds'] * 1e3:.0f} ms: "
             + ", ".join(
-                f"{name} {seconds * 1e3:.0f} ms ({steps['at once'] / seconds:.2f}x)"
+                f"{name} {seconds * 1e3:.0f} ms ({steps['at once'] / seconds:.2f}x, "
+                f"{training['payload_bytes_of_rank_0'][name] / 1e6:.1f} MB)"
                 for name, seconds in steps.items()
             )
         )

@@ -65,8 +65,10 @@ def ours() -> list[Contender]:
             central = [*command, "--strategy", "CentralStorageStrategy"]
             found.append(Contender(f"distrib {ranks} central{suffix}", central, environ))
     # Not bound to cores: the busy process has one of them.
-    busy = [python, str(PROGRAMS / "beside_a_busy_process.py"), mpirun, "-n", "2", "--bind-to", "none"]
-    found.append(Contender("distrib 2 beside a busy process", [*busy, python, program], {"DISTRIB_JIT": "0"}))
+    unbound = [mpirun, "-n", "2", "--bind-to", "none", python, program]
+    busy = [python, str(PROGRAMS / "beside_a_busy_process.py"), *unbound]
+    for name, command in (("not bound to cores", unbound), ("beside a busy process", busy)):
+        found.append(Contender(f"distrib 2 {name}", command, {"DISTRIB_JIT": "0"}))
     return found
 
 

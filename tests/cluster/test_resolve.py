@@ -41,19 +41,46 @@ def environ(monkeypatch):
     [("chief", 0, 0, True), ("worker", 0, 1, False), ("worker", 1, 2, False)],
 )
 def test_the_chief_is_worker_0(type, index, worker, is_chief):
-    task = resolve(SimpleClusterResolver(ALL, type, index))
+    task = resolve(SimpleClusterResolver(ALL, "", type, index))
     assert (task.worker, task.is_chief, task.num_workers) == (worker, is_chief, 3)
     assert task.ps == ("h3:1", "h4:1")
     assert str(task) == f"{type}:{index}"
 
 
 def test_without_a_chief_worker_0_is_it():
-    assert [resolve(SimpleClusterResolver(WORKERS, "worker", i)).is_chief for i in range(2)] == [True, False]
+    assert [resolve(SimpleClusterResolver(WORKERS, "", "worker", i)).is_chief for i in range(2)] == [
+        True,
+        False,
+    ]
+
+
+def test_workers_with_gaps_are_numbered_in_their_order_and_the_lowest_is_chief():
+    gaps = distrib.ClusterSpec({"worker": {4: "h4:1", 1: "h1:1", 9: "h9:1"}})
+    tasks = [resolve(SimpleClusterResolver(gaps, "worker", index)) for index in (1, 4, 9)]
+    assert [(task.worker, task.is_chief, task.num_workers) for task in tasks] == [
+        (0, True, 3),
+        (1, False, 3),
+        (2, False, 3),
+    ]
+    after_a_chief = distrib.ClusterSpec({"chief": ["h0:1"], **gaps.as_dict()})
+    last = resolve(SimpleClusterResolver(after_a_chief, "worker", 9))
+    assert (last.worker, last.is_chief, last.num_workers) == (3, False, 4)
+
+
+def test_nobody_trains_by_a_cluster_that_lacks_workers(environ):
+    sparse = {"worker": {"3": "h3:1"}, "ps": ["h9:1", "h8:1"]}
+    environ(TF_CONFIG=json.dumps({"sparseCluster": sparse, "task": {"type": "worker", "index": 3}}))
+    assert TFConfigClusterResolver().cluster_spec().task_indices("worker") == [3]
+    for source, resolver in (("TF_CONFIG", None), ("TFConfigClusterResolver", TFConfigClusterResolver())):
+        with pytest.raises(distrib.ConfigError, match=rf"^{source}: sparseCluster: expected `cluster`, with"):
+            resolve(resolver)
+    environ(TF_CONFIG=json.dumps({"sparseCluster": {"ps": ["h8:1"]}, "task": {"type": "ps", "index": 1}}))
+    assert str(resolve()) == "ps:1"
 
 
 @pytest.mark.parametrize("type", ["ps", "evaluator"])
 def test_a_ps_and_an_evaluator_are_not_the_chief(type):
-    assert not resolve(SimpleClusterResolver(ALL, type, 0)).is_chief
+    assert not resolve(SimpleClusterResolver(ALL, "", type, 0)).is_chief
 
 
 def test_the_first_source_that_knows_answers(tmp_path):
@@ -68,7 +95,7 @@ def test_the_first_source_that_knows_answers(tmp_path):
     assert resolve(environ=environ) == Task("ps", 1, ALL)
     environ["DISTRIB_CLUSTER_FILE"] = str(file)
     assert resolve(environ=environ) == Task("worker", 0, ALL)
-    assert resolve(SimpleClusterResolver(ALL, "chief"), environ) == Task("chief", 0, ALL)
+    assert resolve(SimpleClusterResolver(ALL, "", "chief"), environ) == Task("chief", 0, ALL)
 
 
 @pytest.mark.parametrize(
@@ -120,7 +147,7 @@ def test_a_rank_that_is_none(rank):
 )
 def test_a_resolver_that_cannot_be_right(cluster, task, path):
     with pytest.raises(distrib.ConfigError, match=rf"^SimpleClusterResolver: {path}: expected"):
-        resolve(SimpleClusterResolver(distrib.ClusterSpec(cluster), *task))
+        resolve(SimpleClusterResolver(distrib.ClusterSpec(cluster), "", *task))
 
 
 def test_the_resolver_of_tf_config(environ):

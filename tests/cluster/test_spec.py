@@ -8,7 +8,7 @@ from hypothesis import strategies as st
 
 import distrib
 from distrib import ClusterSpec
-from distrib.cluster.config import ClusterConfig, config_from_environment, config_from_text
+from distrib.cluster.config import ClusterConfig, config_from_environment, config_from_text, hosts_of_cluster
 from distrib.cluster.launch_options import LaunchOptions
 
 
@@ -69,6 +69,15 @@ def test_no_tf_config():
     assert config_from_environment({}) is None
     assert config_from_environment({"TF_CONFIG": ""}) is None
     assert config_from_environment({"TF_CONFIG": "{}"}) == ClusterConfig()
+
+
+def test_the_hosts_of_a_cluster():
+    cluster = {"chief": ["h0:1"], "worker": {"3": "h3:1"}, "ps": ["h3:0", "[::1]:0"]}
+    text = json.dumps({"cluster": cluster, "task": {"type": "ps", "index": 0}})
+    assert hosts_of_cluster({"TF_CONFIG": text}) == ["h0", "h3", "::1"]
+    assert hosts_of_cluster({}) == []
+    with pytest.raises(distrib.ConfigError, match=r"^TF_CONFIG: cluster\.ps: expected a list"):
+        hosts_of_cluster({"TF_CONFIG": '{"cluster": {"ps": 1}}'})
 
 
 def test_what_we_do_not_know_is_ignored():

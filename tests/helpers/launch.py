@@ -142,7 +142,7 @@ class Launch:
         while (survivors := job_pids(self.job)) and time.monotonic() < deadline:
             time.sleep(0.01)
         kill_job(self.job)
-        left = list(Path(self.temporary).glob("distrib-run-*"))
+        left = [str(path) for path in Path(self.temporary).rglob("*")]
         shutil.rmtree(self.temporary)
-        assert not left, "secrets are left"
+        assert not left, f"left in TMPDIR: {left}"
         return Ended(self.process.returncode, self.seen, seconds, survivors)

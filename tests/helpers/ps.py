@@ -1,6 +1,7 @@
 """Training on n workers, each a thread, around real servers on the loopback interface."""
 
 import threading
+import time
 
 from distrib.cluster.resolvers import SimpleClusterResolver
 from distrib.cluster.spec import ClusterSpec
@@ -11,12 +12,32 @@ from distrib.strategies.parameter_server import ParameterServerStrategy
 def worker_of(worker, num_workers, ps):
     """A resolver that says: this is that worker of so many, around the ps at those addresses."""
     jobs = {"chief": ["localhost:0"], "worker": ["localhost:0"] * (num_workers - 1), "ps": ps}
-    return SimpleClusterResolver(ClusterSpec(jobs), "worker" if worker else "chief", max(0, worker - 1))
+    return SimpleClusterResolver(ClusterSpec(jobs), "", "worker" if worker else "chief", max(0, worker - 1))
 
 
-def on_workers(num_workers, body, num_ps=1, share_memory=False, token="", **options):
-    """Call `body(strategy)` on every worker; the results in their order. The chief's end ends the servers."""
-    servers = [Server("127.0.0.1:0", token) for _ in range(num_ps)]
+def nothing_is_staged(servers):
+    """Every gradient that came was applied or forgotten, on every ps. Others than ps:0 are told a little later."""
+    deadline = time.monotonic() + 2
+    shards = [server._servicer._node._shard for server in servers]
+    while any(shard._staged for shard in shards) and time.monotonic() < deadline:
+        time.sleep(0.01)
+    assert [list(shard._staged) for shard in shards] == [[]] * len(shards)
+
+
+def on_workers(num_workers, body, num_ps=1, share_memory=False, token="", elsewhere=(), look=None, **options):
+    """Call `body(strategy)` on every worker; the results in their order. The chief's end ends the servers.
+
+    Args:
+        num_workers: how many.
+        body: what each does.
+        num_ps: how many ps there are.
+        share_memory: whether the workers offer memory.
+        token: of the run.
+        elsewhere: the ps that are as on another host, where memory cannot be shared.
+        look: called with the servers when all workers are through, before the chief ends them.
+        options: of the strategy.
+    """
+    servers = [Server("127.0.0.1:0", token, share_memory=ps not in elsewhere) for ps in range(num_ps)]
     addresses = tuple(f"127.0.0.1:{server.port}" for server in servers)
     results, failures = [None] * num_workers, [None] * num_workers
 
@@ -42,6 +63,11 @@ def on_workers(num_workers, body, num_ps=1, share_memory=False, token="", **opti
     for thread in threads:
         thread.join(50)
     hung = [thread for thread in threads if thread.is_alive()]
+    if look is not None and not hung and not any(failures):
+        try:
+            look(servers)
+        except AssertionError as error:
+            failures.append(error)
     for strategy in strategies:
         strategy.close()
     for server in servers:

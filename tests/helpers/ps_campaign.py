@@ -23,6 +23,7 @@ from distrib.ps.rules import Rules
 from distrib.ps.saver import Checkpoints
 from distrib.ps.server import Server
 from distrib.ps.shard import Shard
+from helpers.ps import nothing_is_staged
 
 SIZE = 1000
 RATE = 1e-3
@@ -98,6 +99,7 @@ class Campaign:
                 thread.join(300)
             if self.failures:
                 raise self.failures[0]
+            nothing_is_staged([server])
             weights = server._servicer._node._shard.values.copy()
         finally:
             server.close()

@@ -10,11 +10,13 @@ from pathlib import Path
 from helpers.launch import PROGRAM, Launch, config
 from helpers.mpi import job_pids
 
-EPOCHS = 40
+EPOCHS = 120
+"""Of at least 16 ms each: nobody is done before the kill."""
 VICTIMS = {
     "ps-sync": ["chief 0", "worker 0", "ps 0", "ps 1", "evaluator 0", "launcher"],
     "ps-async": ["chief 0", "worker 0", "ps 0", "ps 1", "evaluator 0", "launcher"],
     "mirrored": ["chief 0", "worker 0", "mpirun", "evaluator 0", "launcher"],
+    "central_storage": ["chief 0", "worker 0", "mpirun", "evaluator 0", "launcher"],
 }
 ROUNDS = [(strategy, victim) for strategy, victims in VICTIMS.items() for victim in victims]
 
@@ -29,6 +31,7 @@ def kill_one(folder: Path, strategy: str, victim: str, seed: int) -> tuple[int, 
     file = config(folder, strategy, evaluator=True)
     launch = Launch("--tee", "--log-dir", folder / "logs", file, PROGRAM, EPOCHS, "none", 0, folder)
     launch.until("I am", 3)
+    # At any moment from here on, none of which is said aloud.
     time.sleep(random.Random(seed).uniform(0.0, 1.5))
     pid = _pid(launch, victim)
     alive = pid is not None

@@ -139,3 +139,11 @@ def test_hosts_without_a_config(folder, capsys):
     output = capsys.readouterr().out
     assert "h1.invalid:2,h2.invalid:1" in output
     assert "worker 1 on h2.invalid through ssh -o BatchMode=yes" in output
+
+
+@pytest.mark.parametrize("flag", ["-np 3", "-n 3", "-n3", "--np 3", "--np=3"])
+def test_np_as_other_launchers_have_it(folder, capsys, flag):
+    assert main(["launch", "--dry-run", *flag.split(), "train.py", "-np", "7"]) == 0
+    output = capsys.readouterr().out
+    assert output.count(" on localhost\n") == 3
+    assert "train.py -np 7" in output

@@ -17,7 +17,7 @@ from distrib.io.checkpoint import read_manifest
 
 pytestmark = pytest.mark.timeout(90)
 SLOWER_S = 1.5  # on a machine with other things to do
-STRATEGIES = ["ps-sync", "ps-async", "mirrored"]
+STRATEGIES = ["ps-sync", "ps-async", "mirrored", "central_storage"]
 
 
 def result(folder):
@@ -34,7 +34,7 @@ def test_all_roles_end_well(tmp_path, strategy):
     assert ended.code == 0, ended.output
     assert ended.seconds < 2 + SLOWER_S, ended.output
     assert not ended.survivors
-    assert "[evaluator 0] EVALUATED THE LAST" in ended.output
+    assert re.search(r"\[evaluator 0\] ckpt-3: val_loss: ", ended.output), "it has evaluated the last one"
     assert "\nENDED WELL" in ended.output
     assert "[worker 0] ENDED WELL" in ended.output
     assert "killed" not in ended.output
@@ -264,14 +264,20 @@ def test_a_chief_may_go_on_after_its_parameter_servers(tmp_path):
     [("ps-sync", signal.SIGTERM), ("ps-async", signal.SIGINT), ("mirrored", signal.SIGTERM)],
 )
 def test_a12_everybody_saves_and_ends(tmp_path, strategy, number):
-    launch = Launch(
-        "--tee", "--log-dir", tmp_path / "logs", config(tmp_path, strategy), PROGRAM, 5000, "none", 0
-    )
+    file = config(tmp_path, strategy, evaluator=True)
+    launch = Launch("--tee", "--log-dir", tmp_path / "logs", file, PROGRAM, 5000, "none", 0, tmp_path)
     launch.until("TRAINING", 2)
+    launch.until("[evaluator 0] EVALUATING")
     launch.signal(number)
     ended = launch.ended()
     assert ended.code == 0, ended.output
-    assert "SAVED AND ENDED" in ended.output
+    for task in ("chief-0", "worker-0"):
+        log = (tmp_path / "logs" / f"{task}.log").read_text()
+        assert [log.count(words) for words in ("SAVED AND ENDED", "ENDED WELL")] == [1, 1], log
+    assert "[evaluator 0] THE EVALUATOR ENDS" in ended.output
+    assert "evaluator 0 on" not in ended.output, "it has not failed"
+    outcome = result(tmp_path / "logs")
+    assert (outcome["code"], outcome["signal"], outcome["causes"]) == (0, number, []), "the marker"
     assert f"{number.name}: all tasks have saved and ended" in ended.output
     assert not ended.survivors
     assert ended.seconds < 8

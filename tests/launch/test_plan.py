@@ -1,16 +1,20 @@
 """What is started where, how output is taken apart, and which failure is the cause: values, without any process."""
 
 import json
+import shutil
 import signal
 import stat
+import subprocess
+import sys
 from dataclasses import replace
 from pathlib import Path
 
 import pytest
+from conftest import missing
 
 import distrib
 from distrib.cluster.config import config_from_text
-from distrib.launch import cause, hosts, logs, mpirun, ssh
+from distrib.launch import agent, cause, hosts, logs, mpirun, ssh
 from distrib.launch.cause import Failure, failures_of_mpirun, root_cause, words_of_code
 from distrib.launch.keys import new_certificates
 from distrib.launch.mpirun import ByRank, Mpi
@@ -30,7 +34,7 @@ def made(
     return plan(config, script, "/venv/bin/python", lambda host: host in here, insecure)
 
 
-ALL = {"chief": ["h1:0"], "worker": ["h2:0", "h2:1"], "ps": ["h3:0", "127.0.0.1:0"], "evaluator": ["h3:0"]}
+ALL = {"chief": ["h1:0"], "worker": ["h2:0", "h2:1"], "ps": ["h3:0", "h1:0"], "evaluator": ["h3:0"]}
 
 
 def test_with_ps_every_task_is_a_process():
@@ -74,6 +78,12 @@ def test_one_process_needs_no_mpirun():
     assert not made({"chief": ["localhost:0"]}).by_mpirun
 
 
+@pytest.mark.parametrize("ps", ["localhost:0", "127.0.0.1:2222"])
+def test_a_ps_that_other_hosts_cannot_reach_is_refused(ps):
+    with pytest.raises(distrib.ConfigError, match=r"^cluster\.ps\[1\]: expected an address that h2, h3 can"):
+        made({**ALL, "ps": ["h3:0", ps]})
+
+
 @pytest.mark.parametrize(
     ("insecure", "ps", "tls"), [(False, "h3:0", True), (True, "h3:0", False), (False, "127.0.0.1:0", False)]
 )
@@ -103,17 +113,16 @@ def test_only_what_is_ours_goes_to_other_hosts_and_no_secret():
 
 def test_mpirun_of_both_kinds():
     line = mpirun.command(
-        Mpi("Open MPI", "/venv/bin/mpirun"),
+        Mpi("Open MPI", "/venv/bin/mpirun", "/there"),
         ["h1", "h2", "h2"],
         ["python", "x.py"],
         ["A"],
         "/w",
-        ["ssh", "-F", "c"],
         ["-q"],
     )
     text = " ".join(line)
     assert text.startswith("/venv/bin/mpirun -n 3 --host h1:1,h2:2 ")
-    assert "-x A --prefix /venv --prtemca plm_ssh_agent ssh -F c" in text
+    assert f"-x A --prefix /there --prtemca plm_ssh_agent {sys.executable} -I -S {agent.__file__} " in text
     assert text.endswith("--wdir /w -q python x.py")
     line = mpirun.command(Mpi("MPICH", "/venv/bin/mpirun"), ["localhost"] * 2, ["python", "x.py"])
     assert line == [
@@ -127,6 +136,75 @@ def test_mpirun_of_both_kinds():
         "python",
         "x.py",
     ]
+
+
+def test_mpich_is_told_where_the_others_find_this_host():
+    line = mpirun.command(
+        Mpi("MPICH", "mpirun"), ["localhost", "h2", "h2"], ["python"], address="198.51.100.1"
+    )
+    assert line[4] == "198.51.100.1:1,h2:2"
+    assert line[line.index("-localhost") + 1] == "198.51.100.1"
+
+
+def fake_mpirun(folder):
+    """A folder of an environment with an interpreter and an mpirun."""
+    folder.mkdir()
+    for name, says in (("python", ""), ("mpirun", "mpirun (Open MPI) 5.0.9")):
+        (folder / name).write_text(f"#!/bin/sh\necho '{says}'\n")
+        (folder / name).chmod(0o755)
+    return str(folder / "python")
+
+
+def test_mpirun_is_that_of_the_interpreter(tmp_path, monkeypatch):
+    there = fake_mpirun(tmp_path / "bin")
+    found = mpirun.find_mpi(there)
+    assert found == Mpi("Open MPI", str(tmp_path / "bin" / "mpirun"), str(tmp_path))
+    monkeypatch.setattr(sys, "executable", there)
+    monkeypatch.setenv("PATH", str(tmp_path))
+    only_there = mpirun.find_mpi("/opt/there/bin/python")
+    assert only_there == Mpi("Open MPI", str(tmp_path / "bin" / "mpirun"), "/opt/there"), "on the other hosts"
+    assert mpirun.find_mpi("python3.99").prefix == str(tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("said", "options", "ours"),
+    [
+        ("", (), ["ConnectTimeout=10", "ServerAliveInterval=1", "ServerAliveCountMax=2"]),
+        ("ConnectTimeout 40", (), ["ServerAliveInterval=1", "ServerAliveCountMax=2"]),
+        ("ServerAliveInterval 15", (), ["ConnectTimeout=10"]),
+        ("", ("-o", "ConnectTimeout=3", "-o", "ServerAliveInterval=4"), []),
+    ],
+)
+def test_what_the_user_says_of_ssh_comes_first(tmp_path, said, options, ours):
+    if shutil.which("ssh") is None:
+        missing("ssh")
+    config = tmp_path / "config"
+    config.write_text(f"Host h2\n  {said}\n" if said else "")
+    options = ("-F", str(config), *options)
+    line = ssh.remote("h2", ["python"], "", "", options)
+    assert line[: 1 + len(options)] == ["ssh", *options]
+    expected = [word for setting in ["BatchMode=yes", *ours] for word in ("-o", setting)]
+    assert line[1 + len(options) :] == [*expected, "h2", "exec python"]
+    for_all = ssh.program(("h1", "h2"), options)
+    assert for_all == line[:-2], "one setting of the user is enough"
+
+
+def test_options_with_spaces_reach_ssh_whole_under_mpirun(tmp_path, monkeypatch):
+    show = tmp_path / "show"
+    show.write_text('#!/bin/sh\nfor word in "$@"; do echo "$word"; done\n')
+    show.chmod(0o755)
+    options = [str(show), "-o", "ProxyCommand=nc -x proxy:1 %h %p", "-i", "my 'own' key"]
+    for mpi in (Mpi("Open MPI", "mpirun"), Mpi("MPICH", "mpirun")):
+        told = mpirun.variables(mpi, options)
+        if mpi.kind == "MPICH":
+            command = [told["HYDRA_LAUNCHER_EXEC"], "-x", *told["HYDRA_LAUNCHER_EXTRA_ARGS"].split(" ")]
+        else:
+            line = mpirun.command(mpi, ["h1", "h2"], ["x"])
+            command = line[line.index("plm_ssh_agent") + 1].split(" ")
+        ended = subprocess.run(
+            [*command, "h2", "orted"], env=told, capture_output=True, text=True, check=True
+        )
+        assert ended.stdout.splitlines() == [*options[1:], "h2", "orted"]
 
 
 def test_what_stops_the_ranks_of_each():
@@ -261,8 +339,8 @@ def test_ranks_are_tasks_in_order(cluster, tasks):
 
 def test_ssh_takes_words_as_they_are():
     line = ssh.remote("h2", ["/a b/python", "-m", "x"], "/w; touch y", "/p q", ["-F", "c"])
-    assert line[:3] == ["ssh", "-o", "BatchMode=yes"]
-    assert line[-4:-1] == ["-F", "c", "h2"]
+    assert line[:5] == ["ssh", "-F", "c", "-o", "BatchMode=yes"]
+    assert line[-2] == "h2"
     assert line[-1] == "cd '/w; touch y' && exec env 'PYTHONPATH=/p q' '/a b/python' -m x"
 
 

@@ -9,7 +9,7 @@ import time
 from pathlib import Path
 
 import pytest
-from helpers.launch import PROGRAM, Launch, config
+from helpers.launch import CLUSTERS, PROGRAM, Launch, config
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -59,7 +59,8 @@ def test_d10_a_task_of_another_run_is_refused(running, tmp_path):
 
 def with_ps(tmp_path, address):
     file = config(tmp_path, "ps-sync")
-    file.write_text(file.read_text().replace("127.0.0.1:0", address))
+    text = file.read_text().replace(CLUSTERS["ps"], f'chief = ["localhost:0"]\nps = ["{address}"]')
+    file.write_text(text)
     return file
 
 
@@ -71,7 +72,7 @@ def test_c26_a_port_in_use_is_named(tmp_path):
         ).ended()
     assert ended.code == 64, ended.output
     assert f"ps cannot listen on {address}: is the port in use?" in ended.output
-    assert re.search("ps 1 on localhost failed with exit code 64", ended.output.splitlines()[-1])
+    assert re.search("ps 0 on localhost failed with exit code 64", ended.output.splitlines()[-1])
     assert not ended.survivors
 
 

@@ -276,7 +276,7 @@ def test_a_worker_that_is_late_at_the_end_is_told(reason):
     strategies, trained, has_ended, outcome = {}, threading.Barrier(2), threading.Event(), []
 
     def work(job):
-        resolver = distrib.cluster_resolver.SimpleClusterResolver(distrib.ClusterSpec(cluster), job, 0)
+        resolver = distrib.cluster_resolver.SimpleClusterResolver(distrib.ClusterSpec(cluster), "", job, 0)
         strategy = strategies[job] = ParameterServerStrategy(resolver, mode="async", ps_timeout_s=20.0)
         with strategy.scope():
             training(strategy)
@@ -316,7 +316,7 @@ def test_c30_roles_may_start_in_any_order(order, caplog):
     results, strategies, servers = {}, [], []
 
     def work(job):
-        resolver = distrib.cluster_resolver.SimpleClusterResolver(distrib.ClusterSpec(cluster), job, 0)
+        resolver = distrib.cluster_resolver.SimpleClusterResolver(distrib.ClusterSpec(cluster), "", job, 0)
         strategy = ParameterServerStrategy(resolver, ps_timeout_s=20.0)
         strategies.append(strategy)
         with strategy.scope():
@@ -350,7 +350,7 @@ def test_d5_a_worker_with_another_cluster_is_refused():
 
     def work(job, num_workers):
         cluster = {"chief": ["localhost:0"], "worker": ["localhost:0"] * num_workers, "ps": [address]}
-        resolver = distrib.cluster_resolver.SimpleClusterResolver(distrib.ClusterSpec(cluster), job, 0)
+        resolver = distrib.cluster_resolver.SimpleClusterResolver(distrib.ClusterSpec(cluster), "", job, 0)
         strategy = ParameterServerStrategy(resolver, ps_timeout_s=3.0)
         try:
             with strategy.scope():

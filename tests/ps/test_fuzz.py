@@ -158,6 +158,7 @@ def fuzz(num_messages, seed):
             refused += 1
             assert answers == victim, "a refused message was answered"
             shard = servicer._node._shard
+            assert shard is None or not shard._staged, f"a gradient that was refused is kept: {why}"
             if victim > 1 and shard is not None:
                 expected = Servicer("", lambda reason: None)
                 served(good[:victim], expected)

@@ -145,10 +145,12 @@ def test_same_events_same_decisions(seed):
 @given(seed=st.integers(0, 10**6), num_workers=st.integers(1, 6), data=st.data())
 def test_a_synchronous_update_takes_distinct_workers(seed, num_workers, data):
     backups = data.draw(st.integers(0, num_workers - 1))
-    job = Job(seed, Rules("sync", num_workers, backups), 50, 9, deaths=False).run()
-    for workers in job.updates:
-        assert len(set(workers)) == len(workers)
-        assert len(workers) <= num_workers - backups
+    batch_size = data.draw(st.integers(num_workers, 12))
+    job = Job(seed, Rules("sync", num_workers, backups), 50, batch_size, deaths=False).run()
+    *updates, last = job.updates
+    for workers in updates:
+        assert len(set(workers)) == len(workers) == num_workers - backups
+    assert len(set(last)) == len(last) <= num_workers - backups
 
 
 def test_without_backups_a_round_is_the_batch_of_one_process():

@@ -11,6 +11,8 @@ import time
 import pytest
 from helpers.mpi import ROOT
 
+from distrib.launch import local
+
 EXAMPLE = [sys.executable, str(ROOT / "examples" / "train_images.py")]
 pytestmark = pytest.mark.timeout(90)
 MARKER = f"DISTRIB_TEST_MARKER=ps-{os.getpid()}"  # another run of the tests may be at work
@@ -46,7 +48,22 @@ def ended(process, marker=MARKER):
     while (left := processes_of(marker)) and time.monotonic() < deadline:
         time.sleep(0.02)
     assert not left, "processes are left 2 s after the end"
+    if process.returncode == 0:
+        assert not re.search(r"ps \d+ (ended with|did not end)", output), output
     return output
+
+
+def test_a_ps_that_does_not_end_well_is_told_of(monkeypatch):
+    monkeypatch.setattr(local, "_END_TIMEOUT_S", 1.0)
+    commands = ("exit 0", "exit 3", "sleep 60")
+    begin = time.monotonic()
+    servers = [subprocess.Popen(["bash", "-c", each], stdout=subprocess.PIPE, text=True) for each in commands]
+    assert local._end([], servers) == [
+        "ps 1 ended with 3.",
+        "ps 2 did not end within 1 s of the chief, and was killed.",
+    ]
+    assert time.monotonic() - begin < 3
+    assert [server.returncode for server in servers] == [0, 3, -signal.SIGKILL]
 
 
 @pytest.mark.parametrize(

@@ -1,5 +1,8 @@
 """Parameter servers that are lost and come back from their last checkpoint, while the workers wait."""
 
+import os
+import re
+import shutil
 import signal
 import subprocess
 import sys
@@ -8,6 +11,7 @@ import time
 
 import numpy as np
 import pytest
+from conftest import missing
 from helpers.ps import worker_of
 from helpers.ps_campaign import Campaign
 from helpers.replicas import difference, in_one_process
@@ -163,6 +167,69 @@ def test_c31_a_ps_that_is_told_to_end_loses_nothing(tmp_path, num_ps, told):
     np.testing.assert_allclose(results[0][1]["loss"], expected_history["loss"], rtol=1e-9)
 
 
+@pytest.fixture
+def small_disk(tmp_path):
+    if os.geteuid():
+        missing("root")
+    folder = tmp_path / "disk"
+    folder.mkdir()
+    subprocess.run(["mount", "-t", "tmpfs", "-o", "size=512k", "tmpfs", folder], check=True)
+    yield folder
+    subprocess.run(["umount", folder], check=True)
+
+
+@pytest.mark.parametrize(("num_ps", "told"), [(1, 0), (2, 0), (2, 1)])
+def test_c31_a_ps_that_cannot_save_when_it_is_told_to_end_says_so_and_fails(small_disk, num_ps, told):
+    """The disk is full. The checkpoint before is whole, and training goes on from there when there is space."""
+    filling, words = small_disk / "filling", r"cannot be written: it needs \d+ bytes, and \d+ are free"
+
+    def start(port=0, *flags):
+        saves = ("--checkpoint-dir", str(small_disk), "--checkpoint-steps", "5")
+        return subprocess.Popen(
+            [sys.executable, "-m", "distrib", "ps", "--address", f"127.0.0.1:{port}", *saves, *flags],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+
+    processes = [start() for _ in range(num_ps)]
+    addresses = tuple(process.stdout.readline().split()[-1] for process in processes)
+    results, versions = [], Versions()
+
+    def work():
+        strategy = ParameterServerStrategy(worker_of(0, 1, addresses), ps_timeout_s=20.0)
+        try:
+            with strategy.scope():
+                results.append(training(strategy, callbacks=[versions]))
+        finally:
+            strategy.close()
+
+    thread = threading.Thread(target=work)
+    thread.start()
+    deadline = time.monotonic() + 20
+    while not versions.acknowledged or versions.acknowledged[-1] < 8 or not checkpoints(small_disk, "ps"):
+        assert time.monotonic() < deadline
+        time.sleep(0.005)
+    free = shutil.disk_usage(small_disk).free
+    filling.write_bytes(bytes(free - 4096))
+    before, begin = versions.acknowledged[-1], time.monotonic()
+    processes[told].send_signal(signal.SIGTERM)
+    outputs = [process.communicate(timeout=15)[0] for process in processes]
+    assert time.monotonic() - begin < 10
+    assert [process.returncode for process in processes] == [74 if ps == told else 75 for ps in range(num_ps)]
+    last = outputs[told].splitlines()[-1]
+    assert re.search(rf"What this ps keeps is not saved: .*{small_disk}/ps-\d+ {words}", last), outputs[told]
+    assert not results, "the fault came too late"
+    assert latest_whole(small_disk, "ps")[2]["sequencer"]["version"] <= before
+    filling.unlink()
+    processes = [start(address.rpartition(":")[2], "--restore") for address in addresses]
+    thread.join(30)
+    outputs = [process.communicate(timeout=10)[0] for process in processes]
+    assert [process.returncode for process in processes] == [0] * num_ps, outputs
+    expected_weights, _ = in_one_process(training)
+    assert difference(results[0][0], expected_weights) <= 1e-12
+
+
 def test_a_job_goes_on_with_another_number_of_ps(tmp_path):
     """The whole job is started again, its script runs from the beginning, and meets what is done."""
     results = []
@@ -181,6 +248,22 @@ def test_a_job_goes_on_with_another_number_of_ps(tmp_path):
     expected_weights, expected_history = in_one_process(training)
     assert difference(weights, expected_weights) <= 1e-12
     np.testing.assert_allclose(history["loss"], expected_history["loss"], rtol=1e-9)
+
+
+def test_the_newest_checkpoint_is_that_of_the_last_job(tmp_path):
+    """A job that begins anew in the folder of an earlier one, which has made more of them."""
+    for every, epochs in ((1, 3), (1000, 1)):
+        server = Server("127.0.0.1:0", checkpoints=Checkpoints(tmp_path, every=every))
+        strategy = ParameterServerStrategy(worker_of(0, 1, (f"127.0.0.1:{server.port}",)))
+        with strategy.scope():
+            weights, _ = training(strategy, epochs=epochs)
+        strategy.close()
+        assert server.ended_within(2.0)
+        server.close()
+    _, files, manifest = latest_whole(tmp_path, "ps")
+    assert manifest["sequencer"]["version"] == 5
+    (values,) = [vectors["values"] for vectors in files.values()]
+    assert values.tobytes() == np.concatenate([each.reshape(-1) for each in weights]).tobytes()
 
 
 class Stop(distrib.callbacks.Callback):

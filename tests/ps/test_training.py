@@ -8,18 +8,21 @@ import time
 import grpc
 import numpy as np
 import pytest
-from helpers.ps import on_workers, worker_of
+from helpers.ps import nothing_is_staged, on_workers, worker_of
 from helpers.replicas import difference, in_one_process
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distrib
 from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.arrivals import Arrivals
 from distrib.ps.client import Client
+from distrib.ps.log import PushId
 from distrib.ps.node import Node
 from distrib.ps.rules import Rules
 from distrib.ps.server import Server
 from distrib.ps.wire import Frame
+from distrib.ranges import split
 
 rng = np.random.default_rng(4)
 X, Y, WEIGHT = rng.normal(size=(45, 6)), rng.integers(0, 3, 45), rng.uniform(0.5, 2, 45)
@@ -91,6 +94,65 @@ def test_sync_is_the_single_process(num_workers, num_ps, share_memory, **kwargs)
             np.testing.assert_allclose(worker_history[name], values, rtol=1e-9, atol=1e-12)
         np.testing.assert_allclose(worker_tested, tested, rtol=1e-9)
         assert worker_history == results[0][1], "logs differ between workers"
+
+
+@pytest.mark.parametrize("num_workers", [1, 2])
+@pytest.mark.parametrize("elsewhere", [(0,), (1,), (0, 2)])
+@pytest.mark.parametrize(
+    "options", [{}, {"mode": "async"}, {"mode": "async", "prefetch": True}], ids=["sync", "async", "ahead"]
+)
+def test_some_ps_are_on_the_host_of_the_workers_and_some_are_not(num_workers, elsewhere, options):
+    """The first share memory with them, and gradients for the others travel: those and no more."""
+    num_ps = 3 if 2 in elsewhere else 2
+
+    def body(strategy):
+        trained = training(dropout=0.0)(strategy)
+        assert strategy._client._shares == [ps not in elsewhere for ps in range(num_ps)]
+        return trained
+
+    results = on_workers(num_workers, body, num_ps, True, elsewhere=elsewhere, **options)
+    expected, *_ = in_one_process(training(dropout=0.0))
+    size = sum(each.size for each in expected)
+    parts = [part.size * 8 for part in split(size, num_ps)]
+    counters = results[0][3]
+    brought = 2 * sum(parts)  # the chief's values, when its model is made and when `fit` begins
+    gradients = sum(parts[ps] for ps in elsewhere) * counters["pushed"]
+    assert sum(each[3]["bytes_sent"] for each in results) == brought + gradients
+    assert counters["pushed"] == counters["applied"] + counters["dropped"]
+    assert counters["applied"] >= 3 * 6
+    for weights, history, *_ in results:
+        assert history == results[0][1]
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(weights, results[0][0], strict=True))
+    if (num_workers == 1 and "prefetch" not in options) or not options:
+        assert difference(results[0][0], expected) <= 1e-12
+
+
+def test_where_the_process_of_a_worker_is_another_one_its_files_are_left_alone(monkeypatch, tmp_path):
+    """On the host of the ps the number of the worker's process is that of a process with a file of the same size."""
+    place, files = Client.place, []
+
+    def elsewhere(self, size, dtype):
+        memory = place(self, size, dtype)
+        file = (tmp_path / "file").open("w+b")
+        file.write(bytes(2 * size * dtype.itemsize))
+        file.flush()
+        files.append(file)
+        self._segment.address[1] = file.fileno()
+        return memory
+
+    def body(strategy):
+        trained = training(dropout=0.0)(strategy)
+        assert strategy._client._shares == [False, False]
+        return trained
+
+    monkeypatch.setattr(Client, "place", elsewhere)
+    weights, *_ = on_workers(1, body, 2, True)[0]
+    for file in files:
+        file.seek(0)
+        assert not any(file.read())
+        file.close()
+    assert files
+    assert difference(weights, in_one_process(training(dropout=0.0))[0]) <= 1e-12
 
 
 @pytest.mark.parametrize("share_memory", [False, True])
@@ -222,7 +284,8 @@ def test_a_pulled_model_is_of_one_version_on_all_ps(monkeypatch):
     assert not torn
 
 
-def test_a_lost_answer_is_asked_for_again_and_applied_once(monkeypatch):
+@pytest.mark.parametrize("num_ps", [1, 2])
+def test_a_lost_answer_is_asked_for_again_and_applied_once(monkeypatch, num_ps):
     """The stream is cut right after the ps has applied a push, before the answer: C2, C3."""
     reference = in_one_process(training(dropout=0.0))
     exchange, cut = Client._exchange, []
@@ -245,10 +308,26 @@ def test_a_lost_answer_is_asked_for_again_and_applied_once(monkeypatch):
 
     monkeypatch.setattr(Client, "_exchange_again", again, raising=False)
     monkeypatch.setattr(Client, "_exchange", cut_sometimes)
-    weights, _, _, counters = on_workers(2, training(dropout=0.0))[0]
+    results = on_workers(2, training(dropout=0.0), num_ps, look=nothing_is_staged)
+    weights, _, _, counters = results[0]
     assert cut, "no answer was lost"
     assert difference(weights, reference[0]) <= 1e-12
     assert counters["applied"] == counters["pushed"]
+
+
+def test_a_part_that_comes_after_its_worker_was_gone_is_forgotten_for_its_successor():
+    arrivals, happened = Arrivals(), []
+    arrivals.num_ps = 2
+    old, new = PushId(1, 5, 1), PushId(1, 6, 1)
+    arrivals.forget(1)
+    arrivals.arrived(old, 1)
+    assert arrivals.torn(1, 5) == []
+    assert arrivals.torn(1, 6) == [old]
+    assert arrivals.torn(1, 6) == []
+    arrivals.expect(new, lambda: happened.append(new))
+    assert arrivals.arrived(new, 0) is None
+    arrivals.arrived(new, 1)()
+    assert happened == [new]
 
 
 def test_a_worker_that_fails_does_not_lose_examples():
@@ -371,14 +450,18 @@ def test_the_chief_prints_what_became_of_pushes(capsys):
     assert "pushed" in printed
     assert "worker 1" in printed
     assert "staleness of what was applied: 0: 18" in printed
-    assert re.search(r" pushed +applied +dropped +scaled +staleness +compute +push +pull +barrier", printed)
+    assert re.search(
+        r" pushed +applied +dropped +scaled +staleness +batch +compute +push +pull +barrier", printed
+    )
     assert history.counters["applied"] == 18
+    assert history.counters["effective_batch"] == 5
+    assert re.search(r"all +18 +18 +0 +0 +0\.0 +5\.0 ", printed)
     seconds = history.counters["seconds"]
     assert seconds["barrier"] > 0.1, "the slow worker was not waited for"
     chief, slow = (history.counters["workers"][worker]["seconds"] for worker in ("0", "1"))
     assert chief["barrier"] > 5 * slow["barrier"]
     assert slow["compute"] > 8 * 0.02
-    assert re.search(r"worker 1 +9 +9 +0 +0 +0\.0 +\d+% +\d+% +\d+% +\d+%", printed)
+    assert re.search(r"worker 1 +9 +9 +0 +0 +0\.0 +[23]\.\d +\d+% +\d+% +\d+% +\d+%", printed)
 
 
 class TestC5AndOn:
@@ -457,6 +540,24 @@ class TestC5AndOn:
         with pytest.raises(distrib.ProtocolError, match="NaN or Inf in the gradient of dense/bias"):
             client.push(message, gradient, values)
         assert server._servicer._node._sequencer.version == 0
+        client.close()
+
+    @pytest.mark.parametrize("fault", ["a push too far", "a version to come", "sums of another stage"])
+    def test_a_gradient_that_is_refused_is_not_kept(self, server, fault):
+        client = self.client(server)
+        answer, values = self.begun(client)
+        changed = {
+            "a push too far": {"sequence": 5},
+            "a version to come": {"version": 3},
+            "sums of another stage": {"tally": [5.0, 0, 0]},
+        }[fault]
+        usual = {"stage": 1, "sequence": 1, "lease": answer.lease, "version": 0, "tally": [5.0, 0, 0, 0]}
+        with pytest.raises(distrib.ProtocolError, match="Expected"):
+            client.push(pb.Push(**usual | changed), np.ones(SIZE, np.float32), values)
+        nothing_is_staged([server])
+        again, values = self.begun(client)
+        done = client.push(pb.Push(**usual | {"lease": again.lease}), np.ones(SIZE, np.float32), values)
+        assert (done.version, done.decision) == (1, pb.APPLIED)
         client.close()
 
     @pytest.mark.parametrize("fault", ["cut", "gap", "overlap", "too much"])

@@ -215,7 +215,7 @@ def test_parameter_servers_say_what_became_of_pushes(tmp_path, mode, share_memor
     train, validation = assert_history(tmp_path, results[0][0])
     assert len(files(tmp_path)) == 2
     seen = results[0][1]
-    for name in ("pushed", "applied", "dropped", "scaled", "staleness_mean"):
+    for name in ("pushed", "applied", "dropped", "scaled", "staleness_mean", "effective_batch"):
         assert train[f"ps/{name}"] == [(epoch, np.float32(each[name])) for epoch, each in enumerate(seen)]
     assert train["ps/applied"][0][1] == (10 if mode == "sync" else 5)
     for name in ("compute", "push", "pull", "barrier"):

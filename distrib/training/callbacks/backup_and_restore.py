@@ -67,9 +67,8 @@ class BackupAndRestore(Callback):
         self._answered = 0
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._manager = CheckpointManager(
-            self.model, self.backup_dir, 2 if self.double_checkpoint else 1, _NAME
-        )
+        kept = 2 if self.double_checkpoint else 1
+        self._manager = CheckpointManager(self.model, self.backup_dir, kept, checkpoint_name=_NAME)
         self._num_batches = self._answered = 0
         self._signals = dict.fromkeys(_HANDLED, 0)
         check_folder(self.model, self.backup_dir)

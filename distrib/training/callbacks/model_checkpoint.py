@@ -25,6 +25,7 @@ class ModelCheckpoint(MonitorCallback):
         filepath: where; may name the epoch (from 1), the batch and logs: `"best-{epoch:02d}-{val_loss:.2f}"`. A
             folder as of `Model.save`; with `save_weights_only`, a file that ends in `.weights.safetensors`.
         monitor: name in the logs of what is compared.
+        verbose: 1 to say what is done, on the chief.
         save_best_only: save only if it is better than ever.
         save_weights_only: save as `Model.save_weights` does.
         mode: `"min"`, `"max"` or `"auto"`, which asks the metric.
@@ -42,6 +43,7 @@ class ModelCheckpoint(MonitorCallback):
         self,
         filepath: str | Path,
         monitor: str = "val_loss",
+        verbose: int = 0,
         save_best_only: bool = False,
         save_weights_only: bool = False,
         mode: str = "auto",
@@ -52,7 +54,7 @@ class ModelCheckpoint(MonitorCallback):
         check_freq("ModelCheckpoint", save_freq)
         if save_weights_only:
             weights_path(filepath)
-        self.filepath = str(filepath)
+        self.filepath, self.verbose = str(filepath), verbose
         self.save_best_only, self.save_weights_only, self.save_freq = (
             save_best_only,
             save_weights_only,
@@ -79,8 +81,13 @@ class ModelCheckpoint(MonitorCallback):
             self._save(logs or {})
 
     def _save(self, logs: Logs) -> None:
-        if self.save_best_only and not self._is_better(logs):
-            return
+        how, former = "", self.best
+        if self.save_best_only:
+            if not self._is_better(logs):
+                if self.verbose > 0:
+                    self.say(f"Epoch {self._epoch + 1}: {self.monitor} did not improve from {_shown(former)}")
+                return
+            how = f"{self.monitor} improved from {_shown(former)} to {_shown(self.best)}, "
         try:
             path = self.filepath.format(epoch=self._epoch + 1, **logs)
         except (KeyError, IndexError, ValueError) as error:
@@ -88,6 +95,8 @@ class ModelCheckpoint(MonitorCallback):
                 f"ModelCheckpoint cannot make a path of {self.filepath!r}: {error!r}. There are: epoch, "
                 f"{', '.join(logs)}."
             ) from None
+        if self.verbose > 0:
+            self.say(f"Epoch {self._epoch + 1}: {how}saving model to {path}")
         if self.save_weights_only:
             self.model.save_weights(path)
         else:
@@ -99,6 +108,10 @@ class ModelCheckpoint(MonitorCallback):
             return False
         self.best = value
         return True
+
+
+def _shown(value: float | None) -> str:
+    return "none" if value is None else f"{value:.5f}"
 
 
 def series_of(callbacks: Iterable[Callback]) -> tuple[Path, str] | None:

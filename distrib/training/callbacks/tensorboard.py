@@ -11,6 +11,8 @@ from __future__ import annotations
 
 import json
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
@@ -21,7 +23,7 @@ from distrib.io.summary import SummaryWriter, require_tensorboard
 from distrib.training.callbacks.base import Callback, Logs
 from distrib.training.writing import write_alone
 
-_PS_COUNTERS = ("pushed", "applied", "dropped", "scaled", "staleness_mean")
+_PS_COUNTERS = ("pushed", "applied", "dropped", "scaled", "staleness_mean", "effective_batch")
 
 
 class TensorBoard(Callback):
@@ -30,7 +32,7 @@ class TensorBoard(Callback):
     Besides what Keras writes there are, for each epoch: `epoch_examples_per_second` (of training, without
     validation); what the chief sent and how long it took, in that time (`comm/bytes_sent`, `comm/..._seconds`); and
     under `ParameterServerStrategy` what became of the job's pushes so far (`ps/pushed`, `ps/applied`, `ps/dropped`,
-    `ps/scaled`, `ps/staleness_mean`).
+    `ps/scaled`, `ps/staleness_mean`, `ps/effective_batch`).
 
     Args:
         log_dir: folder of the run; made if it is missing.
@@ -87,7 +89,7 @@ class TensorBoard(Callback):
         self.write_steps_per_second = write_steps_per_second
         self.update_freq = 1 if update_freq == "batch" else update_freq
         self._writers: dict[str, SummaryWriter] = {}
-        self._is_training = False
+        self._is_training = self._is_held = False
         self._batch = 0
         self._batch_began = 0.0
         self._epoch_began = 0.0
@@ -129,8 +131,31 @@ class TensorBoard(Callback):
         for name, value in (logs or {}).items():
             tag = f"evaluation_{name}_vs_iterations"
             self._writer("validation").scalar(tag, value, self.model.optimizer.iterations)
-        if not self._is_training:
+        if not self._is_training and not self._is_held:
             self._close()
+
+    @contextmanager
+    def held_open(self) -> Iterator[None]:
+        """One file for all evaluations meanwhile, not one for each."""
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            self._close()
+
+    def write_validation(self, epoch: int, logs: Logs) -> None:
+        """Write what was measured after an epoch, as `epoch_...` in `validation/`.
+
+        Args:
+            epoch: from 0.
+            logs: those that begin with `val_` are written.
+        """
+        for name, value in logs.items():
+            if name.startswith("val_"):
+                self._writer("validation").scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
+        for writer in self._writers.values():
+            writer.flush()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if not self.model.strategy.is_chief:
@@ -141,14 +166,10 @@ class TensorBoard(Callback):
         train = self._writer("train")
         for tag, value in {**{f"epoch_{name}": value for name, value in values.items()}, **speed}.items():
             train.scalar(tag, value, epoch)
-        for name, value in (logs or {}).items():
-            if name.startswith("val_"):
-                self._writer("validation").scalar(f"epoch_{name.removeprefix('val_')}", value, epoch)
         if self.histogram_freq and epoch % self.histogram_freq == 0:
             for variable in self.model.variables:
                 train.histogram(f"{self.model.name}/{variable.name}/histogram", variable.value, epoch)
-        for writer in self._writers.values():
-            writer.flush()
+        self.write_validation(epoch, logs or {})
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         self._is_training = False

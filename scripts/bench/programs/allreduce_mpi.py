@@ -22,7 +22,7 @@ def main() -> None:
     )
     strategies = {
         name: distrib.MirroredStrategy(distrib.CommunicationOptions(implementation=name))
-        for name in ("shared_memory", "ring")
+        for name in ("shared_memory", "ring", "hierarchical", "mpi")
     }
     from mpi4py import MPI
 

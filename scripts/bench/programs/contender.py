@@ -20,10 +20,10 @@ def parse(parser: argparse.ArgumentParser | None = None) -> argparse.Namespace:
     return parser.parse_args()
 
 
-def images() -> tuple[np.ndarray, np.ndarray]:
+def images(examples: int = EXAMPLES) -> tuple[np.ndarray, np.ndarray]:
     """Random images and labels: the same work as real ones, on every machine."""
     rng = np.random.default_rng(0)
-    return rng.random((EXAMPLES, 784), dtype=np.float32), rng.integers(0, 10, EXAMPLES)
+    return rng.random((examples, 784), dtype=np.float32), rng.integers(0, 10, examples)
 
 
 def pss_bytes() -> int:

@@ -16,8 +16,9 @@ def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--strategy", default="MirroredStrategy")
     parser.add_argument("--implementation", default="auto")
+    parser.add_argument("--examples", type=int, default=contender.EXAMPLES)
     options = contender.parse(parser)
-    x, y = contender.images()
+    x, y = contender.images(options.examples)
     communication = distrib.CommunicationOptions(options.implementation)
     strategy = getattr(distrib, options.strategy)(communication)
     with strategy.scope():

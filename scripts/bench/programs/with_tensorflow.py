@@ -21,6 +21,7 @@ os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
 def main() -> None:
     parser = argparse.ArgumentParser()
     parser.add_argument("--strategy", default="")
+    parser.add_argument("--steps-per-execution", type=int, default=50)
     import contender
 
     options = contender.parse(parser)
@@ -50,7 +51,12 @@ def main() -> None:
                 keras.layers.Dense(10, activation="softmax"),
             ]
         )
-        model.compile("adam", "sparse_categorical_crossentropy", ["accuracy"])
+        model.compile(
+            "adam",
+            "sparse_categorical_crossentropy",
+            ["accuracy"],
+            steps_per_execution=options.steps_per_execution,
+        )
     model.fit(x[: 10 * batch_size], y[: 10 * batch_size], batch_size=batch_size, verbose=0)
     first_step = time.time()
     seconds: list[float] = []
