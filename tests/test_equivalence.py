@@ -67,7 +67,7 @@ def train(num_examples, batch_size, weighted, **kwargs):
 
 
 cases = given(
-    num_replicas=st.integers(2, 4),
+    num_replicas=st.integers(1, 4),
     kind=st.sampled_from(list(KINDS)),
     num_examples=st.integers(1, 45),
     batch_size=st.integers(1, 40),

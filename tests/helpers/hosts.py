@@ -131,7 +131,8 @@ class Hosts:
             return begin + _ENTER
         cases = "".join(f"  {name}) pid={pid} ;;\n" for name, pid in self._pids.items())
         return (
-            f"#!/bin/bash\n# HOST COMMAND...: as ssh would\nhost=$1; shift\ncase $host in\n{cases}esac\n"
+            "#!/bin/bash\n# [OPTIONS] HOST COMMAND...: as ssh would\n"
+            f"while [[ $1 == -* ]]; do shift; done\nhost=$1; shift\ncase $host in\n{cases}esac\n"
             f'exec nsenter -t "$pid" -n -u -i -m --wd={os.getcwd()} bash -c "$*"\n'
         )
 
@@ -193,12 +194,15 @@ class Hosts:
     def mpirun(self, folder: Path, ranks_per_host: int) -> list[str]:
         """How to start a program of the environment `folder` on all hosts, from the first one."""
         where = ",".join(f"{name}:{ranks_per_host}" for name in self.names)
+        agent = str(self.agent)
+        if (folder / "bin" / "mpiexec.hydra").exists():  # MPICH
+            options = ["-launcher", "ssh", "-launcher-exec", agent, "-hosts", where]
+        else:
+            options = ["--prefix", str(folder), "--mca", "plm_rsh_agent", agent, "--host", where]
+            options += ["--mca", "mpi_yield_when_idle", "1", "--bind-to", "none"]
         ranks = ranks_per_host * len(self.names)
-        return [
-            *(str(self.agent), self.names[0], str(folder / "bin" / "mpirun"), "--prefix", str(folder)),
-            *("--mca", "plm_rsh_agent", str(self.agent), "--mca", "mpi_yield_when_idle", "1"),
-            *("--bind-to", "none", "--host", where, "-n", str(ranks), str(folder / "bin" / "python")),
-        ]
+        python = str(folder / "bin" / "python")
+        return [agent, self.names[0], str(folder / "bin" / "mpirun"), *options, "-n", str(ranks), python]
 
 
 def _lives(pid: int) -> bool:

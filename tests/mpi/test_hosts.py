@@ -1,6 +1,5 @@
 """One to three hosts with networks of their own: the collectives, the contract, and faults across hosts."""
 
-import json
 import re
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -8,13 +7,13 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from conftest import missing
 from helpers import hosts
-from helpers.mpi import DEATH_S, ENVIRONMENTS, FREEZE_S, ROOT, kill_job, run, started
+from helpers.contract import contract
+from helpers.mpi import DEATH_S, ENVIRONMENTS, FREEZE_S, kill_job, run, started
 
 from distrib.comm.lines import UNREACHABLE_S
 from distrib.io.checkpoint import checkpoints, number_of
 
 FOLDER = ENVIRONMENTS["openmpi"]
-EXAMPLE = ROOT / "examples" / "train_images.py"
 SLOWER_S = 1.5  # on a loaded machine
 pytestmark = pytest.mark.timeout(120)
 
@@ -55,17 +54,13 @@ def test_collectives_add_exactly(several, num_hosts, ranks_per_host, implementat
     assert ended.output.count(f"ENDED WELL {chosen}") == num_hosts * ranks_per_host
 
 
-def test_replicas_on_hosts_train_what_one_process_trains(several, tmp_path):
-    results = []
-    for num_hosts, ranks_per_host in ((1, 1), (3, 1), (2, 2)):
-        file = tmp_path / f"{num_hosts}-{ranks_per_host}.json"
-        launch = several(num_hosts).mpirun(FOLDER, ranks_per_host)
-        ended = run(launch, EXAMPLE, "--dtype", "float64", "--epochs", "4", "--json", file, deadline_s=90)
-        assert ended.code == 0, ended.output
-        results.append(json.loads(file.read_text()))
-    for result in results[1:]:
-        assert len(set(result["weights_sha256"])) == 1
-        assert result["train_loss"] == pytest.approx(results[0]["train_loss"], rel=1e-9)
+@pytest.mark.parametrize(
+    ("num_hosts", "ranks_per_host", "ways"),
+    [(2, 1, ["ring", "mpi"]), (3, 1, ["ring", "hierarchical"]), (2, 2, ["hierarchical", "ring", "mpi"])],
+)
+def test_replicas_on_hosts_train_what_one_process_trains(several, mpi_name, num_hosts, ranks_per_host, ways):
+    launch = several(num_hosts).mpirun(ENVIRONMENTS[mpi_name], ranks_per_host)
+    contract(launch, num_hosts * ranks_per_host, "float64", *ways, num_hosts=num_hosts)
 
 
 def test_buckets_and_float16_between_hosts(several):

@@ -16,17 +16,23 @@ OPTIMIZERS = {
     "sgd": SGD,
     "momentum": lambda: SGD(0.1, momentum=0.9),
     "nesterov": lambda: SGD(0.1, momentum=0.9, nesterov=True),
+    "adam, clipped": lambda: Adam(clipvalue=0.001),
+    "nesterov, clipped": lambda: SGD(0.1, momentum=0.9, nesterov=True, clipvalue=0.001),
 }
 
 
-def train(make, num_elements, dtype):
+def train(make, num_elements, dtype, clipping_by_hand=None):
     rng = np.random.default_rng(7)
     optimizer = make()
     optimizer.build(num_elements, np.dtype(dtype))
     values = rng.normal(size=num_elements).astype(dtype)
     for _ in range(5):
         grads = rng.normal(size=num_elements).astype(dtype)
-        optimizer.apply(values, grads, scale=1 / 300)
+        if clipping_by_hand is None:
+            optimizer.apply(values, grads, scale=1 / 300)
+        else:
+            limit = np.dtype(dtype).type(clipping_by_hand)
+            optimizer.apply(values, np.clip(grads * np.dtype(dtype).type(1 / 300), -limit, limit))
     return [values, *optimizer.slots.values()]
 
 
@@ -44,7 +50,18 @@ def test_compiled_updates_give_the_same_bits(monkeypatch, name, num_elements, dt
         assert ours.tobytes() == theirs.tobytes()
 
 
-def test_training_gives_the_same_bits(monkeypatch):
+@pytest.mark.parametrize("has_jit", ["0", "1"])
+def test_clipping_by_value_is_clipping_what_is_given(monkeypatch, has_jit):
+    monkeypatch.setenv("DISTRIB_JIT", has_jit)
+    clipped = train(OPTIMIZERS["adam, clipped"], 100_003, "float32")
+    by_hand = train(OPTIMIZERS["adam"], 100_003, "float32", clipping_by_hand=0.001)
+    assert not np.array_equal(clipped[0], train(OPTIMIZERS["adam"], 100_003, "float32")[0])
+    for ours, theirs in zip(clipped, by_hand, strict=True):
+        assert ours.tobytes() == theirs.tobytes()
+
+
+@pytest.mark.parametrize("options", [{}, {"clipvalue": 0.01}, {"global_clipnorm": 0.1}])
+def test_training_gives_the_same_bits(monkeypatch, options):
     rng = np.random.default_rng(0)
     x, y = rng.normal(size=(50, 6)), rng.integers(0, 3, 50)
 
@@ -56,7 +73,7 @@ def test_training_gives_the_same_bits(monkeypatch):
                 distrib.layers.Dense(3, activation="softmax"),
             ]
         )
-        model.compile("adam", "sparse_categorical_crossentropy")
+        model.compile(Adam(**options), "sparse_categorical_crossentropy")
         model.fit(x, y, epochs=3, batch_size=8, verbose=0)
         return b"".join(weight.tobytes() for weight in model.get_weights())
 
@@ -66,6 +83,25 @@ def test_training_gives_the_same_bits(monkeypatch):
     assert trained() == without
 
 
+def run(program, cache):
+    environ = {**os.environ, "NUMBA_CACHE_DIR": str(cache), "DISTRIB_JIT": "1"}
+    ended = subprocess.run(
+        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, timeout=50
+    )
+    assert ended.returncode == 0, ended.stderr
+    return ended.stdout
+
+
+def test_a_second_process_finds_the_loop_in_the_cache(tmp_path):
+    program = (
+        "import numpy as np; from distrib.nn.optimizers import SGD\n"
+        "sgd = SGD(); sgd.build(8, np.dtype('f4')); stats = sgd._fused.stats\n"
+        "print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))\n"
+    )
+    assert run(program, tmp_path) == "0 1\n"
+    assert run(program, tmp_path) == "1 0\n"
+
+
 def test_a_cache_that_cannot_be_written_does_not_stop_training(tmp_path):
     program = (
         "import resource, numpy as np, distrib; from distrib.nn.optimizers import Adam\n"
@@ -73,8 +109,4 @@ def test_a_cache_that_cannot_be_written_does_not_stop_training(tmp_path):
         "adam = Adam(); adam.build(8, np.dtype('f4')); values = np.ones(8, 'f4')\n"
         "adam.apply(values, np.ones(8, 'f4')); print(adam._fused is not None, values[0] < 1)\n"
     )
-    environ = {**os.environ, "NUMBA_CACHE_DIR": str(tmp_path), "DISTRIB_JIT": "1"}
-    ended = subprocess.run(
-        [sys.executable, "-c", program], env=environ, capture_output=True, text=True, timeout=50
-    )
-    assert ended.stdout == "True True\n", ended.stderr
+    assert run(program, tmp_path) == "True True\n"

@@ -118,6 +118,8 @@ class Optimizer(ABC):
         coefficients = self.coefficients(self.iterations, values.dtype)
         factor = values.dtype.type(scale)
         if self.clipvalue is not None:
+            # Over the whole range, before: piece by piece it is no faster without numba, and slower with it
+            # (814 k elements: 0.48 to 0.66 ms with pieces of 128 to 32 k, 0.40 ms so).
             np.multiply(grads, factor, out=grads)
             np.clip(grads, -self.clipvalue, self.clipvalue, out=grads)
             factor = values.dtype.type(1)
