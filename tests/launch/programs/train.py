@@ -90,6 +90,9 @@ x = np.random.default_rng(0).normal(size=(64, 4))
 history = model.fit(x, x[:, :3], batch_size=8, epochs=epochs, verbose=0, callbacks=[Fault()])
 if strategy.is_chief:
     print(f"loss {history.history['loss'][-1]:.6f}", flush=True)
+    if kind.startswith("ps-"):
+        counts = [strategy.counters[name] for name in ("pushed", "applied", "dropped")]
+        print("counts", *counts, "version", strategy.counters["version"], flush=True)
     if folder:
         (folder / "done").touch()
 print("ENDED WELL", flush=True)
