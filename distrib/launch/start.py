@@ -276,10 +276,9 @@ class Start:
             self._crew.end_all(_KILL_GRACE_S)
             return
         self._crew.wait(lambda: not _running(self._ps + self._trainers), _END_S)
+        late = f"did not end within {_END_S:g} s of the chief, and is killed."
         for worker in _running(self._trainers):  # such as one that came when all was done
-            say(
-                f"{worker.name} on {worker.host} did not end within {_END_S:g} s of the chief, and is killed."
-            )
+            say(f"{worker.name} on {worker.host} {late}")
             worker.kill()
         self._crew.wait(lambda: not _running(self._ps), _PS_END_S)
         for ps in _running(self._ps):

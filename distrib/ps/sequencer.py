@@ -158,9 +158,9 @@ class Sequencer:
         member.outcome = self._decide(current, push, lease, version, tally, skip)
         self._wait(push.worker, Waiting(call, stage, None, member.outcome))
 
-    def forget(self, push: PushId) -> None:
+    def forget(self, push: PushId | None) -> None:
         """What has come is not used, unless it has come before and waits for its round."""
-        if push not in self._pushed:
+        if push is not None and push not in self._pushed:
             self.log.append(Discard(push))
 
     def state(self, worker: int, call: int) -> None:
