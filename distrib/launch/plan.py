@@ -46,6 +46,17 @@ class Task:
         """Such as `worker 1`."""
         return f"{self.job} {self.index}"
 
+    @property
+    def saves(self) -> bool:
+        """Whether this ps writes checkpoints, so that it can come back."""
+        return any(word.startswith("--checkpoint-dir") for word in self.command)
+
+    def restored(self) -> Task:
+        """This ps, where it was, from its newest checkpoint."""
+        at = self.command.index("--address") + 1
+        command = (*self.command[:at], self.address, *self.command[at + 1 :], "--restore")
+        return replace(self, command=command)
+
 
 @dataclass(frozen=True)
 class Plan:

@@ -7,6 +7,8 @@
 
 What the others cannot do without: the chief, every ps, and every rank of mpirun. A worker around parameter servers
 may go; the evaluator harms nobody, and is waited for at the end, because it has the last checkpoint to evaluate.
+Where ps write checkpoints and there are restarts left, a lost ps comes back while the workers wait: with the other
+ps, which end too, so that all go on from the same place.
 """
 
 from __future__ import annotations
@@ -19,7 +21,7 @@ from dataclasses import dataclass, field
 from distrib.errors import PeerLostError
 from distrib.launch import ssh
 from distrib.launch.backoff import TRIES, Backoff
-from distrib.launch.cause import Failure, failures_of_mpirun, words_of_code
+from distrib.launch.cause import Failure, failures_of_mpirun, root_cause, words_of_code
 from distrib.launch.local import READY
 from distrib.launch.plan import Plan, Task
 from distrib.launch.process import Crew, Process
@@ -64,7 +66,7 @@ class Start:
         plan: what to start.
         settings: how.
         run: name of the run and number of the start; what tasks' records belong to.
-        restarts_left: how many lost workers may be started again alone.
+        restarts_left: how often lost workers, or the ps, may be started again alone.
     """
 
     def __init__(
@@ -83,6 +85,7 @@ class Start:
         self._backoffs: dict[str, Backoff] = {}
         self._due: dict[str, float] = {}  # workers that are started again at this time
         self._deadline = 0.0
+        self._lost_ps: list[Failure] = []  # which come back
 
     def go(self) -> Result:
         """Start everything, and return when everything has ended."""
@@ -141,7 +144,9 @@ class Start:
         self._heed_signals()
         for process in self._ps:
             if process.code is not None and process.name not in self._told and not self._is_done(process):
-                self._lose(process)
+                self._lose_ps(process)
+        if self._lost_ps and not self._result.failures:
+            self._bring_ps_back()
         for process in self._trainers[1:]:
             if process.code is not None and process.name not in self._told:
                 self._lose_worker(process)
@@ -191,6 +196,31 @@ class Start:
         mpi = self._settings.mpi
         return mpi.stop_signal if process.name == "mpirun" and mpi is not None else signal.SIGTERM
 
+    def _lose_ps(self, process: Process) -> None:
+        """All end that cannot do without it; or it comes back, and the others too, which end because of it."""
+        failure = self._failure(process)
+        may_return = self._trainers and self.restarts_left and all(task.saves for task in self._plan.ps)
+        if self._result.stopped_by or not may_return or not failure.is_worth_a_restart:
+            self._lose(process)
+            return
+        self._told.add(process.name)
+        self._lost_ps.append(failure)
+
+    def _bring_ps_back(self) -> None:
+        """When all have ended; and not for a chief that has failed, which ends them and is seen a little later."""
+        since = time.monotonic() - self._lost_ps[0].when
+        left = _running(self._ps)
+        for process in left if since > _PS_END_S else ():
+            process.kill()
+        if left or since < _CULPRIT_S:
+            return
+        self.restarts_left -= 1
+        say(root_cause(self._lost_ps).told())
+        say(f"All ps start again, while the workers wait; restarts left: {self.restarts_left}.")
+        self._lost_ps.clear()
+        self._told -= {process.name for process in self._ps}
+        self._ps = [self._starter.task(self._plan, task.restored()) for task in self._plan.ps]
+
     def _lose_worker(self, process: Process) -> None:
         """A worker around parameter servers: the others take over what it leased."""
         self._told.add(process.name)
@@ -225,7 +255,9 @@ class Start:
         chief = self._trainers[0] if self._trainers else None
         if chief is not None and chief.code is not None:
             self._judge_chief(chief)
-        if not self._result.failures:
+        if self._result.failures:
+            self._result.failures += self._lost_ps
+        else:
             self._let_end()
             return
         others = [*self._ps, *self._trainers]
@@ -269,10 +301,9 @@ class Start:
             self._crew.end_all(_KILL_GRACE_S)
             return
         self._crew.wait(lambda: not _running(self._ps + self._trainers), _END_S)
+        late = f"did not end within {_END_S:g} s of the chief, and is killed."
         for worker in _running(self._trainers):  # such as one that came when all was done
-            say(
-                f"{worker.name} on {worker.host} did not end within {_END_S:g} s of the chief, and is killed."
-            )
+            say(f"{worker.name} on {worker.host} {late}")
             worker.kill()
         self._crew.wait(lambda: not _running(self._ps), _PS_END_S)
         for ps in _running(self._ps):

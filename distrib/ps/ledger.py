@@ -32,19 +32,20 @@ class Ledger:
 
     Args:
         spans: the positions, each once; leases do not reach across their borders between passes.
+        first: number of the first lease.
 
     Attributes:
         num_examples: in all spans.
         num_done: so far.
     """
 
-    def __init__(self, spans: Iterable[Positions]) -> None:
+    def __init__(self, spans: Iterable[Positions], first: int = 0) -> None:
         self._free: list[Positions] = []
         for span in spans:
             self._release(span)
         self.num_examples = sum(span.range.size for span in self._free)
         self.num_done = 0
-        self._next = 0
+        self._next = first
         self._leases: dict[int, Positions] = {}
         self._holders: dict[Positions, set[int]] = {}
 

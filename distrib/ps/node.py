@@ -10,13 +10,12 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from queue import Empty, SimpleQueue
+from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
 
 from distrib.arrays import Array
-from distrib.errors import StorageError
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
@@ -28,7 +27,7 @@ from distrib.ps.link import Link, Links
 from distrib.ps.log import Cut, Discard, Entry, Pull, PushId
 from distrib.ps.members import Answer
 from distrib.ps.rules import Rules
-from distrib.ps.saver import Checkpoints, WhenSaved
+from distrib.ps.saver import Checkpoints, Saving, WhenSaved
 from distrib.ps.sequencer import Sequencer
 from distrib.ps.sequencer_state import summary_of
 from distrib.ps.shard import Shard
@@ -58,9 +57,7 @@ class Node:
         self._token, self._on_stop = token, on_stop
         self._keeper = Keeper(checkpoints)
         lost = f"the chief is lost: it was gone for {chief_timeout_s:g} s"
-        self._absence_of_chief = Absence(
-            chief_timeout_s, lambda: on_stop(lost)
-        )  # it does not outlive its job
+        self._absence_of_chief = Absence(chief_timeout_s, lambda: on_stop(lost))
         self._stagnation = Stagnation()
         self._lock = threading.RLock()
         self._links = Links()
@@ -150,9 +147,7 @@ class Node:
     def push(self, link: Link, call: int, message: pb.Push, gradient: Array | None) -> None:
         """A worker has computed a lease; None where nothing is trained.
 
-        Raises:
-            ProtocolError: the gradient is of another model, or holds NaN or Inf and does not say so.
-            RefusedError: it cannot be right.
+        Raises `ProtocolError` for a gradient of another model, or with NaN or Inf that it does not say.
         """
         push = PushId(link.worker, link.incarnation, message.sequence)
         if link.ps == SEQUENCER:
@@ -176,8 +171,6 @@ class Node:
             elif gradient is not None and self._follower is not None:
                 self._follower.arrived(push)
 
-    # --- other ps -----------------------------------------------------------------------------------------------
-
     def entries_for(self, ps: int) -> SimpleQueue[pb.FollowReply | None]:
         """The log for another ps, from its beginning; None ends it."""
         with self._lock:
@@ -198,23 +191,14 @@ class Node:
             self._on_stop(f"ps:{ps} is lost")
 
     def save_last(self, seconds: float) -> None:
-        """This ps ends: save what all keep. Returns when it is on the disk.
-
-        Raises:
-            StorageError: it is not, or not after so many seconds.
-        """
-        said: SimpleQueue[str] = SimpleQueue()
+        """This ps ends: save what all keep. Raises `StorageError` if it is not on the disk after so many seconds."""
+        saving = Saving()
         with self._lock:
             if self._follower is not None:
-                self._follower.say_end(said.put)
+                self._follower.say_end(saving.done)
             else:
-                self._save_last(said.put)
-        try:
-            failure = said.get(timeout=seconds)
-        except Empty:
-            failure = f"it took more than {seconds:g} s."
-        if failure:
-            raise StorageError(f"What this ps keeps is not saved: {failure}")
+                self._save_last(saving.done)
+        saving.wait(seconds)
 
     def save_for_another(self) -> None:
         """Another ps is about to end."""
@@ -259,8 +243,6 @@ class Node:
             self._links.end_all()
         self._keeper.close()
 
-    # --- decisions ----------------------------------------------------------------------------------------------
-
     def _decider(self) -> Sequencer:
         if self._sequencer is None:
             raise RefusedError("Register a model first.")
@@ -288,8 +270,7 @@ class Node:
         try:
             event()
         except RefusedError:
-            if push is not None:
-                self._decider().forget(push)
+            self._decider().forget(push)
             raise
         finally:
             self._settle()
@@ -331,8 +312,6 @@ class Node:
                 elif link is not None:
                     summary = json.dumps(summary_of(sequencer)) if answer.lease is None else ""
                     link.answer(answer.call, codec.answer_message(answer, summary))
-
-    # --- checkpoints --------------------------------------------------------------------------------------------
 
     def _meet(self, ps: int, addresses: list[str]) -> None:
         """Connect with the other ps."""

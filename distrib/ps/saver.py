@@ -14,6 +14,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from pathlib import Path
+from queue import Empty, SimpleQueue
 from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
@@ -44,6 +45,27 @@ class Checkpoints(NamedTuple):
     folder: Path
     every: int = 100
     restore: bool = False
+
+
+class Saving:
+    """Waits for the word on what is saved.
+
+    Attributes:
+        done: to be called with it.
+    """
+
+    def __init__(self) -> None:
+        self._said: SimpleQueue[str] = SimpleQueue()
+        self.done: WhenSaved = self._said.put
+
+    def wait(self, seconds: float) -> None:
+        """Return when it is on the disk. Raises `StorageError` if it is not, or not after so many seconds."""
+        try:
+            failure = self._said.get(timeout=seconds)
+        except Empty:
+            failure = f"it took more than {seconds:g} s."
+        if failure:
+            raise StorageError(f"What this ps keeps is not saved: {failure}")
 
 
 class Saver:

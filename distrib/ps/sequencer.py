@@ -38,11 +38,13 @@ class Sequencer:
         answers: answers that are not sent yet, likewise.
         members: every worker that was ever there.
         stages: what was done, and is being done.
+        is_restored: whether it goes on from a saved state, and workers may know what is lost.
     """
 
     def __init__(self, rules: Rules) -> None:
         self.rules = rules
         self.version = 0
+        self.is_restored = False
         self.learning_rate = 0.0
         self.counts = Counts()
         self.log: list[Entry] = []
@@ -140,8 +142,8 @@ class Sequencer:
                 f"Worker {push.worker} pushed to stage {stage}, where nothing is trained or tested."
             )
         current = self.stages[stage]
-        # After a restoration a worker may have seen versions that are lost.
-        known = self.version if not member.is_restored else version
+        # After a restoration a worker may have seen versions that are lost; with prefetch, in two pushes.
+        known = self.version if not self.is_restored else version
         if len(seconds) not in (0, len(CAUSES)) or not all(map(math.isfinite, seconds)):
             raise RefusedError(f"Expected seconds for {', '.join(CAUSES)}. Received: {list(seconds)}.")
         if tally.shape != current.totals.shape or not 0 <= version <= known:
@@ -156,9 +158,9 @@ class Sequencer:
         member.outcome = self._decide(current, push, lease, version, tally, skip)
         self._wait(push.worker, Waiting(call, stage, None, member.outcome))
 
-    def forget(self, push: PushId) -> None:
+    def forget(self, push: PushId | None) -> None:
         """What has come is not used, unless it has come before and waits for its round."""
-        if push not in self._pushed:
+        if push is not None and push not in self._pushed:
             self.log.append(Discard(push))
 
     def state(self, worker: int, call: int) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import secrets
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,8 @@ from distrib.ps.rules import rules_from_config
 from distrib.ps.sequencer import Sequencer
 from distrib.ps.stages import Stage, admission_of
 from distrib.ranges import Range
+
+_LEASE_BITS = 62
 
 
 def state_of(sequencer: Sequencer) -> dict[str, Any]:
@@ -62,8 +65,13 @@ def summary_of(sequencer: Sequencer) -> dict[str, Any]:
 
 
 def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
-    """The sequencer that `state_of` described, with nobody there and nothing leased."""
+    """The sequencer that `state_of` described, with nobody there and nothing leased.
+
+    Its leases have numbers of their own. So what was leased before, and computed from values that may be lost, is
+    known when it is handed in, also when the version has the same number again.
+    """
     sequencer = Sequencer(rules_from_config(state["rules"]))
+    sequencer.is_restored = True
     sequencer.version = int(state["version"])
     sequencer.learning_rate = float(state["learning_rate"])
     sequencer.counts = counts_from_json(state["counts"])
@@ -71,7 +79,8 @@ def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
         stage = sequencer.stages.append(Stage(each["description"], np.array(each["totals"]), each["is_over"]))
         if each["undone"] is not None:
             spans = [Positions(pass_index, Range(begin, end)) for pass_index, begin, end in each["undone"]]
-            stage.admission = admission_of(sequencer.rules, stage.description, spans)
+            first = secrets.randbits(_LEASE_BITS)
+            stage.admission = admission_of(sequencer.rules, stage.description, spans, first)
     last = sequencer.stages.last
     if last is not None and last.is_vote:  # a chief that was preempted goes on now
         last.is_over = False

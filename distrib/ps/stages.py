@@ -178,7 +178,7 @@ class Stages:
 
 
 def admission_of(
-    rules: Rules, description: dict[str, Any], undone: list[Positions] | None = None
+    rules: Rules, description: dict[str, Any], undone: list[Positions] | None = None, first_lease: int = 0
 ) -> Admission[PushId]:
     """Who leases the examples of a stage.
 
@@ -187,6 +187,7 @@ def admission_of(
         description: `num_examples`, `batch_size`, `steps_per_epoch`, `epoch` and `kind`, and `undone` where only
             that is left.
         undone: the positions that are left now; by default those.
+        first_lease: number of the first lease.
     """
     schedule = Schedule(
         int(description["num_examples"]), int(description["batch_size"]), int(description["steps_per_epoch"])
@@ -195,7 +196,7 @@ def admission_of(
         undone = [Positions(index, Range(begin, end)) for index, begin, end in description["undone"]]
     elif undone is None:
         undone = joined(schedule.epoch(int(description.get("epoch", 0))))
-    ledger, size = Ledger(undone), schedule.batch_size
+    ledger, size = Ledger(undone, first_lease), schedule.batch_size
     if description["kind"] != "train":
         return AsyncArrivals(ledger, size)
     if rules.is_sync:

@@ -19,7 +19,7 @@ from ps.test_policies import Job, rules_of
 
 import distrib
 from distrib.io.checkpoint import checkpoints, latest_whole, read_checkpoint, write_checkpoint
-from distrib.ps.log import PushId
+from distrib.ps.log import Apply, Discard, PushId
 from distrib.ps.rules import Rules
 from distrib.ps.saver import Checkpoints
 from distrib.ps.sequencer import Sequencer
@@ -376,6 +376,92 @@ def test_what_a_worker_hands_in_to_an_epoch_that_is_over_is_dropped_after_a_rest
     answer = restored.answers[-1]
     assert (answer.worker, answer.outcome.decision, answer.outcome.why) == (1, "dropped", "the epoch is over")
     assert restored.counts.dropped == 1
+
+
+def restored_after_a_loss(num_workers, **options):
+    """A job of three workers, saved after 2 updates and lost after 6, and the leases that worker 2 has since then."""
+    epoch = {"kind": "train", "num_examples": 20, "batch_size": 1, "steps_per_epoch": 20, "num_sums": 4}
+    sequencer = Sequencer(Rules("async", num_workers, **options))
+    for worker in range(num_workers):
+        sequencer.join(worker, 5)
+        sequencer.register(worker, 1, 0, {}, PushId(0, 5, 0) if worker == 0 else None)
+        sequencer.begin(worker, 2, 1, epoch)
+    held = {answer.worker: answer for answer in sequencer.answers if answer.lease is not None}
+
+    def push(sequencer, worker, sequence, answer, version=None):
+        sequencer.answers.clear()
+        given = answer.version if version is None else version
+        sequencer.push(
+            PushId(worker, 5, sequence), 9 + sequence, 1, answer.lease.number, given, np.array([1.0, 0, 1, 0])
+        )
+        return next(each for each in sequencer.answers if each.worker == worker)
+
+    for sequence in (1, 2):
+        held[0] = push(sequencer, 0, sequence, held[0])
+    saved = state_of(sequencer)
+    for sequence in (3, 4, 5):
+        held[0] = push(sequencer, 0, sequence, held[0])
+    held[1] = push(sequencer, 1, 1, held[1])
+    assert sequencer.version == 6
+    sequencer.begin(1, 11, 1, epoch)  # as with prefetch, one more
+    ahead = [each for each in sequencer.answers if each.call == 11]
+    restored = sequencer_from_state(saved)
+    for worker in range(num_workers):
+        restored.join(worker, 5)
+    return restored, held, ahead, push
+
+
+def test_c6_what_was_computed_from_values_that_are_lost_is_dropped():
+    restored, held, _, push = restored_after_a_loss(2)
+    assert (restored.version, held[1].version) == (2, 6)
+    answer = push(restored, 1, 2, held[1])
+    assert (answer.outcome.decision, answer.outcome.why) == ("dropped", "computed from values that are lost")
+    assert restored.version == answer.version == 2
+    assert Discard(PushId(1, 5, 2)) in restored.log
+    assert not [entry for entry in restored.log if isinstance(entry, Apply)]
+    answer = push(restored, 1, 3, answer)
+    assert (answer.outcome.decision, restored.version) == ("applied", 3)
+    counts = restored.counts
+    assert (counts.pushed, counts.applied, counts.dropped) == (4, 3, 1)
+
+
+def test_c6_so_is_what_was_leased_before_when_there_are_as_many_updates_again():
+    """The worker comes last, when the others have made new versions with the numbers of those that are lost."""
+    restored, held, _, push = restored_after_a_loss(2)
+    answer = push(restored, 0, 6, held[0])
+    assert answer.outcome.why == "computed from values that are lost"
+    for sequence in range(7, 13):
+        answer = push(restored, 0, sequence, answer)
+    assert restored.version == 8 > held[1].version
+    answer = push(restored, 1, 2, held[1])
+    assert (answer.outcome.decision, restored.version) == ("dropped", 8)
+
+
+def test_c6_with_prefetch_a_worker_brings_two_gradients_of_values_that_are_lost():
+    restored, held, ahead, push = restored_after_a_loss(2, prefetch=True)
+    assert [each.version for each in (held[1], *ahead)] == [6, 6]
+    fresh = push(restored, 1, 2, held[1])
+    assert fresh.outcome.why == "computed from values that are lost"
+    again = push(restored, 1, 3, ahead[0])
+    assert again.outcome.why == "computed from values that are lost"
+    assert restored.version == 2
+    assert push(restored, 1, 4, fresh).outcome.decision == "applied"
+    assert restored.counts.pushed == restored.counts.applied + restored.counts.dropped == 5
+
+
+def test_c6_a_lease_of_before_is_none_of_the_leases_after():
+    """With prefetch the second gradient of before comes when its worker has a new lease."""
+    restored, held, ahead, push = restored_after_a_loss(2, prefetch=True)
+    old = ahead[0]
+    answer = push(restored, 0, 6, held[0])
+    for sequence in range(7, 7 + old.lease.number - 1):
+        answer = push(restored, 0, sequence, answer)
+    new = push(restored, 1, 2, held[1])
+    before = restored.version
+    assert before > old.version
+    assert new.lease.span != old.lease.span
+    dropped = push(restored, 1, 3, old)
+    assert (dropped.outcome.decision, restored.version) == ("dropped", before)
 
 
 VOTE = {"kind": "vote", "num_examples": 1, "batch_size": 1, "steps_per_epoch": 1, "num_sums": 1}

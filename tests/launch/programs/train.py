@@ -105,4 +105,7 @@ history = model.fit(
 )
 if strategy.is_chief:
     print(f"loss {history.history['loss'][-1]:.6f}", flush=True)
+    if kind.startswith("ps-"):
+        counts = [strategy.counters[name] for name in ("pushed", "applied", "dropped")]
+        print("counts", *counts, "version", strategy.counters["version"], flush=True)
 print("ENDED WELL", flush=True)
