@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+
 _SHORT_S = 5.0
 _DELAYS_S = (1.0, 2.0, 4.0)
 
@@ -25,3 +27,35 @@ class Backoff:
         if self._short >= TRIES:
             return None
         return _DELAYS_S[self._short - 1] if self._short else 0.0
+
+
+class Comebacks:
+    """Workers that are started again alone."""
+
+    def __init__(self) -> None:
+        self._began: dict[str, float] = {}
+        self._backoffs: dict[str, Backoff] = {}
+        self._due: dict[str, float] = {}
+
+    def begin(self, name: str) -> None:
+        """A worker starts."""
+        self._began[name] = time.monotonic()
+
+    def plan(self, name: str, failed_at: float) -> float | None:
+        """A worker has failed: in how many seconds it starts again; None if it has failed too often.
+
+        Args:
+            name: of the worker.
+            failed_at: monotonic time.
+        """
+        delay = self._backoffs.setdefault(name, Backoff()).delay(failed_at - self._began[name])
+        if delay is not None:
+            self._due[name] = time.monotonic() + delay
+        return delay
+
+    def take_due(self) -> list[str]:
+        """The workers whose time has come; each once."""
+        names = [name for name, when in self._due.items() if time.monotonic() >= when]
+        for name in names:
+            del self._due[name]
+        return names

@@ -30,8 +30,8 @@ from distrib.launch.logs import make_folder
 from distrib.launch.mpirun import find_mpi
 from distrib.launch.plan import Plan, plan, taken_along
 from distrib.launch.run import run
+from distrib.launch.say import say
 from distrib.launch.settings import Settings
-from distrib.launch.start import say
 
 
 def add_flags(parser: argparse.ArgumentParser) -> None:

@@ -207,3 +207,8 @@ class Crew:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signals.append(number)
+
+
+def running(processes: Sequence[Process]) -> list[Process]:
+    """Those that have not ended."""
+    return [process for process in processes if process.code is None]

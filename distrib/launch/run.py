@@ -17,8 +17,10 @@ from distrib.launch.backoff import Backoff
 from distrib.launch.cause import Failure, root_cause
 from distrib.launch.plan import Plan
 from distrib.launch.process import Crew
+from distrib.launch.result import Result
+from distrib.launch.say import say
 from distrib.launch.settings import Settings
-from distrib.launch.start import Result, Start, say
+from distrib.launch.start import Start
 
 _KILLS_IN_A_ROW = 3
 _UNREACHABLE = 69

@@ -14,17 +14,17 @@ ps, which end too, so that all go on from the same place.
 from __future__ import annotations
 
 import signal
-import sys
 import time
-from dataclasses import dataclass, field
 
 from distrib.errors import PeerLostError
 from distrib.launch import ssh
-from distrib.launch.backoff import TRIES, Backoff
+from distrib.launch.backoff import TRIES, Comebacks
 from distrib.launch.cause import Failure, failures_of_mpirun, root_cause, words_of_code
 from distrib.launch.local import READY
 from distrib.launch.plan import Plan, Task
-from distrib.launch.process import Crew, Process
+from distrib.launch.process import Crew, Process, running
+from distrib.launch.result import Result
+from distrib.launch.say import say
 from distrib.launch.settings import Settings
 from distrib.launch.starter import Starter
 
@@ -39,23 +39,6 @@ _CULPRIT_S, _REMOTE_CULPRIT_S = 1.0, 5.0
 """After a failure that may be a consequence, for its cause to be noticed, here and on other hosts."""
 
 _KILL_GRACE_S = 2.0
-
-
-@dataclass
-class Result:
-    """How a start has ended.
-
-    Attributes:
-        failures: in the order in which they were noticed; of those that ended the start.
-        has_finished: whether the chief, or every rank, has come to the end of its script, or has saved and ended.
-        stopped_by: the signal that asked the launcher to end; 0 if none did.
-        seconds: how long it took.
-    """
-
-    failures: list[Failure] = field(default_factory=list)
-    has_finished: bool = False
-    stopped_by: int = 0
-    seconds: float = 0.0
 
 
 class Start:
@@ -81,9 +64,7 @@ class Start:
         self._trainers: list[Process] = []
         self._evaluator: Process | None = None
         self._told: set[str] = set()
-        self._began: dict[str, float] = {}
-        self._backoffs: dict[str, Backoff] = {}
-        self._due: dict[str, float] = {}  # workers that are started again at this time
+        self._comebacks = Comebacks()
         self._deadline = 0.0
         self._lost_ps: list[Failure] = []  # which come back
 
@@ -134,7 +115,7 @@ class Start:
             self._evaluator = self._starter.task(self._plan, self._plan.evaluator)
 
     def _start_task(self, task: Task) -> Process:
-        self._began[task.name] = time.monotonic()
+        self._comebacks.begin(task.name)
         return self._starter.task(self._plan, task)
 
     # --- the midst
@@ -209,7 +190,7 @@ class Start:
     def _bring_ps_back(self) -> None:
         """When all have ended; and not for a chief that has failed, which ends them and is seen a little later."""
         since = time.monotonic() - self._lost_ps[0].when
-        left = _running(self._ps)
+        left = running(self._ps)
         for process in left if since > _PS_END_S else ():
             process.kill()
         if left or since < _CULPRIT_S:
@@ -229,20 +210,17 @@ class Start:
         failure = self._failure(process)
         say(failure.told())
         again = failure.is_worth_a_restart and self.restarts_left > 0
-        backoff = self._backoffs.setdefault(process.name, Backoff())
-        delay = backoff.delay(process.when - self._began[process.name]) if again else None
+        delay = self._comebacks.plan(process.name, process.when) if again else None
         if delay is not None:
             self.restarts_left -= 1
             say(f"{process.name} is started again in {delay:g} s; restarts left: {self.restarts_left}.")
-            self._due[process.name] = time.monotonic() + delay
         else:
             why = f": it has failed {TRIES} times, soon after its start" if again else ""
             say(f"The others go on without {process.name}{why}.")
 
     def _start_again(self) -> None:
         """Start the workers that are due."""
-        for name in [name for name, when in self._due.items() if time.monotonic() >= when]:
-            del self._due[name]
+        for name in self._comebacks.take_due():
             if not self._result.stopped_by:
                 self._told.discard(name)
                 self._starter.logs[name].record = None
@@ -264,7 +242,7 @@ class Start:
         if all(each.is_worth_a_restart and not each.was_killed for each in self._result.failures):
             is_remote = any(process.host != "localhost" for process in others)
             patience = _REMOTE_CULPRIT_S if is_remote else _CULPRIT_S
-            self._crew.wait(lambda: not _running(others) or any(_is_lost(each) for each in others), patience)
+            self._crew.wait(lambda: not running(others) or any(_is_lost(each) for each in others), patience)
         for process in others:
             if process.code and process.name not in self._told and not process.was_told:
                 self._lose(process)
@@ -300,13 +278,13 @@ class Start:
         if self._result.stopped_by and not self._result.has_finished:
             self._crew.end_all(_KILL_GRACE_S)
             return
-        self._crew.wait(lambda: not _running(self._ps + self._trainers), _END_S)
+        self._crew.wait(lambda: not running(self._ps + self._trainers), _END_S)
         late = f"did not end within {_END_S:g} s of the chief, and is killed."
-        for worker in _running(self._trainers):  # such as one that came when all was done
+        for worker in running(self._trainers):  # such as one that came when all was done
             say(f"{worker.name} on {worker.host} {late}")
             worker.kill()
-        self._crew.wait(lambda: not _running(self._ps), _PS_END_S)
-        for ps in _running(self._ps):
+        self._crew.wait(lambda: not running(self._ps), _PS_END_S)
+        for ps in running(self._ps):
             say(
                 f"{ps.name} on {ps.host} did not end within {_END_S + _PS_END_S:g} s of the chief, and is killed."
             )
@@ -355,17 +333,6 @@ class Start:
         self._result.failures.append(failure)
 
 
-def _running(processes: list[Process]) -> list[Process]:
-    return [process for process in processes if process.code is None]
-
-
 def _is_lost(process: Process) -> bool:
     """Whether it is gone with its host: the cause of all else."""
     return process.code == ssh.FAILED and process.host != "localhost"
-
-
-def say(line: str) -> None:
-    """Tell the user something."""
-    if not line.lstrip().startswith(("distrib:", "|")):
-        line = f"distrib: {line}"
-    print(line, file=sys.stderr, flush=True)

@@ -9,7 +9,7 @@ import pytest
 from distrib.launch import run as module
 from distrib.launch.cause import Failure
 from distrib.launch.process import Crew
-from distrib.launch.start import Result
+from distrib.launch.result import Result
 
 
 def lost(task="worker 1", killed=False, code=75):

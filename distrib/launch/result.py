@@ -1,0 +1,24 @@
+"""Result: how a start of a plan has ended. Values only."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+
+from distrib.launch.cause import Failure
+
+
+@dataclass
+class Result:
+    """How a start has ended.
+
+    Attributes:
+        failures: in the order in which they were noticed; of those that ended the start.
+        has_finished: whether the chief, or every rank, has come to the end of its script, or has saved and ended.
+        stopped_by: the signal that asked the launcher to end; 0 if none did.
+        seconds: how long it took.
+    """
+
+    failures: list[Failure] = field(default_factory=list)
+    has_finished: bool = False
+    stopped_by: int = 0
+    seconds: float = 0.0

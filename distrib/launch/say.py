@@ -1,0 +1,12 @@
+"""Say: one line of the launcher's own, for the user."""
+
+from __future__ import annotations
+
+import sys
+
+
+def say(line: str) -> None:
+    """Tell the user something."""
+    if not line.lstrip().startswith(("distrib:", "|")):
+        line = f"distrib: {line}"
+    print(line, file=sys.stderr, flush=True)
