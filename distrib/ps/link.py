@@ -14,7 +14,8 @@ from distrib.comm.segment import mapped
 from distrib.errors import ConfigError, ProtocolError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
-from distrib.ps.stages import AlreadyRunningError
+from distrib.ps.members import Answer
+from distrib.ps.stages import AlreadyRunningError, RefusedError
 from distrib.ps.wire import Frame
 from distrib.ranges import Range
 
@@ -150,6 +151,14 @@ class Links:
     def get(self, worker: int) -> Link | None:
         """The stream of a worker, if it has one."""
         return self._all.get(worker)
+
+    def answer(self, answer: Answer, summary: str) -> None:
+        """Let the stream of a worker, if it has one, send what was decided, or end with the refusal."""
+        link = self._all.get(answer.worker)
+        if link is not None and answer.refusal:
+            link.outbox.put(RefusedError(answer.refusal))
+        elif link is not None:
+            link.answer(answer.call, codec.answer_message(answer, summary))
 
     def end_all(self) -> None:
         """Answer nobody any more."""

@@ -85,6 +85,7 @@ class Members:
     def __init__(self, num_workers: int) -> None:
         self._num_workers = num_workers
         self._all: dict[int, Member] = {}
+        self._waits_for_absent = True
 
     def __getitem__(self, worker: int) -> Member:
         return self._all[worker]
@@ -143,10 +144,16 @@ class Members:
         """Whether a worker is connected."""
         return worker in self._all and self._all[worker].is_alive
 
+    def give_up_absent(self) -> list[int]:
+        """Wait no longer for workers that were never there; returns their numbers."""
+        self._waits_for_absent = False
+        return [worker for worker in range(self._num_workers) if worker not in self._all]
+
     @property
     def num_lost(self) -> int:
-        """How many were there and are not any more."""
-        return sum(not member.is_alive for member in self._all.values())
+        """How many were there and are not any more, and those that never were and are not waited for."""
+        lost = sum(not member.is_alive for member in self._all.values())
+        return lost if self._waits_for_absent else lost + self._num_workers - len(self._all)
 
 
 @dataclass

@@ -18,10 +18,11 @@ import numpy as np
 from distrib.arrays import Array
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps import codec
+from distrib.ps import absence, codec
 from distrib.ps.absence import Absence
 from distrib.ps.arrivals import Arrivals
 from distrib.ps.follower import Follower
+from distrib.ps.followers import Followers
 from distrib.ps.keeper import Keeper
 from distrib.ps.link import Link, Links
 from distrib.ps.log import Cut, Discard, Entry, Pull, PushId
@@ -58,6 +59,7 @@ class Node:
         self._keeper = Keeper(checkpoints)
         lost = f"the chief is lost: it was gone for {chief_timeout_s:g} s"
         self._absence_of_chief = Absence(chief_timeout_s, lambda: on_stop(lost))
+        self._absence_of_others = Absence(absence.ABSENT_S, self._give_up_absent)
         self._stagnation = Stagnation()
         self._lock = threading.RLock()
         self._links = Links()
@@ -65,7 +67,7 @@ class Node:
         self._shard: Shard | None = None
         self._description: dict[str, Any] = {}
         self._arrivals = Arrivals()
-        self._followers: dict[int, SimpleQueue[pb.FollowReply | None]] = {}
+        self._followers = Followers()
         self._follower: Follower | None = None
         self._ending = threading.Event()
 
@@ -129,6 +131,7 @@ class Node:
                 if self._sequencer is None:
                     self._sequencer = Sequencer(rules)
                     self._meet(link.ps, addresses)
+                    self._absence_of_others.begin()
                 sequencer = self._sequencer
                 sequencer.join(link.worker, link.incarnation)
                 self._when_whole(
@@ -174,7 +177,7 @@ class Node:
     def entries_for(self, ps: int) -> SimpleQueue[pb.FollowReply | None]:
         """The log for another ps, from its beginning; None ends it."""
         with self._lock:
-            return self._followers.setdefault(ps, SimpleQueue())
+            return self._followers.queue(ps)
 
     def arrived(self, push: PushId, ps: int) -> None:
         """A vector is whole on another ps."""
@@ -197,25 +200,20 @@ class Node:
             if self._follower is not None:
                 self._follower.say_end(saving.done)
             else:
-                self._save_last(saving.done)
+                self.save_for_all(saving.done)
         saving.wait(seconds)
 
-    def save_for_another(self) -> None:
-        """Another ps is about to end."""
-        with self._lock:
-            self._save_last(lambda failure: None)
-
-    def _save_last(self, when_saved: WhenSaved) -> None:
-        """Save, tell all ps, and answer nobody any more: what a worker believes to be done is in what is saved."""
+    def save_for_all(self, when_saved: WhenSaved = lambda failure: None) -> None:
+        """A ps is about to end: save, tell all ps, and answer nobody: what a worker takes for done is saved then."""
 
         def tell(failure: str) -> None:
-            for queue in list(self._followers.values()):
-                queue.put(pb.FollowReply(saved=pb.Saved(failure=failure)))
+            self._followers.tell(pb.FollowReply(saved=pb.Saved(failure=failure)))
             when_saved(failure)
 
-        self._links.end_all()
-        self._keeper.cut(self._sequencer, tell)
-        self._settle()
+        with self._lock:
+            self._links.end_all()
+            self._keeper.cut(self._sequencer, tell)
+            self._settle()
 
     def execute(self, entry: Entry) -> None:
         """The next entry of the log, on this ps."""
@@ -236,12 +234,19 @@ class Node:
         self._ending.set()
         with self._lock:
             self._absence_of_chief.end()
+            self._absence_of_others.end()
             if self._follower is not None:
                 self._follower.close()
-            for queue in self._followers.values():
-                queue.put(None)
+            self._followers.tell(None)
             self._links.end_all()
         self._keeper.close()
+
+    def _give_up_absent(self) -> None:
+        """Do the rounds without the workers that have not come; they may come later."""
+        with self._lock:
+            if self._sequencer is not None and (absent := self._sequencer.give_up_absent()):
+                LOGGER.warning("workers that never came: %s. The others go on without them.", absent)
+            self._settle()
 
     def _decider(self) -> Sequencer:
         if self._sequencer is None:
@@ -284,8 +289,8 @@ class Node:
         if words := self._stagnation.seen(sequencer.counts, time.monotonic()):
             LOGGER.warning(words)
         for entry in sequencer.log:
-            for queue in self._followers.values():
-                queue.put(codec.entry_message(entry))
+            if self._followers:
+                self._followers.tell(codec.entry_message(entry))
             self.execute(entry)
         sequencer.log.clear()
         answers = sequencer.answers.copy()
@@ -306,12 +311,8 @@ class Node:
     def _send(self, answers: list[Answer], sequencer: Sequencer) -> None:
         with self._lock:
             for answer in answers:
-                link = self._links.get(answer.worker)
-                if link is not None and answer.refusal:
-                    link.outbox.put(RefusedError(answer.refusal))
-                elif link is not None:
-                    summary = json.dumps(summary_of(sequencer)) if answer.lease is None else ""
-                    link.answer(answer.call, codec.answer_message(answer, summary))
+                summary = json.dumps(summary_of(sequencer)) if answer.lease is None else ""
+                self._links.answer(answer, summary)
 
     def _meet(self, ps: int, addresses: list[str]) -> None:
         """Connect with the other ps."""
@@ -321,8 +322,7 @@ class Node:
                     addresses[SEQUENCER], ps, self._token, self.execute, lambda: self.lost(SEQUENCER)
                 )
             return
-        for index in range(1, len(addresses)):
-            self._followers.setdefault(index, SimpleQueue())
+        self._followers.expect(len(addresses))
         self._arrivals.num_ps = len(addresses)
         self._keeper.begin(len(addresses))
 

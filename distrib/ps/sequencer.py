@@ -69,6 +69,12 @@ class Sequencer:
             self._release(worker)
             self._settle()
 
+    def give_up_absent(self) -> list[int]:
+        """Count the workers that never came as lost, until they come; returns their numbers."""
+        absent = self.members.give_up_absent()
+        self._settle()
+        return absent
+
     def register(
         self, worker: int, call: int, stage: int, description: dict[str, Any], values: PushId | None
     ) -> None:
@@ -275,7 +281,7 @@ class Sequencer:
         return self.version < self.rules.warmup_steps or epoch < self.rules.warmup_epochs
 
     def _num_alive(self, stage: Stage) -> int:
-        """How many workers there are to do a round. Those that never came are waited for."""
+        """How many workers there are to do a round. Those that have not come yet are waited for, for a while."""
         if self._is_warming_up(stage):
             return 1
         return self.rules.num_workers - self.members.num_lost

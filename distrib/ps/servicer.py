@@ -171,7 +171,7 @@ class Servicer(services.ParameterServerServicer):
         try:
             for request in requests:
                 if request.ends:
-                    self._node.save_for_another()
+                    self._node.save_for_all()
                 elif request.HasField("part"):
                     self._node.collect(ps, request.part)
                 else:

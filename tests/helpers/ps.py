@@ -24,7 +24,9 @@ def nothing_is_staged(servers):
     assert [list(shard._staged) for shard in shards] == [[]] * len(shards)
 
 
-def on_workers(num_workers, body, num_ps=1, share_memory=False, token="", elsewhere=(), look=None, **options):
+def on_workers(
+    num_workers, body, num_ps=1, share_memory=False, token="", elsewhere=(), look=None, absent=0, **options
+):
     """Call `body(strategy)` on every worker; the results in their order. The chief's end ends the servers.
 
     Args:
@@ -34,6 +36,7 @@ def on_workers(num_workers, body, num_ps=1, share_memory=False, token="", elsewh
         share_memory: whether the workers offer memory.
         token: of the run.
         elsewhere: the ps that are as on another host, where memory cannot be shared.
+        absent: how many of the workers, the last ones, never come.
         look: called with the servers when all workers are through, before the chief ends them.
         options: of the strategy.
     """
@@ -57,7 +60,8 @@ def on_workers(num_workers, body, num_ps=1, share_memory=False, token="", elsewh
             strategies.append(strategy)
 
     strategies = []
-    threads = [threading.Thread(target=work, args=(worker,)) for worker in range(num_workers)]
+    there = range(num_workers - absent)
+    threads = [threading.Thread(target=work, args=(worker,)) for worker in there]
     for thread in threads:
         thread.start()
     for thread in threads:
