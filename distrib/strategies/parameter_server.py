@@ -175,10 +175,10 @@ class ParameterServerStrategy(Strategy):
             raise ConfigError(
                 "gradient_accumulation_steps is not for ParameterServerStrategy: use a larger batch."
             )
-        if any(not variable.trainable for variable in network.variables):
+        if network.fixed_variables:
             raise ConfigError(
                 "ParameterServerStrategy keeps trainable variables only. Received: "
-                f"{next(v.name for v in network.variables if not v.trainable)}, which is not trainable."
+                f"{network.fixed_variables[0].name}, which is not trained."
             )
         buffer, client = network.buffer, self._client
         if client is None:
