@@ -21,9 +21,17 @@ from distrib.ps import codec, wire
 from distrib.ps.description import model_description, stage_description
 from distrib.ps.link import Link
 from distrib.ps.node import Node
+from distrib.ps.patience import Patience
 from distrib.ps.saver import Checkpoints
 from distrib.ps.shard import num_brought
-from distrib.ps.stages import CHIEF, AlreadyRunningError, JobEndedError, RefusedError, ReplacedError
+from distrib.ps.stages import (
+    CHIEF,
+    AlreadyRunningError,
+    ImpossibleError,
+    JobEndedError,
+    RefusedError,
+    ReplacedError,
+)
 from distrib.ps.wire import Frame
 
 
@@ -53,6 +61,7 @@ class Servicer(services.ParameterServerServicer):
         self._end: str | None = None  # why the job has ended; empty for a good end, None before it
         self._there: set[int] = set()  # workers that do not know yet that the job has ended
         self._changed = threading.Condition()
+        self._patience = Patience()
 
     def Work(  # noqa: N802
         self, request_iterator: Iterator[Frame[pb.WorkRequest]], context: grpc.ServicerContext
@@ -61,7 +70,8 @@ class Servicer(services.ParameterServerServicer):
         self._authorize(context)
         link: Link | None = None
         try:
-            first = next(request_iterator, None)
+            rest = self._patience.watched(request_iterator, context.peer(), context.cancel)
+            first = next(rest, None)
             if first is None:
                 return
             self._check_end(first.head.hello.worker)
@@ -73,7 +83,7 @@ class Servicer(services.ParameterServerServicer):
             yield Frame(pb.WorkReply(call=first.head.call, welcome=welcome, last=True))
             for request in request_iterator:
                 self._check_end(link.worker)
-                self._handle(link, request, request_iterator)
+                self._handle(link, request, rest)
                 yield from link.replies(request.head.call)
                 self._check_end(link.worker)
         except JobEndedError as error:
@@ -84,6 +94,8 @@ class Servicer(services.ParameterServerServicer):
         except AlreadyRunningError as error:
             code = grpc.StatusCode.ALREADY_EXISTS if error.is_certain else grpc.StatusCode.UNAVAILABLE
             context.abort(code, str(error))
+        except ImpossibleError as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except RefusedError as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except (ProtocolError, ConfigError, StorageError, ValueError) as error:
@@ -216,6 +228,7 @@ class Servicer(services.ParameterServerServicer):
 
     def close(self) -> None:
         """Let nobody wait, and write what is to be written."""
+        self._patience.close()
         self._node.close()
 
     def _authorize(self, context: grpc.ServicerContext) -> None:

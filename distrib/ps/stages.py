@@ -33,6 +33,10 @@ class RefusedError(ProtocolError):
     """A call that cannot be right. Nothing was changed by it."""
 
 
+class ImpossibleError(RefusedError):
+    """A call that could be right at no time, as one of a version of the future."""
+
+
 class JobEndedError(RefusedError):
     """A call after the end of the job.
 
