@@ -157,11 +157,7 @@ class Sequencer:
                 f"Expected {current.totals.size} sums and a version up to {self.version}. "
                 f"Received: {tally.size} sums, version {version}."
             )
-        span = None if current.admission is None else current.admission.ledger.span(lease)
-        if span is not None and tally[0] != span.range.size:  # the sum of gradients is divided by it
-            raise ImpossibleError(
-                f"Expected the {span.range.size} examples of lease {lease}. Received: {tally[0]:g} examples."
-            )
+        current.check_examples(lease, float(tally[0]))
         if learning_rate is not None and push.worker == CHIEF:
             self.learning_rate = learning_rate
         member.sequence, member.is_restored, member.seconds = push.sequence, False, tuple(seconds)

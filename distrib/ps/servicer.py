@@ -15,6 +15,7 @@ import grpc
 
 from distrib.arrays import Array, aligned_vector
 from distrib.errors import ConfigError, ProtocolError, StorageError
+from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import codec, wire
@@ -31,6 +32,7 @@ from distrib.ps.stages import (
     JobEndedError,
     RefusedError,
     ReplacedError,
+    SilentError,
 )
 from distrib.ps.wire import Frame
 
@@ -69,8 +71,14 @@ class Servicer(services.ParameterServerServicer):
         """Serve one worker until its stream ends."""
         self._authorize(context)
         link: Link | None = None
+
+        def give_up() -> None:
+            context.cancel()
+            if link is not None:
+                self._node.is_silent(link)
+
         try:
-            rest = self._patience.watched(request_iterator, context.peer(), context.cancel)
+            rest = self._patience.watched(request_iterator, context.peer(), give_up)
             first = next(rest, None)
             if first is None:
                 return
@@ -94,6 +102,8 @@ class Servicer(services.ParameterServerServicer):
         except AlreadyRunningError as error:
             code = grpc.StatusCode.ALREADY_EXISTS if error.is_certain else grpc.StatusCode.UNAVAILABLE
             context.abort(code, str(error))
+        except SilentError as error:
+            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, str(error))
         except ImpossibleError as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except RefusedError as error:
@@ -170,7 +180,10 @@ class Servicer(services.ParameterServerServicer):
         first = next(request_iterator, None)
         if first is None:
             return
-        queue = self._node.entries_for(first.ps)
+        try:
+            queue = self._node.entries_for(first.ps)
+        except RefusedError as error:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         context.add_callback(lambda: queue.put(None))
         listening = threading.Thread(
             target=self._listen, args=(first.ps, request_iterator), name=f"ps:{first.ps}", daemon=True
@@ -184,12 +197,16 @@ class Servicer(services.ParameterServerServicer):
             for request in requests:
                 if request.ends:
                     self._node.save_for_all()
+                elif request.HasField("silent"):
+                    self._node.was_silent(ps, request.silent.worker, request.silent.incarnation)
                 elif request.HasField("part"):
                     self._node.collect(ps, request.part)
                 else:
                     self._node.arrived(codec.push_of(request.arrived), ps)
         except grpc.RpcError:
             pass
+        except Exception:
+            LOGGER.exception("ps:%d has said what cannot be right", ps)
         self._node.lost(ps)
 
     def Stop(  # noqa: N802
