@@ -205,16 +205,18 @@ class PushId(_message.Message):
     def __init__(self, worker: _Optional[int] = ..., incarnation: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class FollowRequest(_message.Message):
-    __slots__ = ("ps", "arrived", "part", "ends")
+    __slots__ = ("ps", "arrived", "part", "ends", "silent")
     PS_FIELD_NUMBER: _ClassVar[int]
     ARRIVED_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
     ENDS_FIELD_NUMBER: _ClassVar[int]
+    SILENT_FIELD_NUMBER: _ClassVar[int]
     ps: int
     arrived: PushId
     part: Part
     ends: bool
-    def __init__(self, ps: _Optional[int] = ..., arrived: _Optional[_Union[PushId, _Mapping]] = ..., part: _Optional[_Union[Part, _Mapping]] = ..., ends: bool = ...) -> None: ...
+    silent: PushId
+    def __init__(self, ps: _Optional[int] = ..., arrived: _Optional[_Union[PushId, _Mapping]] = ..., part: _Optional[_Union[Part, _Mapping]] = ..., ends: bool = ..., silent: _Optional[_Union[PushId, _Mapping]] = ...) -> None: ...
 
 class Part(_message.Message):
     __slots__ = ("cut", "name", "chunk", "count", "last")

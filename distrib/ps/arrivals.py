@@ -40,6 +40,13 @@ class Arrivals:
         self._torn.discard(push)
         return arriving.event
 
+    def awaits(self, worker: int, incarnation: int) -> bool:
+        """Whether something of this process is here, but not yet on all ps."""
+        return any(
+            (push.worker, push.incarnation) == (worker, incarnation) and each.event is not None
+            for push, each in self._arriving.items()
+        )
+
     def forget(self, worker: int) -> None:
         """What this worker was sending will not be whole, unless the same process sends it again."""
         for push in [push for push in self._arriving if push.worker == worker]:

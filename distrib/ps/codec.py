@@ -58,6 +58,11 @@ def pieces(vector: Array) -> Iterator[Piece]:
         yield Piece(begin, raw[begin:end], end >= raw.nbytes)
 
 
+def most_chunks(num_bytes: int) -> int:
+    """In how many chunks a vector may come: twice as many as `pieces` makes, so there is an end to it."""
+    return 2 * -(-num_bytes // CHUNK_BYTES) + 1
+
+
 class Assembler:
     """Puts chunks back together, in their order, each byte once.
 

@@ -48,6 +48,11 @@ class Follower:
         """The slice of a push is here, whole."""
         self._requests.put(pb.FollowRequest(ps=self._index, arrived=codec.push_message(push)))
 
+    def say_silent(self, worker: int, incarnation: int) -> None:
+        """A worker has begun a call here, and sent no more of it."""
+        silent = codec.push_message(PushId(worker, incarnation, 0))
+        self._requests.put(pb.FollowRequest(ps=self._index, silent=silent))
+
     def save(self, cut: int, vectors: dict[str, Array]) -> None:
         """Send what this ps keeps at a cut."""
         for name, vector in vectors.items():

@@ -14,8 +14,11 @@ from distrib.comm.segment import mapped
 from distrib.errors import ConfigError, ProtocolError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
+from distrib.ps.log import Pull
 from distrib.ps.members import Answer
-from distrib.ps.stages import AlreadyRunningError, RefusedError
+from distrib.ps.options import CHUNK_BYTES
+from distrib.ps.shard import Shard
+from distrib.ps.stages import SEQUENCER, AlreadyRunningError, RefusedError
 from distrib.ps.wire import Frame
 from distrib.ranges import Range
 
@@ -75,10 +78,17 @@ class Link:
     ) -> None:
         """Put together the vector of a call, which may take several messages. Raises `ProtocolError`."""
         assembler = codec.Assembler(target)
+        chunks_left = codec.most_chunks(target.nbytes)
         while True:
             assembler.add(request.offset, request.data)
             if request.head.last:
                 break
+            chunks_left -= 1
+            if not request.data or chunks_left <= 0:
+                raise ProtocolError(
+                    f"Expected a vector in chunks of about {CHUNK_BYTES} bytes. Received: "
+                    f"{'too many' if request.data else 'an empty one'}."
+                )
             following = next(rest, None)
             if following is None or following.head.WhichOneof("what") is not None:
                 raise ProtocolError("Expected the next chunk of a vector. Received: something else.")
@@ -159,6 +169,22 @@ class Links:
             link.outbox.put(RefusedError(answer.refusal))
         elif link is not None:
             link.answer(answer.call, codec.answer_message(answer, summary))
+
+    def pull(self, entry: Pull, shard: Shard | None) -> None:
+        """Keep the values, as they are now, for a worker's answer; ps:0 answers later, another ps at once."""
+        link = self._all.get(entry.worker)
+        if link is None:
+            return
+        if shard is not None:
+            chunks = list(codec.pieces(shard.state())) if entry.state else link.hand_over(shard.values)
+            link.values = entry.call, chunks
+        if link.ps != SEQUENCER:
+            link.answer(entry.call, pb.Answer(version=entry.version))
+
+    def refuse(self, worker: int, error: RefusedError) -> None:
+        """Let the stream of a worker, if it has one, end with an error."""
+        if (link := self._all.get(worker)) is not None:
+            link.outbox.put(error)
 
     def end_all(self) -> None:
         """Answer nobody any more."""

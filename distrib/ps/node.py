@@ -32,7 +32,7 @@ from distrib.ps.saver import Checkpoints, Saving, WhenSaved
 from distrib.ps.sequencer import Sequencer
 from distrib.ps.sequencer_state import summary_of
 from distrib.ps.shard import Shard
-from distrib.ps.stages import CHIEF, SEQUENCER, RefusedError
+from distrib.ps.stages import CHIEF, SEQUENCER, RefusedError, SilentError
 from distrib.ps.stagnation import Stagnation
 
 _LOST_AFTER_S = 1.0
@@ -106,6 +106,11 @@ class Node:
                 self._sequencer.leave(link.worker, link.incarnation)
                 self._settle()
 
+    def is_silent(self, link: Link) -> None:
+        """A worker has begun a call, and sent no more of it. On ps:0 the end of its stream says so."""
+        if (follower := self._follower) is not None:
+            follower.say_silent(link.worker, link.incarnation)
+
     def register(
         self,
         link: Link,
@@ -175,7 +180,7 @@ class Node:
                 self._follower.arrived(push)
 
     def entries_for(self, ps: int) -> SimpleQueue[pb.FollowReply | None]:
-        """The log for another ps, from its beginning; None ends it."""
+        """The log for another ps, from its beginning; None ends it. Raises `RefusedError` for none of the job."""
         with self._lock:
             return self._followers.queue(ps)
 
@@ -183,6 +188,12 @@ class Node:
         """A vector is whole on another ps."""
         with self._lock:
             self._arrived(push, ps)
+
+    def was_silent(self, ps: int, worker: int, incarnation: int) -> None:
+        """A worker was silent on another ps. If it waits here for what does not come there, its stream is ended."""
+        with self._lock:
+            if self._arrivals.awaits(worker, incarnation):
+                self._links.refuse(worker, SilentError(worker, ps))
 
     def collect(self, ps: int, part: pb.Part) -> None:
         """Another ps sends a part of what it keeps at a cut."""
@@ -221,7 +232,7 @@ class Node:
             if self._shard is not None:
                 self._shard.execute(entry)
             if isinstance(entry, Pull):
-                self._pull(entry)
+                self._links.pull(entry, self._shard)
             elif isinstance(entry, Cut):
                 self._save(entry)
 
@@ -268,8 +279,7 @@ class Node:
         try:
             self._happen(push, event)
         except RefusedError as error:
-            if (link := self._links.get(push.worker)) is not None:
-                link.outbox.put(error)
+            self._links.refuse(push.worker, error)
 
     def _happen(self, push: PushId | None, event: Callable[[], None]) -> None:
         try:
@@ -297,16 +307,6 @@ class Node:
         sequencer.answers.clear()
         if answers:
             self._keeper.after_border(lambda: self._send(answers, sequencer))
-
-    def _pull(self, entry: Pull) -> None:
-        link = self._links.get(entry.worker)
-        if link is None:
-            return
-        if (shard := self._shard) is not None:
-            chunks = list(codec.pieces(shard.state())) if entry.state else link.hand_over(shard.values)
-            link.values = entry.call, chunks
-        if link.ps != SEQUENCER:
-            link.answer(entry.call, pb.Answer(version=entry.version))
 
     def _send(self, answers: list[Answer], sequencer: Sequencer) -> None:
         with self._lock:

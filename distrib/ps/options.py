@@ -18,7 +18,11 @@ MAX_MESSAGE_BYTES = CHUNK_BYTES + (1 << 18)
 """A chunk, and room for a description and a summary."""
 
 MAX_STREAMS = 500
-"""Streams that a ps serves at once. Each keeps a thread while its worker waits, so there must be one for each."""
+"""Streams of workers and of other ps that a ps serves at once. Each keeps a thread while its worker waits."""
+
+MAX_CALLS = MAX_STREAMS + 32
+"""Calls that a ps serves at once, each in a thread of its own: all streams, and some for `Stop` and `Leave`, for
+looks at its health, and for streams whose end is not noticed yet."""
 
 Options: TypeAlias = list[tuple[str, int]]
 

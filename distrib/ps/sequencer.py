@@ -21,7 +21,7 @@ from distrib.ps.counts import CAUSES, NO_PUSH, Counts, Outcome
 from distrib.ps.log import Apply, Discard, Entry, Install, Keep, Pull, PushId
 from distrib.ps.members import Answer, Members, Pushed, Waiting
 from distrib.ps.rules import Rules
-from distrib.ps.stages import CHIEF, RefusedError, Stage, Stages, admission_of
+from distrib.ps.stages import CHIEF, ImpossibleError, RefusedError, Stage, Stages, admission_of
 
 
 class Sequencer:
@@ -151,12 +151,13 @@ class Sequencer:
         # After a restoration a worker may have seen versions that are lost; with prefetch, in two pushes.
         known = self.version if not self.is_restored else version
         if len(seconds) not in (0, len(CAUSES)) or not all(map(math.isfinite, seconds)):
-            raise RefusedError(f"Expected seconds for {', '.join(CAUSES)}. Received: {list(seconds)}.")
+            raise ImpossibleError(f"Expected seconds for {', '.join(CAUSES)}. Received: {list(seconds)}.")
         if tally.shape != current.totals.shape or not 0 <= version <= known:
-            raise RefusedError(
+            raise ImpossibleError(
                 f"Expected {current.totals.size} sums and a version up to {self.version}. "
                 f"Received: {tally.size} sums, version {version}."
             )
+        current.check_examples(lease, float(tally[0]))
         if learning_rate is not None and push.worker == CHIEF:
             self.learning_rate = learning_rate
         member.sequence, member.is_restored, member.seconds = push.sequence, False, tuple(seconds)

@@ -16,7 +16,7 @@ from distrib.comm.address import is_loopback, own_address
 from distrib.errors import ConfigError, PeerLostError
 from distrib.ps.allocator import keep_freed_memory
 from distrib.ps.credentials import VARIABLES, listen, tls_from_environment
-from distrib.ps.options import MAX_STREAMS, SERVER
+from distrib.ps.options import MAX_CALLS, SERVER
 from distrib.ps.saver import Checkpoints
 from distrib.ps.servicer import Servicer, add_to_server
 from distrib.ps.wire import SERVICE
@@ -68,11 +68,11 @@ class Server:
         keep_freed_memory()
         self._ended = threading.Event()
         self.reason, self.is_interrupted = "", False
-        self._threads = ThreadPoolExecutor(MAX_STREAMS, thread_name_prefix="work")
+        self._threads = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="work")
         self._server = grpc.server(
             self._threads,
             options=SERVER,
-            maximum_concurrent_rpcs=MAX_STREAMS,
+            maximum_concurrent_rpcs=MAX_CALLS,
         )
         self._servicer = servicer = Servicer(token, self.end, share_memory, checkpoints, chief_timeout_s)
         add_to_server(servicer, self._server)

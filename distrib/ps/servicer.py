@@ -15,15 +15,25 @@ import grpc
 
 from distrib.arrays import Array, aligned_vector
 from distrib.errors import ConfigError, ProtocolError, StorageError
+from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import codec, wire
 from distrib.ps.description import model_description, stage_description
 from distrib.ps.link import Link
 from distrib.ps.node import Node
+from distrib.ps.patience import Patience
 from distrib.ps.saver import Checkpoints
 from distrib.ps.shard import num_brought
-from distrib.ps.stages import CHIEF, AlreadyRunningError, JobEndedError, RefusedError, ReplacedError
+from distrib.ps.stages import (
+    CHIEF,
+    AlreadyRunningError,
+    ImpossibleError,
+    JobEndedError,
+    RefusedError,
+    ReplacedError,
+    SilentError,
+)
 from distrib.ps.wire import Frame
 
 
@@ -53,6 +63,7 @@ class Servicer(services.ParameterServerServicer):
         self._end: str | None = None  # why the job has ended; empty for a good end, None before it
         self._there: set[int] = set()  # workers that do not know yet that the job has ended
         self._changed = threading.Condition()
+        self._patience = Patience()
 
     def Work(  # noqa: N802
         self, request_iterator: Iterator[Frame[pb.WorkRequest]], context: grpc.ServicerContext
@@ -60,8 +71,15 @@ class Servicer(services.ParameterServerServicer):
         """Serve one worker until its stream ends."""
         self._authorize(context)
         link: Link | None = None
+
+        def give_up() -> None:
+            context.cancel()
+            if link is not None:
+                self._node.is_silent(link)
+
         try:
-            first = next(request_iterator, None)
+            rest = self._patience.watched(request_iterator, context.peer(), give_up)
+            first = next(rest, None)
             if first is None:
                 return
             self._check_end(first.head.hello.worker)
@@ -73,7 +91,7 @@ class Servicer(services.ParameterServerServicer):
             yield Frame(pb.WorkReply(call=first.head.call, welcome=welcome, last=True))
             for request in request_iterator:
                 self._check_end(link.worker)
-                self._handle(link, request, request_iterator)
+                self._handle(link, request, rest)
                 yield from link.replies(request.head.call)
                 self._check_end(link.worker)
         except JobEndedError as error:
@@ -84,6 +102,10 @@ class Servicer(services.ParameterServerServicer):
         except AlreadyRunningError as error:
             code = grpc.StatusCode.ALREADY_EXISTS if error.is_certain else grpc.StatusCode.UNAVAILABLE
             context.abort(code, str(error))
+        except SilentError as error:
+            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, str(error))
+        except ImpossibleError as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except RefusedError as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         except (ProtocolError, ConfigError, StorageError, ValueError) as error:
@@ -158,7 +180,10 @@ class Servicer(services.ParameterServerServicer):
         first = next(request_iterator, None)
         if first is None:
             return
-        queue = self._node.entries_for(first.ps)
+        try:
+            queue = self._node.entries_for(first.ps)
+        except RefusedError as error:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         context.add_callback(lambda: queue.put(None))
         listening = threading.Thread(
             target=self._listen, args=(first.ps, request_iterator), name=f"ps:{first.ps}", daemon=True
@@ -172,12 +197,16 @@ class Servicer(services.ParameterServerServicer):
             for request in requests:
                 if request.ends:
                     self._node.save_for_all()
+                elif request.HasField("silent"):
+                    self._node.was_silent(ps, request.silent.worker, request.silent.incarnation)
                 elif request.HasField("part"):
                     self._node.collect(ps, request.part)
                 else:
                     self._node.arrived(codec.push_of(request.arrived), ps)
         except grpc.RpcError:
             pass
+        except Exception:
+            LOGGER.exception("ps:%d has said what cannot be right", ps)
         self._node.lost(ps)
 
     def Stop(  # noqa: N802
@@ -216,6 +245,7 @@ class Servicer(services.ParameterServerServicer):
 
     def close(self) -> None:
         """Let nobody wait, and write what is to be written."""
+        self._patience.close()
         self._node.close()
 
     def _authorize(self, context: grpc.ServicerContext) -> None:

@@ -103,7 +103,10 @@ class Shard:
     def check(self, gradient: Array, allow_nonfinite: bool) -> None:
         """Raise `ProtocolError` for a gradient of another model, or with NaN or Inf where they are not allowed."""
         if gradient.shape != self.values.shape or gradient.dtype != self.values.dtype:
-            raise ProtocolError("A gradient of another model than the one that is trained.")
+            raise ProtocolError(
+                f"A gradient of another model than the one that is trained. Expected: {self.values.size} elements of "
+                f"{self.values.dtype} on ps:{self._index}. Received: {gradient.size} of {gradient.dtype}."
+            )
         if allow_nonfinite or math.isfinite(np.dot(gradient, gradient)) or np.isfinite(gradient).all():
             return
         index = self.own.begin + int(np.flatnonzero(~np.isfinite(gradient))[0])

@@ -33,6 +33,10 @@ class RefusedError(ProtocolError):
     """A call that cannot be right. Nothing was changed by it."""
 
 
+class ImpossibleError(RefusedError):
+    """A call that could be right at no time, as one of a version of the future."""
+
+
 class JobEndedError(RefusedError):
     """A call after the end of the job.
 
@@ -50,6 +54,20 @@ class ReplacedError(RefusedError):
 
     def __init__(self, worker: int) -> None:
         super().__init__(f"Worker {worker} was started again since. This process is no longer it.")
+
+
+class SilentError(RefusedError):
+    """A worker has begun a call, and sent no more of it.
+
+    Args:
+        worker: which.
+        ps: where.
+    """
+
+    def __init__(self, worker: int, ps: int) -> None:
+        super().__init__(
+            f"Worker {worker} has begun a call on ps:{ps}, and sent no more of it. Look at the network between them."
+        )
 
 
 class AlreadyRunningError(RefusedError):
@@ -108,6 +126,14 @@ class Stage:
         """The chief's word in a vote. After a restoration it may be another one than before."""
         if self.is_vote:
             self.is_over, self.totals[0] = True, float(stops)
+
+    def check_examples(self, lease: int, count: float) -> None:
+        """Raise `ImpossibleError` unless a lease has so many examples: the sum of gradients is divided by them."""
+        span = None if self.admission is None else self.admission.ledger.span(lease)
+        if span is not None and count != span.range.size:
+            raise ImpossibleError(
+                f"Expected the {span.range.size} examples of lease {lease}. Received: {count:g} examples."
+            )
 
     def refusal(self, worker: int, description: dict[str, Any]) -> str:
         """Why a worker that is about to do `description` may not; empty if it may."""

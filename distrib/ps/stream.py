@@ -113,5 +113,15 @@ class EndedError(grpc.RpcError):  # type: ignore[misc]  # gRPC is not typed
 
 
 def words_of(error: grpc.RpcError) -> str:
-    """What went wrong."""
-    return str(error.details() or error.code())
+    """What went wrong; where a limit of gRPC was met, which one it is."""
+    words = str(error.details() or error.code())
+    if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED:
+        return words
+    if "message" in words:
+        return (
+            f"{words}. That is grpc.max_receive_message_length, MAX_MESSAGE_BYTES in distrib/ps/options.py."
+        )
+    return (
+        f"{words} The ps serves no more calls at once than MAX_CALLS in distrib/ps/options.py. Use fewer workers, or "
+        "look what else is connected with it."
+    )

@@ -34,6 +34,12 @@ class Context:
         self.ended.append(callback)
         return True
 
+    def peer(self):
+        return "the fuzzer"
+
+    def cancel(self):
+        raise AssertionError("it was not waited for so long")
+
     def abort(self, code, details):
         assert details, "a refusal must say why"
         raise Aborted(f"{code}: {details}")
