@@ -1,4 +1,4 @@
-"""Names, order and defaults of arguments are those of Keras and TensorFlow; what is not supported is an error with advice.
+"""Names, order and defaults of arguments are those of Keras and TensorFlow; what is not supported is a clear error.
 
 The lists are those of Keras 3 and TensorFlow 2 as documented (`compile` as in Keras 2, `SidecarEvaluator` as there).
 """
