@@ -4,9 +4,11 @@ import os
 import re
 import shutil
 import signal
+import socket
 import subprocess
 import sys
 import threading
+import time
 import urllib.request
 import venv
 from pathlib import Path
@@ -14,7 +16,10 @@ from pathlib import Path
 import pytest
 from helpers.mpi import ROOT
 
-DOCUMENTS = [ROOT / "README.md", ROOT / "CONTRIBUTING.md", *sorted((ROOT / "docs").rglob("*.md"))]
+DOCUMENTS = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "cluster_configs/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
 BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
 
 # `scripts/test` is what runs this test.
@@ -134,6 +139,55 @@ def test_programs_of_the_documents(fashion_mnist, tmp_path, program):
         [sys.executable, "-c", program], cwd=tmp_path, capture_output=True, text=True, timeout=100
     )
     assert ended.returncode == 0, ended.stdout + ended.stderr
+
+
+@pytest.mark.timeout(90)
+def test_the_tasks_that_are_started_by_hand(clone):
+    """The four commands of `cluster_configs/README.md`, each in a terminal of its own."""
+    commands = next(text for _, text in blocks("text") if text.startswith("distrib ps")).splitlines()
+    assert len(commands) == 4
+    with socket.socket() as free:  # another may use that port here
+        free.bind(("localhost", 0))
+        port = str(free.getsockname()[1])
+    shutil.copytree(clone / "cluster_configs", clone / "by_hand", dirs_exist_ok=True)
+    for file in (clone / "by_hand" / "tf_config").iterdir():
+        file.write_text(file.read_text().replace("2224", port))
+    path = f"{Path(sys.prefix) / 'bin'}{os.pathsep}{os.environ['PATH']}"
+    terminals = [
+        subprocess.Popen(
+            ["bash", "-c", command.replace("2224", port).replace("cluster_configs/", "by_hand/")],
+            cwd=clone,
+            env={**os.environ, "PATH": path},
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        for command in commands
+    ]
+    deadline = time.monotonic() + 60
+    try:
+        said = [each.communicate(timeout=max(1.0, deadline - time.monotonic()))[0] for each in terminals]
+    finally:
+        for each in terminals:
+            each.kill()
+            each.wait()
+    assert [each.returncode for each in terminals] == [0] * 4, "\n".join(said)
+    assert "ckpt-10: val_" in said[2]
+    assert "test accuracy" in said[3]
+
+
+def test_s16_what_security_says():
+    text = " ".join((ROOT / "SECURITY.md").read_text().split())
+    for words in (
+        "## Report a vulnerability To the maintainers, in private:",
+        "## Supported versions The newest release",
+        "## Threat model: who is trusted",
+        "Not trusted: other users of the hosts",
+        "**MPI traffic is neither encrypted nor authenticated by us**",
+        "Use the MPI strategies on hosts whose network you trust",
+        "## What is not protected",
+    ):
+        assert words in text
 
 
 def test_every_block_says_what_it_is():

@@ -12,6 +12,8 @@ from collections.abc import Mapping
 from typing import NamedTuple
 
 from distrib.cluster.fields import index
+from distrib.errors import ConfigError
+from distrib.names import NAME_RULE, is_name
 
 RUN_VARIABLE = "DISTRIB_RUN_ID"
 """Holds the name of the run."""
@@ -57,5 +59,12 @@ def launched(environ: Mapping[str, str] | None = None) -> Launched | None:
 
 
 def run_name() -> str:
-    """The name that `distrib launch` has given to this run; empty for none."""
-    return os.environ.get(RUN_VARIABLE, "")
+    """The name that `distrib launch` has given to this run; empty for none.
+
+    Raises:
+        ConfigError: it is no name.
+    """
+    name = os.environ.get(RUN_VARIABLE, "")
+    if name and not is_name(name):
+        raise ConfigError(f"{RUN_VARIABLE}: a run's name has {NAME_RULE}. Received: {name!r}.")
+    return name

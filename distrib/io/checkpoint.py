@@ -18,7 +18,6 @@ import json
 import os
 import re
 import shutil
-import stat
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
@@ -30,15 +29,16 @@ from safetensors.numpy import load, save
 
 from distrib.arrays import Array
 from distrib.errors import StorageError
-from distrib.io.space import check_space
+from distrib.io.files import read_file, sync, write_file
+from distrib.io.space import check_space, make_folder
 from distrib.logs import LOGGER
+from distrib.names import is_name
 
 FORMAT = 1
 """Version of the format, in the manifest. A newer one is refused."""
 
 MANIFEST = "manifest.json"
 _TEMPORARY = ".writing-"
-_MAX_MANIFEST_BYTES = 64 << 20
 _LOOKS = 100  # at a directory that changes meanwhile
 
 _Files = dict[str, dict[str, Array]]
@@ -75,18 +75,20 @@ def write_checkpoint(
         whole = {"format": FORMAT, **manifest, "sha256": hashes, "bytes": sizes}
         text = json.dumps(whole, indent=1)
         data[MANIFEST] = f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}\n".encode()
-        folder.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(folder.parent)
         _remove_leftovers(folder)
         check_space(folder.parent, sum(map(len, data.values())))
         with _locked(temporary):
             for name, each in data.items():
-                _write(temporary / name, each)
-            _sync(temporary)
+                write_file(temporary / name, each)
+            sync(temporary)
             confirm()
             _take_place(temporary, folder)
-        _sync(folder.parent)
+        sync(folder.parent)
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
+        if isinstance(error, OSError):
+            confirm()  # whoever has taken the place of this process has removed what it wrote
         if isinstance(error, OSError | ValueError | TypeError | SafetensorError):
             raise StorageError(f"The checkpoint {folder} cannot be written: {error}") from None
         raise
@@ -108,11 +110,21 @@ def read_checkpoint(folder: Path) -> tuple[_Files, dict[str, Any]]:
     for name, expected in hashes.items():
         path = folder / name
         try:
-            data = _read(path, sizes[name])
+            data = read_file(path, sizes[name])
             if hashlib.sha256(data).hexdigest() != expected:
                 raise StorageError(f"{path} was changed since it was written.")
+            header_bytes = int.from_bytes(data[:8], "little")
+            json.loads(data[8 : 8 + header_bytes], object_pairs_hook=_once)
             files[name] = load(data)
-        except (OSError, ValueError, TypeError, KeyError, MemoryError, SafetensorError) as error:
+        except (
+            OSError,
+            ValueError,
+            TypeError,
+            KeyError,
+            MemoryError,
+            RecursionError,
+            SafetensorError,
+        ) as error:
             raise StorageError(f"{path} cannot be read: {error}") from None
     return files, manifest
 
@@ -125,7 +137,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
     """
     path = folder / MANIFEST
     try:
-        text, _, digest = _read(path).decode().rstrip("\n").rpartition("\n")
+        text, _, digest = read_file(path).decode().rstrip("\n").rpartition("\n")
         if hashlib.sha256(text.encode()).hexdigest() != digest:
             raise StorageError(f"{path} was changed since it was written.")
         manifest: dict[str, Any] = json.loads(text)
@@ -135,7 +147,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
                 f"Received: format {manifest['format']}."
             )
         named = [*manifest["sha256"].keys(), *manifest["bytes"].keys()]
-        if not all(re.fullmatch(r"\w[\w.-]*", name) for name in named):
+        if not all(map(is_name, named)):
             raise StorageError(f"{path} names files outside of its folder: {named}.")
     except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
         raise StorageError(f"{path} cannot be read: {error!r}") from None
@@ -194,28 +206,17 @@ def number_of(folder: Path) -> int:
     return int(folder.name.rpartition("-")[2])
 
 
-def write_bytes(path: Path, data: bytes, confirm: Callable[[], None] = lambda: None) -> None:
-    """Write a file as one: whoever reads it finds the old one or the new one.
+def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """A JSON object. Of two values under one key it is not known which is meant."""
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a key is there twice")
+    return found
 
-    Args:
-        path: its name.
-        data: its contents.
-        confirm: as of `write_checkpoint`.
 
-    Raises:
-        StorageError: it cannot be written; the old one stays.
-    """
-    temporary = path.with_name(f".{path.name}.writing")  # that of a writer that was killed is replaced
-    try:
-        temporary.unlink(missing_ok=True)
-        check_space(path.parent, len(data))
-        _write(temporary, data)
-        confirm()
-        temporary.rename(path)
-        _sync(path.parent)
-    except OSError as error:
-        temporary.unlink(missing_ok=True)
-        raise StorageError(f"{path} cannot be written: {error}") from None
+def unfinished(parent: Path, pid: object) -> list[Path]:
+    """The folders that a process is writing, or was when it ended."""
+    return list(parent.glob(f"{_TEMPORARY}{pid}-*"))
 
 
 def _named(parent: Path, name: str) -> list[Path]:
@@ -252,7 +253,7 @@ def _take_place(temporary: Path, folder: Path) -> None:
 @contextmanager
 def _locked(temporary: Path) -> Iterator[None]:
     """Make a folder, locked by this process until it has another name."""
-    temporary.mkdir()
+    temporary.mkdir(0o700)
     descriptor = os.open(temporary, os.O_RDONLY)
     try:
         try:
@@ -282,33 +283,3 @@ def _remove_leftovers(folder: Path) -> None:
             continue  # it is being written
         finally:
             os.close(descriptor)
-
-
-def _read(path: Path, expected_bytes: int | None = None) -> bytes:
-    """The contents of a regular file of that size: no link, no pipe, no device, nothing without an end."""
-    descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
-    with os.fdopen(descriptor, "rb") as file:
-        status = os.fstat(file.fileno())
-        if not stat.S_ISREG(status.st_mode):
-            raise OSError("it is not a regular file")
-        if expected_bytes is None and status.st_size > _MAX_MANIFEST_BYTES:
-            raise OSError(f"it is larger than {_MAX_MANIFEST_BYTES} bytes")
-        if expected_bytes is not None and status.st_size != expected_bytes:
-            raise OSError(f"it was changed: expected {expected_bytes} bytes, received {status.st_size}")
-        return file.read()
-
-
-def _write(path: Path, data: bytes) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    with os.fdopen(descriptor, "wb") as file:
-        file.write(data)
-        file.flush()
-        os.fsync(file.fileno())
-
-
-def _sync(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)

@@ -12,6 +12,13 @@ _MARGIN_BYTES = 64 << 10  # what a folder takes besides its files
 _PROBE_BYTES = 4096
 
 
+def make_folder(folder: Path) -> None:
+    """Make a folder, and those above it that are missing, for their user alone. Raises `OSError`."""
+    if not folder.is_dir():
+        make_folder(folder.parent)
+        folder.mkdir(mode=0o700, exist_ok=True)
+
+
 def check_writable(folder: Path, num_bytes: int = 0) -> None:
     """Make a folder, and write to it what leaves no trace.
 
@@ -23,7 +30,7 @@ def check_writable(folder: Path, num_bytes: int = 0) -> None:
         StorageError: it cannot be made or written to, or there is not so much space.
     """
     try:
-        folder.mkdir(parents=True, exist_ok=True)
+        make_folder(folder)
         check_space(folder, num_bytes)
         with tempfile.TemporaryFile(dir=folder) as file:
             file.write(bytes(_PROBE_BYTES))

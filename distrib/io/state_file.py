@@ -6,16 +6,23 @@ What is there is decided by the folders themselves: a crash between a folder and
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
-from distrib.io.checkpoint import write_bytes
+from distrib.io.files import write_bytes
 
 STATE_FILE = "checkpoint"
 
 
-def write_state_file(parent: Path, folders: Sequence[Path]) -> None:
+def write_state_file(
+    parent: Path, folders: Sequence[Path], confirm: Callable[[], None] = lambda: None
+) -> None:
     """Name the folders, oldest first, in `parent/checkpoint`.
+
+    Args:
+        parent: where they are.
+        folders: their paths.
+        confirm: as of `write_checkpoint`.
 
     Raises:
         StorageError: it cannot be written.
@@ -23,4 +30,4 @@ def write_state_file(parent: Path, folders: Sequence[Path]) -> None:
     paths = [json.dumps(folder.name) for folder in folders]
     lines = [f"model_checkpoint_path: {paths[-1]}"] if paths else []
     lines += [f"all_model_checkpoint_paths: {path}" for path in paths]
-    write_bytes(parent / STATE_FILE, "".join(f"{line}\n" for line in lines).encode())
+    write_bytes(parent / STATE_FILE, "".join(f"{line}\n" for line in lines).encode(), confirm)

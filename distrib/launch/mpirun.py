@@ -121,7 +121,9 @@ def command(
     where = ",".join(f"{host}:{count}" for host, count in slots.items())
     line = [mpi.mpirun, "-n", str(len(hosts)), "--host" if mpi.kind == "Open MPI" else "-hosts", where]
     if mpi.kind == "Open MPI":
-        line += ["--bind-to", "none", "--output", "tag", "--mca", "mpi_yield_when_idle", "1"]
+        binds = any(option.lstrip("-").partition("=")[0] == "bind-to" for option in options)
+        line += [] if binds else ["--bind-to", "none"]  # it may be there once only
+        line += ["--output", "tag", "--mca", "mpi_yield_when_idle", "1"]
         line += [word for name in environ for word in ("-x", name)]
         if not here:
             line += ["--prefix", mpi.prefix, "--prtemca", "plm_ssh_agent", " ".join(_AGENT)]

@@ -6,10 +6,12 @@ What is newest is decided by the number. A damaged checkpoint is passed over, an
 from __future__ import annotations
 
 import time
+import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distrib.cluster.launched import run_name
 from distrib.cluster.resolve import resolve
 from distrib.errors import ConfigError, StorageError
 from distrib.io.checkpoint import (
@@ -21,11 +23,13 @@ from distrib.io.checkpoint import (
     remove_checkpoint,
     write_checkpoint,
 )
+from distrib.io.owner import own
 from distrib.io.state_file import STATE_FILE, write_state_file
+from distrib.names import NAME_RULE, is_name
 from distrib.training.arguments import refuse
 from distrib.training.savable import Savable
 from distrib.training.sidecar import Sidecar
-from distrib.training.writing import write_alone
+from distrib.training.writing import confirmed, write_alone
 
 if TYPE_CHECKING:
     from distrib.training.model import Model
@@ -80,6 +84,7 @@ class CheckpointManager:
         check_name(checkpoint_name)
         self._model, self._max_to_keep, self._name = checkpoint, max_to_keep, checkpoint_name
         self.directory = Path(directory)
+        self._release: Callable[[], object] | None = None
         self._sidecar = Sidecar(self.directory)
         has_evaluator = "evaluator" in resolve().cluster.jobs
         self._evaluator_begins_until = time.monotonic() + _EVALUATOR_BEGINS_S * has_evaluator
@@ -124,6 +129,7 @@ class CheckpointManager:
 
         def write() -> None:
             nonlocal path
+            self.own()
             there = checkpoints(self.directory, self._name)
             newest = number_of(there[-1]) if there else 0
             number = newest + 1 if checkpoint_number is None else checkpoint_number
@@ -133,13 +139,28 @@ class CheckpointManager:
                     f"Received: checkpoint_number={number}."
                 )
             path = self.directory / f"{self._name}-{number}"
-            confirm = self._model.strategy.communicator.confirm
+            confirm = confirmed(self._model.strategy, path)
             write_checkpoint(path, files, manifest | {"number": number}, None, confirm)
             self._remove_old()
-            write_state_file(self.directory, checkpoints(self.directory, self._name))
+            write_state_file(self.directory, checkpoints(self.directory, self._name), confirm)
 
         write_alone(self._model.strategy, write)
         return str(path)
+
+    def own(self) -> None:
+        """Be the one who writes there, until this manager is gone or `release` is called. On the chief.
+
+        Raises:
+            StorageError: a living run does.
+        """
+        if self._release is None:
+            self._release = weakref.finalize(self, own(self.directory, self._name, run_name()).release)
+
+    def release(self) -> None:
+        """Let others write there."""
+        if self._release is not None:
+            self._release()
+            self._release = None
 
     def _remove_old(self) -> None:
         """Keep the newest, and those that an evaluator has still to evaluate."""
@@ -244,10 +265,8 @@ def is_final(folder: str | Path) -> bool:
 
 def check_name(name: str) -> None:
     """Raise `ConfigError` for a name that checkpoints cannot have."""
-    if not name.replace("_", "a").replace(".", "a").isalnum() or name.startswith("."):
-        raise ConfigError(
-            f"A checkpoint's name has letters, digits, '_' and '.', and no '.' first. Received: {name!r}."
-        )
+    if not is_name(name):
+        raise ConfigError(f"A checkpoint's name has {NAME_RULE}. Received: {name!r}.")
 
 
 def _wait_for_newer(directory: Path, name: str, given: int, timeout: float | None) -> Path | None:

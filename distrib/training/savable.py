@@ -20,7 +20,14 @@ from distrib.strategies.updater import Saved, Updater
 from distrib.training.compiled import Compiled
 from distrib.training.run import Run
 from distrib.training.saving import MODEL_FILE, Files, assign, check_model, check_optimizer, contents, fitting
-from distrib.training.writing import check_free, read_weights, weights_path, write_alone, write_weights
+from distrib.training.writing import (
+    check_free,
+    confirmed,
+    read_weights,
+    weights_path,
+    write_alone,
+    write_weights,
+)
 
 
 class Savable(ABC):
@@ -122,8 +129,8 @@ class Savable(ABC):
         """
         write_alone(self.strategy, lambda: check_free(Path(filepath), overwrite))
         files, manifest = self.contents()
-        confirm = self.strategy.communicator.confirm
-        write_alone(self.strategy, lambda: write_checkpoint(Path(filepath), files, manifest, None, confirm))
+        path, confirm = Path(filepath), confirmed(self.strategy, Path(filepath))
+        write_alone(self.strategy, lambda: write_checkpoint(path, files, manifest, None, confirm))
 
     def save_weights(self, filepath: str | Path, overwrite: bool = True) -> None:
         """Write the values of all variables to one file. Collective. The chief writes.
@@ -139,7 +146,7 @@ class Savable(ABC):
         path = weights_path(filepath)
         network = self._built()
         write_alone(self.strategy, lambda: check_free(path, overwrite))
-        write_alone(self.strategy, lambda: write_weights(path, network, self.strategy.communicator.confirm))
+        write_alone(self.strategy, lambda: write_weights(path, network, confirmed(self.strategy, path)))
 
     def load_weights(self, filepath: str | Path, skip_mismatch: bool = False) -> None:
         """Read the values of all variables, on this replica, from a file or from a folder that `save` has written.

@@ -20,7 +20,8 @@ from typing import NamedTuple
 
 from distrib.cluster.launched import run_name
 from distrib.errors import StorageError
-from distrib.io.checkpoint import write_bytes
+from distrib.io.files import write_bytes
+from distrib.io.space import make_folder
 
 _FINISHED, _STOP, _DONE, _ALIVE = "finished", "stop", "evaluator.json", ".evaluator"
 
@@ -85,7 +86,7 @@ class Sidecar:
             every: whether it evaluates every one.
         """
         try:
-            self._directory.mkdir(parents=True, exist_ok=True)
+            make_folder(self._directory)
             descriptor = os.open(self._directory / _ALIVE, os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW, 0o600)
         except OSError as error:
             raise StorageError(f"The evaluator cannot write to {self._directory}: {error}") from None

@@ -16,9 +16,11 @@ from safetensors import SafetensorError
 from safetensors.numpy import load, save
 
 from distrib.arrays import Array
+from distrib.cluster.launched import run_name
 from distrib.errors import ConfigError, StorageError
-from distrib.io.checkpoint import write_bytes
-from distrib.io.space import check_writable
+from distrib.io.files import write_bytes
+from distrib.io.owner import Owner, confirm_owned, own
+from distrib.io.space import check_writable, make_folder
 from distrib.nn.network import Network
 from distrib.strategies.base import Strategy
 from distrib.training.saving import MODEL_FILE, contents
@@ -52,14 +54,42 @@ def write_alone(strategy: Strategy, write: Callable[[], None]) -> None:
         raise {"StorageError": StorageError, "ConfigError": ConfigError}[kind](message)
 
 
-def check_folder(model: Model, folder: Path) -> None:
-    """Find out before training whether the chief can save a model in a folder. Collective.
+def claim_folder(model: Model, folder: Path, name: str) -> Owner | None:
+    """Find out before training whether the chief can save a model in a folder, and be the one who does. Collective.
+
+    Args:
+        model: to be saved.
+        folder: where.
+        name: of the checkpoints.
+
+    Returns:
+        What the chief has to release; None elsewhere.
 
     Raises:
-        StorageError: on every replica: it cannot.
+        StorageError: on every replica: it cannot, or a living run writes these checkpoints there.
     """
     num_bytes = sum(variable.value.nbytes for variable in model.variables)
-    write_alone(model.strategy, lambda: check_writable(folder, num_bytes))
+    owner: Owner | None = None
+
+    def claim() -> None:
+        nonlocal owner
+        check_writable(folder, num_bytes)
+        owner = own(folder, name, run_name())
+
+    write_alone(model.strategy, claim)
+    return owner
+
+
+def confirmed(strategy: Strategy, path: Path) -> Callable[[], None]:
+    """What raises `PeerLostError` if this process may not write a path any more: the others have given it up, or
+    another has taken its place.
+    """
+
+    def confirm() -> None:
+        strategy.communicator.confirm()
+        confirm_owned(path)
+
+    return confirm
 
 
 def check_free(path: Path, overwrite: bool) -> None:
@@ -80,7 +110,7 @@ def write_weights(path: Path, network: Network, confirm: Callable[[], None]) -> 
     files, _ = contents("", network, None, None)
     arrays = {name: np.ascontiguousarray(array) for name, array in files[MODEL_FILE].items()}
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error}") from None
     write_bytes(path, save(arrays), confirm)

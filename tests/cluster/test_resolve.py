@@ -56,14 +56,14 @@ def test_without_a_chief_worker_0_is_it():
 
 def test_workers_with_gaps_are_numbered_in_their_order_and_the_lowest_is_chief():
     gaps = distrib.ClusterSpec({"worker": {4: "h4:1", 1: "h1:1", 9: "h9:1"}})
-    tasks = [resolve(SimpleClusterResolver(gaps, "worker", index)) for index in (1, 4, 9)]
+    tasks = [resolve(SimpleClusterResolver(gaps, task_type="worker", task_id=index)) for index in (1, 4, 9)]
     assert [(task.worker, task.is_chief, task.num_workers) for task in tasks] == [
         (0, True, 3),
         (1, False, 3),
         (2, False, 3),
     ]
     after_a_chief = distrib.ClusterSpec({"chief": ["h0:1"], **gaps.as_dict()})
-    last = resolve(SimpleClusterResolver(after_a_chief, "worker", 9))
+    last = resolve(SimpleClusterResolver(after_a_chief, task_type="worker", task_id=9))
     assert (last.worker, last.is_chief, last.num_workers) == (3, False, 4)
 
 

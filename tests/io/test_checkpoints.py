@@ -5,6 +5,8 @@ import json
 import os
 import re
 import shutil
+import signal
+import stat
 import subprocess
 import sys
 import textwrap
@@ -16,12 +18,70 @@ import numpy as np
 import pytest
 from conftest import missing
 from helpers.checkpoint_campaign import ENVIRON, flip_bits, kill_savers, make
+from helpers.savers import chief, saved
+from helpers.syscalls import injected, outcomes
 
 import distrib
 from distrib import layers
 from distrib.io.checkpoint import checkpoints, latest_whole, read_checkpoint, write_checkpoint
 from distrib.train import CheckpointManager, checkpoints_iterator, latest_checkpoint
 from distrib.training import checkpoints as training_checkpoints
+
+TRAVERSALS = [
+    *(
+        "",
+        ".",
+        "..",
+        "../x",
+        "../../etc/passwd",
+        "/etc/passwd",
+        "//x",
+        "a/b",
+        "a/../b",
+        "./a",
+        "a/",
+        "~",
+        "~root",
+    ),
+    *(
+        "..%2f",
+        "%2e%2e%2fx",
+        "%00",
+        "a\\b",
+        "..\\x",
+        "C:\\x",
+        "\\\\host\\x",
+        "a:b",
+        "a\0b",
+        "\0",
+        "a\nb",
+        "a b",
+    ),
+    *("\u2025\u2044x", "\uff0e\uff0e\uff0fx", "\u202ea", "\u00e9", "caf\u00e9", "\u0661", "x\u0300"),
+    *(
+        "x" * 65,
+        "x" * 5000,
+        ".hidden",
+        ".writing-1",
+        "-rf",
+        "*",
+        "a?b",
+        "$(x)",
+        "`x`",
+        "a;b",
+        "a|b",
+        "a\u2028b",
+    ),
+]
+
+
+def sign(folder, change):
+    """Change a manifest, and give it a valid hash."""
+    path = folder / "manifest.json"
+    manifest = json.loads(path.read_text().rpartition("\n}")[0] + "\n}")
+    change(manifest)
+    text = json.dumps(manifest)
+    path.write_text(f"{text}\n{hashlib.sha256(text.encode()).hexdigest()}\n")
 
 
 def run(program, *arguments, prefix=()):
@@ -85,10 +145,70 @@ class TestManager:
         with pytest.raises(distrib.ConfigError, match=r"Expected: 7 or more. Received: checkpoint_number=3"):
             manager.save(3)
 
-    @pytest.mark.parametrize("arguments", [{"max_to_keep": 0}, {"checkpoint_name": "../ckpt"}])
-    def test_bad_arguments(self, tmp_path, arguments):
-        with pytest.raises(distrib.ConfigError):
-            CheckpointManager(make(), tmp_path, **arguments)
+    def test_bad_arguments(self, tmp_path):
+        with pytest.raises(distrib.ConfigError, match="max_to_keep >= 1"):
+            CheckpointManager(make(), tmp_path, max_to_keep=0)
+
+    @pytest.mark.parametrize("name", TRAVERSALS)
+    def test_s10_no_path_hides_in_a_name(self, tmp_path, monkeypatch, name):
+        """Of checkpoints, of files in a manifest, and of runs."""
+        folder = tmp_path / "a" / "b"
+        for call in (
+            lambda: CheckpointManager(make(), folder, checkpoint_name=name),
+            lambda: latest_checkpoint(folder, checkpoint_name=name),
+            lambda: next(checkpoints_iterator(folder, timeout=0, checkpoint_name=name)),
+        ):
+            with pytest.raises(distrib.ConfigError, match="name has 1 to 64 letters"):
+                call()
+        write_checkpoint(folder / "ckpt-1", {"a.safetensors": {"x": np.ones(3)}}, {})
+        sign(folder / "ckpt-1", lambda manifest: manifest["sha256"].update({name: "0" * 64}))
+        with pytest.raises(distrib.StorageError, match="names files outside"):
+            read_checkpoint(folder / "ckpt-1")
+        if "\0" not in name and name:
+            monkeypatch.setenv("DISTRIB_RUN_ID", name)
+            with pytest.raises(distrib.ConfigError, match="DISTRIB_RUN_ID: a run's name has"):
+                CheckpointManager(make(), tmp_path / "c").save()
+        assert sorted(path.name for path in tmp_path.iterdir()) == ["a"]
+
+    def test_s10_good_names(self, tmp_path):
+        for name in ("a", "ckpt", "my_model.v2", "A-b-3", "x" * 64):
+            path = CheckpointManager(make(), tmp_path, checkpoint_name=name).save()
+            assert latest_checkpoint(tmp_path, checkpoint_name=name) == path == str(tmp_path / f"{name}-1")
+
+    def test_s11_what_is_written_is_for_its_user_alone(self, tmp_path):
+        """Under a umask that hides nothing: checkpoints, models, weights, backups, and what the evaluator says."""
+        former = os.umask(0)
+        try:
+            base = tmp_path / "new" / "run"
+            model = make()
+            modes = {}
+
+            class Look(distrib.callbacks.Callback):
+                def on_epoch_end(self, epoch, logs=None):
+                    modes.update({path: path.lstat() for path in base.parent.rglob("*")})
+
+            saving = [
+                distrib.callbacks.ModelCheckpoint(base / "ckpt-{epoch}"),
+                distrib.callbacks.ModelCheckpoint(
+                    base / "w" / "{epoch}.weights.safetensors", save_weights_only=True
+                ),
+                distrib.callbacks.BackupAndRestore(base / "backup", save_freq=1, delete_checkpoint=False),
+            ]
+            x, y = np.ones((8, 32)), np.ones((8, 4))
+            model.fit(x, y, verbose=0, callbacks=[*saving, Look()])
+            CheckpointManager(model, base / "managed").save()
+            distrib.SidecarEvaluator(make(), (x, y), base, max_evaluations=1).start()
+        finally:
+            os.umask(former)
+        modes.update({path: path.lstat() for path in (base.parent, *base.parent.rglob("*"))})
+        kinds = {"folder": 0, "file": 0}
+        for path, status in modes.items():
+            assert status.st_uid == os.geteuid()
+            is_folder = stat.S_ISDIR(status.st_mode)
+            assert status.st_mode & 0o777 == (0o700 if is_folder else 0o600), path
+            kinds["folder" if is_folder else "file"] += 1
+        assert kinds["folder"] >= 7
+        assert kinds["file"] >= 14
 
     def test_the_iterator_gives_what_comes_and_ends_at_the_final_one(self, tmp_path):
         manager = CheckpointManager(make(), tmp_path)
@@ -374,63 +494,133 @@ class TestModelCheckpoint:
 
 class TestFaults:
     def test_e1_killed_while_saving_in_a_loop(self, tmp_path):
-        kill_savers(tmp_path, 4, seed=3)  # each is seen to be killed; what is found then is checked in there
+        torn, seed = kill_savers(tmp_path, 4, seed=3), 4
+        while not torn and seed < 12:  # until one was killed while it wrote
+            torn, seed = kill_savers(tmp_path, 1, seed), seed + 1
+        assert torn > 0, "no fault fired"
         assert checkpoints(tmp_path, "ckpt")
 
     def test_e7_flipped_bits(self, tmp_path):
         assert flip_bits(tmp_path, 120, seed=5)[0] > 100
 
-    SAVE_TWICE = """
-        import sys
-        from helpers.checkpoint_campaign import make
-        from distrib.train import CheckpointManager
-        import distrib
+    @pytest.fixture
+    def base(self, tmp_path):
+        """A folder with a checkpoint of step 1."""
+        if shutil.which("strace") is None:
+            missing("strace")
         model = make()
-        manager = CheckpointManager(model, sys.argv[1], max_to_keep=1)
-        manager.restore_or_initialize()
-        try:
-            print("saved", manager.save())
-        except distrib.StorageError as error:
-            print("refused", error)
-        """
+        model.optimizer.iterations = 1
+        CheckpointManager(model, tmp_path / "base").save()
+        return tmp_path / "base"
 
-    @pytest.mark.parametrize("call", ["fsync", "rename", "mkdir", "flock", "rmdir", "unlinkat"])
-    def test_e2_killed_at_each_system_call(self, tmp_path, call):
-        if shutil.which("strace") is None:
-            missing("strace")
-        CheckpointManager(make(), tmp_path).save()
-        seen = 0
-        for number in range(1, 9):
-            inject = ["-e", f"trace={call}", "-e", f"inject={call}:signal=KILL:when={number}"]
-            ended = run(self.SAVE_TWICE, tmp_path, prefix=["strace", "-f", "-qq", "-o", "/dev/null", *inject])
-            latest = Path(latest_checkpoint(tmp_path))
-            if "saved" in ended.stdout:
-                assert str(latest) in ended.stdout
-                break
-            seen += ended.returncode != 0
-        assert seen > 0 or call == "mkdir", "no fault fired"
+    def step(self, folder):
+        """Of the newest checkpoint, which is whole."""
+        return read_checkpoint(Path(latest_checkpoint(folder)))[1]["step"]
 
-    @pytest.mark.parametrize("call", ["fsync", "rename"])
-    def test_e3_an_error_of_the_disk(self, tmp_path, call):
-        if shutil.which("strace") is None:
-            missing("strace")
-        former = CheckpointManager(make(), tmp_path).save()
-        inject = [
-            "strace",
-            "-f",
-            "-qq",
-            "-o",
-            "/dev/null",
-            "-e",
-            f"trace={call}",
-            "-e",
-            f"inject={call}:error=EIO",
+    @pytest.mark.parametrize(
+        ("call", "least"),
+        [
+            ("openat", 10),
+            ("write", 4),
+            ("fsync", 6),
+            ("rename", 2),
+            ("mkdir", 1),
+            ("flock", 2),
+            ("unlinkat", 3),
+        ],
+    )
+    def test_e2_killed_at_each_system_call(self, tmp_path, base, call, least):
+        *killed, (folder, _, said) = outcomes(base, tmp_path, call, "signal=KILL")
+        assert said == f"saved {folder}/ckpt-2\n"
+        assert [each.code for each in killed] == [-signal.SIGKILL] * len(killed)
+        assert len(killed) >= least, "it makes so many calls"
+        steps = [self.step(each.folder) for each in killed]
+        assert set(steps) <= {1, 2}
+        assert steps == sorted(steps), "old before the rename, new after it"
+        assert self.step(folder) == 2
+        model = make()
+        manager = CheckpointManager(model, killed[0].folder, max_to_keep=1)
+        manager.save()
+        del manager
+        left = sorted(path.name for path in killed[0].folder.iterdir())
+        assert left in (["checkpoint", "ckpt-2"], ["checkpoint", "ckpt-3"]), (
+            "what was not finished is removed"
+        )
+
+    @pytest.mark.parametrize(("call", "least"), [("write", 4), ("fsync", 6), ("rename", 2)])
+    def test_e3_an_error_of_the_disk_at_each_system_call(self, tmp_path, base, call, least):
+        """Also at the last fsync, of the folder around: it is not called saved."""
+        *failed, (folder, _, said) = outcomes(base, tmp_path, call, "error=EIO")
+        assert said == f"saved {folder}/ckpt-2\n"
+        refused = [each for each in failed if each.said.startswith("refused")]
+        assert len(refused) >= least
+        others = [each for each in failed if each not in refused]
+        assert [each.said for each in others] == {
+            "write": [""],  # the last one is that of these words
+            "fsync": [],
+            "rename": [f"saved {tmp_path}/rename-2/ckpt-2\n"],  # what could not be removed stays
+        }[call]
+        assert all(self.step(each.folder) == 2 for each in others)
+        for each in refused:
+            assert each.code == 74
+            assert "Input/output error" in each.said
+            assert self.step(each.folder) in (1, 2)
+            assert "ckpt-1" in os.listdir(each.folder) or self.step(each.folder) == 2
+            assert [path.name for path in each.folder.glob(".*")] == [".ckpt.owner"], (
+                "its process was cut off"
+            )
+        assert self.step(refused[0].folder) == 1
+
+    def test_e3_training_that_cannot_save_ends_with_74(self, tmp_path, base):
+        log = tmp_path / "log"
+        with chief(tmp_path / "run", "x") as training:
+            saved(training, 2)
+            training.send_signal(signal.SIGSTOP)
+            with injected(training.pid, "fsync", "error=EIO", log):
+                training.send_signal(signal.SIGCONT)
+                _, said = training.communicate(timeout=20)
+        assert "INJECTED" in log.read_text()
+        assert training.returncode == 74
+        assert "Input/output error" in said
+        assert latest_checkpoint(tmp_path / "run") is not None
+
+    def test_e6_the_order_in_which_it_comes_to_the_disk(self, tmp_path, monkeypatch):
+        """Every file, their folder, then the name, then the folder with the names."""
+        done, sync, rename = [], os.fsync, Path.rename
+
+        def syncing(descriptor):
+            done.append(("sync", os.readlink(f"/proc/self/fd/{descriptor}")))
+            sync(descriptor)
+
+        def renaming(path, target):
+            done.append(("rename", str(path), str(target)))
+            return rename(path, target)
+
+        monkeypatch.setattr(os, "fsync", syncing)
+        monkeypatch.setattr(Path, "rename", renaming)
+        files = {name: {"x": np.ones(3)} for name in ("a.safetensors", "b.safetensors")}
+        write_checkpoint(tmp_path / "ckpt-1", files, {})
+        temporary = str(tmp_path / f".writing-{os.getpid()}-ckpt-1")
+        assert done == [
+            *(("sync", f"{temporary}/{name}") for name in (*files, "manifest.json")),
+            ("sync", temporary),
+            ("rename", temporary, str(tmp_path / "ckpt-1")),
+            ("sync", str(tmp_path)),
         ]
-        ended = run(self.SAVE_TWICE, tmp_path, prefix=inject)
-        assert ended.stdout.startswith("refused"), ended.stderr
-        assert "Input/output error" in ended.stdout
-        assert latest_checkpoint(tmp_path) == former
-        assert not [path for path in tmp_path.iterdir() if path.name.startswith(".")]
+
+    def test_e6_data_that_never_came_to_the_disk(self, tmp_path, caplog):
+        """A file of the right size, and all zeros, as some file systems leave it after a loss of power."""
+        manager = CheckpointManager(trained(), tmp_path)
+        former, newest = manager.save(), Path(manager.save())
+        for file in sorted(newest.iterdir()):
+            whole = file.read_bytes()
+            for lost in (bytes(len(whole)), whole[: len(whole) // 2] + bytes(len(whole) - len(whole) // 2)):
+                file.write_bytes(lost)
+                with pytest.raises(distrib.StorageError, match=file.name):
+                    read_checkpoint(newest)
+                assert latest_checkpoint(tmp_path) == former
+            file.write_bytes(whole)
+        assert f"{newest}/model.safetensors was changed since it was written" in caplog.text
 
     def test_e4_a_full_disk(self, tmp_path):
         """A file system of 1 MB, in a mount namespace of its own."""
@@ -453,9 +643,10 @@ class TestFaults:
             except distrib.StorageError as error:
                 print("refused", error)
             assert latest_checkpoint(sys.argv[1]) == former
-            assert sorted(os.listdir(sys.argv[1])) == ["ballast", "checkpoint", "ckpt-1"]
+            assert sorted(os.listdir(sys.argv[1])) == [".ckpt.owner", "ballast", "checkpoint", "ckpt-1"]
             ballast.unlink()
             print("saved", manager.save())
+            manager.release()
             subprocess.run(["mount", "-o", "remount,ro", sys.argv[1]], check=True)
             try:
                 manager.save()
@@ -565,6 +756,66 @@ class TestFaults:
         with pytest.raises(distrib.StorageError, match=str(path)):
             read_checkpoint(path)
         assert time.monotonic() - begin < 1
+
+    def test_e17_crafted_arrays(self, tmp_path):
+        """Under a valid hash: what only whoever reads the arrays can refuse, in a process that may take 64 MB."""
+
+        def header(**tensors):
+            return json.dumps(tensors).encode()
+
+        def tensor(shape=(2,), offsets=(0, 8), dtype="F32", **more):
+            return {"dtype": dtype, "shape": shape, "data_offsets": offsets, **more}
+
+        crafted = {
+            "negative shape": header(x=tensor(shape=(-2,))),
+            "7 TB": header(x=tensor(shape=(7 << 38,), offsets=(0, 7 << 40))),
+            "7 TB in 8 bytes": header(x=tensor(shape=(7 << 38,))),
+            "overflow": header(x=tensor(shape=(1 << 62, 1 << 62))),
+            "overlap": header(x=tensor(), y=tensor()),
+            "hole": header(x=tensor(shape=(1,), offsets=(4, 8))),
+            "too long": header(x=tensor(shape=(4,), offsets=(0, 16))),
+            "too short": header(x=tensor(shape=(1,), offsets=(0, 4))),
+            "backwards": header(x=tensor(offsets=(8, 0))),
+            "object": header(x=tensor(dtype="O")),
+            "code": header(x=tensor(dtype="cos\nsystem\n(S'true'\ntR.")),
+            "twice": b'{"x":'
+            + json.dumps(tensor()).encode()
+            + b',"x":'
+            + json.dumps(tensor()).encode()
+            + b"}",
+            "nesting": b'{"x":' + b"[" * 200_000 + b"}",
+            "list": b"[]",
+            "no JSON": b"\x80\x04\x95not json",
+            "no UTF-8": b"\xff" * 40,
+            "many dimensions": header(x=tensor(shape=(1,) * 100_000)),
+        }
+        files = {name: len(text).to_bytes(8, "little") + text + bytes(8) for name, text in crafted.items()}
+        files |= {
+            "nothing": b"",
+            "7 bytes": bytes(7),
+            "huge header": (100 << 20).to_bytes(8, "little") + b"{" + b" " * (100 << 20),
+            "header beyond the end": (1 << 62).to_bytes(8, "little") + b"{}",
+        }
+        folders = {}
+        for number, (name, data) in enumerate(files.items()):
+            folders[name] = folder = tmp_path / f"ckpt-{number}"
+            write_checkpoint(folder, {"a.safetensors": {"x": np.ones(2)}}, {}, None)
+            (folder / "a.safetensors").write_bytes(data)
+            digest = hashlib.sha256(data).hexdigest()
+            sign(folder, lambda manifest, data=data, digest=digest: manifest.update(
+                {"sha256": {"a.safetensors": digest}, "bytes": {"a.safetensors": len(data)}}
+            ))  # fmt: skip
+        special = {"link": lambda path: path.symlink_to("/etc/passwd"), "fifo": os.mkfifo, "folder": os.mkdir}
+        for number, (name, make_it) in enumerate(special.items(), len(folders)):
+            folders[name] = tmp_path / f"ckpt-{number}"
+            folders[name].mkdir()
+            make_it(folders[name] / "manifest.json")
+        program = Path(__file__).parent / "programs" / "crafted.py"
+        command = [sys.executable, str(program), *map(str, folders.values())]
+        ended = subprocess.run(command, capture_output=True, text=True, timeout=50, env=ENVIRON)
+        assert ended.returncode == 0, ended.stderr
+        for (name, folder), line in zip(folders.items(), ended.stdout.splitlines(), strict=True):
+            assert line.startswith(f"REFUSED {folder}/"), (name, line)
 
 
 class TestCommand:

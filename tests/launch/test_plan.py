@@ -359,15 +359,13 @@ def test_certificates_of_two_runs_differ():
     assert all(one[name] != two[name] and "-----BEGIN" in one[name] for name in one)
 
 
-def test_only_the_monotonic_clock_measures_time():
-    """C29: a wall clock that jumps changes nothing; only TensorBoard's events say the date."""
-    users = [
-        path.name
-        for path in Path(distrib.__file__).parent.rglob("*.py")
-        for line in path.read_text().splitlines()
-        if "time.time(" in line or "datetime" in line
-    ]
-    assert users == ["summary.py"]
+@pytest.mark.parametrize("binding", [("--bind-to", "core"), ("--bind-to=core",), ()])
+def test_the_users_binding_takes_the_place_of_ours(binding):
+    """mpirun takes one only, and ends where there are two."""
+    line = mpirun.command(mpirun.Mpi("Open MPI", "/x/bin/mpirun"), ["localhost"], ["true"], options=binding)
+    given = [word for word in line if "bind-to" in word]
+    assert given == [*([word for word in binding if "bind-to" in word] or ["--bind-to"])]
+    assert ("none" in line) is (not binding)
 
 
 def test_no_shell_and_no_pickle_in_the_launcher():

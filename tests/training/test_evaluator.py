@@ -3,6 +3,7 @@
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -15,6 +16,7 @@ from helpers.events import scalars
 from helpers.mpi import ROOT
 
 import distrib
+from distrib.io import checkpoint
 from distrib.io.checkpoint import read_manifest
 from distrib.train import CheckpointManager
 from distrib.training.sidecar import Sidecar
@@ -385,3 +387,23 @@ def test_e11_only_whole_checkpoints_by_number_and_each_once(tmp_path):
     thread.join(20)
     assert not thread.is_alive()
     assert seen == [5, 10, 15]
+
+
+def test_e10_a_checkpoint_that_is_removed_while_it_is_read(tmp_path, monkeypatch, caplog):
+    trained(tmp_path, epochs=3)
+    read, removed = checkpoint.read_file, []
+
+    def removing(path, *arguments):
+        if path == tmp_path / "ckpt-2" / "optimizer.safetensors":
+            shutil.rmtree(path.parent)
+            removed.append(path.parent.name)
+        return read(path, *arguments)
+
+    monkeypatch.setattr(checkpoint, "read_file", removing)
+    looked = Steps()
+    distrib.SidecarEvaluator(
+        made(), (TEST_X, TEST_Y), tmp_path, max_evaluations=2, callbacks=[looked], timeout=10
+    ).start()
+    assert removed == ["ckpt-2"]
+    assert looked.seen == [5, 15]
+    assert [record.getMessage() for record in caplog.records if "ckpt-2" in record.getMessage()]

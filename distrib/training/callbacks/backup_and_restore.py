@@ -18,11 +18,12 @@ from typing import Any
 
 from distrib.errors import PeerLostError
 from distrib.io.checkpoint import latest_whole
+from distrib.io.owner import Owner
 from distrib.logs import LOGGER
 from distrib.training.callbacks.base import Callback, Logs
 from distrib.training.callbacks.model_checkpoint import SaveFreq, check_freq
 from distrib.training.checkpoints import CheckpointManager
-from distrib.training.writing import check_folder
+from distrib.training.writing import claim_folder
 
 _NAME = "backup"
 
@@ -61,6 +62,7 @@ class BackupAndRestore(Callback):
         self.backup_dir, self.save_freq = Path(backup_dir), save_freq
         self.double_checkpoint, self.delete_checkpoint = double_checkpoint, delete_checkpoint
         self._num_batches = 0
+        self._owner: Owner | None = None
         self._former: dict[signal.Signals, Any] = {}
         # Only the handler writes these, so no signal is lost between reading and writing.
         self._signals = dict.fromkeys(_HANDLED, 0)
@@ -71,7 +73,7 @@ class BackupAndRestore(Callback):
         self._manager = CheckpointManager(self.model, self.backup_dir, kept, checkpoint_name=_NAME)
         self._num_batches = self._answered = 0
         self._signals = dict.fromkeys(_HANDLED, 0)
-        check_folder(self.model, self.backup_dir)
+        self._owner = claim_folder(self.model, self.backup_dir, _NAME)
         is_chief = self.model.strategy.is_chief
         self.model.resume(latest_whole(self.backup_dir, _NAME) if is_chief else None)
         if threading.current_thread() is threading.main_thread():
@@ -104,14 +106,19 @@ class BackupAndRestore(Callback):
     def on_train_end(self, logs: Logs | None = None) -> None:
         if self.delete_checkpoint:
             self._manager.clear()
-        self._give_back_signals()
+        self._let_go()
         if self._signals[signal.SIGTERM]:
             signal.raise_signal(signal.SIGTERM)  # it came after the last step: there is nothing to be saved
 
     def on_train_failed(self, error: BaseException) -> None:
-        self._give_back_signals()
+        self._let_go()
 
-    def _give_back_signals(self) -> None:
+    def _let_go(self) -> None:
+        """Of signals and folder."""
+        if self._owner is not None:
+            self._manager.release()
+            self._owner.release()
+            self._owner = None
         for each, handler in self._former.items():
             signal.signal(each, handler)
         self._former = {}

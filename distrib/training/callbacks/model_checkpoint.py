@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Literal
 
 from distrib.errors import ConfigError
+from distrib.io.owner import Owner
 from distrib.training.callbacks.base import Callback, Logs
 from distrib.training.callbacks.monitor import MonitorCallback
-from distrib.training.writing import check_folder, weights_path
+from distrib.training.writing import claim_folder, weights_path
 
-_SERIES = re.compile(r"([\w.]+)-\{epoch(?::0?\d*d?)?\}")
+_SERIES = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,63})-\{epoch(?::0?\d*d?)?\}")
 
 SaveFreq = int | Literal["epoch"]
 
@@ -61,11 +62,21 @@ class ModelCheckpoint(MonitorCallback):
             save_freq,
         )
         self._epoch = self.num_batches = 0
+        self._owner: Owner | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         # What is in braces is known later only.
         folder = next(each for each in Path(self.filepath).parents if "{" not in str(each))
-        check_folder(self.model, folder)
+        name = re.sub(r"\{[^}]*\}|[^A-Za-z0-9._-]", "", str(Path(self.filepath).relative_to(folder)))
+        self._owner = claim_folder(self.model, folder, name[:100].strip(".-_") or "checkpoints")
+
+    def on_train_end(self, logs: Logs | None = None) -> None:
+        owner, self._owner = self._owner, None
+        if owner is not None:
+            owner.release()
+
+    def on_train_failed(self, error: BaseException) -> None:
+        self.on_train_end()
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._epoch = epoch
