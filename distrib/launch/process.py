@@ -69,6 +69,9 @@ class Process:
     def kill(self) -> None:
         """Let the supervisor kill the command and all that it has started."""
         self.was_told = True
+        self._hang_up()
+
+    def _hang_up(self) -> None:
         if self.supervisor.stdin is not None:
             try:
                 self.supervisor.stdin.close()
@@ -84,7 +87,7 @@ class Process:
             returned = self.supervisor.returncode
             self.code = returned if returned >= 0 else 128 - returned
             self.when = time.monotonic()
-            self.kill()
+            self._hang_up()
 
     def _say(self, line: bytes) -> None:
         try:
