@@ -371,7 +371,9 @@ def test_a12_everybody_saves_and_ends(tmp_path, strategy, number):
     assert ended.code == 0, ended.output
     for task in ("chief-0", "worker-0"):
         log = (tmp_path / "logs" / f"{task}.log").read_text()
-        assert log.count("SAVED AND ENDED") == 1, log
+        # Around parameter servers a worker may hear first that its chief has ended the job.
+        heard_first = strategy != "mirrored" and task != "chief-0" and "ENDED WELL" in log
+        assert log.count("SAVED AND ENDED") == 1 or heard_first, log
         if task == "chief-0" or strategy == "mirrored":  # others end with the chief, wherever they are
             assert log.count("ENDED WELL") == 1, log
     assert "[evaluator 0] THE EVALUATOR ENDS" in ended.output
@@ -452,7 +454,7 @@ def test_a11_nothing_outlives_a_launcher_that_is_killed(tmp_path, strategy):
 
 def test_mpirun_that_is_killed_takes_all_ranks_along(tmp_path):
     launch = Launch("-n", 2, "--tee", "--log-dir", tmp_path, PROGRAM, 5000, "none", 0)
-    launch.until("I am", 2)
+    launch.until("TRAINING", 2)
     (victim,) = [
         pid
         for pid in job_pids(launch.job)
