@@ -179,7 +179,7 @@ def test_a14_a_rank_that_is_killed_again_and_again_is_given_up(tmp_path, little_
     assert not ended.survivors
 
 
-@pytest.mark.parametrize(("strategy", "victim"), [("ps-sync", "ps 1"), ("ps-async", "ps 0")])
+@pytest.mark.parametrize(("strategy", "victim"), [("ps-sync", "ps 1")])
 def test_c8_a_lost_ps_that_saves_comes_back_while_the_workers_wait(tmp_path, strategy, victim):
     saves = f'ps_arguments = ["--checkpoint-dir", "{tmp_path}/kept", "--checkpoint-steps", "5"]'
     file = config(tmp_path, strategy, launch=saves)

@@ -126,7 +126,7 @@ def test_a_rank_that_is_lost_in_the_midst_of_a_step_is_named(strategy, phases, f
 
 
 @pytest.mark.usefixtures("both_mpis")
-@pytest.mark.parametrize("strategy", ["shared_memory", "ring", "central", "mpi"])
+@pytest.mark.parametrize("strategy", ["shared_memory", "central", "mpi"])
 def test_a9_a_rank_that_is_slow_in_the_midst_of_a_step_is_named_and_waited_for(strategy):
     """Each ends well only with what one process trains."""
     cases = [("reduce", "openmpi", 1), ("update", "mpich", 0), ("gather", "openmpi", 1)]
