@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -41,3 +42,11 @@ def saved(process: subprocess.Popen[str], count: int) -> None:
     for _ in range(count):
         line = process.stdout.readline()
         assert line.startswith("SAVED"), line + process.stderr.read()
+
+
+def until_stopped(pid: int) -> None:
+    """Return when a process is stopped by a signal."""
+    deadline = time.monotonic() + 10
+    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
+        assert time.monotonic() < deadline
+        time.sleep(0.005)

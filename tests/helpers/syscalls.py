@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from helpers.checkpoint_campaign import ENVIRON
+from helpers.savers import until_stopped
 
 _FORKS = Path(__file__).parents[1] / "io" / "programs" / "forks.py"
 _MOST = 60
@@ -60,22 +61,31 @@ def outcomes(base: Path, at: Path, call: str, fault: str) -> Iterator[Outcome]:
     ) as forks:
         assert forks.stdin is not None
         assert forks.stdout is not None
-        for number in range(1, _MOST):
-            folder = shutil.copytree(base, at / f"{call}-{number}")
-            forks.stdin.write(f"{folder}\n")
-            forks.stdin.flush()
-            pid = int(forks.stdout.readline().split()[1])
-            said, log = "", at / f"{call}-{number}.log"
-            with injected(pid, call, f"{fault}:when={number}", log):
-                os.kill(pid, signal.SIGCONT)
-                while not (line := forks.stdout.readline()).startswith("ENDED"):
-                    assert line, "the process that forks has ended"
-                    said += line
-            outcome = Outcome(folder, int(line.split()[1]), said)
-            yield outcome
-            is_killed = outcome.code == -signal.SIGKILL
-            if not is_killed and "INJECTED" not in log.read_text():
-                break  # it has made fewer calls than that
-        else:
-            raise AssertionError(f"after {_MOST} calls of {call} there were still more")
+        pid = 0
+        try:
+            for number in range(1, _MOST):
+                folder = shutil.copytree(base, at / f"{call}-{number}")
+                forks.stdin.write(f"{folder}\n")
+                forks.stdin.flush()
+                pid = int(forks.stdout.readline().split()[1])
+                until_stopped(pid)  # or it would miss that it may go on
+                said, log = "", at / f"{call}-{number}.log"
+                with injected(pid, call, f"{fault}:when={number}", log):
+                    os.kill(pid, signal.SIGCONT)
+                    while not (line := forks.stdout.readline()).startswith("ENDED"):
+                        assert line, "the process that forks has ended"
+                        said += line
+                pid = 0
+                outcome = Outcome(folder, int(line.split()[1]), said)
+                yield outcome
+                is_killed = outcome.code == -signal.SIGKILL
+                if not is_killed and "INJECTED" not in log.read_text():
+                    break  # it has made fewer calls than that
+            else:
+                raise AssertionError(f"after {_MOST} calls of {call} there were still more")
+        except BaseException:
+            forks.kill()  # or it would be waited for, and it waits for one that is stopped
+            if pid:
+                os.kill(pid, signal.SIGKILL)
+            raise
         forks.stdin.close()

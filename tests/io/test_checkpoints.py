@@ -18,7 +18,7 @@ import numpy as np
 import pytest
 from conftest import missing
 from helpers.checkpoint_campaign import ENVIRON, flip_bits, kill_savers, make
-from helpers.savers import chief, saved
+from helpers.savers import chief, saved, until_stopped
 from helpers.syscalls import injected, outcomes
 
 import distrib
@@ -576,6 +576,7 @@ class TestFaults:
         with chief(tmp_path / "run", "x") as training:
             saved(training, 2)
             training.send_signal(signal.SIGSTOP)
+            until_stopped(training.pid)
             with injected(training.pid, "fsync", "error=EIO", log):
                 training.send_signal(signal.SIGCONT)
                 _, said = training.communicate(timeout=20)

@@ -6,11 +6,10 @@ import re
 import signal
 import time
 from contextlib import ExitStack
-from pathlib import Path
 
 import pytest
 from helpers.checkpoint_campaign import make
-from helpers.savers import chief, saved
+from helpers.savers import chief, saved, until_stopped
 
 import distrib
 from distrib.io import owner
@@ -31,13 +30,6 @@ def written(folder):
 def of_old(folder):
     """Those of the one that was stopped; the other may have replaced some."""
     return {number: inode for (number, inode), writer in written(folder).items() if writer == "old"}
-
-
-def until_stopped(pid):
-    deadline = time.monotonic() + 10
-    while Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "T":
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 @pytest.mark.parametrize("run", ["", "one"])
@@ -104,7 +96,7 @@ def test_what_was_written_before_the_other_came_gets_no_name(tmp_path):
     """Replaced at the last moment: all is written and confirmed, and the rename is next."""
     manager = CheckpointManager(make(), tmp_path)
     manager.save()
-    (mine,) = owner._owned.values()
+    mine = owner._owned[tmp_path / ".ckpt.owner"]
 
     def replace():
         temporary = next(tmp_path.glob(".writing-*-ckpt-2"))
