@@ -252,6 +252,7 @@ class Start:
         if self._result.stopped_by and self._have_saved(chief):
             self._result.has_finished = True
         elif chief.name == "mpirun":
+            self._told.add(chief.name)  # its ranks are judged instead
             self._judge_mpirun(chief)
         elif self._is_done(chief):
             self._result.has_finished = True
