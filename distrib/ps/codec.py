@@ -11,10 +11,10 @@ from distrib.arrays import Array
 from distrib.data.sharding import Positions
 from distrib.errors import ProtocolError
 from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.calls import Answer
 from distrib.ps.counts import Outcome
 from distrib.ps.ledger import Lease
 from distrib.ps.log import Apply, Cut, Discard, Entry, Install, Keep, Pull, PushId
-from distrib.ps.members import Answer
 from distrib.ps.options import CHUNK_BYTES
 from distrib.ranges import Range
 

@@ -14,8 +14,8 @@ from distrib.comm.segment import mapped
 from distrib.errors import ConfigError, ProtocolError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
+from distrib.ps.calls import Answer
 from distrib.ps.log import Pull
-from distrib.ps.members import Answer
 from distrib.ps.options import CHUNK_BYTES
 from distrib.ps.shard import Shard
 from distrib.ps.stages import SEQUENCER, AlreadyRunningError, RefusedError

@@ -1,53 +1,13 @@
-"""What the sequencer knows of workers: who they are, what they wait for, what they pushed, and what they are told."""
+"""Members: what the sequencer knows of workers, those that are there and those that were."""
 
 from __future__ import annotations
 
-from collections.abc import ItemsView, Sequence
+from collections.abc import ItemsView
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
 
-from distrib.arrays import Array
-from distrib.data.sharding import Positions
 from distrib.ps.counts import NO_PUSH, Counts, Outcome
-from distrib.ps.ledger import Lease
 from distrib.ps.log import PushId
 from distrib.ps.stages import AlreadyRunningError, RefusedError, ReplacedError
-
-
-class Answer(NamedTuple):
-    """The answer to a worker's call.
-
-    Attributes:
-        worker: whose call.
-        call: its number.
-        outcome: of the push it brought.
-        version: of the values that are pulled with it.
-        lease: what to compute next; None if the stage is over, or if the worker holds another one.
-        totals: the sums of the stage so far.
-        refusal: why the worker may not go on; empty if it may.
-        undone: the positions that no update has taken yet, where they were asked for.
-        start: where the chief goes on, in its words, where a model was registered.
-    """
-
-    worker: int
-    call: int
-    outcome: Outcome
-    version: int
-    lease: Lease | None
-    totals: Array
-    refusal: str = ""
-    undone: Sequence[Positions] = ()
-    start: str = ""
-
-
-@dataclass
-class Waiting:
-    """A call that is not answered yet."""
-
-    call: int
-    stage: int
-    description: dict[str, Any] | None = None  # of the stage, as this worker has it, until it is compared
-    outcome: Outcome | None = NO_PUSH  # None: its push waits for its round
 
 
 @dataclass
@@ -154,12 +114,3 @@ class Members:
         """How many were there and are not any more, and those that never were and are not waited for."""
         lost = sum(not member.is_alive for member in self._all.values())
         return lost if self._waits_for_absent else lost + self._num_workers - len(self._all)
-
-
-@dataclass
-class Pushed:
-    """A gradient that is kept until its round is complete."""
-
-    tally: Array
-    skip: bool
-    staleness: int

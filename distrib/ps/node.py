@@ -21,12 +21,12 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import absence, codec
 from distrib.ps.absence import Absence
 from distrib.ps.arrivals import Arrivals
+from distrib.ps.calls import Answer
 from distrib.ps.follower import Follower
 from distrib.ps.followers import Followers
 from distrib.ps.keeper import Keeper
 from distrib.ps.link import Link, Links
 from distrib.ps.log import Cut, Discard, Entry, Pull, PushId
-from distrib.ps.members import Answer
 from distrib.ps.rules import Rules
 from distrib.ps.saver import Checkpoints, Saving, WhenSaved
 from distrib.ps.sequencer import Sequencer

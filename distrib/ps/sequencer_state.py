@@ -45,7 +45,7 @@ def state_of(sequencer: Sequencer) -> dict[str, Any]:
     return {
         "rules": sequencer.rules.get_config(),
         "version": sequencer.version,
-        "learning_rate": sequencer.learning_rate,
+        "learning_rate": sequencer.updates.learning_rate,
         "counts": sequencer.counts.as_json(),
         "stages": stages,
         "members": members,
@@ -72,9 +72,9 @@ def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
     """
     sequencer = Sequencer(rules_from_config(state["rules"]))
     sequencer.is_restored = True
-    sequencer.version = int(state["version"])
-    sequencer.learning_rate = float(state["learning_rate"])
-    sequencer.counts = counts_from_json(state["counts"])
+    sequencer.updates.version = int(state["version"])
+    sequencer.updates.learning_rate = float(state["learning_rate"])
+    sequencer.updates.counts = counts_from_json(state["counts"])
     for each in state["stages"]:
         stage = sequencer.stages.append(Stage(each["description"], np.array(each["totals"]), each["is_over"]))
         if each["undone"] is not None:

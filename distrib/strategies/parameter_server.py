@@ -2,7 +2,7 @@
 
     strategy = ParameterServerStrategy(mode="async", staleness=DropStale(4))
 
-What becomes of gradients: `ps/sequencer.py`. How they travel: `ps/client.py` and `ps/servicer.py`.
+What becomes of gradients: `ps/sequencer.py`, `ps/updates.py`. How they travel: `ps/client.py`, `ps/servicer.py`.
 """
 
 from __future__ import annotations
