@@ -1,14 +1,11 @@
 """Node: what one ps keeps and decides, behind one lock. `ps/servicer.py` brings it the calls.
 
-Every ps has a shard. ps:0 has the sequencer too, and a queue of entries for every other ps; those have a follower.
-A push is an event for the sequencer when its vector has arrived on every ps.
+Every ps has a shard. ps:0 leads: it has the sequencer too (`ps/leader.py`). The others follow (`ps/follower.py`).
 """
 
 from __future__ import annotations
 
-import json
 import threading
-import time
 from collections.abc import Callable
 from queue import SimpleQueue
 from typing import Any
@@ -16,24 +13,18 @@ from typing import Any
 import numpy as np
 
 from distrib.arrays import Array
-from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps import absence, codec
 from distrib.ps.absence import Absence
-from distrib.ps.arrivals import Arrivals
-from distrib.ps.calls import Answer
 from distrib.ps.follower import Follower
-from distrib.ps.followers import Followers
 from distrib.ps.keeper import Keeper
+from distrib.ps.leader import Leader
 from distrib.ps.link import Link, Links
-from distrib.ps.log import Cut, Discard, Entry, Pull, PushId
+from distrib.ps.log import Cut, Entry, Pull, PushId
 from distrib.ps.rules import Rules
 from distrib.ps.saver import Checkpoints, Saving, WhenSaved
 from distrib.ps.sequencer import Sequencer
-from distrib.ps.sequencer_state import summary_of
 from distrib.ps.shard import Shard
-from distrib.ps.stages import CHIEF, SEQUENCER, RefusedError, SilentError
-from distrib.ps.stagnation import Stagnation
+from distrib.ps.stages import CHIEF, SEQUENCER, RefusedError
 
 _LOST_AFTER_S = 1.0
 
@@ -59,15 +50,11 @@ class Node:
         self._keeper = Keeper(checkpoints)
         lost = f"the chief is lost: it was gone for {chief_timeout_s:g} s"
         self._absence_of_chief = Absence(chief_timeout_s, lambda: on_stop(lost))
-        self._absence_of_others = Absence(absence.ABSENT_S, self._give_up_absent)
-        self._stagnation = Stagnation()
         self._lock = threading.RLock()
         self._links = Links()
-        self._sequencer: Sequencer | None = None
+        self._leader = Leader(self._lock, self._links, self._keeper, self.execute)
         self._shard: Shard | None = None
         self._description: dict[str, Any] = {}
-        self._arrivals = Arrivals()
-        self._followers = Followers()
         self._follower: Follower | None = None
         self._ending = threading.Event()
 
@@ -83,15 +70,11 @@ class Node:
         with self._lock:
             if self.restores and self._shard is None:
                 self._restore(link)
-            if self._sequencer is not None:
-                self._sequencer.members.check_newest(link.worker, link.incarnation)
+            self._leader.check_newest(link)
             self._links.join(link)
             if link.worker == CHIEF:
                 self._absence_of_chief.end()
-            if self._sequencer is not None:
-                self._sequencer.log += map(Discard, self._arrivals.torn(link.worker, link.incarnation))
-                self._sequencer.join(link.worker, link.incarnation)
-                self._settle()
+            self._leader.join(link)
 
     def leave(self, link: Link) -> None:
         """A worker's stream has ended."""
@@ -100,11 +83,9 @@ class Node:
                 return
             if link.worker == CHIEF and not self._ending.is_set():
                 self._absence_of_chief.begin()
-            self._arrivals.forget(link.worker)
-            if self._sequencer is not None and link.ps == SEQUENCER and not self._ending.is_set():
-                LOGGER.warning("worker %d is gone; the others compute what it was computing.", link.worker)
-                self._sequencer.leave(link.worker, link.incarnation)
-                self._settle()
+            self._leader.forget(link.worker)
+            if link.ps == SEQUENCER and not self._ending.is_set():
+                self._leader.leave(link)
 
     def is_silent(self, link: Link) -> None:
         """A worker has begun a call, and sent no more of it. On ps:0 the end of its stream says so."""
@@ -133,13 +114,9 @@ class Node:
                 self._description = description
                 self._meet(link.ps, addresses)
             if link.ps == SEQUENCER:
-                if self._sequencer is None:
-                    self._sequencer = Sequencer(rules)
-                    self._meet(link.ps, addresses)
-                    self._absence_of_others.begin()
-                sequencer = self._sequencer
+                sequencer = self._leader.open(rules, len(addresses))
                 sequencer.join(link.worker, link.incarnation)
-                self._when_whole(
+                self._leader.when_whole(
                     push, lambda: sequencer.register(link.worker, call, stage, description, push)
                 )
             elif push is not None and self._follower is not None:
@@ -149,8 +126,8 @@ class Node:
         """A worker asks ps:0 for something: it begins an epoch, or saves what is kept."""
         with self._lock:
             if link.ps == SEQUENCER:
-                event(self._decider())
-                self._settle()
+                event(self._leader.decider())
+                self._leader.settle()
 
     def push(self, link: Link, call: int, message: pb.Push, gradient: Array | None) -> None:
         """A worker has computed a lease; None where nothing is trained.
@@ -159,7 +136,7 @@ class Node:
         """
         push = PushId(link.worker, link.incarnation, message.sequence)
         if link.ps == SEQUENCER:
-            self._decider().stages.check_kind(message.stage, trains=gradient is not None)
+            self._leader.decider().stages.check_kind(message.stage, trains=gradient is not None)
         shard = self._shard
         if gradient is not None:
             if shard is None:
@@ -169,10 +146,10 @@ class Node:
             if gradient is not None and shard is not None:
                 shard.stage(push, gradient)
             if link.ps == SEQUENCER:
-                sequencer = self._decider()
+                sequencer = self._leader.decider()
                 rate = message.learning_rate if message.HasField("learning_rate") else None
                 given = message.stage, message.lease, message.version, np.array(message.tally), message.skip
-                self._when_whole(
+                self._leader.when_whole(
                     push if gradient is not None else None,
                     lambda: sequencer.push(push, call, *given, rate, message.seconds),
                 )
@@ -182,18 +159,17 @@ class Node:
     def entries_for(self, ps: int) -> SimpleQueue[pb.FollowReply | None]:
         """The log for another ps, from its beginning; None ends it. Raises `RefusedError` for none of the job."""
         with self._lock:
-            return self._followers.queue(ps)
+            return self._leader.entries_for(ps)
 
     def arrived(self, push: PushId, ps: int) -> None:
         """A vector is whole on another ps."""
         with self._lock:
-            self._arrived(push, ps)
+            self._leader.arrived(push, ps)
 
     def was_silent(self, ps: int, worker: int, incarnation: int) -> None:
         """A worker was silent on another ps. If it waits here for what does not come there, its stream is ended."""
         with self._lock:
-            if self._arrivals.awaits(worker, incarnation):
-                self._links.refuse(worker, SilentError(worker, ps))
+            self._leader.was_silent(ps, worker, incarnation)
 
     def collect(self, ps: int, part: pb.Part) -> None:
         """Another ps sends a part of what it keeps at a cut."""
@@ -216,15 +192,9 @@ class Node:
 
     def save_for_all(self, when_saved: WhenSaved = lambda failure: None) -> None:
         """A ps is about to end: save, tell all ps, and answer nobody: what a worker takes for done is saved then."""
-
-        def tell(failure: str) -> None:
-            self._followers.tell(pb.FollowReply(saved=pb.Saved(failure=failure)))
-            when_saved(failure)
-
         with self._lock:
             self._links.end_all()
-            self._keeper.cut(self._sequencer, tell)
-            self._settle()
+            self._leader.save_for_all(when_saved)
 
     def execute(self, entry: Entry) -> None:
         """The next entry of the log, on this ps."""
@@ -245,90 +215,24 @@ class Node:
         self._ending.set()
         with self._lock:
             self._absence_of_chief.end()
-            self._absence_of_others.end()
             if self._follower is not None:
                 self._follower.close()
-            self._followers.tell(None)
+            self._leader.close()
             self._links.end_all()
         self._keeper.close()
 
-    def _give_up_absent(self) -> None:
-        """Do the rounds without the workers that have not come; they may come later."""
-        with self._lock:
-            if self._sequencer is not None and (absent := self._sequencer.give_up_absent()):
-                LOGGER.warning("workers that never came: %s. The others go on without them.", absent)
-            self._settle()
-
-    def _decider(self) -> Sequencer:
-        if self._sequencer is None:
-            raise RefusedError("Register a model first.")
-        return self._sequencer
-
-    def _when_whole(self, push: PushId | None, event: Callable[[], None]) -> None:
-        """Let an event happen when its vector has arrived on every ps."""
-        if push is None or not self._followers:
-            self._happen(push, event)
-        else:
-            self._arrivals.expect(push, event)
-            self._arrived(push, SEQUENCER)
-
-    def _arrived(self, push: PushId, ps: int) -> None:
-        event = self._arrivals.arrived(push, ps)
-        if event is None:
-            return
-        try:
-            self._happen(push, event)
-        except RefusedError as error:
-            self._links.refuse(push.worker, error)
-
-    def _happen(self, push: PushId | None, event: Callable[[], None]) -> None:
-        try:
-            event()
-        except RefusedError:
-            self._decider().forget(push)
-            raise
-        finally:
-            self._settle()
-
-    def _settle(self) -> None:
-        """Execute what was decided, and send what was answered."""
-        sequencer = self._sequencer
-        if sequencer is None:
-            return
-        self._keeper.cut_if_due(sequencer)
-        if words := self._stagnation.seen(sequencer.counts, time.monotonic()):
-            LOGGER.warning(words)
-        for entry in sequencer.log:
-            if self._followers:
-                self._followers.tell(codec.entry_message(entry))
-            self.execute(entry)
-        sequencer.log.clear()
-        answers = sequencer.answers.copy()
-        sequencer.answers.clear()
-        if answers:
-            self._keeper.after_border(lambda: self._send(answers, sequencer))
-
-    def _send(self, answers: list[Answer], sequencer: Sequencer) -> None:
-        with self._lock:
-            for answer in answers:
-                summary = json.dumps(summary_of(sequencer)) if answer.lease is None else ""
-                self._links.answer(answer, summary)
-
     def _meet(self, ps: int, addresses: list[str]) -> None:
         """Connect with the other ps."""
-        if ps != SEQUENCER:
-            if self._follower is None:
-                self._follower = Follower(
-                    addresses[SEQUENCER], ps, self._token, self.execute, lambda: self.lost(SEQUENCER)
-                )
-            return
-        self._followers.expect(len(addresses))
-        self._arrivals.num_ps = len(addresses)
-        self._keeper.begin(len(addresses))
+        if ps == SEQUENCER:
+            self._leader.meet(len(addresses))
+        elif self._follower is None:
+            self._follower = Follower(
+                addresses[SEQUENCER], ps, self._token, self.execute, lambda: self.lost(SEQUENCER)
+            )
 
     def _restore(self, link: Link) -> None:
         """Begin from the newest checkpoint."""
-        self._description, self._shard, self._sequencer = self._keeper.restore(link)
+        self._description, self._shard, self._leader.sequencer = self._keeper.restore(link)
         if len(self._description["ps"]) == link.num_ps:
             self._meet(link.ps, self._description["ps"])
 
@@ -336,5 +240,5 @@ class Node:
         assert self._shard is not None
         if self._follower is not None:
             self._follower.save(cut.number, self._shard.snapshot())
-        elif self._sequencer is not None:
-            self._keeper.save(cut.number, self._shard, self._sequencer, self._description)
+        elif (sequencer := self._leader.sequencer) is not None:
+            self._keeper.save(cut.number, self._shard, sequencer, self._description)

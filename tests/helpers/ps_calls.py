@@ -50,7 +50,7 @@ class Calls:
 
     @property
     def sequencer(self):
-        return self.node._sequencer
+        return self.node._leader.sequencer
 
     @property
     def shards(self):

@@ -186,5 +186,5 @@ def test_mutated_messages():
 def test_good_messages_are_answered():
     servicer = Servicer("", lambda reason: None)
     assert served(messages(), servicer) == (5, "")
-    assert servicer._node._sequencer.version == 2
+    assert servicer._node._leader.sequencer.version == 2
     servicer.close()

@@ -114,7 +114,7 @@ class Job:
 
 @pytest.fixture
 def job(request, monkeypatch):
-    made, execute = Job(request.param), Node.execute
+    execute = Node.execute
 
     def note(node, entry):
         execute(node, entry)
@@ -122,6 +122,7 @@ def job(request, monkeypatch):
             made.logs[node].append(entry)
 
     monkeypatch.setattr(Node, "execute", note)
+    made = Job(request.param)
     yield made
     for server in made.servers:
         server.close()

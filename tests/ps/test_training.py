@@ -552,7 +552,7 @@ class TestC5AndOn:
         message = pb.Push(stage=1, sequence=1, lease=answer.lease, version=0, tally=[5.0, 0, 0, 0])
         with pytest.raises(distrib.ProtocolError, match="NaN or Inf in the gradient of dense/bias"):
             client.push(message, gradient, values)
-        assert server._servicer._node._sequencer.version == 0
+        assert server._servicer._node._leader.sequencer.version == 0
         client.close()
 
     @pytest.mark.parametrize("fault", ["a push too far", "a version to come", "sums of another stage"])
@@ -596,7 +596,7 @@ class TestC5AndOn:
                 stream.reply()
             assert "Expected the chunk at byte" in error.value.details()
         node = server._servicer._node
-        assert node._sequencer.version == 0
+        assert node._leader.sequencer.version == 0
         assert node._shard.values.tobytes() == before.tobytes()
         client.close()
 
