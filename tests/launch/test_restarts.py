@@ -84,6 +84,7 @@ def workers(monkeypatch):
     """
     from distrib.cluster.config import config_from_text
     from distrib.launch import start as module
+    from distrib.launch import trainers
     from distrib.launch.plan import plan
 
     cluster = {"chief": ["localhost:0"], "worker": ["localhost:0"], "ps": ["127.0.0.1:0"]}
@@ -113,13 +114,14 @@ def workers(monkeypatch):
         now = [1000.0]
         told = []
         monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-        monkeypatch.setattr(module, "say", told.append)
+        monkeypatch.setattr(trainers, "say", told.append)
+        starter = Starter(lambda: now[0], list(lives))
+        monkeypatch.setattr(module, "Starter", lambda *arguments: starter)
         start = module.Start(SimpleNamespace(signals=[]), made, None, ("r", 1), restarts)
-        start._starter = starter = Starter(lambda: now[0], list(lives))
-        start._trainers = [start._start_task(task) for task in made.trainers]
+        start._trainers.start(made)
         for _ in range(600):
             now[0] += 0.1
-            worker = start._trainers[1]
+            worker = start._trainers.processes[1]
             if worker.code is None and now[0] >= starter.ends[-1]:
                 worker.code, worker.when = 137, starter.ends[-1]
             assert not start._is_over(), "the chief goes on"
