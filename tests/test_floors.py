@@ -86,7 +86,7 @@ def test_files_stay_small():
     sizes = sorted(len(path.read_text().splitlines()) for path, _ in sources())
     assert sizes[len(sizes) // 2] <= 120
     # Losses, and Model with its documented arguments, are each one concept.
-    large = {path.name for path, _ in sources() if len(path.read_text().splitlines()) > 340}
+    large = {path.name for path, _ in sources() if len(path.read_text().splitlines()) > 310}
     assert large <= {"model.py", "losses.py"}
 
 
