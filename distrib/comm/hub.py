@@ -86,7 +86,7 @@ class Hub:
         ]
         self._selector = selectors.DefaultSelector()
         self._connections: list[socket.socket] = []
-        self._table = [[-1, 0] for _ in peers]
+        self._table = [[-1, 0, 0] for _ in peers]
         self._heard = [time.monotonic()] * len(peers)
         self._left: dict[int, int] = {}
         self._stopped: dict[int, float] = {}  # rank -> since when
