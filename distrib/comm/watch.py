@@ -5,6 +5,9 @@ ever. So beside MPI each rank keeps one TCP connection to a hub (`comm/hub.py`),
 When a process dies, its kernel closes the connection, and the hub tells all others who it was; when a rank
 raises, it says so before it ends; a rank whose script has ended says so too and waits for the rest.
 
+A host on which all processes have fallen silent is frozen. The hub finds that out of the others, and
+the ranks of the others of the hub's own.
+
 A rank that was frozen or cut off for a while was given up by the others. It is told so when it is back, and ends;
 until it has heard from the hub again it publishes nothing (`confirm`).
 
@@ -25,7 +28,17 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from distrib.comm.lines import BEAT_S, CONNECT_TIMEOUT_S, SILENCE_S, UNREACHABLE_S, Fault, Lines, Peer
+from distrib.comm.awake import Awake
+from distrib.comm.lines import (
+    BEAT_S,
+    CONNECT_TIMEOUT_S,
+    HOST_SILENCE_S,
+    SILENCE_S,
+    UNREACHABLE_S,
+    Fault,
+    Lines,
+    Peer,
+)
 from distrib.comm.place import Place, is_odd
 from distrib.comm.transport import who_is_late
 from distrib.errors import DistribError, PeerLostError, ProtocolError
@@ -70,8 +83,10 @@ class Watch:
         self._lines = Lines(socket.create_connection(address, CONNECT_TIMEOUT_S))
         self._lines.send({"rank": me.rank, "token": token})
         self._lines.socket.settimeout(BEAT_S)
+        self._longest_silence_s = SILENCE_S
         if me.host != peers[0].host:
             self._lines.between_hosts()
+            self._longest_silence_s = HOST_SILENCE_S
         self._thread = threading.Thread(target=self._run, name="distrib-watch", daemon=True)
         self._thread.start()
 
@@ -144,23 +159,26 @@ class Watch:
     # --- the watch's own thread
 
     def _run(self) -> None:
-        next_beat = time.monotonic()
+        next_beat, awake, heard = time.monotonic(), Awake(), 0.0
         while not self.ended.is_set():
             now = time.monotonic()
             if now >= next_beat:
                 next_beat = now + BEAT_S
                 self._lines.send({"at": [self._place.sequence, self._place.step, self._place.waits]})
             messages = self._lines.receive()
+            awake.tick()
             for message in messages:
                 self._take(message)
             if messages:
-                self._heard = time.monotonic()  # and what it said is taken
+                self._heard, heard = time.monotonic(), awake.seconds  # and what it said is taken
             if self._lines.closed and not self.ended.is_set():
                 silent = f"has not answered for {UNREACHABLE_S:.0f} s"
                 self._lose_hub(silent if self._lines.timed_out else "died")
                 return
-            if time.monotonic() - self._heard > SILENCE_S:
-                self._lose_hub(f"said nothing for {SILENCE_S:.0f} s")
+            if awake.seconds - heard > self._longest_silence_s:
+                self._lose_hub(
+                    f"said nothing for {self._longest_silence_s:.0f} s: frozen, or its whole host is"
+                )
                 return
 
     def _lose_hub(self, what: str) -> None:
