@@ -5,7 +5,7 @@ a millisecond of the death of one: no survivor could say who died, but the hub c
 has left or is gone, and at the latest a while after the first fault.
 
 It sees for itself how the ranks of its host fare (`comm/lookout.py`); what befalls those of another host an outpost
-there tells it (`comm/outpost.py`).
+there tells it (`comm/outpost.py`). Where the outpost and all ranks of a host have fallen silent, that host is frozen.
 """
 
 from __future__ import annotations
@@ -21,9 +21,11 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from distrib.comm.awake import Awake
 from distrib.comm.light_process import LightProcess
 from distrib.comm.lines import (
     BEAT_S,
+    HOST_SILENCE_S,
     SILENCE_S,
     STOPPED_S,
     UNREACHABLE_S,
@@ -38,6 +40,9 @@ from distrib.errors import PeerLostError
 
 _START_S = 60.0
 """For the first rank to connect."""
+
+_GREETING_S = 2.0
+"""For who has connected to say who it is."""
 
 _LINGER_S = 15.0
 """After a fault, for the ranks to end."""
@@ -86,8 +91,12 @@ class Hub:
         ]
         self._selector = selectors.DefaultSelector()
         self._connections: list[socket.socket] = []
-        self._table = [[-1, 0] for _ in peers]
-        self._heard = [time.monotonic()] * len(peers)
+        self._strangers: dict[
+            socket.socket, float
+        ] = {}  # connected, but have not said who they are: since when
+        self._awake = Awake()
+        self._table = [[-1, 0, 0] for _ in peers]
+        self._heard = [0.0] * len(peers)
         self._left: dict[int, int] = {}
         self._stopped: dict[int, float] = {}  # rank -> since when
         self._fault: Fault | None = None
@@ -98,7 +107,9 @@ class Hub:
         self._when_readable(self._listener, self._accept)
         next_beat = time.monotonic() + BEAT_S
         while len(self._left) < len(self._peers) and time.monotonic() < self._end_at:
-            for key, _ in self._selector.select(max(0.0, next_beat - time.monotonic())):
+            events = self._selector.select(max(0.0, next_beat - time.monotonic()))
+            self._awake.tick()
+            for key, _ in events:
                 key.data()
             if self._lines and all(lines.closed for lines in self._lines.values()):
                 break
@@ -107,9 +118,11 @@ class Hub:
                 self._tell_places()
                 self._find_stopped()
                 self._find_silent()
+                self._find_frozen_hosts()
+                self._turn_strangers_away()
         if len(self._left) == len(self._peers):
             self._tell({"end": True})
-        for connection in self._connections:
+        for connection in (*self._connections, *self._strangers):
             connection.close()
 
     def _when_readable(self, connection: socket.socket, action: Callable[[], None]) -> None:
@@ -118,7 +131,22 @@ class Hub:
 
     def _accept(self) -> None:
         connection, _ = self._listener.accept()
-        connection.settimeout(2.0)
+        connection.settimeout(_GREETING_S)
+        self._strangers[connection] = self._awake.seconds
+        self._selector.register(connection, selectors.EVENT_READ, lambda: self._greet(connection))
+
+    def _turn_strangers_away(self) -> None:
+        for connection, since in list(self._strangers.items()):
+            if self._awake.seconds - since > _GREETING_S:
+                self._forget(connection)
+                connection.close()
+
+    def _forget(self, stranger: socket.socket) -> None:
+        self._selector.unregister(stranger)
+        del self._strangers[stranger]
+
+    def _greet(self, connection: socket.socket) -> None:
+        self._forget(connection)
         lines = Lines(connection)
         try:
             hello, *more = lines.receive()  # a script that ends soon has said so by now
@@ -134,17 +162,19 @@ class Hub:
             lines.between_hosts()
         if is_outpost:
             outpost = FarLookout(lines, [each for each in self._peers if each.host == peer.host])
+            outpost.heard = self._awake.seconds
             self._lookouts.append(outpost)
             self._when_readable(connection, lambda: self._hear_outpost(outpost))
             return
         self._lines[rank] = lines
         if self._fault is None:
             self._end_at = float("inf")  # from here on, the ranks' connections decide
-        self._heard[rank] = time.monotonic()
+        self._heard[rank] = self._awake.seconds
         self._when_readable(connection, lambda: self._hear(rank))
         self._take(rank, more)
 
     def _hear_outpost(self, outpost: FarLookout) -> None:
+        outpost.heard = self._awake.seconds
         outpost.hear()
         if outpost.lines.closed:
             self._selector.unregister(outpost.lines.socket)
@@ -158,7 +188,7 @@ class Hub:
 
     def _hear(self, rank: int) -> None:
         lines = self._lines[rank]
-        self._heard[rank] = time.monotonic()
+        self._heard[rank] = self._awake.seconds
         self._take(rank, lines.receive())
         if lines.closed:
             self._selector.unregister(lines.socket)
@@ -199,7 +229,7 @@ class Hub:
         watched = {rank for each in self._lookouts for rank in each.ranks}
         stopped = {rank for each in self._lookouts for rank in each.stopped()}
         for rank in stopped:
-            self._heard[rank] = now  # why it is silent is known
+            self._heard[rank] = self._awake.seconds  # why it is silent is known
         if stopped == watched:
             stopped = set()  # those that are woken last count from then on
         self._stopped = {rank: self._stopped.get(rank, now) for rank in stopped}
@@ -208,10 +238,20 @@ class Hub:
                 self._lose(rank, f"is frozen: stopped by a signal for {STOPPED_S:.0f} s")
 
     def _find_silent(self) -> None:
-        now = time.monotonic()
         for rank in self._lines:
-            if rank not in self._left and now - self._heard[rank] > SILENCE_S:
+            if rank not in self._left and self._awake.seconds - self._heard[rank] > SILENCE_S:
                 self._lose(rank, f"said nothing for {SILENCE_S:.0f} s: frozen, or its host is unreachable")
+
+    def _find_frozen_hosts(self) -> None:
+        for outpost in self._lookouts:
+            if isinstance(outpost, FarLookout):
+                heard = max(outpost.heard, *(self._heard[rank] for rank in outpost.ranks))
+                if self._awake.seconds - heard > HOST_SILENCE_S:
+                    self._lose(
+                        min(outpost.ranks),
+                        f"is lost: no process of its host has said anything for {HOST_SILENCE_S:.0f} s: frozen, "
+                        "as a container that is paused",
+                    )
 
     def _lose(self, rank: int, cause: str) -> None:
         """Name a rank that no longer takes part."""

@@ -20,6 +20,10 @@ SILENCE_S = 60.0
 UNREACHABLE_S = 3.0
 """A host whose kernel has acknowledged nothing for so long is unreachable. That needs no answer of a process."""
 
+HOST_SILENCE_S = 4.0
+"""A host whose processes all say nothing for so long, the one that only watches among them, is frozen: a paused
+container, say. Longer than `UNREACHABLE_S`, which says more."""
+
 STOPPED_S = 2.0
 """A process that a signal has stopped for so long, while others run, is lost."""
 

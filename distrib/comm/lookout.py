@@ -29,7 +29,7 @@ class Lookout:
         self._places = {peer.rank: PlaceOf(peer.pid, peer.place) for peer in peers}
 
     def places(self) -> dict[int, list[int]]:
-        """Collective and step of each rank, or those it died in; without ranks for which they are not known."""
+        """The place of each rank, or the one it died in; without ranks for which it is not known."""
         read = {rank: place.read() for rank, place in self._places.items()}
         return {rank: list(place) for rank, place in read.items() if place is not None}
 

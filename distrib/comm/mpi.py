@@ -213,8 +213,12 @@ class MPITransport(Transport):
         if self._watch is not None:
             self._watch.confirm()
 
-    def absent(self, sequence: int) -> str:
-        return "" if self._watch is None else self._watch.absent(sequence)
+    def waits(self, waits: bool) -> None:
+        if self._watch is not None:
+            self._watch.wait(waits)
+
+    def late(self, sequence: int) -> str:
+        return "" if self._watch is None else self._watch.late(sequence)
 
     def who(self, rank: int) -> str:
         return f"rank {rank}" if self._watch is None else str(self._watch.peers[rank])

@@ -102,11 +102,13 @@ class FarLookout:
         lines: the connection.
         host: that host.
         ranks: its ranks.
+        heard: when the outpost was heard last, by the hub's clock.
     """
 
     def __init__(self, lines: Lines, peers: Sequence[Peer]) -> None:
         self.lines, self.host = lines, peers[0].host
         self.ranks = {peer.rank for peer in peers}
+        self.heard = 0.0
         self._places: dict[int, list[int]] = {}
         self._stopped: set[int] = set()
         self._dead: dict[int, str] = {}

@@ -69,8 +69,11 @@ class Subset(Transport):
     def confirm(self) -> None:
         self._whole.confirm()
 
-    def absent(self, sequence: int) -> str:
-        return self._whole.absent(sequence)
+    def waits(self, waits: bool) -> None:
+        self._whole.waits(waits)
+
+    def late(self, sequence: int) -> str:
+        return self._whole.late(sequence)
 
     def who(self, rank: int) -> str:
         return self._whole.who(self._members[rank])

@@ -14,7 +14,7 @@ import numpy as np
 
 from distrib.arrays import Array
 from distrib.comm.header import Header
-from distrib.comm.transport import Request, Transport
+from distrib.comm.transport import Request, Transport, who_is_late
 from distrib.errors import PeerLostError, ProtocolError
 
 T = TypeVar("T")
@@ -32,6 +32,7 @@ class World:
         self.job = os.urandom(8)
         self.messages: dict[tuple[int, int, int], Array] = {}
         self.sequences = [-1] * len(hosts)
+        self.waits = [False] * len(hosts)
         self.failure: tuple[int, BaseException] | None = None
         self._lock = threading.Lock()
 
@@ -95,6 +96,7 @@ class ThreadTransport(Transport):
 
     def enter(self, header: Header) -> None:
         self._world.sequences[self.rank] = header.sequence
+        self._world.waits[self.rank] = False
 
     def at_step(self, step: int) -> None:
         pass
@@ -102,9 +104,13 @@ class ThreadTransport(Transport):
     def confirm(self) -> None:
         pass
 
-    def absent(self, sequence: int) -> str:
-        late = [self.who(rank) for rank, at in enumerate(self._world.sequences) if at < sequence]
-        return f"Not there: {', '.join(late)}." if late else ""
+    def waits(self, waits: bool) -> None:
+        self._world.waits[self.rank] = waits
+
+    def late(self, sequence: int) -> str:
+        places = zip(self._world.sequences, self._world.waits, strict=True)
+        working = [(at, self.who(rank)) for rank, (at, waits) in enumerate(places) if not waits]
+        return who_is_late(sequence, working)
 
     def who(self, rank: int) -> str:
         return f"rank {rank} ({self.hosts[rank]}, thread)"

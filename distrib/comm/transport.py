@@ -6,6 +6,7 @@ Messages between a pair of ranks arrive in the order in which they were sent.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Sequence
 from typing import Protocol
 
 from distrib.arrays import Array
@@ -107,8 +108,15 @@ class Transport(ABC):
         """As `Communicator.confirm`."""
 
     @abstractmethod
-    def absent(self, sequence: int) -> str:
-        """Which ranks have not entered collective `sequence`, in words; empty where that is not known."""
+    def waits(self, waits: bool) -> None:
+        """Say that this rank begins to wait for another one, or has done so."""
+
+    @abstractmethod
+    def late(self, sequence: int) -> str:
+        """Which ranks collective `sequence` waits for, in words; empty where that is not known.
+
+        They are those that have not left it and do not wait for another one themselves.
+        """
 
     @abstractmethod
     def who(self, rank: int) -> str:
@@ -128,3 +136,20 @@ class Transport(ABC):
     @abstractmethod
     def close(self) -> None:
         """Leave the job in good order, when every rank has called it."""
+
+
+def who_is_late(sequence: int, working: Sequence[tuple[int, str]]) -> str:
+    """Which ranks collective `sequence` waits for, in words.
+
+    Args:
+        sequence: a collective.
+        working: the ranks that do not wait: the collective in which each is, and the rank in words.
+
+    Returns:
+        One or two sentences; nothing if it is none of them.
+    """
+    absent = ", ".join(who for at, who in working if at < sequence)
+    within = ", ".join(who for at, who in working if at == sequence)
+    return " ".join(
+        ([f"Not there: {absent}."] if absent else []) + ([f"Not done with it: {within}."] if within else [])
+    )

@@ -74,6 +74,7 @@ def _wait_long(
 ) -> None:
     begin = time.monotonic()
     next_check, warned = begin + _CHECK_EVERY_S, False
+    transport.waits(True)
     while not request.Test():
         now = time.monotonic()
         transport.progress()
@@ -95,7 +96,11 @@ def _wait_long(
             LOGGER.warning(
                 "waiting for %.0f s in %s. %s", now - begin, header, _late(transport, header, peer)
             )
+    transport.waits(False)  # not where it fails: who gives up is not late
 
 
 def _late(transport: Transport, header: Header, peer: int) -> str:
-    return transport.absent(header.sequence) or f"{transport.who(peer)} has not sent its part."
+    """Who is waited for: not the neighbour `peer` if that only waits itself."""
+    return (
+        transport.late(header.sequence) or f"It waits for {transport.who(peer)}; no rank is known to be late."
+    )

@@ -5,11 +5,15 @@ ever. So beside MPI each rank keeps one TCP connection to a hub (`comm/hub.py`),
 When a process dies, its kernel closes the connection, and the hub tells all others who it was; when a rank
 raises, it says so before it ends; a rank whose script has ended says so too and waits for the rest.
 
+A host on which all processes have fallen silent is frozen. The hub finds that out of the others, and
+the ranks of the others of the hub's own.
+
 A rank that was frozen or cut off for a while was given up by the others. It is told so when it is back, and ends;
 until it has heard from the hub again it publishes nothing (`confirm`).
 
-Every rank reports in which collective and step it is, and the hub passes the table on, so that a rank
-that waits too long can name the one that is absent.
+Every rank reports in which collective and step it is, and whether it waits there for another one. The hub passes the
+table on, so that a rank that waits too long can name the one that is late. In a ring each waits for its neighbour,
+and all but one of these only wait themselves: late is who does not wait.
 
 Messages are lines of JSON of at most 64 KiB. A connection begins with the job's token, which travels over MPI.
 The hub listens on loopback where all ranks are on one host.
@@ -24,8 +28,19 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
-from distrib.comm.lines import BEAT_S, CONNECT_TIMEOUT_S, SILENCE_S, UNREACHABLE_S, Fault, Lines, Peer
-from distrib.comm.place import Place
+from distrib.comm.awake import Awake
+from distrib.comm.lines import (
+    BEAT_S,
+    CONNECT_TIMEOUT_S,
+    HOST_SILENCE_S,
+    SILENCE_S,
+    UNREACHABLE_S,
+    Fault,
+    Lines,
+    Peer,
+)
+from distrib.comm.place import Place, is_odd
+from distrib.comm.transport import who_is_late
 from distrib.errors import DistribError, PeerLostError, ProtocolError
 
 _NEWS_S = 1.0
@@ -60,7 +75,7 @@ class Watch:
         self.ended = threading.Event()
         self._on_fault = on_fault
         self._place = place
-        self._table = [[-1, 0] for _ in peers]
+        self._table = [[-1, 0, 0] for _ in peers]
         self._left: dict[int, int] = {}
         self._announces, self._announced = False, threading.Event()
         self._heard = time.monotonic()
@@ -68,8 +83,10 @@ class Watch:
         self._lines = Lines(socket.create_connection(address, CONNECT_TIMEOUT_S))
         self._lines.send({"rank": me.rank, "token": token})
         self._lines.socket.settimeout(BEAT_S)
+        self._longest_silence_s = SILENCE_S
         if me.host != peers[0].host:
             self._lines.between_hosts()
+            self._longest_silence_s = HOST_SILENCE_S
         self._thread = threading.Thread(target=self._run, name="distrib-watch", daemon=True)
         self._thread.start()
 
@@ -82,6 +99,10 @@ class Watch:
     def at_step(self, step: int) -> None:
         """This rank is at training step `step`."""
         self._place.at_step(step)
+
+    def wait(self, waits: bool) -> None:
+        """This rank begins to wait for another one, or has done so."""
+        self._place.wait(waits)
 
     @property
     def step(self) -> int:
@@ -111,14 +132,14 @@ class Watch:
             time.sleep(_POLL_S)
         self.check()
 
-    def absent(self, sequence: int) -> str:
-        """Which ranks have not entered collective `sequence`, in words; empty if all have or nothing is known."""
-        late = [
-            f"{self.peers[rank]} at step {step}"
-            for rank, (at, step) in enumerate(self._table)
-            if at < sequence and rank != self.me.rank
+    def late(self, sequence: int) -> str:
+        """Which ranks collective `sequence` waits for, in words; empty if that is not known."""
+        working = [
+            (at, f"{self.peers[rank]} at step {step}")
+            for rank, (at, step, waits) in enumerate(self._table)
+            if rank != self.me.rank and not is_odd(waits)
         ]
-        return f"Not there: {', '.join(late)}." if late else ""
+        return who_is_late(sequence, working)
 
     def announce(self, fault: Fault, patience_s: float = 0.5) -> None:
         """Tell all others that this rank fails; returns when the hub has passed it on, or after a while."""
@@ -138,23 +159,26 @@ class Watch:
     # --- the watch's own thread
 
     def _run(self) -> None:
-        next_beat = time.monotonic()
+        next_beat, awake, heard = time.monotonic(), Awake(), 0.0
         while not self.ended.is_set():
             now = time.monotonic()
             if now >= next_beat:
                 next_beat = now + BEAT_S
-                self._lines.send({"at": [self._place.sequence, self._place.step]})
+                self._lines.send({"at": [self._place.sequence, self._place.step, self._place.waits]})
             messages = self._lines.receive()
+            awake.tick()
             for message in messages:
                 self._take(message)
             if messages:
-                self._heard = time.monotonic()  # and what it said is taken
+                self._heard, heard = time.monotonic(), awake.seconds  # and what it said is taken
             if self._lines.closed and not self.ended.is_set():
                 silent = f"has not answered for {UNREACHABLE_S:.0f} s"
                 self._lose_hub(silent if self._lines.timed_out else "died")
                 return
-            if time.monotonic() - self._heard > SILENCE_S:
-                self._lose_hub(f"said nothing for {SILENCE_S:.0f} s")
+            if awake.seconds - heard > self._longest_silence_s:
+                self._lose_hub(
+                    f"said nothing for {self._longest_silence_s:.0f} s: frozen, or its whole host is"
+                )
                 return
 
     def _lose_hub(self, what: str) -> None:

@@ -1,6 +1,9 @@
 """Collectives against the naive oracle, over threads: 1 to 5 ranks, every awkward size; the ring's byte counts."""
 
+import itertools
 import logging
+import re
+import threading
 
 import numpy as np
 import pytest
@@ -261,6 +264,42 @@ def test_a_missing_rank_is_named_at_the_deadline():
 
     with pytest.raises(PeerLostError, match="Not there: rank 2"):
         run_ranks(3, body)
+
+
+@pytest.mark.parametrize("at_receive", [0, 3])
+@pytest.mark.parametrize(
+    ("kind", "world_size", "victim"), [("ring", 3, 1), ("ring", 4, 0), ("hierarchical", 4, 3)]
+)
+def test_who_is_late_within_a_collective_is_named_by_all_not_its_neighbours(
+    kind, world_size, victim, at_receive
+):
+    """In a ring only one rank waits for who is late; another one for that one, and so on."""
+    told, all_told = {}, threading.Event()
+
+    def body(transport):
+        communicator = KINDS[kind](transport, timeout_s=0.3)
+        communicator.barrier()
+        receive, calls = transport.receive, itertools.count()
+
+        def late_receive(message, source):
+            if next(calls) == at_receive:
+                assert all_told.wait(10)
+            return receive(message, source)
+
+        if transport.rank == victim:
+            transport.receive = late_receive
+        try:
+            communicator.all_reduce(np.ones(1000))
+        except PeerLostError as error:
+            if transport.rank != victim:
+                told[transport.rank] = str(error)
+            if len(told) == world_size - 1:
+                all_told.set()
+
+    run_ranks(world_size, body, hosts=hosts_of(kind, world_size))
+    assert set(told) == set(range(world_size)) - {victim}
+    for words in told.values():
+        assert re.search(rf"(Not there|Not done with it): rank {victim} \(\w+, thread\)\. ", words), words
 
 
 @pytest.mark.parametrize(

@@ -1,6 +1,7 @@
 """The hub of the watch and its outposts, with processes that do nothing as the ranks, on hosts in name only."""
 
 import contextlib
+import functools
 import json
 import os
 import signal
@@ -12,12 +13,16 @@ import time
 import pytest
 
 from distrib.comm import hub as module
+from distrib.comm import watch as watch_module
+from distrib.comm.awake import Awake
 from distrib.comm.hub import Hub, start_hub
 from distrib.comm.lines import Lines, Peer
 from distrib.comm.outpost import Outpost, start_outpost
 from distrib.comm.place import Place
+from distrib.comm.watch import Watch
 
 STOPPED_S = 0.4
+HOST_SILENCE_S = 0.7
 
 
 def test_a_script_that_ends_at_once_is_heard():
@@ -50,7 +55,7 @@ def test_s3_who_has_not_the_token_is_turned_away_and_the_others_stay(hello):
     peers = [Peer(rank, "here", os.getpid(), Place().fd) for rank in range(2)]
     hub = start_hub(peers, "token", "127.0.0.1")
     address = "127.0.0.1", int(hub.answer)
-    ours, stranger = (socket.create_connection(address, 5) for _ in range(2))
+    ours, stranger, silent = (socket.create_connection(address, 5) for _ in range(3))
     try:
         send(ours, {"rank": 0, "token": "token"})
         begin = time.monotonic()
@@ -64,6 +69,7 @@ def test_s3_who_has_not_the_token_is_turned_away_and_the_others_stay(hello):
     finally:
         ours.close()
         stranger.close()
+        silent.close()
         hub.close()
 
 
@@ -98,7 +104,7 @@ class Job:
         for rank in range(3):
             lines = Lines(stack.enter_context(socket.create_connection(self.address, 5)))
             lines.send({"rank": rank, "token": "token"})
-            lines.send({"at": [7, 5]})
+            lines.send({"at": [7, 5, 0]})
             self.lines.append(lines)
 
     def signal(self, number, *ranks):
@@ -120,6 +126,8 @@ class Job:
 def bare_job(monkeypatch):
     """Without an outpost."""
     monkeypatch.setattr(module, "STOPPED_S", STOPPED_S)
+    monkeypatch.setattr(module, "HOST_SILENCE_S", HOST_SILENCE_S)
+    monkeypatch.setattr(module, "_GREETING_S", 0.3)
     with contextlib.ExitStack() as stack:
         made = Job(stack)
         yield made
@@ -174,6 +182,83 @@ def test_a_death_without_a_known_cause_is_told_within_a_second(job):
     job.lines[1].socket.shutdown(socket.SHUT_RDWR)  # as if a copy of it kept the process
     assert job.fault(2) == (1, 5, "died: its connection closed: killed, crashed or os._exit")
     assert time.monotonic() - begin < 1 + 0.3
+
+
+@pytest.fixture
+def outpost(bare_job):
+    """The outpost of a job, as a process."""
+    made = start_outpost(bare_job.peers[1:], "token", bare_job.address)
+    yield made._process
+    made._process.kill()
+    made.close()
+
+
+def test_a_host_on_which_all_are_silent_is_frozen(bare_job, outpost):
+    assert bare_job.fault(2 * HOST_SILENCE_S) is None, "where the outpost speaks, the ranks may be silent"
+    outpost.send_signal(signal.SIGSTOP)
+    rank, step, cause = bare_job.fault(HOST_SILENCE_S + 1.5)
+    assert (rank, step) == (1, 5)
+    assert cause.startswith("is lost: no process of its host has said anything")
+
+
+def test_an_outpost_that_is_silent_is_no_fault_while_a_rank_speaks(bare_job, outpost):
+    outpost.send_signal(signal.SIGSTOP)
+    deadline = time.monotonic() + 3 * HOST_SILENCE_S
+    while time.monotonic() < deadline:
+        bare_job.lines[2].send({"at": [7, 5, 0]})
+        assert bare_job.fault(0.1) is None
+
+
+def test_ranks_of_other_hosts_give_up_a_hub_that_is_silent(monkeypatch):
+    monkeypatch.setattr(watch_module, "HOST_SILENCE_S", HOST_SILENCE_S)
+    peers = [Peer(0, "here", os.getpid()), Peer(1, "there", os.getpid())]
+    hub, faults, given_up = start_hub(peers, "token", "127.0.0.1"), {}, threading.Event()
+
+    def on_fault(rank, fault):
+        faults[rank] = fault
+        given_up.set()
+
+    watches = [
+        Watch(
+            peer,
+            Place(),
+            peers,
+            "token",
+            ("127.0.0.1", int(hub.answer)),
+            functools.partial(on_fault, peer.rank),
+        )
+        for peer in peers
+    ]
+    try:
+        assert not given_up.wait(2 * HOST_SILENCE_S)
+        hub._process.send_signal(signal.SIGSTOP)
+        assert given_up.wait(HOST_SILENCE_S + 1.5)
+        assert list(faults) == [1]
+        assert "the hub of the watch beside it said nothing" in faults[1].cause
+    finally:
+        hub._process.kill()
+        hub.close()
+        for watch in watches:
+            watch._thread.join(5)
+            watch.socket.close()
+
+
+def test_who_was_stopped_does_not_take_the_others_for_silent(monkeypatch):
+    now = 100.0
+    monkeypatch.setattr(time, "monotonic", lambda: now)
+    awake = Awake()
+    for elapsed, expected in [(0.25, 0.25), (0.5, 0.75), (3600, 1.75), (0.25, 2.0)]:
+        now += elapsed
+        awake.tick()
+        assert awake.seconds == expected
+
+
+def test_who_connects_and_says_nothing_is_turned_away(bare_job):
+    with socket.create_connection(bare_job.address, 5) as silent:
+        begin = time.monotonic()
+        assert silent.recv(1) == b""
+        assert time.monotonic() - begin < 0.3 + 2 * 0.25 + 1
+    assert bare_job.fault(0.1) is None
 
 
 @pytest.mark.parametrize("last", ["hub", "ranks"])

@@ -107,19 +107,19 @@ def test_a10_a_rank_that_is_too_slow_is_named_and_all_end(mpi_name):
     ("fault", "mpi_name"), [("kill", "mpich"), ("stop", "openmpi")], indirect=["mpi_name"]
 )
 @pytest.mark.parametrize(
-    ("strategy", "phases"),
+    ("strategy", "ranks", "phases"),
     [
-        ("shared_memory", ["reduce", "update", "gather"]),
-        ("ring", ["reduce", "update", "gather"]),
-        ("central", ["before", "reduce", "update", "gather"]),
-        ("overlap", ["reduce"]),  # in the others it is as the ring
-        ("mpi", ["reduce", "gather"]),
+        ("shared_memory", 2, ["reduce", "update", "gather"]),
+        ("ring", 3, ["reduce", "update", "gather"]),
+        ("central", 2, ["before", "reduce", "update", "gather"]),
+        ("overlap", 4, ["reduce"]),  # in the others it is as the ring
+        ("mpi", 2, ["reduce", "gather"]),
     ],
 )
-def test_a_rank_that_is_lost_in_the_midst_of_a_step_is_named(strategy, phases, fault, mpi_name):
+def test_a_rank_that_is_lost_in_the_midst_of_a_step_is_named(strategy, ranks, phases, fault, mpi_name):
     cause = {"kill": "died: killed by signal 9", "stop": "is frozen"}[fault]
     within_s = {"kill": DEATH_S, "stop": FREEZE_S}[fault]
-    jobs = at_once([(mpi_name, 2, "phases.py", strategy, phase, fault, 1) for phase in phases])
+    jobs = at_once([(mpi_name, ranks, "phases.py", strategy, phase, fault, 1) for phase in phases])
     for phase, ended in zip(phases, jobs, strict=True):
         assert f"in {phase}" in ended.output
         ended_badly(mpi_name, ended, 1, cause, within_s, step="1[12]")  # the count goes up in its midst
@@ -135,13 +135,26 @@ def test_a9_a_rank_that_is_slow_in_the_midst_of_a_step_is_named_and_waited_for(s
         was_slow_and_named(ended, victim, phase, 2)
 
 
+@pytest.mark.usefixtures("both_mpis")
+def test_a9_in_a_ring_all_name_the_rank_that_is_slow_not_their_neighbour():
+    cases = [("reduce", "openmpi", 1, 3), ("gather", "mpich", 0, 3), ("reduce", "mpich", 2, 4)]
+    jobs = at_once(
+        [(mpi, ranks, "phases.py", "ring", phase, "slow", who) for phase, mpi, who, ranks in cases]
+    )
+    for (phase, _, victim, ranks), ended in zip(cases, jobs, strict=True):
+        was_slow_and_named(ended, victim, phase, ranks)
+
+
 def was_slow_and_named(ended, victim, phase, ranks):
+    """By each of the others, and nobody else was."""
     assert f"in {phase}" in ended.output
     assert ended.code == 0, ended.output
     assert ended.output.count("ENDED WELL") == ranks, ended.output
-    who = rf"rank {victim} \(\S+, pid \d+\)"
-    line = rf"waiting for 1 s in .*(Not there: {who} at step 1[12]\.|{who} has not sent its part)"
-    assert 1 - 0.1 < ended.told_at(line) - ended.fired_at < 1 + SLOWER_S
+    late = rf"(Not there|Not done with it): rank {victim} \(\S+, pid \d+\) at step 1[12]\.$"
+    assert 1 - 0.1 < ended.told_at(rf"waiting for 1 s in .* {late}") - ended.fired_at < 1 + SLOWER_S
+    warnings = [line for _, line in ended.lines if "waiting for" in line]
+    assert len(warnings) == ranks - 1, ended.output
+    assert all(re.search(late, warning) for warning in warnings), ended.output
 
 
 @pytest.mark.usefixtures("both_mpis")

@@ -1,16 +1,19 @@
 """One to three hosts with networks of their own: the collectives, the contract, and faults across hosts."""
 
+import os
 import re
+import signal
 import time
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
 
 import pytest
 from conftest import missing
 from helpers import hosts
 from helpers.contract import contract
-from helpers.mpi import DEATH_S, ENVIRONMENTS, FREEZE_S, kill_job, run, started
+from helpers.mpi import DEATH_S, ENVIRONMENTS, FREEZE_S, job_pids, kill_job, run, started
 
-from distrib.comm.lines import UNREACHABLE_S
+from distrib.comm.lines import HOST_SILENCE_S, UNREACHABLE_S
 from distrib.io.checkpoint import checkpoints, number_of
 
 FOLDER = ENVIRONMENTS["openmpi"]
@@ -111,7 +114,8 @@ def test_hierarchical_a_rank_that_is_lost_or_slow_in_a_phase_is_named(several):
             assert ended.code == 0, ended.output
             assert ended.output.count("ENDED WELL") == 4, ended.output
             who = rf"rank {victim} \({host}, pid \d+\)"
-            late = ended.told_at(rf"waiting for 1 s in .*({who} at step 1[12]|{who} has not sent its part)")
+            late = ended.told_at(rf"waiting for 1 s in .*: {who} at step 1[12]\.$")
+            assert len(re.findall(rf"waiting for .*: {who} at step", ended.output)) == 3, ended.output
             assert 1 - 0.1 < late - ended.fired_at < 1 + SLOWER_S
         else:
             cause, within_s = {
@@ -125,13 +129,7 @@ def test_hierarchical_a_rank_that_is_lost_or_slow_in_a_phase_is_named(several):
 def test_d4_both_sides_of_a_partition_end_by_themselves(several, tmp_path):
     """Under mpirun without options, which would wait for minutes: each rank finds out by itself."""
     two, folder, out = several(2), tmp_path / "backup", tmp_path / "out"
-    *launch, python = two.mpirun(FOLDER, 1)
-    rank = tmp_path / "rank.sh"
-    code = f"{tmp_path}/$OMPI_COMM_WORLD_RANK.code"
-    rank.write_text(f'#!/bin/bash\n{python} "$@"\necho $? > {code}.tmp; mv {code}.tmp {code}\n')
-    rank.chmod(0o755)
-    codes = [tmp_path / f"{number}.code" for number in range(2)]
-    with started([*launch, rank], "resume.py", folder, out, 0.1) as (process, job):
+    with training(two, tmp_path) as (process, job, codes):
         wait_until(lambda: checkpoints(folder, "backup"), 20)
         two.set_link("h2", "down")
         cut, number = time.monotonic(), newest(folder)
@@ -149,6 +147,57 @@ def test_d4_both_sides_of_a_partition_end_by_themselves(several, tmp_path):
     assert at_the_end - number <= 1, "no more than what was being written"
     assert newest(folder) == at_the_end
     assert not out.exists(), "success is claimed"
+
+
+def test_a7_a_host_of_which_all_is_frozen_is_lost_and_ends_when_it_is_woken(several, tmp_path):
+    """As a paused container: what is there of mpirun, the hub or the outpost, and the rank. Two jobs at once."""
+    two, frozen = several(2), {"h1": set(), "h2": set()}
+    with ExitStack() as stack:
+        jobs = {host: stack.enter_context(training(two, tmp_path / host)) for host in frozen}
+        at, saved = {}, {}
+        for host, (_, job, codes) in jobs.items():
+            folder = tmp_path / host / "backup"
+            wait_until(lambda folder=folder: checkpoints(folder, "backup"), 20)
+            frozen[host] = two.pids(host) & set(job_pids(job))
+            for pid in frozen[host]:
+                os.kill(pid, signal.SIGSTOP)
+            at[host], saved[host] = time.monotonic(), newest(folder)
+            assert not any(code.exists() for code in codes), "the fault came too late"
+            assert len(frozen[host]) >= 3, "mpirun or its daemon, the hub or the outpost, and the rank"
+        for host, (_, _, codes) in jobs.items():
+            paused, other = codes if host == "h1" else codes[::-1]
+            wait_until(other.exists, 20)
+            assert time.monotonic() - at[host] < HOST_SILENCE_S + 1 + SLOWER_S
+            assert other.read_text() == "75\n"
+            assert not paused.exists()
+        for host, (process, job, _) in jobs.items():
+            for pid in frozen[host]:
+                os.kill(pid, signal.SIGCONT)
+            wait_until(lambda job=job: not job_pids(job), 10)
+            output = process.stdout.read()
+            line = {
+                "h1": r"rank 1 \(h2, pid \d+\) at step \d+ ends: rank 0 \(h1, pid \d+\) at step \d+ or its host is "
+                rf"lost: the hub of the watch beside it said nothing for {HOST_SILENCE_S:.0f} s",
+                "h2": r"rank 1 \(h2, pid \d+\) at step \d+ is lost: no process of its host has said anything",
+            }[host]
+            assert re.search(f"distrib: {line}", output), output
+            written = newest(tmp_path / host / "backup") - saved[host]
+            assert written <= (0 if host == "h1" else 1), "no more than what was being written"
+            assert not (tmp_path / host / "out").exists(), "success is claimed"
+
+
+@contextmanager
+def training(two, folder):
+    """A run of one rank a host that saves in `folder`; the files with the exit codes of its ranks."""
+    folder.mkdir(exist_ok=True)
+    *launch, python = two.mpirun(FOLDER, 1)
+    rank = folder / "rank.sh"
+    code = f"{folder}/$OMPI_COMM_WORLD_RANK.code"
+    rank.write_text(f'#!/bin/bash\n{python} "$@"\necho $? > {code}.tmp; mv {code}.tmp {code}\n')
+    rank.chmod(0o755)
+    codes = [folder / f"{number}.code" for number in range(2)]
+    with started([*launch, rank], "resume.py", folder / "backup", folder / "out", 0.1) as (process, job):
+        yield process, job, codes
 
 
 def newest(folder):
