@@ -1,5 +1,6 @@
 """The documents are true: every command in them runs in a fresh copy and a fresh environment, and so do programs."""
 
+import collections
 import os
 import re
 import shutil
@@ -14,17 +15,13 @@ import venv
 from pathlib import Path
 
 import pytest
+from helpers.documents import BLOCK, LIMIT_S, assert_all_roles_ran, commands_of, starts_all_roles
 from helpers.mpi import ROOT
 
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "cluster_configs/README.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
 ]
-BLOCK = re.compile(r"^```(\w*)\n(.*?)^```$", re.MULTILINE | re.DOTALL)
-
-# `scripts/test` is what runs this test.
-RUN_BY_CI = re.compile(r"^\./scripts/test\b")
-
 # Serve a page until they are interrupted.
 SERVERS = re.compile(r"^tensorboard\b")
 
@@ -38,12 +35,10 @@ def blocks(language):
 
 def commands():
     found = {}
-    for document, text in blocks("sh"):
-        for line in text.splitlines():
-            command = re.sub(r"\s+#.*", "", line).strip()
-            if command and not RUN_BY_CI.match(command):
-                found.setdefault(command, document.name)
-    return [pytest.param(command, id=f"{name}: {command}") for command, name in found.items()]
+    for document in DOCUMENTS:
+        for command in commands_of(document):
+            found.setdefault(command, document.name)
+    return [pytest.param(name, command, id=f"{name}: {command}") for command, name in found.items()]
 
 
 def programs():
@@ -69,10 +64,17 @@ def clone(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
-def environment(tmp_path_factory):
+def spent():
+    """Seconds of the commands of each document so far."""
+    return collections.Counter()
+
+
+@pytest.fixture(scope="module")
+def environment(tmp_path_factory, spent):
     """A shell in a new virtual environment, activated."""
-    folder = tmp_path_factory.mktemp("environment") / ".venv"
+    folder, begin = tmp_path_factory.mktemp("environment") / ".venv", time.monotonic()
     venv.create(folder, with_pip=True)
+    spent["README.md"] += time.monotonic() - begin
     mine = str(Path(sys.prefix) / "bin")
     path = os.pathsep.join(entry for entry in os.environ["PATH"].split(os.pathsep) if entry != mine)
     return {
@@ -86,15 +88,20 @@ def environment(tmp_path_factory):
 
 @pytest.mark.mpi
 @pytest.mark.timeout(300)
-@pytest.mark.parametrize("command", commands())
-def test_commands_of_the_documents(clone, environment, fashion_mnist, command):
+@pytest.mark.parametrize(("document", "command"), commands())
+def test_commands_of_the_documents(clone, environment, spent, fashion_mnist, document, command):
     if SERVERS.match(command):
         assert_serves(command, clone, environment)
         return
+    begin = time.monotonic()
     ended = subprocess.run(
         ["bash", "-c", command], cwd=clone, env=environment, capture_output=True, text=True, timeout=240
     )
+    spent[document] += time.monotonic() - begin
     assert ended.returncode == 0, ended.stdout + ended.stderr
+    if starts_all_roles(command):
+        assert_all_roles_ran(clone)
+        assert spent["README.md"] < LIMIT_S, "as a new user has it, who reads from the top"
     if command == "./scripts/quickstart":
         accuracy = re.search(r"test accuracy (0\.\d+)", ended.stdout)
         assert accuracy, ended.stdout

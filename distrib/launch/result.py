@@ -16,9 +16,11 @@ class Result:
         has_finished: whether the chief, or every rank, has come to the end of its script, or has saved and ended.
         stopped_by: the signal that asked the launcher to end; 0 if none did.
         seconds: how long it took.
+        codes: exit code of each task; None for a rank that has not said it.
     """
 
     failures: list[Failure] = field(default_factory=list)
     has_finished: bool = False
     stopped_by: int = 0
     seconds: float = 0.0
+    codes: dict[str, int | None] = field(default_factory=dict)

@@ -45,6 +45,7 @@ def run(plan: Plan, settings: Settings, name: str, max_restarts: int) -> int:
         "code": code,
         "starts": len(causes) + (not last.failures),
         "seconds": last.seconds,
+        "tasks": last.codes,
     }
     told = [f"{each.task} on {each.host} {each.words}" for each in causes]
     text = json.dumps({**outcome, "causes": told, "signal": last.stopped_by}, indent=2)

@@ -81,6 +81,7 @@ class Start:
             for log in self._starter.logs.values():
                 log.close()
         self._result.seconds = time.monotonic() - begin
+        self._result.codes = self._starter.codes()
         return self._result
 
     # --- the midst

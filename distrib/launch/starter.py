@@ -32,11 +32,21 @@ class Starter:
         self._crew, self._settings = crew, settings
         self._run, self._start = run
         self.logs: dict[str, TaskLog] = {}
+        self._processes: dict[str, Process] = {}
 
     def record(self, name: str) -> Record | None:
         """The last words of a task in this start; None if it has said none."""
         record = self.logs[name].record
         return record if record is not None and record.run == f"{self._run}.{self._start}" else None
+
+    def codes(self) -> dict[str, int | None]:
+        """Exit code of each task that was started; of a rank what it has said itself, None if it said nothing."""
+        codes: dict[str, int | None] = {}
+        for name in self.logs:
+            record = self.record(name)
+            said = record.code if record is not None else None
+            codes[name] = self._processes[name].code if name in self._processes else said
+        return codes
 
     def task(self, plan: Plan, task: Task) -> Process:
         """Start one task of a plan."""
@@ -44,7 +54,8 @@ class Starter:
         job = self._job(plan, task, list(task.command), self._settings.workdir, secrets)
         command = self._settings.command(task.host)
         log = self._log(plan, task.name)
-        return self._crew.add(Process(task.name, task.host, command, job, log.write))
+        self._processes[task.name] = process = Process(task.name, task.host, command, job, log.write)
+        return self._crew.add(process)
 
     def mpirun(self, plan: Plan) -> Process:
         """Start all trainers of a plan."""
@@ -62,9 +73,9 @@ class Starter:
         job = self._job(plan, chief, self._settings.mpirun(plan), "", {})
         job["environ"] |= mpirun.variables(mpi, self._settings.ssh(plan))
         job["folder"] = mpirun.FOLDER if mpi.kind == "Open MPI" else ""
-        return self._crew.add(
-            Process("mpirun", "localhost", self._settings.command("localhost"), job, on_output)
-        )
+        command = self._settings.command("localhost")
+        self._processes["mpirun"] = process = Process("mpirun", "localhost", command, job, on_output)
+        return self._crew.add(process)
 
     def _job(
         self, plan: Plan, task: Task, command: list[str], workdir: str, secrets: Mapping[str, str]

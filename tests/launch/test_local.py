@@ -46,7 +46,10 @@ def test_all_roles_end_well(tmp_path, strategy):
     names |= {"ps-0.log", "ps-1.log"} if strategy.startswith("ps") else {"mpirun.log"}
     assert {path.name for path in (tmp_path / "logs").iterdir()} == names
     assert (tmp_path / "logs" / "worker-0.log").read_text().splitlines()[0] == "I am worker 0"
-    assert result(tmp_path / "logs")["code"] == 0
+    outcome = result(tmp_path / "logs")
+    assert outcome["code"] == 0
+    ran = {name.removesuffix(".log").replace("-", " ") for name in names - {"result.json"}}
+    assert outcome["tasks"] == dict.fromkeys(ran, 0)
     assert all(path.stat().st_mode & 0o777 == 0o600 for path in (tmp_path / "logs").iterdir())
     assert (tmp_path / "logs").stat().st_mode & 0o777 == 0o700
 
