@@ -12,6 +12,7 @@ from typing import Any
 
 from distrib.cluster.launched import launched
 from distrib.comm import mpi
+from distrib.comm.cores import blas_threads
 from distrib.comm.implementations import choose, collectives
 from distrib.comm.ring import RingCommunicator
 from distrib.comm.segment import Segment, mapped, why_not
@@ -41,7 +42,7 @@ def diagnosis() -> list[Row]:
         ]
     transport = mpi.connect(job.launcher, job.world_size)  # gives BLAS the threads that it has in training
     communicator = collectives(transport, "auto", _TIMEOUT_S)
-    threads = [int(text) for text in communicator.gather_bytes(str(_blas_threads()).encode())]
+    threads = [int(text) for text in communicator.gather_bytes(str(blas_threads()).encode())]
     if transport.rank:
         return []
     replicas = placement(transport.hosts, transport.cores, threads)
@@ -72,10 +73,6 @@ def _blas() -> list[dict[str, Any]]:
     from threadpoolctl import threadpool_info
 
     return [info for info in threadpool_info() if info["user_api"] == "blas"]
-
-
-def _blas_threads() -> int:
-    return max((info["num_threads"] for info in _blas()), default=1)
 
 
 def _machine() -> list[Row]:

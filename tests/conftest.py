@@ -8,6 +8,7 @@ import time
 
 import pytest
 import tensorboardX  # noqa: F401  (sets an environment variable when it is first imported)
+import threadpoolctl  # noqa: F401  (so does it)
 from helpers import mpi
 
 import distrib

@@ -35,6 +35,8 @@ def test_doctor_under_mpirun_lists_the_replicas_with_their_blas_threads(mpi_name
     ended = mpirun(mpi_name, 2, "doctor.py", **({"OPENBLAS_NUM_THREADS": forced} if forced else {}))
     assert ended.code == 0, ended.output
     found = rows(ended.output)
+    for rank in (0, 1):
+        assert f"INFO replica {rank}: {found[f'replica {rank}']}\n" in ended.output, "log_device_placement"
     assert found["auto"] == "shared_memory (SharedMemoryCommunicator)"
     assert found["shared memory"].startswith("works")
     cores, threads = zip(*(REPLICA.search(found[f"replica {rank}"]).groups() for rank in (0, 1)), strict=True)

@@ -25,6 +25,13 @@ def threads_of_rank(mine: set[int], neighbours: Sequence[set[int]]) -> int:
     return max(1, len(mine) // max(1, sharing))
 
 
+def blas_threads() -> int:
+    """How many threads BLAS uses in this process now."""
+    from threadpoolctl import threadpool_info
+
+    return max((info["num_threads"] for info in threadpool_info() if info["user_api"] == "blas"), default=1)
+
+
 def limit_blas_threads(threads: int) -> Callable[[], None]:
     """Let BLAS use at most `threads` threads, unless the user's environment says how many.
 

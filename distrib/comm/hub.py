@@ -244,7 +244,7 @@ class Hub:
 
     def _find_frozen_hosts(self) -> None:
         for outpost in self._lookouts:
-            if isinstance(outpost, FarLookout):
+            if isinstance(outpost, FarLookout) and not outpost.lines.closed:
                 heard = max(outpost.heard, *(self._heard[rank] for rank in outpost.ranks))
                 if self._awake.seconds - heard > HOST_SILENCE_S:
                     self._lose(

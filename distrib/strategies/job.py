@@ -6,16 +6,20 @@ import json
 import os
 import socket
 
+import numpy as np
+
 from distrib.cluster.launched import Launched, launched
 from distrib.cluster.resolve import resolve
 from distrib.cluster.task import Task
 from distrib.comm.communicator import Communicator
+from distrib.comm.cores import blas_threads
 from distrib.comm.implementations import collectives
 from distrib.comm.single import SingleCommunicator
 from distrib.errors import ConfigError, ProtocolError
+from distrib.logs import tell
 from distrib.strategies.base import flatten
 from distrib.strategies.options import CommunicationOptions
-from distrib.strategies.placement import check_placement
+from distrib.strategies.placement import check_placement, placement
 
 
 def communicator_of_job(
@@ -37,18 +41,27 @@ def communicator_of_job(
     task = resolve()
     job = mpi_job(task)
     if job is None:
-        cores = [sorted(os.sched_getaffinity(0))]
-        check_placement([socket.gethostname()], cores, 0, log_device_placement, allow_soft_placement)
-        return SingleCommunicator()
+        alone = SingleCommunicator()
+        if log_device_placement:
+            _log_placement(alone, [socket.gethostname()], [sorted(os.sched_getaffinity(0))])
+        return alone
     from distrib.comm.mpi import connect  # starts MPI
 
     transport = connect(job.launcher, job.world_size)
-    check_placement(
-        transport.hosts, transport.cores, transport.rank, log_device_placement, allow_soft_placement
-    )
+    check_placement(transport.hosts, transport.cores, transport.rank, allow_soft_placement)
     found = collectives(transport, options.implementation, options.timeout_s, show=log_device_placement)
+    if log_device_placement:
+        _log_placement(found, transport.hosts, transport.cores)
     _agree_on_cluster(found, task)
     return found
+
+
+def _log_placement(communicator: Communicator, hosts: list[str], cores: list[list[int]]) -> None:
+    """List every replica, its host, cores, and the BLAS threads that it really has. Collective."""
+    threads = communicator.gather_rows(np.array([float(blas_threads())]))[:, 0]
+    if communicator.rank == 0:
+        for line in placement(hosts, cores, [int(number) for number in threads]):
+            tell(line)
 
 
 def _agree_on_cluster(communicator: Communicator, task: Task) -> None:

@@ -57,6 +57,23 @@ def test_the_choice_is_logged_once(caplog, monkeypatch, implementation, hosts, c
     assert caplog.messages == [chosen]
 
 
+@pytest.mark.parametrize(
+    ("implementation", "hosts", "words"),
+    [
+        ("shared_memory", ["a", "b"], "all ranks on one host. Received: ranks on a, b. Use 'hierarchical'"),
+        (
+            "hierarchical",
+            ["a", "b", "a"],
+            r"as many ranks on every host. Received: \[2, 1\]. Use implementation='ring'",
+        ),
+        ("mpi", ["a", "a"], "needs an MPI job. Received: ThreadTransport"),
+    ],
+)
+def test_what_cannot_be_forced_between_these_ranks_is_refused(implementation, hosts, words):
+    with pytest.raises(ConfigError, match=words):
+        run_ranks(len(hosts), lambda transport: collectives(transport, implementation, 20.0), hosts=hosts)
+
+
 def sizes(world_size):
     return [0, 1, world_size - 1, world_size, world_size + 1, 10_007, 1_000_000]
 
@@ -284,6 +301,7 @@ def test_who_is_late_within_a_collective_is_named_by_all_not_its_neighbours(
         def late_receive(message, source):
             if next(calls) == at_receive:
                 assert all_told.wait(10)
+                raise PeerLostError("it need not come any more")
             return receive(message, source)
 
         if transport.rank == victim:

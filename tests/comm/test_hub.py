@@ -194,7 +194,7 @@ def outpost(bare_job):
 
 
 def test_a_host_on_which_all_are_silent_is_frozen(bare_job, outpost):
-    assert bare_job.fault(2 * HOST_SILENCE_S) is None, "where the outpost speaks, the ranks may be silent"
+    assert bare_job.fault(1.5 * HOST_SILENCE_S) is None, "where the outpost speaks, the ranks may be silent"
     outpost.send_signal(signal.SIGSTOP)
     rank, step, cause = bare_job.fault(HOST_SILENCE_S + 1.5)
     assert (rank, step) == (1, 5)
@@ -203,7 +203,7 @@ def test_a_host_on_which_all_are_silent_is_frozen(bare_job, outpost):
 
 def test_an_outpost_that_is_silent_is_no_fault_while_a_rank_speaks(bare_job, outpost):
     outpost.send_signal(signal.SIGSTOP)
-    deadline = time.monotonic() + 3 * HOST_SILENCE_S
+    deadline = time.monotonic() + 2 * HOST_SILENCE_S
     while time.monotonic() < deadline:
         bare_job.lines[2].send({"at": [7, 5, 0]})
         assert bare_job.fault(0.1) is None
@@ -230,7 +230,7 @@ def test_ranks_of_other_hosts_give_up_a_hub_that_is_silent(monkeypatch):
         for peer in peers
     ]
     try:
-        assert not given_up.wait(2 * HOST_SILENCE_S)
+        assert not given_up.wait(1.5 * HOST_SILENCE_S)
         hub._process.send_signal(signal.SIGSTOP)
         assert given_up.wait(HOST_SILENCE_S + 1.5)
         assert list(faults) == [1]

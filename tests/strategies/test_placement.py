@@ -10,8 +10,8 @@ from distrib.strategies.placement import check_placement, placement, ranges_of
 HOSTS = ["a", "a", "b"]
 
 
-def test_each_replica_is_listed_with_its_share_of_the_cores():
-    lines = placement(HOSTS, [[0, 1, 2, 3], [0, 1, 2, 3], [5]])
+def test_each_replica_is_listed_with_its_cores_and_threads():
+    lines = placement(HOSTS, [[0, 1, 2, 3], [0, 1, 2, 3], [5]], [2, 2, 1])
     assert lines == [
         "replica 0: host a, cores 0-3, 2 BLAS threads",
         "replica 1: host a, cores 0-3, 2 BLAS threads",
@@ -28,12 +28,12 @@ def test_ranges(cores, words):
 
 def test_more_replicas_than_cores_are_a_warning_or_an_error(caplog):
     with caplog.at_level(logging.WARNING, "distrib"):
-        check_placement(HOSTS, [[0], [1], [0]], 0, log=False, allow_soft=False)
+        check_placement(HOSTS, [[0], [1], [0]], 0, allow_soft=False)
         assert not caplog.text
-        check_placement(HOSTS, [[0], [0], [0]], 0, log=False, allow_soft=True)
+        check_placement(HOSTS, [[0], [0], [0]], 0, allow_soft=True)
     assert "2 replicas on host a share 1 cores (0)" in caplog.text
     with pytest.raises(distrib.ConfigError, match="allow_soft_placement=True"):
-        check_placement(HOSTS, [[0], [0], [0]], 2, log=False, allow_soft=False)
+        check_placement(HOSTS, [[0], [0], [0]], 2, allow_soft=False)
 
 
 def test_log_device_placement_of_one_process(capfd):

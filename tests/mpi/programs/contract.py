@@ -1,6 +1,7 @@
 """Trains alone, and then with the others in several ways: `contract.py DTYPE WAY...`.
 
-A way is an implementation of the collectives, or `central`. Rank 0 prints JSON values: of every way, the collectives
+A way is an implementation of the collectives, or `central`. With float64 its collectives are tried by themselves
+before (`collectives.py`). Rank 0 prints JSON values: of every way, the collectives
 it used, how far weights and losses are from those that it trained alone, and the hash of every rank's weights; and
 as `alone` the hash of what each rank trained alone, and the number of `hosts`.
 """
@@ -11,6 +12,7 @@ import socket
 import sys
 
 import numpy as np
+from collectives import add_exactly
 
 import distrib
 
@@ -53,6 +55,8 @@ weights, losses = train(distrib.DefaultStrategy())
 result = {}
 for way in ways:
     strategy = made(way)
+    if way != "central" and dtype == "float64":
+        add_exactly(strategy)
     found, found_losses = train(strategy)
     result["alone"] = hashes(strategy, weights)
     result[way] = {

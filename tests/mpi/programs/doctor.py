@@ -1,7 +1,9 @@
-"""`distrib doctor`."""
+"""`distrib doctor`, after a strategy has said where its replicas are."""
 
 import sys
 
+import distrib
 from distrib.cli import main
 
+distrib.MirroredStrategy(log_device_placement=True)
 sys.exit(main(["doctor"]))
