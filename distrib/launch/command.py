@@ -27,7 +27,7 @@ from distrib.launch import hosts, ssh, supervisor
 from distrib.launch.check import check_hosts
 from distrib.launch.keys import new_certificates, new_token
 from distrib.launch.logs import make_folder
-from distrib.launch.mpirun import find_mpi
+from distrib.launch.mpirun import check_user, find_mpi
 from distrib.launch.plan import Plan, plan, taken_along
 from distrib.launch.run import run
 from distrib.launch.say import say
@@ -116,6 +116,8 @@ def launch(given: argparse.Namespace) -> int:
     if given.dry_run:
         _print(made, settings)
         return 0
+    if mpi is not None:
+        check_user(mpi, config.launch.mpirun_options, os.environ, os.geteuid())
     if given.check:
         others = dict.fromkeys(task.host for task in made.tasks if task.host != "localhost")
         check_hosts(others, python, settings.workdir, _pythonpath(config), config.launch.ssh_options)

@@ -36,6 +36,8 @@ _AGENT = (sys.executable, "-I", "-S", agent.__file__)
 FOLDER = "PRTE_MCA_prte_local_tmpdir_base"
 """Tells Open MPI's mpirun where its files go on this host: it leaves them if it is killed."""
 
+_ALLOW_ROOT = ("OMPI_ALLOW_RUN_AS_ROOT", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM")
+
 _LOST_HOST_IS_FOUND_IN_S = ("1", "1", "2")  # idle, between probes, number of probes
 
 
@@ -90,6 +92,25 @@ def find_mpi(python: str) -> Mpi:
     if "HYDRA" in told:
         return Mpi("MPICH", mpirun, prefix)
     raise ConfigError(f"{mpirun}: expected Open MPI or MPICH. Received: {told[:200]!r}.")
+
+
+def check_user(mpi: Mpi, options: Sequence[str], environ: Mapping[str, str], user: int) -> None:
+    """Return if mpirun starts anything for this user.
+
+    Args:
+        mpi: which MPI.
+        options: of mpirun.
+        environ: environment variables.
+        user: number of the effective user.
+
+    Raises:
+        ConfigError: it is Open MPI's, which refuses root, as in a container, unless it is told that this is meant.
+    """
+    told = "--allow-run-as-root" in options or all(environ.get(name) == "1" for name in _ALLOW_ROOT)
+    if mpi.kind == "Open MPI" and user == 0 and not told:
+        raise ConfigError(
+            f"Open MPI's mpirun starts nothing as root. If you mean it: export {'=1 '.join(_ALLOW_ROOT)}=1"
+        )
 
 
 def command(

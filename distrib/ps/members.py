@@ -40,12 +40,16 @@ class Members:
 
     Args:
         num_workers: how many there may be.
+
+    Attributes:
+        are_restored: whether a worker that joins may have joined and pushed before, and that is lost.
     """
 
     def __init__(self, num_workers: int) -> None:
         self._num_workers = num_workers
         self._all: dict[int, Member] = {}
         self._waits_for_absent = True
+        self.are_restored = False
 
     def __getitem__(self, worker: int) -> Member:
         return self._all[worker]
@@ -71,14 +75,15 @@ class Members:
         self.check_newest(worker, incarnation)
         member = self._all.get(worker)
         if member is None:
-            self._all[worker] = Member(incarnation)
+            self._all[worker] = Member(incarnation, is_restored=self.are_restored)
         elif member.incarnation == incarnation:
             member.is_alive = True
         elif member.is_alive:
             raise AlreadyRunningError(worker)
         else:
             former = (*member.former, member.incarnation)
-            self._all[worker] = Member(incarnation, former=former, counts=member.counts)
+            counts, restored = member.counts, self.are_restored
+            self._all[worker] = Member(incarnation, former=former, counts=counts, is_restored=restored)
 
     def check_newest(self, worker: int, incarnation: int) -> None:
         """Raise `ReplacedError` if another process has taken the place of this one."""

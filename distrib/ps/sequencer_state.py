@@ -71,7 +71,7 @@ def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
     known when it is handed in, also when the version has the same number again.
     """
     sequencer = Sequencer(rules_from_config(state["rules"]))
-    sequencer.is_restored = True
+    sequencer.is_restored = sequencer.members.are_restored = True
     sequencer.updates.version = int(state["version"])
     sequencer.updates.learning_rate = float(state["learning_rate"])
     sequencer.updates.counts = counts_from_json(state["counts"])

@@ -120,7 +120,8 @@ def test_s4_insecure_is_told_at_every_start(folder, capsys, monkeypatch):
         assert (words in capsys.readouterr().err) == told
 
 
-def test_logs_that_cannot_be_written_are_a_matter_of_storage(folder, capsys):
+def test_logs_that_cannot_be_written_are_a_matter_of_storage(folder, capsys, monkeypatch):
+    monkeypatch.setattr(command, "check_user", lambda *_: None)  # it may be root
     (folder / "file").write_text("")
     assert main(["launch", "--log-dir", "file/logs", "good.toml", "train.py"]) == 74
     assert "--log-dir" in capsys.readouterr().err

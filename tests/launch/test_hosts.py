@@ -11,7 +11,7 @@ import time
 import pytest
 from conftest import missing
 from helpers import hosts
-from helpers.launch import PROGRAM, Launch
+from helpers.launch import PROGRAM, SAVES, Launch, check_comeback
 from helpers.mpi import ENVIRONMENTS, ROOT
 from helpers.ports import everywhere, listening
 
@@ -194,10 +194,14 @@ def test_between_hosts_it_is_tls_and_secrets_are_nowhere_to_be_seen(three, tmp_p
     assert not os.path.exists(environ["DISTRIB_TOKEN_FILE"])
 
 
+def ps_of(three, name):
+    return [pid for pid in three.pids(name) if b"\0distrib\0ps\0" in _read(pid, "cmdline")]
+
+
 def check_listeners(three):
     """S5: a ps listens on the address of the cluster file, and nobody on all."""
     for name, address in (("h2", "0A4D0002"), ("h3", "0A4D0003")):
-        (ps,) = [pid for pid in three.pids(name) if b"\0distrib\0ps\0" in _read(pid, "cmdline")]
+        (ps,) = ps_of(three, name)
         found = {each.partition(":")[0][-8:] for each in listening([ps])[ps]}
         own = "".join(address[i : i + 2] for i in (6, 4, 2, 0))
         assert found == ({own, "0101007F"} if name in DEBIAN else {own}), "127.0.1.1 is its own name there"
@@ -243,6 +247,28 @@ def test_d7_a_host_that_is_lost_is_named(three, tmp_path, strategy):
     assert ended.seconds < 10, "found in about 3 s"
     assert re.search("on (h3|10.77.0.3) (is|has) lost|rank 2", ended.output.splitlines()[-1]), ended.output
     assert nothing_is_left(three, 40.0)
+
+
+def test_c8_a_ps_that_is_killed_on_another_host_comes_back_there(three, tmp_path):
+    """All ps do, from what they have saved on a disk that the hosts share; and no worker's script begins anew."""
+    file = three.write(tmp_path, "ps-sync")
+    file.write_text(
+        file.read_text()
+        .replace('\nevaluator = ["h3:0"]', "")
+        .replace("[launch.env]", f"{SAVES.format(tmp_path)}\n[launch.env]")
+    )
+    logs = ("--log-dir", tmp_path / "logs")
+    launch = launch_on_h1(three, "--tee", "--max-restarts", 2, *logs, file, PROGRAM, 12, "none", 0)
+    launch.until("TRAINING", 3, 60)
+    (ps,) = ps_of(three, "h3")
+    os.kill(ps, signal.SIGKILL)
+    launch.begin = time.monotonic()
+    launch.until("restored from", 2)
+    assert time.monotonic() - launch.begin < 4 + 4, "as here, after the starts of ssh on a loaded machine"
+    assert "loss" not in launch.seen, "the fault came too late"
+    assert [len(ps_of(three, name)) for name in three.names] == [0, 1, 1]
+    check_comeback(launch.ended(), 12, "ps 1 on h3", workers=3)
+    assert nothing_is_left(three)
 
 
 def test_d7_an_agent_of_mpirun_that_is_killed_is_never_a_success(three, tmp_path):

@@ -166,6 +166,20 @@ def test_mpirun_is_that_of_the_interpreter(tmp_path, monkeypatch):
     assert mpirun.find_mpi("python3.99").prefix == str(tmp_path)
 
 
+TOLD = {"OMPI_ALLOW_RUN_AS_ROOT": "1", "OMPI_ALLOW_RUN_AS_ROOT_CONFIRM": "1"}
+
+
+def test_root_is_told_what_open_mpi_wants():
+    ours = Mpi("Open MPI", "/x/mpirun")
+    mpirun.check_user(ours, [], TOLD, 0)
+    mpirun.check_user(ours, ["--allow-run-as-root"], {}, 0)
+    mpirun.check_user(ours, [], {}, 1000)
+    mpirun.check_user(Mpi("MPICH", "/x/mpirun"), [], {}, 0)
+    for half in ({}, {"OMPI_ALLOW_RUN_AS_ROOT": "1"}):
+        with pytest.raises(distrib.ConfigError, match=f"export {' '.join(f'{name}=1' for name in TOLD)}"):
+            mpirun.check_user(ours, [], half, 0)
+
+
 @pytest.mark.parametrize(
     ("said", "options", "ours"),
     [

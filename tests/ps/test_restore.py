@@ -25,6 +25,7 @@ from distrib.ps.saver import Checkpoints
 from distrib.ps.sequencer import Sequencer
 from distrib.ps.sequencer_state import sequencer_from_state, state_of
 from distrib.ps.server import Server
+from distrib.ps.stages import RefusedError
 from distrib.strategies.parameter_server import ParameterServerStrategy
 
 rng = np.random.default_rng(4)
@@ -423,6 +424,28 @@ def test_c6_what_was_computed_from_values_that_are_lost_is_dropped():
     assert (answer.outcome.decision, restored.version) == ("applied", 3)
     counts = restored.counts
     assert (counts.pushed, counts.applied, counts.dropped) == (4, 3, 1)
+
+
+@pytest.mark.parametrize("before", [None, 4])
+def test_c6_a_worker_that_came_after_the_last_checkpoint_goes_on(before):
+    """Or that was started again since: all its pushes are lost, and the next one is not its first."""
+    epoch = {"kind": "train", "num_examples": 20, "batch_size": 1, "steps_per_epoch": 20, "num_sums": 4}
+    sequencer = Sequencer(Rules("async", 2))
+    for worker, incarnation in ((0, 5), (1, before)) if before else ((0, 5),):
+        sequencer.join(worker, incarnation)
+        sequencer.register(worker, 1, 0, {}, PushId(0, 5, 0) if worker == 0 else None)
+        sequencer.begin(worker, 2, 1, epoch)
+    restored = sequencer_from_state(state_of(sequencer))
+    restored.join(0, 5)
+    restored.join(1, 5)
+    restored.push(PushId(1, 5, 4), 9, 1, 3, 3, np.array([1.0, 0, 1, 0]))
+    (answer,) = [each for each in restored.answers if each.worker == 1]
+    assert (answer.outcome.decision, answer.outcome.why) == ("dropped", "computed from values that are lost")
+    assert Discard(PushId(1, 5, 4)) in restored.log
+    restored.push(PushId(1, 5, 5), 10, 1, answer.lease.number, answer.version, np.array([1.0, 0, 1, 0]))
+    assert restored.members[1].outcome.decision == "applied"
+    with pytest.raises(RefusedError, match=r"Expected push 6 of worker 1\. Received: push 8\."):
+        restored.push(PushId(1, 5, 8), 11, 1, 9, 0, np.array([1.0, 0, 1, 0]))
 
 
 def test_c6_so_is_what_was_leased_before_when_there_are_as_many_updates_again():
