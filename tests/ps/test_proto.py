@@ -1,11 +1,22 @@
 """The protocol is written down: each message, field and value of it, and each status of an answer."""
 
+import json
+import os
 import re
+import subprocess
+import sys
+import time
 
 import pytest
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
 from helpers.mpi import ROOT
+from helpers.ps_calls import Calls
+
+import distrib
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps import codec
+from distrib.ps.stream import Stream
 
 PROTO = "distrib/proto/parameter_server.proto"
 BY_GRPC = {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "INTERNAL", "UNKNOWN", "CANCELLED"}
@@ -80,3 +91,59 @@ def test_every_status_has_a_sentence_at_the_call_that_answers_with_it(tmp_path):
         said |= answered
     assert said == set(re.findall(r"StatusCode\.(\w+)", code)), "a status of no call"
     assert always - BY_GRPC == {"UNAUTHENTICATED"}
+
+
+OTHER_VERSION = """
+import distrib
+from distrib.ps import codec
+
+codec.PROTOCOL += {step}
+with distrib.ParameterServerStrategy().scope():
+    model = distrib.Sequential([distrib.layers.Dense(1, input_shape=(2,))])
+    model.compile("sgd", "mse")
+    model.fit([[0.0, 1.0]], [[1.0]], verbose=0)
+"""
+
+
+def test_a_worker_of_another_version_ends_with_76_and_the_job_goes_on(tmp_path):
+    script = tmp_path / "train.py"
+    script.write_text(OTHER_VERSION.format(step=-1))
+    with Calls("async", 1, num_workers=2) as job:
+        client, answer = job.begun()
+        cluster = {"chief": ["x:0"], "worker": ["x:0"], "ps": job.addresses}
+        config = {"cluster": cluster, "task": {"type": "worker", "index": 0}}
+        ended = subprocess.run(
+            [sys.executable, "-m", "distrib.launch.script", script],
+            env={**os.environ, "TF_CONFIG": json.dumps(config)},
+            capture_output=True,
+            text=True,
+            timeout=20,
+        )
+        assert ended.returncode == 76
+        mine = codec.PROTOCOL
+        words = (
+            f"Worker 1: ProtocolError: Expected a greeting in version {mine} of the protocol. Received: hello in "
+            f"version {mine - 1}. All processes need the same distrib."
+        )
+        assert words in ended.stderr
+        assert job.push(client, answer, 1).decision == pb.APPLIED
+        job.has_version(1)
+
+
+@pytest.mark.parametrize("step", [-1, 1])
+def test_a_worker_of_an_older_or_newer_version_is_refused_at_once(step, monkeypatch):
+    with Calls("sync", 1) as job:
+        client = job.client()
+        monkeypatch.setattr(codec, "PROTOCOL", codec.PROTOCOL + step)
+        send = Stream.send
+
+        def send_and_go_back(self, request):
+            send(self, request)
+            monkeypatch.undo()
+
+        monkeypatch.setattr(Stream, "send", send_and_go_back)
+        begin = time.monotonic()
+        with pytest.raises(distrib.ProtocolError, match="All processes need the same distrib"):
+            job.register(client)
+        assert time.monotonic() - begin < 1 + 2
+        job.register(client)
