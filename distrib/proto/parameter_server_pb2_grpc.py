@@ -26,7 +26,13 @@ if _version_not_supported:
 
 
 class ParameterServerStub(object):
-    """Missing associated documentation comment in .proto file."""
+    """One parameter server. Every status that is not OK comes with words for people. All calls may end with:
+    UNAUTHENTICATED: the process has not the token of the run.
+    UNAVAILABLE: the ps is not there, or was lost; the same call may be made again.
+    RESOURCE_EXHAUSTED: a message is over the limit, or the ps serves as many calls as it can.
+    INTERNAL: the bytes are no message.
+    UNKNOWN: the ps has met an error of its own, which it logs.
+    """
 
     def __init__(self, channel):
         """Constructor.
@@ -57,10 +63,24 @@ class ParameterServerStub(object):
 
 
 class ParameterServerServicer(object):
-    """Missing associated documentation comment in .proto file."""
+    """One parameter server. Every status that is not OK comes with words for people. All calls may end with:
+    UNAUTHENTICATED: the process has not the token of the run.
+    UNAVAILABLE: the ps is not there, or was lost; the same call may be made again.
+    RESOURCE_EXHAUSTED: a message is over the limit, or the ps serves as many calls as it can.
+    INTERNAL: the bytes are no message.
+    UNKNOWN: the ps has met an error of its own, which it logs.
+    """
 
     def Work(self, request_iterator, context):
-        """The calls of one worker, each answered before the next.
+        """The calls of one worker, each answered before the next. It may also end with:
+        OUT_OF_RANGE: the job has ended well, and the worker is to end too.
+        ABORTED: the job has failed, or another process has become this worker since.
+        ALREADY_EXISTS: another process is this worker, and lives.
+        UNAVAILABLE: another process was this worker, and its end may not be noticed yet; to be tried again.
+        DEADLINE_EXCEEDED: the worker has begun a call on another ps, and sent no more of it.
+        CANCELLED: it has begun a call here, and sent no more of it.
+        INVALID_ARGUMENT: the call cannot be right, as by another version of the protocol; nothing was changed by it.
+        FAILED_PRECONDITION: the call does not fit what the job does now; nothing was changed by it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -68,20 +88,24 @@ class ParameterServerServicer(object):
 
     def Follow(self, request_iterator, context):
         """What another ps has received goes to ps:0; the log of entries, which all ps execute in the same order, comes back.
+        It may also end with:
+        FAILED_PRECONDITION: there is no such ps in the job.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Stop(self, request, context):
-        """The chief's script has ended: the ps exits, when the workers know.
+        """The chief's script has ended: the ps exits, when the workers know. It may also end with:
+        FAILED_PRECONDITION: the process is not the chief; the job goes on.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def Leave(self, request, context):
-        """A worker's script has ended: it need not be told.
+        """A worker's script has ended: it need not be told that the job has ended. It may also end with:
+        FAILED_PRECONDITION: the process is not that worker; nothing was changed.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -119,7 +143,13 @@ def add_ParameterServerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ParameterServer(object):
-    """Missing associated documentation comment in .proto file."""
+    """One parameter server. Every status that is not OK comes with words for people. All calls may end with:
+    UNAUTHENTICATED: the process has not the token of the run.
+    UNAVAILABLE: the ps is not there, or was lost; the same call may be made again.
+    RESOURCE_EXHAUSTED: a message is over the limit, or the ps serves as many calls as it can.
+    INTERNAL: the bytes are no message.
+    UNKNOWN: the ps has met an error of its own, which it logs.
+    """
 
     @staticmethod
     def Work(request_iterator,

@@ -153,7 +153,7 @@ class Client:
 
     def leave(self) -> None:
         """Say on every ps that this worker has ended; those that do not answer are left alone."""
-        self._tell_all("Leave", pb.LeaveRequest(worker=self.worker))
+        self._tell_all("Leave", pb.LeaveRequest(worker=self.worker, incarnation=self.incarnation))
 
     def close(self) -> None:
         """Let go of the streams and of the memory that is shared."""

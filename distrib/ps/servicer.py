@@ -58,7 +58,7 @@ class Servicer(services.ParameterServerServicer):
     ) -> None:
         self._token, self._on_stop, self._share_memory = token, on_stop, share_memory
         self._incarnation = secrets.randbits(62) + 1
-        self._chief = 0
+        self._processes: dict[int, int] = {}  # the newest incarnation of every worker that was let in
         self._node = Node(token, on_stop, checkpoints, chief_timeout_s)
         self._end: str | None = None  # why the job has ended; empty for a good end, None before it
         self._there: set[int] = set()  # workers that do not know yet that the job has ended
@@ -136,9 +136,13 @@ class Servicer(services.ParameterServerServicer):
             raise RefusedError(f"ps:{hello.ps} was started again since, and has lost its values.")
         link = Link(hello, self._share_memory)
         self._node.join(link)
-        if link.worker == CHIEF:
-            self._chief = link.incarnation
+        self._processes[link.worker] = link.incarnation
         return link
+
+    def _may_be(self, worker: int, incarnation: int) -> bool:
+        """Whether that process is this worker, as far as is known: before one was let in, it is nobody else."""
+        known = self._processes.copy()  # other threads write it
+        return known.get(worker) == incarnation or not (worker in known or incarnation in known.values())
 
     def _handle(
         self, link: Link, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
@@ -214,7 +218,7 @@ class Servicer(services.ParameterServerServicer):
     ) -> pb.StopReply:
         """The chief has ended: the one that this job has, not one that was refused or is no longer it."""
         self._authorize(context)
-        if self._chief not in (0, request.incarnation):
+        if not self._may_be(CHIEF, request.incarnation):
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "This process is not the chief of the job.")
         self._end = request.reason
         self._leaves(CHIEF)
@@ -225,8 +229,12 @@ class Servicer(services.ParameterServerServicer):
     def Leave(  # noqa: N802
         self, request: pb.LeaveRequest, context: grpc.ServicerContext
     ) -> pb.LeaveReply:
-        """A worker has ended."""
+        """A worker has ended: the process that is it now, not one that was refused or is no longer it."""
         self._authorize(context)
+        if not self._may_be(request.worker, request.incarnation):
+            context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION, f"This process is not worker {request.worker}."
+            )
         self._leaves(request.worker)
         return pb.LeaveReply()
 

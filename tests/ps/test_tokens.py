@@ -67,7 +67,7 @@ def call(address, method, metadata, incarnation):
         elif method == "Stop":
             stub.Stop(pb.StopRequest(incarnation=incarnation), timeout=5, metadata=metadata)
         else:
-            stub.Leave(pb.LeaveRequest(worker=1), timeout=5, metadata=metadata)
+            stub.Leave(pb.LeaveRequest(worker=1, incarnation=incarnation), timeout=5, metadata=metadata)
     except grpc.RpcError as error:
         return error.code()
     finally:
@@ -95,8 +95,10 @@ def test_s3_without_the_token_nothing_can_be_called(job, method, token, incarnat
         ("Follow", WORKER, "DEADLINE_EXCEEDED"),
         ("Stop", CHIEF, "OK"),
         ("Stop", WORKER, "FAILED_PRECONDITION"),
-        ("Leave", CHIEF, "OK"),
+        ("Stop", 0, "FAILED_PRECONDITION"),  # of another protocol
+        ("Leave", CHIEF, "FAILED_PRECONDITION"),  # for worker 1
         ("Leave", WORKER, "OK"),
+        ("Leave", WORKER + 1, "FAILED_PRECONDITION"),  # a second process for it, which was refused
     ],
 )
 def test_s12_with_the_token_only_the_chief_does_what_is_the_chiefs(job, method, incarnation, status):
@@ -105,3 +107,17 @@ def test_s12_with_the_token_only_the_chief_does_what_is_the_chiefs(job, method, 
     assert call(address, method, TOKENS["right"], incarnation).name == status
     assert time.monotonic() - begin < 3
     assert server.ended_within(0.0) == (method == "Stop" and incarnation == CHIEF)
+    there = server._servicer._there
+    assert (1 in there) == (method != "Leave" or incarnation != WORKER), "whom the end is told"
+
+
+@pytest.mark.parametrize(("incarnation", "status"), [(WORKER, "FAILED_PRECONDITION"), (CHIEF, "OK")])
+def test_s12_before_there_is_a_chief_no_worker_ends_the_job(incarnation, status):
+    """But a chief may, whose script has failed before it said who it is."""
+    server = Server("127.0.0.1:0", token="right")
+    address = f"127.0.0.1:{server.port}"
+    stream = work(address, TOKENS["right"], 1, WORKER)
+    assert call(address, "Stop", TOKENS["right"], incarnation).name == status
+    assert server.ended_within(0.0) == (status == "OK")
+    stream.close()
+    server.close()
