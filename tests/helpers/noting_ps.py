@@ -1,0 +1,71 @@
+"""`distrib ps`, which tells of every lease, and of every update that its values take, with the examples in it.
+
+Lines of JSON, each with "now", the time: {"leased": [worker, pass, begin, end]}, {"pushed": worker}, and
+{"version", "scale", "applied": [worker, pass, begin and end of every push]}.
+"""
+
+from __future__ import annotations
+
+import functools
+import json
+import time
+from collections.abc import Callable
+from typing import Any
+
+from distrib import cli
+from distrib.data.sharding import Positions
+from distrib.ps.admission import Admission, AsyncArrivals, SyncRounds
+from distrib.ps.ledger import Lease
+from distrib.ps.log import Apply, PushId
+from distrib.ps.shard import Shard
+from distrib.ps.stages import Stage
+from distrib.ps.updates import Updates
+
+# Every lease that ever was, by its number and the identity of the admission that gave it.
+leases: dict[tuple[int, int], Positions] = {}
+spans: dict[PushId, Positions] = {}
+
+
+def tell(**what: Any) -> None:
+    print(json.dumps({**what, "now": time.monotonic()}), flush=True)
+
+
+def telling_lease(lease: Callable[[Any, int, int], Lease | None]) -> Callable[[Any, int, int], Lease | None]:
+    @functools.wraps(lease)
+    def note(self: Admission[PushId], worker: int, num_alive: int) -> Lease | None:
+        leased = lease(self, worker, num_alive)
+        if leased is not None:
+            leases[id(self), leased.number] = leased.span
+            tell(leased=[worker, leased.span.pass_index, *leased.span.range])
+        return leased
+
+    return note
+
+
+def telling_push(decide: Callable[..., Any]) -> Callable[..., Any]:
+    @functools.wraps(decide)
+    def note(self: Updates, stage: Stage, push: PushId, lease: int, *rest: Any) -> Any:
+        spans[push] = leases[id(stage.admission), lease]
+        tell(pushed=push.worker)
+        return decide(self, stage, push, lease, *rest)
+
+    return note
+
+
+def telling_update(apply: Callable[[Shard, Apply], None]) -> Callable[[Shard, Apply], None]:
+    @functools.wraps(apply)
+    def note(self: Shard, entry: Apply) -> None:
+        apply(self, entry)
+        applied = [[push.worker, spans[push].pass_index, *spans[push].range] for push in entry.pushes]
+        tell(version=entry.version, scale=entry.scale, applied=applied)
+
+    return note
+
+
+def main() -> int:
+    """Be that ps; returns the exit code."""
+    for admission in (SyncRounds, AsyncArrivals):
+        admission.lease = telling_lease(admission.lease)  # type: ignore[method-assign]
+    Updates.decide = telling_push(Updates.decide)  # type: ignore[method-assign]
+    Shard._apply = telling_update(Shard._apply)  # type: ignore[method-assign]
+    return cli.main(["ps", "--no-shared-memory"])
