@@ -1,5 +1,6 @@
 """Ledger, admission, staleness and sequencer under random schedules of slow, fast, dying and returning workers."""
 
+import itertools
 import json
 import random
 
@@ -27,21 +28,30 @@ MODEL = {"kind": "model", "learning_rate": 1.0}
 class Job:
     """A job without I/O: workers that ask, compute, push, retry, die and come back, in an order drawn by a seed."""
 
-    def __init__(self, seed, rules, num_examples, batch_size, deaths=True):
-        self.random, self.rules, self.deaths = random.Random(seed), rules, deaths
+    def __init__(self, seed, rules, num_examples, batch_size, deaths=True, epochs=1):
+        self.random, self.rules, self.deaths, self.epochs = random.Random(seed), rules, deaths, epochs
         self.sequencer = Sequencer(rules)
         count = rules.num_workers
         self.incarnation, self.call, self.sequence = [0] * count, [0] * count, [0] * count
         self.state, self.leases = ["off"] * count, [[] for _ in range(count)]
+        self.at = [0] * count  # the epoch of every worker, from 1
         self.stage = {
             "kind": "train",
             "num_examples": num_examples,
             "batch_size": batch_size,
             "steps_per_epoch": -(-num_examples // batch_size),
-            "epoch": 0,
             "num_sums": 4,
         }
-        self.spans, self.applied, self.trace, self.staged, self.updates = {}, [], [], set(), []
+        self.spans, self.trace, self.staged, self.updates = {}, [], set(), []
+        self.pulled, self.entries = (
+            {},
+            [[] for _ in range(epochs)],
+        )  # versions of pushes; updates of every epoch
+
+    @property
+    def applied(self):
+        """The spans of all updates."""
+        return [self.spans[push] for entries in self.entries for entry in entries for push in entry.pushes]
 
     def run(self, max_events=20_000):
         for _ in range(max_events):
@@ -55,32 +65,36 @@ class Job:
         sequencer, state = self.sequencer, self.state[worker]
         if state == "off":
             self.incarnation[worker] += 1
-            self.sequence[worker] = 0
+            self.sequence[worker] = self.at[worker] = 0
             self.leases[worker].clear()
             sequencer.join(worker, self.incarnation[worker])
             self.ask(worker, "registering")
             push = PushId(worker, self.incarnation[worker], 0)
             sequencer.register(worker, self.call[worker], 0, MODEL, push if worker == 0 else None)
         elif state == "registered":
-            self.ask(worker, "waiting")
-            sequencer.begin(worker, self.call[worker], 1, self.stage)
+            self.at[worker] += 1
+            self.begin(worker)
         elif self.deaths and worker and luck < 0.03:
             self.state[worker] = "off"
             sequencer.leave(worker, self.incarnation[worker])
         elif state == "computing" and self.rules.prefetch and len(self.leases[worker]) == 1 and luck < 0.5:
-            self.ask(worker, "waiting")
-            sequencer.begin(worker, self.call[worker], 1, self.stage)
+            self.begin(worker)
         elif state == "computing":
             lease, version = self.leases[worker].pop(0)
             self.sequence[worker] += 1
             push = PushId(worker, self.incarnation[worker], self.sequence[worker])
-            self.spans[push] = lease.span
+            self.spans[push], self.pulled[push] = lease.span, version
             self.staged.add(push)
             for _ in range(1 + (luck < 0.2)):  # some answers are lost, and the push is sent again
                 self.ask(worker, "waiting")
                 tally = np.array([lease.span.range.size, 0.0, 1.0, 0.0])
-                sequencer.push(push, self.call[worker], 1, lease.number, version, tally)
+                sequencer.push(push, self.call[worker], self.at[worker], lease.number, version, tally)
         self.settle()
+
+    def begin(self, worker):
+        self.ask(worker, "waiting")
+        at = self.at[worker]
+        self.sequencer.begin(worker, self.call[worker], at, self.stage | {"epoch": at - 1})
 
     def ask(self, worker, state):
         self.call[worker] += 1
@@ -91,7 +105,7 @@ class Job:
             self.trace.append(entry)
             if isinstance(entry, Apply):
                 self.updates.append([push.worker for push in entry.pushes])
-                self.applied += [self.spans[push] for push in entry.pushes]
+                self.entries[len(self.sequencer.stages) - 2].append(entry)
                 self.staged -= set(entry.pushes)
             elif isinstance(entry, Discard):
                 self.staged.discard(entry.push)
@@ -106,7 +120,8 @@ class Job:
             if self.leases[worker]:
                 self.state[worker] = "computing"
             else:
-                self.state[worker] = "registered" if self.state[worker] == "registering" else "over"
+                goes_on = self.state[worker] == "registering" or self.at[worker] < self.epochs
+                self.state[worker] = "registered" if goes_on else "over"
         self.sequencer.log.clear()
         self.sequencer.answers.clear()
 
@@ -117,9 +132,11 @@ def rules_of(seed):
     warmup = {"warmup_steps": draw.choice([0, 0, 3]), "warmup_epochs": draw.choice([0, 0, 0, 1])}
     if draw.random() < 0.5:
         return Rules("sync", num_workers, num_backup_workers=draw.randrange(num_workers), **warmup)
-    policies = [AcceptStale(), DropStale(draw.randrange(4)), ScaleStale(), BoundStale(draw.randrange(3))]
+    scaled = [ScaleStale(), ScaleStale("zhang")]
+    policies = [AcceptStale(), DropStale(draw.randrange(4)), *scaled, BoundStale(draw.randrange(3))]
     policy, prefetch = draw.choice(policies), draw.random() < 0.5
-    return Rules("async", num_workers, staleness=policy, prefetch=prefetch, **warmup)
+    factors = {f"{each}_factor": draw.choice([0.5, 1.0, 2.0]) for each in ("learning_rate", "batch_size")}
+    return Rules("async", num_workers, staleness=policy, prefetch=prefetch, **warmup, **factors)
 
 
 @settings(max_examples=300, deadline=None)
@@ -137,8 +154,94 @@ def test_every_example_is_applied_exactly_once(seed, num_examples, batch_size):
 @settings(max_examples=60, deadline=None)
 @given(seed=st.integers(0, 10**6))
 def test_same_events_same_decisions(seed):
-    traces = [Job(seed, rules_of(seed), 40, 7).run().trace for _ in range(2)]
+    traces = [Job(seed, rules_of(seed), 40, 7, epochs=2).run().trace for _ in range(2)]
     assert traces[0] == traces[1]
+
+
+FACTORS = {
+    "none": (AcceptStale(), lambda staleness: 1.0),
+    "drop": (DropStale(2), lambda staleness: 1.0 if staleness <= 2 else None),
+    "inverse": (ScaleStale("inverse"), lambda staleness: 1 / (1 + staleness)),
+    "zhang": (ScaleStale("zhang"), lambda staleness: 1 / staleness if staleness else 1.0),
+}
+
+
+@pytest.mark.parametrize("rule", FACTORS)
+@settings(max_examples=40, deadline=None)
+@given(seed=st.integers(0, 10**6), prefetch=st.booleans(), rate=st.sampled_from([0.5, 1.0, 3.0]))
+def test_every_update_has_the_rate_of_its_staleness(rule, seed, prefetch, rate):
+    """Counted here from what the worker had pulled and from the updates since."""
+    policy, factor_of = FACTORS[rule]
+    rules = Rules("async", 2 + seed % 4, staleness=policy, prefetch=prefetch, learning_rate_factor=rate)
+    job = Job(seed, rules, 60, 3, epochs=2).run()
+    factors, histogram = [], {}
+    for version, entry in enumerate(itertools.chain(*job.entries)):
+        (push,) = entry.pushes
+        staleness = version - job.pulled[push]
+        histogram[staleness] = histogram.get(staleness, 0) + 1
+        factors.append(factor_of(staleness))
+        assert entry.learning_rate == factors[-1] * rate, f"of staleness {staleness}"
+        assert entry.scale == 1 / job.spans[push].range.size
+    counts = job.sequencer.counts
+    assert counts.staleness == histogram
+    assert counts.scaled == sum(factor != 1 for factor in factors)
+    workers = [member.counts for _, member in job.sequencer.members.items()]
+    assert sum(each.scaled for each in workers) == counts.scaled
+
+
+@settings(max_examples=60, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    mode=st.sampled_from(["sync", "async"]),
+    steps=st.integers(0, 25),
+    data=st.data(),
+)
+def test_the_chief_warms_up_alone_and_then_it_does_not(seed, mode, steps, data):
+    num_workers, epochs = 2 + seed % 3, data.draw(st.integers(0, 2))
+    rules = Rules(mode, num_workers, warmup_steps=steps, warmup_epochs=epochs)
+    job = Job(seed, rules, 40, 4, deaths=False, epochs=3).run()
+    version = 0
+    for epoch, entries in enumerate(job.entries):
+        for entry in entries:
+            is_alone = {push.worker for push in entry.pushes} == {0}
+            if version < steps or epoch < epochs:
+                assert is_alone, f"update {version} of epoch {epoch}"
+            elif mode == "sync":
+                assert not is_alone, f"update {version} of epoch {epoch}"
+            version += 1
+        assert sorted(
+            at for entry in entries for push in entry.pushes for at in range(*job.spans[push].range)
+        ) == [*range(40)]
+
+
+@settings(max_examples=60, deadline=None)
+@given(seed=st.integers(0, 10**6), mode=st.sampled_from(["sync", "async"]), num_workers=st.integers(1, 6))
+def test_the_effective_batch_is_what_an_update_was_made_of(seed, mode, num_workers):
+    """With backups that of the N workers that were first; in async that of one push."""
+    backups = seed % num_workers if mode == "sync" else 0
+    rules = Rules(mode, num_workers, backups, batch_size_factor=0.5 if mode == "async" else 1.0)
+    job = Job(seed, rules, 96, 12, epochs=2).run()
+    counts = job.sequencer.counts.as_json()
+    assert (counts["examples"], counts["updates"]) == (2 * 96, len(job.updates))
+    assert counts["effective_batch"] == 2 * 96 / len(job.updates)
+    sizes = [
+        sum(job.spans[push].range.size for push in entry.pushes) for each in job.entries for entry in each
+    ]
+    if backups:  # a backup's part is as large as the largest of the others
+        assert max(sizes) <= rules.num_to_aggregate * -(-12 // rules.num_to_aggregate)
+    else:  # what a dead worker held is leased again as it was
+        assert set(sizes) == {12 if mode == "sync" else 6}
+    for worker, member in job.sequencer.members.items():
+        mine = [
+            entry.pushes
+            for each in job.entries
+            for entry in each
+            if worker in {p.worker for p in entry.pushes}
+        ]
+        examples = sum(
+            job.spans[push].range.size for pushes in mine for push in pushes if push.worker == worker
+        )
+        assert (member.counts.examples, member.counts.updates) == (examples, len(mine))
 
 
 @settings(max_examples=100, deadline=None)

@@ -7,6 +7,7 @@ import time
 import grpc
 import numpy as np
 import pytest
+from helpers.ps import nothing_is_staged
 from helpers.ps_calls import SIZE, Calls, until
 
 import distrib
@@ -37,6 +38,11 @@ def goes_on(job, client, sequence=1, version=0, answer=None):
     done = job.push(client, answer or job.begin(client), sequence)
     assert (done.decision, done.version) == (pb.APPLIED, version + 1)
     job.has_version(version + 1)
+
+
+def fields(message):
+    """All that a message says."""
+    return {field.name: value for field, value in message.ListFields()}
 
 
 def drain(stream):
@@ -96,6 +102,7 @@ def test_c4_an_older_push_is_refused_and_the_last_is_answered_again(job):
         words = rf"Expected push 3 of worker 0\. Received: push {sequence}"
         with pytest.raises(distrib.ProtocolError, match=words):
             job.push(client, answer, sequence)
+        nothing_is_staged(job.servers)
         answer = job.begin(client)
     job.has_version(2)
     assert job.sequencer.counts.pushed == 2
@@ -119,6 +126,39 @@ def test_c5_a_late_push_of_an_older_process_is_refused(job):
     job.has_version(1)
 
 
+def test_d2_a_second_process_for_one_worker_is_refused_and_the_first_goes_on():
+    with Calls("async", 1) as job:
+        first, answer = job.begun(incarnation=1)
+        second = job.client(incarnation=2)
+        begin = time.monotonic()
+        with pytest.raises(distrib.ConfigError, match="Worker 0 is running already") as error:
+            job.register(second)
+        assert 4 < time.monotonic() - begin < 6, "a silent worker may be dead, and its end not noticed"
+        assert distrib.errors.exit_code_of(error.value) == 64
+        answer = job.push(first, answer, 1)
+        assert answer.version == 1
+
+        def work():
+            time.sleep(0.1)
+            job.push(first, answer, 2)
+
+        busy = threading.Thread(target=work)
+        busy.start()
+        begin = time.monotonic()
+        with pytest.raises(distrib.ConfigError, match="Worker 0 is running already"):
+            job.register(second)
+        assert time.monotonic() - begin < 1, "the first one has spoken since"
+        busy.join()
+        job.has_version(2)
+
+
+def test_a_model_larger_than_memory_is_refused_before_memory_is_taken(job):
+    client = job.client()
+    client._size = 1 << 50
+    with pytest.raises(distrib.ProtocolError, match="Use more ps"):
+        job.register(client)
+
+
 class TestRefused:
     """Each of these is refused with a code and a reason; no byte changes on any ps; the next good push is applied."""
 
@@ -130,6 +170,20 @@ class TestRefused:
             "Expected 4 sums and a version up to 0. Received: 4 sums, version 1.",
         )
         assert job.sequencer.counts.pushed == 1, "but for the good one"
+
+    def test_sums_of_another_stage(self, job):
+        client, answer = job.begun()
+        usual = job.message
+
+        def send():
+            job.message = lambda *push: pb.Push(**fields(usual(*push)) | {"tally": [5.0, 0, 0]})
+            job.send(client, answer, 1)
+            job.message = usual
+
+        assert self.refusal(job, client, send, 0) == (
+            grpc.StatusCode.INVALID_ARGUMENT,
+            "Expected 4 sums and a version up to 0. Received: 3 sums, version 0.",
+        )
 
     def test_another_number_of_examples_than_was_leased(self, job):
         client, answer = job.begun()
@@ -223,6 +277,8 @@ class TestRefused:
             assert job.values().tobytes() == before
         job.has_version(version)
         assert job.sequencer.version == version
+        if ps == 0:
+            nothing_is_staged(job.servers)  # it came whole, and is refused by ps:0 for all
         client._disconnect()
         client.place(SIZE, np.dtype("float32"))
         job.gradient = lambda answer: Calls.gradient(job, answer)
