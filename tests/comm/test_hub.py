@@ -22,7 +22,7 @@ from distrib.comm.place import Place
 from distrib.comm.watch import Watch
 
 STOPPED_S = 0.4
-HOST_SILENCE_S = 0.7
+HOST_SILENCE_S = 0.8
 
 
 def test_a_script_that_ends_at_once_is_heard():
@@ -126,7 +126,6 @@ class Job:
 def bare_job(monkeypatch):
     """Without an outpost."""
     monkeypatch.setattr(module, "STOPPED_S", STOPPED_S)
-    monkeypatch.setattr(module, "HOST_SILENCE_S", HOST_SILENCE_S)
     monkeypatch.setattr(module, "_GREETING_S", 0.3)
     with contextlib.ExitStack() as stack:
         made = Job(stack)
@@ -185,8 +184,9 @@ def test_a_death_without_a_known_cause_is_told_within_a_second(job):
 
 
 @pytest.fixture
-def outpost(bare_job):
-    """The outpost of a job, as a process."""
+def outpost(bare_job, monkeypatch):
+    """The outpost of a job, as a process; a host may be silent for a short time only."""
+    monkeypatch.setattr(module, "HOST_SILENCE_S", HOST_SILENCE_S)
     made = start_outpost(bare_job.peers[1:], "token", bare_job.address)
     yield made._process
     made._process.kill()
