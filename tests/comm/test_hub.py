@@ -201,6 +201,15 @@ def test_a_host_on_which_all_are_silent_is_frozen(bare_job, outpost):
     assert cause.startswith("is lost: no process of its host has said anything")
 
 
+def test_a_host_whose_ranks_have_all_left_and_ended_is_not_frozen(bare_job, outpost):
+    for rank in (1, 2):
+        bare_job.lines[rank].send({"left": 9})
+    assert bare_job.fault(0.1) is None
+    bare_job.signal(signal.SIGKILL, 1, 2)
+    assert outpost.wait(5) == 0
+    assert bare_job.fault(HOST_SILENCE_S + 0.6) is None
+
+
 def test_an_outpost_that_is_silent_is_no_fault_while_a_rank_speaks(bare_job, outpost):
     outpost.send_signal(signal.SIGSTOP)
     deadline = time.monotonic() + 2 * HOST_SILENCE_S
