@@ -22,7 +22,7 @@ from distrib.comm.place import Place
 from distrib.comm.watch import Watch
 
 STOPPED_S = 0.4
-HOST_SILENCE_S = 0.7
+HOST_SILENCE_S = 0.8
 
 
 def test_a_script_that_ends_at_once_is_heard():
@@ -126,7 +126,6 @@ class Job:
 def bare_job(monkeypatch):
     """Without an outpost."""
     monkeypatch.setattr(module, "STOPPED_S", STOPPED_S)
-    monkeypatch.setattr(module, "HOST_SILENCE_S", HOST_SILENCE_S)
     monkeypatch.setattr(module, "_GREETING_S", 0.3)
     with contextlib.ExitStack() as stack:
         made = Job(stack)
@@ -185,8 +184,9 @@ def test_a_death_without_a_known_cause_is_told_within_a_second(job):
 
 
 @pytest.fixture
-def outpost(bare_job):
-    """The outpost of a job, as a process."""
+def outpost(bare_job, monkeypatch):
+    """The outpost of a job, as a process; a host may be silent for a short time only."""
+    monkeypatch.setattr(module, "HOST_SILENCE_S", HOST_SILENCE_S)
     made = start_outpost(bare_job.peers[1:], "token", bare_job.address)
     yield made._process
     made._process.kill()
@@ -199,6 +199,15 @@ def test_a_host_on_which_all_are_silent_is_frozen(bare_job, outpost):
     rank, step, cause = bare_job.fault(HOST_SILENCE_S + 1.5)
     assert (rank, step) == (1, 5)
     assert cause.startswith("is lost: no process of its host has said anything")
+
+
+def test_a_host_whose_ranks_have_all_left_and_ended_is_not_frozen(bare_job, outpost):
+    for rank in (1, 2):
+        bare_job.lines[rank].send({"left": 9})
+    assert bare_job.fault(0.1) is None
+    bare_job.signal(signal.SIGKILL, 1, 2)
+    assert outpost.wait(5) == 0
+    assert bare_job.fault(HOST_SILENCE_S + 0.6) is None
 
 
 def test_an_outpost_that_is_silent_is_no_fault_while_a_rank_speaks(bare_job, outpost):

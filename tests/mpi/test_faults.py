@@ -36,10 +36,10 @@ def not_successful(mpi_name, ended):
     return ended.code != 0
 
 
-def at_once(jobs):
-    """What comes of several jobs, which do little but wait for the watch; what `mpirun` takes, of each."""
-    with ThreadPoolExecutor() as pool:
-        return list(pool.map(lambda job: mpirun(*job), jobs))
+def at_once(jobs, **variables):
+    """What comes of several jobs, which do little but wait for the watch; what `mpirun` takes, of each and of all."""
+    with ThreadPoolExecutor(len(jobs)) as pool:
+        return list(pool.map(lambda job: mpirun(*job, **variables), jobs))
 
 
 @pytest.mark.parametrize(("ranks", "victim"), [(2, 0), (2, 1), (3, 1), (4, 0), (4, 3)])
@@ -91,16 +91,24 @@ def test_a9_slow_rank_is_named_and_waited_for():
         assert 5 - 0.1 < ended.told_at(line) - ended.fired_at < 5 + SLOWER_S
 
 
-def test_a10_a_rank_that_is_too_slow_is_named_and_all_end(mpi_name):
-    ended = mpirun(mpi_name, 3, "train.py", "slow", 1, 12, TIMEOUT_S="2")
-    late = r"Not there: rank 1 \(\S+, pid \d+\) at step 12"
-    line = rf"distrib: rank [02] .* at step 12 failed: PeerLostError: Rank [02] waited 2 s in .* {late}"
-    assert 2 - 0.1 < ended.told_at(line) - ended.fired_at < 2 + 1 + SLOWER_S, ended.output
-    assert ended.at - ended.fired_at < 2 + 1 + SLOWER_S + GONE_S, ended.output
-    assert not ended.survivors
-    # MPICH's mpirun may give the 9 of the rank that it has killed.
-    assert ended.code == 75 or (mpi_name == "mpich" and ended.code != 0), ended.output
-    assert "ENDED WELL" not in ended.output
+@pytest.mark.usefixtures("both_mpis")
+def test_a10_b6_a_rank_that_is_too_slow_or_skips_a_collective_is_named_and_all_end():
+    """Four jobs, which do little but wait for 2 s."""
+    late = r"Not there: rank {} \(\S+, pid \d+\) at step {}"
+    line = r"distrib: rank {} .* failed: PeerLostError: Rank {} waited 2 s in .* "
+    cases = {
+        ("train.py", "slow", 1, 12): line.format("[02]", "[02]") + late.format(1, 12),
+        ("absent.py", 2): line.format("[01]", "[01]") + late.format(2, 0),
+    }
+    jobs = [(mpi_name, 3, *case) for case in cases for mpi_name in ENVIRONMENTS]
+    for (mpi_name, _, *case), ended in zip(jobs, at_once(jobs, TIMEOUT_S="2"), strict=True):
+        told = ended.told_at(cases[tuple(case)]) - ended.fired_at
+        assert 2 - 0.1 < told < 2 + 1 + SLOWER_S, ended.output
+        assert ended.at - ended.fired_at < 2 + 1 + SLOWER_S + GONE_S, ended.output
+        assert not ended.survivors
+        # MPICH's mpirun may give the 9 of the rank that it has killed.
+        assert ended.code == 75 or (mpi_name == "mpich" and ended.code != 0), ended.output
+        assert "ENDED WELL" not in ended.output
 
 
 @pytest.mark.parametrize(
@@ -229,14 +237,6 @@ def test_a18_any_number_of_ranks_ends_well(mpi_name, ranks):
     assert ended.code == 0, ended.output
     assert ended.output.count("ENDED WELL") == ranks
     assert "distrib:" not in ended.output
-
-
-def test_b6_a_rank_that_skips_a_collective_is_named(mpi_name):
-    ended = mpirun(mpi_name, 3, "absent.py", 2)
-    assert ended.code != 0
-    told = ended.told_at(r"Not there: rank 2 \(\S+, pid \d+\)") - ended.fired_at
-    assert 2 - 0.1 < told < 2 + 1 + SLOWER_S
-    assert ended.at - ended.fired_at < 2 + 1 + SLOWER_S + GONE_S, ended.output
 
 
 def test_b9_nan_names_rank_variable_and_step(mpi_name):
