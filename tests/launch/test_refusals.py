@@ -11,7 +11,9 @@ import time
 from pathlib import Path
 
 import pytest
+from conftest import missing
 from helpers.launch import CLUSTERS, PROGRAM, Launch, config
+from helpers.mpi import ENVIRONMENTS, available, job_pids
 
 pytestmark = pytest.mark.timeout(90)
 
@@ -53,6 +55,37 @@ def test_d3_a_second_chief_is_refused(running):
     assert ended.returncode == 64, ended.stderr
     assert "Worker 0 is running already. Only one process may be worker 0." in ended.stderr
     assert seconds < 3, "within 1 s, after the import of gRPC"
+
+
+@pytest.mark.parametrize(("strategy", "mpi"), [("mirrored", "openmpi"), ("central_storage", "mpich")])
+def test_d3_a_second_chief_of_an_mpirun_is_refused(tmp_path, strategy, mpi):
+    """The ranks of an mpirun know each other. So another chief is one of another mpirun, in the same folder."""
+    if mpi not in available():
+        missing(f"{mpi} environment")
+
+    def launch(name, epochs):
+        command = (config(tmp_path, strategy), PROGRAM, epochs, "none", 0, tmp_path / "run")
+        python = ENVIRONMENTS[mpi] / "bin" / "python"
+        return Launch("--tee", "--log-dir", tmp_path / name, *command, python=python)
+
+    first = launch("first", 50000)
+    first.until("TRAINING", 2)
+    second = launch("second", 3).ended()
+    assert first.process.poll() is None, "it came too late"
+    assert second.code == 74, second.output
+    words = rf"{tmp_path}/run: another run \(pid (\d+) on \S+, run \S+\) writes '\S+' there"
+    last = second.output.splitlines()[-1]
+    named = re.search(rf"chief 0 on \S+ failed with exit code 74: .*{words}", last)
+    assert named, last
+    assert int(named[1]) in job_pids(first.job)
+    assert "TRAINING" not in second.output
+    assert second.seconds < 6, "within 1 s, after the starts of Python and mpirun"
+    assert not second.survivors
+    first.signal(signal.SIGTERM)
+    ended = first.ended()
+    assert ended.code == 0, ended.output
+    assert ended.output.count("SAVED AND ENDED") == 2, "both have trained all the time"
+    assert not ended.survivors
 
 
 def test_d10_a_task_of_another_run_is_refused(running, tmp_path):
