@@ -55,6 +55,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     ps.add_argument("--checkpoint-steps", type=int, default=100, metavar="N", help="updates between two")
     ps.add_argument("--restore", action="store_true", help="begin from the newest checkpoint in there")
     ps.add_argument(
+        "--only-own", action="store_true", help="with --restore: from one of this run, or anew if it has none"
+    )
+    ps.add_argument(
         "--chief-timeout",
         type=float,
         default=60.0,
@@ -103,7 +106,10 @@ def _ps(given: argparse.Namespace) -> int:
     checkpoints = None
     if given.checkpoint_dir:
         check_writable(given.checkpoint_dir)
-        checkpoints = Checkpoints(given.checkpoint_dir, given.checkpoint_steps, given.restore)
+        start = record.run_of(os.environ) if run_name() else ""
+        checkpoints = Checkpoints(
+            given.checkpoint_dir, given.checkpoint_steps, given.restore, start, given.only_own
+        )
     host = given.address.rpartition(":")[0]
     job_has_ended = run(
         given.address,

@@ -52,9 +52,10 @@ class Task:
         return any(word.startswith("--checkpoint-dir") for word in self.command)
 
     def restored(self) -> Task:
-        """This ps, where it was, from its newest checkpoint."""
+        """This ps, where it was, from its newest checkpoint: one of this run, unless it began from another's."""
         at = self.command.index("--address") + 1
-        command = (*self.command[:at], self.address, *self.command[at + 1 :], "--restore")
+        flags = ("--restore",) if "--restore" in self.command else ("--restore", "--only-own")
+        command = (*self.command[:at], self.address, *self.command[at + 1 :], *flags)
         return replace(self, command=command)
 
 

@@ -23,6 +23,9 @@ PS_START_S = 60.0
 PS_END_S = 10.0
 """For a ps that writes its last checkpoint."""
 
+_OTHERS_END_S = 3.0
+"""For the other ps to end because one is lost. Before the chief comes they do not know each other, and do not end."""
+
 CULPRIT_S = 1.0
 """After a failure that may be a consequence, for its cause to be noticed."""
 
@@ -101,7 +104,7 @@ class Servers:
         """When all have ended; and not for a chief that has failed, which ends them and is seen a little later."""
         since = time.monotonic() - self.lost[0].when
         left = running(self.processes)
-        for process in left if since > PS_END_S else ():
+        for process in left if since > _OTHERS_END_S else ():
             process.kill()
         if left or since < CULPRIT_S:
             return

@@ -50,10 +50,13 @@ class Keeper:
             for earlier in checkpoints(self._checkpoints.folder, NAME)[-1:]:
                 self._cuts.begin_after(number_of(earlier))  # the newest is that of the last job
 
-    def restore(self, link: Link) -> Restored:
-        """What the newest checkpoint holds for the ps that a worker takes this one for."""
+    def restore(self, link: Link) -> Restored | None:
+        """What the newest checkpoint holds for the ps that a worker takes this one for; None to begin anew."""
         assert self._checkpoints is not None
-        vectors, manifest = load(self._checkpoints.folder, link.size, link.dtype.name)
+        found = load(self._checkpoints, link.size, link.dtype.name)
+        if found is None:
+            return None
+        vectors, manifest = found
         description = manifest["description"]
         shard = Shard(link.ps, link.num_ps)
         shard.restore(description, vectors, manifest["sequencer"]["version"])
@@ -79,8 +82,9 @@ class Keeper:
 
     def save(self, cut: int, shard: Shard, sequencer: Sequencer, description: dict[str, Any]) -> None:
         """ps:0 has come to a cut: all of the log before is executed, so the sequencer is where the shards are."""
-        if self._saver is not None:
+        if self._saver is not None and self._checkpoints is not None:
             manifest = {"cut": cut, "sequencer": state_of(sequencer), "description": description}
+            manifest["run"] = self._checkpoints.run
             self._saver.add(cut, SEQUENCER, shard.snapshot())
             self._saver.begin(cut, manifest)
 

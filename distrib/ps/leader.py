@@ -26,7 +26,7 @@ from distrib.ps.rules import Rules
 from distrib.ps.saver import WhenSaved
 from distrib.ps.sequencer import Sequencer
 from distrib.ps.sequencer_state import summary_of
-from distrib.ps.stages import SEQUENCER, RefusedError, SilentError
+from distrib.ps.stages import NO_MODEL, SEQUENCER, RefusedError, SilentError
 from distrib.ps.stagnation import Stagnation
 
 
@@ -89,7 +89,7 @@ class Leader:
     def decider(self) -> Sequencer:
         """What decides. Raises `RefusedError` where nothing is registered yet."""
         if self.sequencer is None:
-            raise RefusedError("Register a model first.")
+            raise RefusedError(NO_MODEL)
         return self.sequencer
 
     def when_whole(self, push: PushId | None, event: Callable[[], None]) -> None:

@@ -24,7 +24,7 @@ from distrib.ps.rules import Rules
 from distrib.ps.saver import Checkpoints, Saving, WhenSaved
 from distrib.ps.sequencer import Sequencer
 from distrib.ps.shard import Shard
-from distrib.ps.stages import CHIEF, SEQUENCER, RefusedError
+from distrib.ps.stages import CHIEF, NO_MODEL, SEQUENCER, RefusedError
 
 _LOST_AFTER_S = 1.0
 
@@ -140,7 +140,7 @@ class Node:
         shard = self._shard
         if gradient is not None:
             if shard is None:
-                raise RefusedError("Register a model first.")
+                raise RefusedError(NO_MODEL)
             shard.check(gradient, allow_nonfinite=message.skip or message.allow_nonfinite)
         with self._lock:
             if gradient is not None and shard is not None:
@@ -232,7 +232,10 @@ class Node:
 
     def _restore(self, link: Link) -> None:
         """Begin from the newest checkpoint."""
-        self._description, self._shard, self._leader.sequencer = self._keeper.restore(link)
+        restored = self._keeper.restore(link)
+        if restored is None:
+            return
+        self._description, self._shard, self._leader.sequencer = restored
         if len(self._description["ps"]) == link.num_ps:
             self._meet(link.ps, self._description["ps"])
 

@@ -40,11 +40,15 @@ class Checkpoints(NamedTuple):
         folder: seen by all ps.
         every: updates between two.
         restore: whether to begin from the newest one.
+        run: which start of which run this is; empty where nobody has said so.
+        only_own: whether to begin from one of this run only, and anew where it has saved none.
     """
 
     folder: Path
     every: int = 100
     restore: bool = False
+    run: str = ""
+    only_own: bool = False
 
 
 class Saving:
@@ -160,11 +164,14 @@ class Saver:
                 callback(failure)
 
 
-def load(folder: Path, size: int, dtype: str) -> tuple[dict[str, Array], dict[str, Any]]:
+def load(checkpoints: Checkpoints, size: int, dtype: str) -> tuple[dict[str, Array], dict[str, Any]] | None:
     """The vectors of the whole model, and the manifest, of the newest checkpoint that is whole.
 
+    None where it must be of this run, which has saved none. Then nobody was told yet that the first stage is over, so
+    all is still to come: workers bring again what they brought.
+
     Args:
-        folder: where the checkpoint folders are.
+        checkpoints: where they are, and whose.
         size: elements of the model that it must be of.
         dtype: name of their dtype.
 
@@ -172,9 +179,12 @@ def load(folder: Path, size: int, dtype: str) -> tuple[dict[str, Array], dict[st
         StorageError: there is none.
         ConfigError: it is of another model.
     """
-    found = latest_whole(folder, NAME)
+    found = latest_whole(checkpoints.folder, NAME)
+    if checkpoints.only_own and (found is None or found[2].get("run") != checkpoints.run):
+        LOGGER.warning("This run has saved nothing in %s yet: it begins anew.", checkpoints.folder)
+        return None
     if found is None:
-        raise StorageError(f"There is no checkpoint of a ps in {folder}.")
+        raise StorageError(f"There is no checkpoint of a ps in {checkpoints.folder}.")
     path, files, manifest = found
     model = manifest["description"]
     if (model["size"], model["dtype"]) != (size, dtype):

@@ -28,6 +28,8 @@ SEQUENCER = 0  # the ps
 _MAY_DIFFER = {"ps", "start", "undone", "totals", "learning_rate", "stops"}
 """A job may go on with other parameter servers; the chief alone knows from where, how fast, and whether to stop."""
 
+NO_MODEL = "This ps keeps no model: register one first. Was it started again, with nothing saved?"
+
 
 class RefusedError(ProtocolError):
     """A call that cannot be right. Nothing was changed by it."""

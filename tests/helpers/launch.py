@@ -1,6 +1,7 @@
 """`distrib launch` as a process of its own, found again by a variable that all its processes inherit."""
 
 import os
+import re
 import select
 import shutil
 import signal
@@ -11,9 +12,16 @@ import time
 from dataclasses import dataclass
 from pathlib import Path
 
+import numpy as np
+import pytest
+
+import distrib
 from helpers.mpi import ROOT, job_pids, kill_job
 
 PROGRAM = ROOT / "tests" / "launch" / "programs" / "train.py"
+
+SAVES = 'ps_arguments = ["--checkpoint-dir", "{}/kept", "--checkpoint-steps", "5"]'
+"""Of a cluster file: ps save below a folder."""
 
 CLUSTERS = {
     "ps": 'chief = ["localhost:0"]\nworker = ["localhost:0"]\nps = ["localhost:0", "127.0.0.1:0"]',
@@ -146,3 +154,29 @@ class Launch:
         shutil.rmtree(self.temporary)
         assert not left, f"left in TMPDIR: {left}"
         return Ended(self.process.returncode, self.seen, seconds, survivors)
+
+
+def check_comeback(ended: Ended, epochs: int, victim: str, workers: int = 2) -> None:
+    """A ps was killed, and all came back; no script began anew, and what was trained is what one process trains."""
+    assert ended.code == 0, ended.output
+    assert not ended.survivors
+    assert ended.output.count("ENDED WELL") == ended.output.count("TRAINING") == workers, (
+        f"a script began anew:\n{ended.output}"
+    )
+    assert f"{victim} was killed by signal 9" in ended.output
+    assert "All ps start again, while the workers wait; restarts left: 1" in ended.output
+    counts = re.search(r"counts (\d+) (\d+) (\d+) version (\d+)", ended.output)
+    pushed, applied, dropped, version = map(int, counts.groups())
+    assert (pushed, applied, version) == (applied + dropped, epochs * 8 * workers, epochs * 8)
+    loss = float(re.search(r"\nloss (\S+)", ended.output)[1])
+    assert loss == pytest.approx(loss_of_one_process(epochs), rel=1e-4)
+
+
+def loss_of_one_process(epochs: int) -> float:
+    """The last that `PROGRAM` tells."""
+    distrib.set_random_seed(1)
+    model = distrib.Sequential([distrib.layers.Dense(3, input_shape=(4,))])
+    model.compile("sgd", "mse")
+    x = np.random.default_rng(0).normal(size=(64, 4))
+    history = model.fit(x, x[:, :3], batch_size=8, epochs=epochs, verbose=0)
+    return history.history["loss"][-1]
