@@ -5,7 +5,6 @@ import sys
 import threading
 import time
 
-import grpc
 import numpy as np
 import pytest
 from helpers.ps import nothing_is_staged, on_workers, worker_of
@@ -14,14 +13,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distrib
-from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.arrivals import Arrivals
 from distrib.ps.client import Client
 from distrib.ps.log import PushId
 from distrib.ps.node import Node
 from distrib.ps.rules import Rules
 from distrib.ps.server import Server
-from distrib.ps.wire import Frame
 from distrib.ranges import split
 
 rng = np.random.default_rng(4)
@@ -475,164 +472,6 @@ def test_the_chief_prints_what_became_of_pushes(capsys):
     assert chief["barrier"] > 5 * slow["barrier"]
     assert slow["compute"] > 8 * 0.02
     assert re.search(r"worker 1 +9 +9 +0 +0 +0\.0 +[23]\.\d +\d+% +\d+% +\d+% +\d+%", printed)
-
-
-class TestC5AndOn:
-    """Rows of the catalogue of faults, over a real server."""
-
-    def client(self, server, worker=0, incarnation=None):
-        client = Client([f"127.0.0.1:{server.port}"], worker, connect_timeout_s=6.0, share_memory=False)
-        client.incarnation = incarnation or client.incarnation
-        client.place(SIZE, np.dtype("float32"))
-        return client
-
-    @pytest.fixture
-    def server(self):
-        server = Server("127.0.0.1:0")
-        yield server
-        server.close()
-
-    def begun(self, client):
-        values = np.zeros(SIZE, np.float32)
-        client.register(0, description_of(1), values)
-        return client.begin(1, STAGE, values), values
-
-    def test_c5_a_late_push_of_an_older_process_is_refused(self, server):
-        old = self.client(server, incarnation=1)
-        answer, values = self.begun(old)
-        old._disconnect()
-        new = self.client(server, incarnation=2)
-        again, values = self.begun(new)
-        assert again.has_lease
-        message = pb.Push(stage=1, sequence=1, lease=answer.lease, version=0, tally=[5.0, 0, 0, 0])
-        with pytest.raises(distrib.PeerLostError, match="was started again since"):
-            old.push(message, np.ones(SIZE, np.float32), values)
-        done = new.push(
-            pb.Push(stage=1, sequence=1, lease=again.lease, version=0, tally=[5.0, 0, 0, 0]),
-            np.ones(SIZE, np.float32),
-            values,
-        )
-        assert (done.version, done.decision) == (1, pb.APPLIED)
-        for client in (old, new):
-            client.close()
-
-    def test_d2_a_second_process_for_one_worker_is_refused_and_the_first_goes_on(self, server):
-        first = self.client(server, incarnation=1)
-        answer, values = self.begun(first)
-        second = self.client(server, incarnation=2)
-        begin = time.monotonic()
-        with pytest.raises(distrib.ConfigError, match="Worker 0 is running already") as error:
-            second.register(0, description_of(1), np.zeros(SIZE, np.float32))
-        assert 4 < time.monotonic() - begin < 6, "a silent worker may be dead, and its end not noticed"
-        assert distrib.errors.exit_code_of(error.value) == 64
-        message = pb.Push(stage=1, sequence=1, lease=answer.lease, version=0, tally=[5.0, 0, 0, 0])
-        answer = first.push(message, np.ones(SIZE, np.float32), values)
-        assert answer.version == 1
-
-        def work():
-            time.sleep(0.1)
-            message = pb.Push(stage=1, sequence=2, lease=answer.lease, version=1, tally=[5.0, 0, 0, 0])
-            first.push(message, np.ones(SIZE, np.float32), values)
-
-        busy = threading.Thread(target=work)
-        busy.start()
-        begin = time.monotonic()
-        with pytest.raises(distrib.ConfigError, match="Worker 0 is running already"):
-            second.register(0, description_of(1), np.zeros(SIZE, np.float32))
-        assert time.monotonic() - begin < 1, "the first one has spoken since"
-        busy.join()
-        for client in (first, second):
-            client.close()
-
-    def test_c21_nan_is_refused_by_name_and_changes_nothing(self, server):
-        client = self.client(server)
-        answer, values = self.begun(client)
-        gradient = np.ones(SIZE, np.float32)
-        gradient[SIZE - 1] = np.nan
-        message = pb.Push(stage=1, sequence=1, lease=answer.lease, version=0, tally=[5.0, 0, 0, 0])
-        with pytest.raises(distrib.ProtocolError, match="NaN or Inf in the gradient of dense/bias"):
-            client.push(message, gradient, values)
-        assert server._servicer._node._leader.sequencer.version == 0
-        client.close()
-
-    @pytest.mark.parametrize("fault", ["a push too far", "a version to come", "sums of another stage"])
-    def test_a_gradient_that_is_refused_is_not_kept(self, server, fault):
-        client = self.client(server)
-        answer, values = self.begun(client)
-        changed = {
-            "a push too far": {"sequence": 5},
-            "a version to come": {"version": 3},
-            "sums of another stage": {"tally": [5.0, 0, 0]},
-        }[fault]
-        usual = {"stage": 1, "sequence": 1, "lease": answer.lease, "version": 0, "tally": [5.0, 0, 0, 0]}
-        with pytest.raises(distrib.ProtocolError, match="Expected"):
-            client.push(pb.Push(**usual | changed), np.ones(SIZE, np.float32), values)
-        nothing_is_staged([server])
-        again, values = self.begun(client)
-        done = client.push(pb.Push(**usual | {"lease": again.lease}), np.ones(SIZE, np.float32), values)
-        assert (done.version, done.decision) == (1, pb.APPLIED)
-        client.close()
-
-    @pytest.mark.parametrize("fault", ["cut", "gap", "overlap", "too much"])
-    def test_c23_c24_chunks_that_are_not_a_vector_apply_nothing(self, server, fault):
-        client = self.client(server)
-        answer, _ = self.begun(client)
-        stream = client._streams[0]
-        push = pb.Push(stage=1, sequence=1, lease=answer.lease, version=0, tally=[5.0, 0, 0, 0])
-        half = np.ones(SIZE // 2, np.float32).tobytes()
-        stream.send(Frame(pb.WorkRequest(call=9, push=push), 0, memoryview(half)))
-        before = server._servicer._node._shard.values.copy()
-        if fault == "cut":
-            client._disconnect()
-            time.sleep(0.3)
-        else:
-            offset, data = {
-                "gap": (2 * len(half), half),
-                "overlap": (4, half),
-                "too much": (len(half), half + half),
-            }[fault]
-            stream.send(Frame(pb.WorkRequest(call=9, last=True), offset, memoryview(data)))
-            with pytest.raises(grpc.RpcError) as error:
-                stream.reply()
-            assert "Expected the chunk at byte" in error.value.details()
-        node = server._servicer._node
-        assert node._leader.sequencer.version == 0
-        assert node._shard.values.tobytes() == before.tobytes()
-        client.close()
-
-    def test_c22_a_message_over_the_limit_is_refused(self, server):
-        client = self.client(server)
-        self.begun(client)
-        stream = client._streams[0]
-        stream.send(Frame(pb.WorkRequest(call=9, last=True), 0, memoryview(bytes(8 << 20))))
-        with pytest.raises(grpc.RpcError) as error:
-            stream.reply()
-        assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        client.close()
-
-    def test_a_model_larger_than_memory_is_refused_before_memory_is_taken(self, server):
-        client = self.client(server)
-        client._size = 1 << 50
-        with pytest.raises(distrib.ProtocolError, match="Use more ps"):
-            client.register(0, description_of(1), np.zeros(SIZE, np.float32))
-        client.close()
-
-
-SIZE = 40
-STAGE = {"kind": "train", "num_examples": 50, "batch_size": 5, "steps_per_epoch": 10, "num_sums": 4}
-
-
-def description_of(num_workers):
-    return {
-        "size": SIZE,
-        "dtype": "float32",
-        "optimizer": distrib.optimizers.SGD().get_config(),
-        "learning_rate": 0.1,
-        "penalties": [],
-        "layout": [["dense/kernel", 0, 30], ["dense/bias", 30, SIZE]],
-        "rules": Rules("async", num_workers).get_config(),
-        "ps": ["127.0.0.1:0"],
-    }
 
 
 @pytest.mark.parametrize("num_workers", [1, 2, 3])
