@@ -76,6 +76,18 @@ class Schedule:
             begin = batch * self.batch_size
             yield Positions(pass_index, Range(begin, min(begin + self.batch_size, self.num_examples)))
 
+    def spans(self, epoch: int) -> list[Positions]:
+        """The positions of epoch `epoch`, in order: one span for every pass. As quick however many batches it has."""
+        first = epoch * self.steps_per_epoch
+        last = first + self.steps_per_epoch - 1
+        spans = []
+        for index in range(first // self._batches_per_pass, last // self._batches_per_pass + 1):
+            before = index * self._batches_per_pass
+            begin = max(first - before, 0) * self.batch_size
+            end = min((last + 1 - before) * self.batch_size, self.num_examples)
+            spans.append(Positions(index, Range(begin, end)))
+        return spans
+
     def cut(self, spans: Sequence[Positions]) -> Iterator[Positions]:
         """Batches of these positions. What is left of an epoch behind some batch is cut as the epoch was."""
         for pass_index, whole in spans:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from typing import Any
 
 from distrib.arrays import training_dtype
@@ -11,6 +10,7 @@ from distrib.errors import ConfigError, ProtocolError
 from distrib.nn import optimizers, regularizers
 from distrib.ps.options import MAX_STREAMS
 from distrib.ps.rules import Rules, rules_from_config
+from distrib.ps.stages import LARGEST_RATE
 
 _MODEL = {
     "size": int,
@@ -24,6 +24,9 @@ _MODEL = {
 }
 _STAGE = {"kind": str, "num_examples": int, "batch_size": int, "steps_per_epoch": int, "num_sums": int}
 _MAX_SUMS = 4096
+_MAX_NUMBER = 1 << 53
+_MAX_PASSES = 100_000
+"""Passes over the data in an epoch. A span is kept for each."""
 
 
 def model_description(text: str) -> tuple[dict[str, Any], Rules]:
@@ -31,6 +34,10 @@ def model_description(text: str) -> tuple[dict[str, Any], Rules]:
     description = _parsed(text, _MODEL)
     rules = rules_from_config(description["rules"])
     training_dtype(description["dtype"])
+    if not 0 <= description["learning_rate"] <= LARGEST_RATE:
+        raise ProtocolError(
+            f"Expected a learning rate of 0 to {LARGEST_RATE:g}. Received: {description['learning_rate']}."
+        )
     if rules.num_workers + len(description["ps"]) > MAX_STREAMS:
         raise ConfigError(
             f"A ps serves {MAX_STREAMS} workers and other ps at most. Received: {rules.num_workers} workers, "
@@ -44,7 +51,7 @@ def model_description(text: str) -> tuple[dict[str, Any], Rules]:
         if "start" in description:
             start = description["start"]
             rate = float(start["learning_rate"])
-            if not (type(start["step"]) is int and start["step"] >= 0 and 0 <= rate <= sys.float_info.max):
+            if not (type(start["step"]) is int and start["step"] >= 0 and 0 <= rate <= LARGEST_RATE):
                 raise ProtocolError(f"Expected a step and a learning rate. Received: {str(start)[:80]}.")
             str(start["words"])
         for name, begin, end in description["layout"]:
@@ -61,17 +68,20 @@ def stage_description(text: str) -> dict[str, Any]:
     """The description of an epoch, or of the vote after it. Raises `ProtocolError` for any other text."""
     description = _parsed(text, _STAGE)
     numbers = [description[name] for name in ("num_examples", "batch_size", "steps_per_epoch")]
+    num_examples, batch_size, num_steps = numbers
     epoch, rate = description.get("epoch", 0), description.get("learning_rate", 0.0)
     if (
-        description["kind"] not in ("train", "test", "vote")
-        or min(numbers) < 1
-        or not isinstance(epoch, int)
+        not isinstance(epoch, int)
         or epoch < 0
+        or description["kind"] not in ("train", "test", "vote")
+        or min(numbers) < 1
+        or max(*numbers, epoch) > _MAX_NUMBER
+        or num_steps > _MAX_PASSES * -(-num_examples // batch_size)
         or not isinstance(rate, (int, float))
-        or not 0 <= rate <= sys.float_info.max
+        or not 0 <= rate <= LARGEST_RATE
         or not isinstance(description.get("stops", False), bool)
     ):
-        raise ProtocolError(f"The description of an epoch cannot be right: {description}.")
+        raise ProtocolError(f"The description of an epoch cannot be right: {str(description)[:400]}.")
     try:
         for index, begin, end in description.get("undone", []):
             _positions(index, index)

@@ -6,6 +6,7 @@ from collections.abc import Callable
 from typing import Any, NamedTuple
 
 from distrib.arrays import training_dtype
+from distrib.errors import ProtocolError
 from distrib.io.checkpoint import checkpoints, number_of
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.cuts import Cuts
@@ -16,12 +17,12 @@ from distrib.ps.sequencer import Sequencer
 from distrib.ps.sequencer_state import sequencer_from_state, state_of
 from distrib.ps.shard import Shard
 from distrib.ps.stages import SEQUENCER
+from distrib.ranges import Range
 
 
 class Restored(NamedTuple):
     """What a ps begins from."""
 
-    description: dict[str, Any]
     shard: Shard
     sequencer: Sequencer | None
 
@@ -57,14 +58,13 @@ class Keeper:
         if found is None:
             return None
         vectors, manifest = found
-        description = manifest["description"]
         shard = Shard(link.ps, link.num_ps)
-        shard.restore(description, vectors, manifest["sequencer"]["version"])
+        shard.restore(manifest["description"], vectors, manifest["sequencer"]["version"])
         if link.ps != SEQUENCER:
-            return Restored(description, shard, None)
+            return Restored(shard, None)
         sequencer = sequencer_from_state(manifest["sequencer"])
         self._cuts.restore(int(manifest["cut"]), sequencer.stages.num_borders, sequencer.version)
-        return Restored(description, shard, sequencer)
+        return Restored(shard, sequencer)
 
     def cut_if_due(self, sequencer: Sequencer) -> None:
         """Let all ps save where it is time."""
@@ -73,25 +73,29 @@ class Keeper:
 
     def cut(self, sequencer: Sequencer | None, when_saved: WhenSaved) -> None:
         """Let all ps save now; calls back when it is on the disk or cannot be, at once where nothing is saved."""
-        if self._saver is None or sequencer is None:
+        if self._saver is None or sequencer is None or not len(sequencer.stages):
             when_saved("")
             return
         number = self._cuts.next()
         sequencer.log.append(Cut(number))
         self._saver.when_done(number, when_saved)
 
-    def save(self, cut: int, shard: Shard, sequencer: Sequencer, description: dict[str, Any]) -> None:
+    def save(self, cut: int, shard: Shard, sequencer: Sequencer) -> None:
         """ps:0 has come to a cut: all of the log before is executed, so the sequencer is where the shards are."""
         if self._saver is not None and self._checkpoints is not None:
-            manifest = {"cut": cut, "sequencer": state_of(sequencer), "description": description}
+            manifest = {"cut": cut, "sequencer": state_of(sequencer), "description": shard.description}
             manifest["run"] = self._checkpoints.run
             self._saver.add(cut, SEQUENCER, shard.snapshot())
             self._saver.begin(cut, manifest)
 
-    def collect(self, ps: int, part: pb.Part, dtype: str) -> None:
-        """Take a part of what another ps keeps at a cut."""
-        if self._saver is not None:
-            self._saver.collect(ps, part, training_dtype(dtype))
+    def collect(self, ps: int, part: pb.Part, description: dict[str, Any]) -> None:
+        """Take a part of what another ps keeps at a cut. Raises `ProtocolError` for what it cannot keep there."""
+        if self._saver is None:
+            return
+        if not 0 < part.cut <= self._cuts.number:
+            raise ProtocolError(f"Expected a cut up to {self._cuts.number}. Received: cut {part.cut}.")
+        size = Range(0, description["size"]).part(ps, len(description["ps"])).size
+        self._saver.collect(ps, part, size, training_dtype(description["dtype"]))
 
     def after_border(self, callback: Callable[[], None]) -> None:
         """Call back when the last beginning or end of a stage is on the disk, or cannot be: training goes on.

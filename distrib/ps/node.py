@@ -54,7 +54,6 @@ class Node:
         self._links = Links()
         self._leader = Leader(self._lock, self._links, self._keeper, self.execute)
         self._shard: Shard | None = None
-        self._description: dict[str, Any] = {}
         self._follower: Follower | None = None
         self._ending = threading.Event()
 
@@ -109,9 +108,7 @@ class Node:
                 push = PushId(CHIEF, link.incarnation, 0)
                 if self._shard is None:
                     self._shard = Shard(link.ps, len(addresses))
-                self._shard.prepare(description)
-                self._shard.stage(push, values)
-                self._description = description
+                self._shard.stage_model(push, values, description)
                 self._meet(link.ps, addresses)
             if link.ps == SEQUENCER:
                 sequencer = self._leader.open(rules, len(addresses))
@@ -173,7 +170,8 @@ class Node:
 
     def collect(self, ps: int, part: pb.Part) -> None:
         """Another ps sends a part of what it keeps at a cut."""
-        self._keeper.collect(ps, part, self._description["dtype"])
+        if self._shard is not None:
+            self._keeper.collect(ps, part, self._shard.description)
 
     def lost(self, ps: int) -> None:
         """Another ps is gone. At the end of the job it may only have been told a little earlier."""
@@ -235,13 +233,14 @@ class Node:
         restored = self._keeper.restore(link)
         if restored is None:
             return
-        self._description, self._shard, self._leader.sequencer = restored
-        if len(self._description["ps"]) == link.num_ps:
-            self._meet(link.ps, self._description["ps"])
+        self._shard, self._leader.sequencer = restored
+        addresses = self._shard.description["ps"]
+        if len(addresses) == link.num_ps:
+            self._meet(link.ps, addresses)
 
     def _save(self, cut: Cut) -> None:
         assert self._shard is not None
         if self._follower is not None:
             self._follower.save(cut.number, self._shard.snapshot())
         elif (sequencer := self._leader.sequencer) is not None:
-            self._keeper.save(cut.number, self._shard, sequencer, self._description)
+            self._keeper.save(cut.number, self._shard, sequencer)

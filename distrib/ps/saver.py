@@ -20,7 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 import numpy as np
 
 from distrib.arrays import Array
-from distrib.errors import ConfigError, StorageError
+from distrib.errors import ConfigError, ProtocolError, StorageError
 from distrib.io.checkpoint import latest_whole, write_checkpoint
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
@@ -28,6 +28,8 @@ from distrib.proto import parameter_server_pb2 as pb
 NAME = "ps"
 _FILE = "model.safetensors"
 _CLOSE_S = 8.0
+_MOST_VECTORS = 8
+"""At a cut: the values, and more slots than any optimizer has."""
 
 WhenSaved: TypeAlias = Callable[[str], None]
 """Called with why it could not be saved; empty where it is on the disk, or where nothing is to be saved."""
@@ -114,10 +116,33 @@ class Saver:
             failure = self._failure
         callback(failure)
 
-    def collect(self, ps: int, part: pb.Part, dtype: np.dtype[Any]) -> None:
-        """Take a part of the vectors of another ps, which come one after the other; `add` them when all are here."""
+    def collect(self, ps: int, part: pb.Part, size: int, dtype: np.dtype[Any]) -> None:
+        """Take a part of the vectors of another ps, which come one after the other; `add` them when all are here.
+
+        Args:
+            ps: which one.
+            part: the next.
+            size: elements of each of its vectors.
+            dtype: theirs.
+
+        Raises:
+            ProtocolError: a part that does not go on where the last one ended, or is too much; it is not kept.
+        """
         vectors = self._incomplete.setdefault(ps, {})
-        vectors.setdefault(part.name, bytearray()).extend(part.chunk.data)
+        vector, most = vectors.get(part.name, bytearray()), size * dtype.itemsize
+        begin, end = part.chunk.offset, part.chunk.offset + len(part.chunk.data)
+        num_vectors = len({*vectors, part.name})
+        if not (
+            begin == len(vector)
+            and (end == most if part.last else end < most)
+            and num_vectors <= part.count <= _MOST_VECTORS
+        ):
+            raise ProtocolError(
+                f"Expected bytes {len(vector)} to {most} of {part.name[:80]!r}, in order, and {_MOST_VECTORS} "
+                f"vectors at most. Received: bytes {begin} to {end}, vector {num_vectors} of {part.count}."
+            )
+        vector.extend(part.chunk.data)
+        vectors[part.name] = vector
         if part.last and len(vectors) == part.count:
             del self._incomplete[ps]
             self.add(

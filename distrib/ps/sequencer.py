@@ -23,7 +23,7 @@ from distrib.ps.log import Discard, Entry, Install, Pull, PushId
 from distrib.ps.members import Members
 from distrib.ps.pace import Pace
 from distrib.ps.rules import Rules
-from distrib.ps.stages import CHIEF, ImpossibleError, RefusedError, Stages, admission_of
+from distrib.ps.stages import CHIEF, LARGEST_RATE, ImpossibleError, RefusedError, Stages, admission_of
 from distrib.ps.updates import Updates
 
 
@@ -167,6 +167,10 @@ class Sequencer:
             raise ImpossibleError(
                 f"Expected {current.totals.size} sums and a version up to {self.version}. "
                 f"Received: {tally.size} sums, version {version}."
+            )
+        if not 0 <= (learning_rate or 0.0) <= LARGEST_RATE:
+            raise ImpossibleError(
+                f"Expected a learning rate of 0 to {LARGEST_RATE:g}. Received: {learning_rate}."
             )
         current.check_examples(lease, float(tally[0]))
         if learning_rate is not None and push.worker == CHIEF:

@@ -22,6 +22,7 @@ from distrib.ps.servicer import Servicer, add_to_server
 from distrib.ps.wire import SERVICE
 
 _GRACE_S = 0.3
+_CANCEL_S = 0.4
 _SAVE_S = 8.0
 _LINGER_S = 1.2
 """So long a worker that is late may ask, and is told that the job has ended."""
@@ -122,7 +123,13 @@ class Server:
 
     def _stop(self, grace_s: float | None) -> None:
         self._servicer.close()
-        self._server.stop(grace_s).wait()
+        # gRPC may wait for ever for a call that it has just ended by itself, as its bytes were no message. What it
+        # starts in a daemon thread is one too.
+        stopping = threading.Thread(
+            target=lambda: self._server.stop(grace_s).wait(), name="stop", daemon=True
+        )
+        stopping.start()
+        stopping.join((grace_s or 0.0) + _CANCEL_S)
         self._threads.shutdown(wait=False)
 
     def interrupt(self) -> None:

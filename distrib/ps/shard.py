@@ -30,6 +30,7 @@ class Shard:
         own: the range of the flat vector.
         values: `(own.size,)`.
         version: updates so far.
+        description: of the model that is trained, as of `prepare`; empty before there is one.
     """
 
     def __init__(self, index: int, count: int) -> None:
@@ -37,10 +38,12 @@ class Shard:
         self.own = Range(0, 0)
         self.values = np.empty(0, np.float32)
         self.version = 0
+        self.description: dict[str, Any] = {}
         self._kind: tuple[Any, ...] = ()
         self._optimizer: Optimizer | None = None
         self._penalties: list[tuple[Regularizer, Range]] = []
         self._staged: dict[PushId, Array] = {}
+        self._models: dict[PushId, dict[str, Any]] = {}  # of the values that wait there to be installed
         self._layout: list[tuple[str, int, int]] = []
 
     def prepare(self, description: dict[str, Any]) -> None:
@@ -53,6 +56,7 @@ class Shard:
         Raises:
             ConfigError: an optimizer or a regularizer that is not built in.
         """
+        self.description = description
         size, dtype = int(description["size"]), training_dtype(description["dtype"])
         config = {
             key: value
@@ -60,8 +64,6 @@ class Shard:
             if key not in ("learning_rate", "iterations")
         }
         kind = (size, dtype, sorted(config.items(), key=str))
-        if config.get("global_clipnorm") is not None and self._count > 1:
-            raise ConfigError("global_clipnorm needs the whole gradient on one ps. Received: several ps.")
         self.own = Range(0, size).part(self._index, self._count)
         self._layout = description["layout"]
         self._penalties = []
@@ -119,16 +121,30 @@ class Shard:
         """Keep a gradient, or the chief's values, until an entry says what to do. It may be overwritten then."""
         self._staged[push] = vector
 
+    def stage_model(self, push: PushId, vector: Array, description: dict[str, Any]) -> None:
+        """Keep what the chief brings. Only an entry makes it the model that is trained: it may be refused yet.
+
+        Raises:
+            ConfigError: several ps cannot train it.
+        """
+        if description["optimizer"].get("global_clipnorm") is not None and self._count > 1:
+            raise ConfigError("global_clipnorm needs the whole gradient on one ps. Received: several ps.")
+        self._models[push] = description
+        self.stage(push, vector)
+
     def execute(self, entry: Entry) -> None:
         """Execute the next entry of the log."""
         if isinstance(entry, Apply):
             self._apply(entry)
         elif isinstance(entry, Discard):
             self._staged.pop(entry.push, None)
+            self._models.pop(entry.push, None)
         elif isinstance(entry, Keep):
             self._staged[entry.push] = self._staged[entry.push].copy()
         elif isinstance(entry, Install):
-            self._install(self._staged.pop(entry.push), entry.version)
+            brought = self._staged.pop(entry.push)
+            self.prepare(self._models.pop(entry.push, self.description))
+            self._install(brought, entry.version)
         else:
             assert isinstance(entry, Pull | Cut)
 

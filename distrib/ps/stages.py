@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from distrib.arrays import Array
-from distrib.data.sharding import Positions, Schedule, joined
+from distrib.data.sharding import Positions, Schedule
 from distrib.errors import ProtocolError
 from distrib.logs import LOGGER
 from distrib.ps.admission import Admission, AsyncArrivals, SyncRounds
@@ -24,6 +24,9 @@ from distrib.ranges import Range
 
 CHIEF = 0  # the worker
 SEQUENCER = 0  # the ps
+
+LARGEST_RATE = 3e38
+"""No float32 is larger."""
 
 _MAY_DIFFER = {"ps", "start", "undone", "totals", "learning_rate", "stops"}
 """A job may go on with other parameter servers; the chief alone knows from where, how fast, and whether to stop."""
@@ -223,7 +226,7 @@ def admission_of(
     if undone is None and "undone" in description:
         undone = [Positions(index, Range(begin, end)) for index, begin, end in description["undone"]]
     elif undone is None:
-        undone = joined(schedule.epoch(int(description.get("epoch", 0))))
+        undone = schedule.spans(int(description.get("epoch", 0)))
     ledger, size = Ledger(undone, first_lease), schedule.batch_size
     if description["kind"] != "train":
         return AsyncArrivals(ledger, size)

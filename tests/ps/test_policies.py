@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distrib.data.sharding import Positions
+from distrib.data.sharding import Positions, Schedule, joined
 from distrib.errors import ConfigError, ProtocolError
 from distrib.ps.arrivals import Arrivals
 from distrib.ps.cuts import Cuts
@@ -18,7 +18,7 @@ from distrib.ps.ledger import Ledger
 from distrib.ps.log import Apply, Discard, Keep, Pull, PushId
 from distrib.ps.rules import Rules, rules_from_config
 from distrib.ps.sequencer import Sequencer
-from distrib.ps.stages import RefusedError
+from distrib.ps.stages import RefusedError, admission_of
 from distrib.ps.staleness import AcceptStale, BoundStale, DropStale, ScaleStale
 from distrib.ranges import Range
 
@@ -506,3 +506,35 @@ def test_what_is_left_of_an_epoch_and_cannot_be_right_is_refused(wrong):
     assert stage_description(json.dumps(right | {"undone": [[0, 1, 2]], "totals": [0.5] * 4}))
     with pytest.raises(ProtocolError, match=r"What is left|Expected 4 sums|range of positions"):
         stage_description(json.dumps(right | wrong))
+
+
+@given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 30), st.integers(0, 5))
+def test_the_spans_of_an_epoch_are_its_batches_joined(num_examples, batch_size, num_steps, epoch):
+    schedule = Schedule(num_examples, batch_size, num_steps)
+    assert schedule.spans(epoch) == joined(schedule.epoch(epoch))
+
+
+EPOCH = {"kind": "train", "num_examples": 50, "batch_size": 5, "steps_per_epoch": 10, "num_sums": 4}
+
+
+@pytest.mark.timeout(10)
+@pytest.mark.parametrize("is_sync", [True, False])
+@pytest.mark.parametrize(
+    ("numbers", "is_possible"),
+    [
+        ({"num_examples": 2**53, "batch_size": 1, "steps_per_epoch": 2**53}, True),
+        ({"steps_per_epoch": 2**53}, False),
+        ({"steps_per_epoch": 1_000_001}, False),
+        ({"num_examples": 10**300, "batch_size": 1, "steps_per_epoch": 10**300}, False),
+        ({"epoch": 2**60}, False),
+    ],
+)
+def test_an_epoch_takes_little_time_and_memory_or_is_refused(numbers, is_possible, is_sync):
+    """The ps decides under a lock: what a worker says must not keep it for long."""
+    text = json.dumps(EPOCH | numbers)
+    if not is_possible:
+        with pytest.raises(ProtocolError, match="cannot be right"):
+            stage_description(text)
+        return
+    admission = admission_of(Rules("sync" if is_sync else "async", 2), stage_description(text))
+    assert not admission.ledger.is_done

@@ -12,8 +12,8 @@ from helpers.ps_calls import SIZE, Calls, until
 
 import distrib
 from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps import link, wire
 from distrib.ps import server as server_module
-from distrib.ps import wire
 from distrib.ps.options import MAX_MESSAGE_BYTES
 from distrib.ps.patience import Patience
 from distrib.ps.wire import Frame
@@ -40,8 +40,7 @@ def goes_on(job, client, sequence=1, version=0, answer=None):
     job.has_version(version + 1)
 
 
-def fields(message):
-    """All that a message says."""
+def fields_of(message):
     return {field.name: value for field, value in message.ListFields()}
 
 
@@ -126,37 +125,26 @@ def test_c5_a_late_push_of_an_older_process_is_refused(job):
     job.has_version(1)
 
 
-def test_d2_a_second_process_for_one_worker_is_refused_and_the_first_goes_on():
-    with Calls("async", 1) as job:
-        first, answer = job.begun(incarnation=1)
-        second = job.client(incarnation=2)
-        begin = time.monotonic()
-        with pytest.raises(distrib.ConfigError, match="Worker 0 is running already") as error:
-            job.register(second)
-        assert 4 < time.monotonic() - begin < 6, "a silent worker may be dead, and its end not noticed"
-        assert distrib.errors.exit_code_of(error.value) == 64
-        answer = job.push(first, answer, 1)
-        assert answer.version == 1
-
-        def work():
-            time.sleep(0.1)
-            job.push(first, answer, 2)
-
-        busy = threading.Thread(target=work)
-        busy.start()
-        begin = time.monotonic()
-        with pytest.raises(distrib.ConfigError, match="Worker 0 is running already"):
-            job.register(second)
-        assert time.monotonic() - begin < 1, "the first one has spoken since"
-        busy.join()
-        job.has_version(2)
-
-
-def test_a_model_larger_than_memory_is_refused_before_memory_is_taken(job):
-    client = job.client()
-    client._size = 1 << 50
-    with pytest.raises(distrib.ProtocolError, match="Use more ps"):
-        job.register(client)
+def test_d2_a_second_process_for_one_worker_is_refused_and_the_first_goes_on(job, monkeypatch):
+    assert link._SURELY_LIVES_S == 4.0, "longer than the end of a process or host goes unnoticed"
+    monkeypatch.setattr(link, "_SURELY_LIVES_S", 0.5)
+    first, answer = job.begun(incarnation=1)
+    second = job.client(0, incarnation=2)
+    begin = time.monotonic()
+    with pytest.raises(distrib.ConfigError, match="Worker 0 is running already") as error:
+        job.register(second)
+    assert 0.5 < time.monotonic() - begin < 3, "a silent worker may be dead, and its end not noticed"
+    assert distrib.errors.exit_code_of(error.value) == 64
+    monkeypatch.setattr(link, "_SURELY_LIVES_S", 60.0)
+    answer = job.push(first, answer, 1)
+    busy = threading.Timer(0.1, lambda: job.push(first, answer, 2))
+    busy.start()
+    begin = time.monotonic()
+    with pytest.raises(distrib.ConfigError, match="Worker 0 is running already"):
+        job.register(second)
+    assert time.monotonic() - begin < 1 + 2, "the first one has spoken since"
+    busy.join()
+    job.has_version(2)
 
 
 class TestRefused:
@@ -171,20 +159,6 @@ class TestRefused:
         )
         assert job.sequencer.counts.pushed == 1, "but for the good one"
 
-    def test_sums_of_another_stage(self, job):
-        client, answer = job.begun()
-        usual = job.message
-
-        def send():
-            job.message = lambda *push: pb.Push(**fields(usual(*push)) | {"tally": [5.0, 0, 0]})
-            job.send(client, answer, 1)
-            job.message = usual
-
-        assert self.refusal(job, client, send, 0) == (
-            grpc.StatusCode.INVALID_ARGUMENT,
-            "Expected 4 sums and a version up to 0. Received: 3 sums, version 0.",
-        )
-
     def test_another_number_of_examples_than_was_leased(self, job):
         client, answer = job.begun()
         answer.end += 1
@@ -192,6 +166,53 @@ class TestRefused:
         assert code == grpc.StatusCode.INVALID_ARGUMENT
         assert "Expected the 5 examples of lease" in words
         assert "Received: 6 examples" in words
+
+    def test_sums_of_another_stage(self, job):
+        client, answer = job.begun()
+        message = job.message
+        job.message = lambda *given: pb.Push(**fields_of(message(*given)) | {"tally": [5.0, 0, 0]})
+        code, words = self.refusal(
+            job, client, lambda: (job.send(client, answer, 1), delattr(job, "message")), 0
+        )
+        assert code == grpc.StatusCode.INVALID_ARGUMENT
+        assert "Expected 4 sums and a version up to 0. Received: 3 sums, version 0." in words
+
+    @pytest.mark.parametrize("rate", [float("nan"), float("inf"), -1.0])
+    def test_a_learning_rate_that_is_none(self, job, rate):
+        client, answer = job.begun()
+        message = job.message
+        job.message = lambda *given: pb.Push(**fields_of(message(*given)), learning_rate=rate)
+        code, words = self.refusal(
+            job, client, lambda: (job.send(client, answer, 1), delattr(job, "message")), 0
+        )
+        assert code == grpc.StatusCode.INVALID_ARGUMENT
+        assert f"Expected a learning rate of 0 to 3e+38. Received: {rate}." in words
+
+    def test_a_model_larger_than_memory_before_memory_is_taken(self, job):
+        client = job.client()
+        client._size = 1 << 50
+        with pytest.raises(distrib.ProtocolError, match="Use more ps"):
+            job.register(client)
+
+    @pytest.mark.parametrize("stage", [0, 7])
+    def test_another_model_while_one_is_trained(self, job, stage):
+        """As by a chief that was started again with another script."""
+        client, answer = job.begun()
+        job.push(client, answer, 1)
+        job.has_version(1)
+        other = job.description() | {"optimizer": distrib.optimizers.Adam().get_config()}
+        other["layout"] = [["other", 0, SIZE]]
+        words = "is at stage 7 of its script" if stage else "not about to do what the chief does"
+        new = job.client(0)
+        client.close()
+        with pytest.raises(distrib.ProtocolError, match=words):
+            new.register(stage, other, np.full(SIZE, 9, np.float32))
+        job.has_version(1)
+        until(lambda: not any(shard._staged or shard._models for shard in job.shards), "it is forgotten")
+        assert all(shard.description == job.description() for shard in job.shards), "what is saved"
+        new._disconnect()
+        job.register(new)
+        goes_on(job, new, 1, 1)
 
     def test_c21_nan_in_the_slice_of_the_last_ps(self, job):
         client, answer = job.begun()
@@ -277,12 +298,13 @@ class TestRefused:
             assert job.values().tobytes() == before
         job.has_version(version)
         assert job.sequencer.version == version
-        if ps == 0:
-            nothing_is_staged(job.servers)  # it came whole, and is refused by ps:0 for all
         client._disconnect()
         client.place(SIZE, np.dtype("float32"))
         job.gradient = lambda answer: Calls.gradient(job, answer)
         goes_on(job, client, sequence, version)
+        nothing_is_staged(
+            job.servers
+        )  # of several ps, those with good slices keep them until they come again
         return error.value.code(), error.value.details()
 
 
@@ -291,11 +313,11 @@ class TestHalf:
 
     def test_c23_a_stream_that_is_cut(self, job):
         client, answer = job.begun()
-        link, half = self.send_half(job, client, answer)
+        stream, half = self.send_half(job, client, answer)
         client._disconnect()
         nodes = [server._servicer._node for server in job.servers]
         until(lambda: not any(node._links.get(0) for node in nodes), "its end is noticed")
-        assert (link.staging[:half] == 1).all(), "the half was there"
+        assert (stream.staging[:half] == 1).all(), "the half was there"
         job.has_version(0)
         goes_on(job, client)
 
@@ -343,14 +365,14 @@ class TestHalf:
     def send_half(job, client, answer, worker=0):
         """Half of its slice to the last ps; returns when it has arrived there."""
         TestRefused.send_head(job, client, answer)
-        link = job.servers[-1]._servicer._node._links.get(worker)
-        half = link.staging.size // 2
-        link.staging[...] = 7
+        stream = job.servers[-1]._servicer._node._links.get(worker)
+        half = stream.staging.size // 2
+        stream.staging[...] = 7
         request = pb.WorkRequest(call=client._call, push=job.message(answer, 1))
         client._streams[-1].send(Frame(request, 0, np.ones(half, np.float32).view(np.uint8).data))
-        until(lambda: (link.staging[:half] == 1).all(), "the half has arrived")
-        assert (link.staging[half:] == 7).all()
-        return link, half
+        until(lambda: (stream.staging[:half] == 1).all(), "the half has arrived")
+        assert (stream.staging[half:] == 7).all()
+        return stream, half
 
 
 @pytest.mark.parametrize("mode", ["sync", "async"])

@@ -1,6 +1,7 @@
 """The services beside a ps's own, asked as any client of gRPC asks them: health, and reflection."""
 
 import threading
+import time
 
 import grpc
 import pytest
@@ -64,3 +65,21 @@ def test_reflection_lists_the_services_and_describes_the_calls(channel):
     (raw,) = described.file_descriptor_response.file_descriptor_proto
     (service,) = descriptor_pb2.FileDescriptorProto.FromString(raw).service
     assert [method.name for method in service.method] == ["Work", "Follow", "Stop", "Leave"]
+
+
+def test_a_ps_ends_in_time_although_grpc_does_not(server, monkeypatch):
+    """As it happens when a call that was no message is ended at the same moment."""
+    stop, asked = server._server.stop, []
+
+    def never_ends(grace):
+        asked.append(grace)
+        stop(None)
+        return never
+
+    never = threading.Event()
+    monkeypatch.setattr(server._server, "stop", never_ends)
+    begin = time.monotonic()
+    server.close()
+    assert time.monotonic() - begin < 2
+    assert asked == [None]
+    never.set()
