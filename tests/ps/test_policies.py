@@ -2,6 +2,7 @@
 
 import json
 import random
+from collections import Counter
 
 import numpy as np
 import pytest
@@ -27,21 +28,21 @@ MODEL = {"kind": "model", "learning_rate": 1.0}
 class Job:
     """A job without I/O: workers that ask, compute, push, retry, die and come back, in an order drawn by a seed."""
 
-    def __init__(self, seed, rules, num_examples, batch_size, deaths=True):
-        self.random, self.rules, self.deaths = random.Random(seed), rules, deaths
+    def __init__(self, seed, rules, num_examples, batch_size, deaths=True, epochs=1):
+        self.random, self.rules, self.deaths, self.epochs = random.Random(seed), rules, deaths, epochs
         self.sequencer = Sequencer(rules)
         count = rules.num_workers
         self.incarnation, self.call, self.sequence = [0] * count, [0] * count, [0] * count
-        self.state, self.leases = ["off"] * count, [[] for _ in range(count)]
+        self.state, self.leases, self.epoch = ["off"] * count, [[] for _ in range(count)], [0] * count
         self.stage = {
             "kind": "train",
             "num_examples": num_examples,
             "batch_size": batch_size,
             "steps_per_epoch": -(-num_examples // batch_size),
-            "epoch": 0,
             "num_sums": 4,
         }
         self.spans, self.applied, self.trace, self.staged, self.updates = {}, [], [], set(), []
+        self.from_version, self.told, self.begun = {}, {}, []
 
     def run(self, max_events=20_000):
         for _ in range(max_events):
@@ -57,34 +58,42 @@ class Job:
             self.incarnation[worker] += 1
             self.sequence[worker] = 0
             self.leases[worker].clear()
+            self.epoch[worker] = 0
             sequencer.join(worker, self.incarnation[worker])
             self.ask(worker, "registering")
             push = PushId(worker, self.incarnation[worker], 0)
             sequencer.register(worker, self.call[worker], 0, MODEL, push if worker == 0 else None)
         elif state == "registered":
-            self.ask(worker, "waiting")
-            sequencer.begin(worker, self.call[worker], 1, self.stage)
+            self.begin(worker)
         elif self.deaths and worker and luck < 0.03:
             self.state[worker] = "off"
             sequencer.leave(worker, self.incarnation[worker])
         elif state == "computing" and self.rules.prefetch and len(self.leases[worker]) == 1 and luck < 0.5:
-            self.ask(worker, "waiting")
-            sequencer.begin(worker, self.call[worker], 1, self.stage)
+            self.begin(worker)
         elif state == "computing":
             lease, version = self.leases[worker].pop(0)
             self.sequence[worker] += 1
             push = PushId(worker, self.incarnation[worker], self.sequence[worker])
-            self.spans[push] = lease.span
+            self.spans[push], self.from_version[push] = lease.span, version
             self.staged.add(push)
             for _ in range(1 + (luck < 0.2)):  # some answers are lost, and the push is sent again
                 self.ask(worker, "waiting")
                 tally = np.array([lease.span.range.size, 0.0, 1.0, 0.0])
-                sequencer.push(push, self.call[worker], 1, lease.number, version, tally)
+                sequencer.push(push, self.call[worker], 1 + self.epoch[worker], lease.number, version, tally)
         self.settle()
+
+    def begin(self, worker):
+        self.ask(worker, "waiting")
+        epoch = self.epoch[worker]
+        self.sequencer.begin(worker, self.call[worker], 1 + epoch, self.stage | {"epoch": epoch})
 
     def ask(self, worker, state):
         self.call[worker] += 1
         self.state[worker] = state
+
+    def spans_of_updates(self):
+        applies = [entry for entry in self.trace if isinstance(entry, Apply)]
+        return [[self.spans[push] for push in entry.pushes] for entry in applies]
 
     def settle(self):
         for entry in self.sequencer.log:
@@ -101,12 +110,18 @@ class Job:
             worker = answer.worker
             if self.state[worker] == "off" or answer.call != self.call[worker]:
                 continue
+            if answer.outcome.decision:
+                self.told[PushId(worker, self.incarnation[worker], self.sequence[worker])] = answer.outcome
             if answer.lease is not None:
                 self.leases[worker].append((answer.lease, answer.version))
+                self.begun.append((worker, self.epoch[worker], answer.version))
             if self.leases[worker]:
                 self.state[worker] = "computing"
+            elif self.state[worker] == "registering":
+                self.state[worker] = "registered"
             else:
-                self.state[worker] = "registered" if self.state[worker] == "registering" else "over"
+                self.epoch[worker] += 1
+                self.state[worker] = "over" if self.epoch[worker] == self.epochs else "registered"
         self.sequencer.log.clear()
         self.sequencer.answers.clear()
 
@@ -117,21 +132,80 @@ def rules_of(seed):
     warmup = {"warmup_steps": draw.choice([0, 0, 3]), "warmup_epochs": draw.choice([0, 0, 0, 1])}
     if draw.random() < 0.5:
         return Rules("sync", num_workers, num_backup_workers=draw.randrange(num_workers), **warmup)
-    policies = [AcceptStale(), DropStale(draw.randrange(4)), ScaleStale(), BoundStale(draw.randrange(3))]
+    policies = [
+        AcceptStale(),
+        DropStale(draw.randrange(4)),
+        ScaleStale(draw.choice(["inverse", "zhang"])),
+        BoundStale(draw.randrange(3)),
+    ]
     policy, prefetch = draw.choice(policies), draw.random() < 0.5
-    return Rules("async", num_workers, staleness=policy, prefetch=prefetch, **warmup)
+    factors = {f"{name}_factor": draw.choice([0.25, 1.0, 2.0]) for name in ("learning_rate", "batch_size")}
+    return Rules("async", num_workers, staleness=policy, prefetch=prefetch, **factors, **warmup)
 
 
-@settings(max_examples=300, deadline=None)
-@given(seed=st.integers(0, 10**6), num_examples=st.integers(1, 60), batch_size=st.integers(1, 13))
-def test_every_example_is_applied_exactly_once(seed, num_examples, batch_size):
-    job = Job(seed, rules_of(seed), num_examples, batch_size).run()
-    positions = sorted(at for span in job.applied for at in range(*span.range))
-    assert positions == list(range(num_examples))
+def expected_factor(policy, staleness):
+    """Of the learning rate, as the papers have it; None for a gradient that is dropped."""
+    match policy:
+        case DropStale(max_staleness=most):
+            return 1.0 if staleness <= most else None
+        case ScaleStale(rule="inverse"):
+            return 1 / (1 + staleness)
+        case ScaleStale(rule="zhang"):
+            return 1 / staleness if staleness else 1.0
+    return 1.0
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    num_examples=st.integers(1, 60),
+    batch_size=st.integers(1, 13),
+    epochs=st.integers(1, 2),
+)
+def test_every_example_is_applied_exactly_once_an_epoch(seed, num_examples, batch_size, epochs):
+    rules = rules_of(seed)
+    job = Job(seed, rules, num_examples, batch_size, epochs=epochs).run()
+    positions = sorted((span.pass_index, at) for span in job.applied for at in range(*span.range))
+    assert positions == [(epoch, at) for epoch in range(epochs) for at in range(num_examples)]
     counts = job.sequencer.counts
     assert counts.pushed == counts.applied + counts.dropped
     assert counts.applied == len(job.applied)
     assert not job.staged, "gradients are kept that nobody will use"
+    # The effective batch.
+    assert (counts.examples, counts.updates) == (epochs * num_examples, len(job.updates))
+    assert counts.as_json()["effective_batch"] == epochs * num_examples / len(job.updates)
+    largest = batch_size if rules.is_sync else max(1, round(batch_size * rules.batch_size_factor))
+    if rules.is_sync and rules.num_backup_workers:
+        # The parts that make a round may all be the largest of those that it is cut into.
+        largest = rules.num_to_aggregate * -(-batch_size // rules.num_to_aggregate)
+    assert all(sum(each.range.size for each in spans) <= largest for spans in job.spans_of_updates())
+    # Warm-up, by updates and by epochs.
+    for worker, epoch, version in job.begun:
+        assert worker == 0 or (version >= rules.warmup_steps and epoch >= rules.warmup_epochs)
+
+
+@settings(max_examples=150, deadline=None)
+@given(seed=st.integers(0, 10**6), num_examples=st.integers(1, 60), batch_size=st.integers(1, 13))
+def test_the_rate_of_every_update_follows_from_its_staleness(seed, num_examples, batch_size):
+    rules = rules_of(seed)
+    job = Job(seed, rules, num_examples, batch_size, epochs=2).run()
+    rate, histogram = MODEL["learning_rate"] * rules.learning_rate_factor, Counter()
+    for entry in (each for each in job.trace if isinstance(each, Apply)):
+        for push in entry.pushes:
+            staleness = entry.version - 1 - job.from_version[push]
+            histogram[staleness] += 1
+            assert staleness == 0 or not rules.is_sync
+            assert entry.learning_rate == rate * expected_factor(rules.staleness, staleness)
+    assert job.sequencer.counts.staleness == histogram
+    for outcome in job.told.values():
+        factor = expected_factor(rules.staleness, outcome.staleness)
+        if outcome.decision == "dropped":
+            assert (outcome.why == "too stale") == (factor is None), outcome
+        else:
+            assert outcome.factor == factor, outcome
+            assert (
+                outcome.decision in ("applied", "accepted") if factor == 1 else outcome.decision == "scaled"
+            )
 
 
 @settings(max_examples=60, deadline=None)
@@ -254,6 +328,12 @@ def test_warm_up_is_the_chief_alone():
     job = Job(5, Rules("async", 4, warmup_steps=5), 40, 4, deaths=False).run()
     assert job.updates[:5] == [[0]] * 5
     assert {worker for workers in job.updates[5:] for worker in workers} != {0}
+
+
+def test_warm_up_by_epochs_is_the_chief_alone_and_then_all():
+    job = Job(5, Rules("async", 4, warmup_epochs=1), 40, 4, deaths=False, epochs=2).run()
+    assert job.updates[:10] == [[0]] * 10
+    assert {worker for workers in job.updates[10:] for worker in workers} == {0, 1, 2, 3}
 
 
 def test_ledger_joins_what_is_given_back():
