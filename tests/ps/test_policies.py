@@ -268,6 +268,41 @@ def test_bound_lets_the_fast_wait():
     assert sequencer.answers, "the slow worker is gone: there is nobody to wait for"
 
 
+def leases_until_it_waits(sequencer, lease, sequence):
+    """Worker 0 goes on from this lease and push; how many it has handed in when it has to wait, at most 10."""
+    for done in range(1, 11):
+        call, version = 10 + sequence + done, sequencer.version
+        tally = np.array([1.0, 0, 0, 0])
+        sequencer.push(PushId(0, 1, sequence + done), call, 1, lease.number, version, tally)
+        answers = [answer for answer in sequencer.answers if answer.call == call and answer.worker == 0]
+        if not answers:
+            return done
+        lease = answers[0].lease
+    return done
+
+
+@pytest.mark.parametrize("came", ["as another process", "again", "after warm-up"])
+def test_bound_does_not_wait_for_what_was_done_before_a_worker_came(came):
+    """The chief has done 5 batches without the other one; it may do 3 more, as if they had begun together."""
+    warmup = 5 if came == "after warm-up" else 0
+    rules = Rules("async", 2, staleness=BoundStale(2), warmup_steps=warmup)
+    sequencer = ready(rules, num_examples=100)
+    lease = next(answer.lease for answer in sequencer.answers if answer.lease and answer.worker == 0)
+    if not warmup:
+        sequencer.leave(1, 1)
+    for done in range(1, 6):
+        sequencer.push(PushId(0, 1, done), 2 + done, 1, lease.number, done - 1, np.array([1.0, 0, 0, 0]))
+        lease = next(each.lease for each in sequencer.answers if each.worker == 0 and each.call == 2 + done)
+    if not warmup:
+        incarnation = 1 if came == "again" else 2
+        sequencer.join(1, incarnation)
+        stage = sequencer.stages[1].description
+        sequencer.register(1, 3, 0, MODEL, None)
+        sequencer.begin(1, 4, 1, stage)
+    assert [answer.lease for answer in sequencer.answers if answer.worker == 1][-1], "the other one has begun"
+    assert leases_until_it_waits(sequencer, lease, 5) == 3
+
+
 class TestRefusals:
     def test_of_a_version_of_the_future(self):
         sequencer = ready(Rules("async", 1))
