@@ -45,6 +45,7 @@ def training(
         made = {
             "adam": lambda: distrib.optimizers.Adam(0.01),
             "sgd": lambda: distrib.optimizers.SGD(0.05, momentum=0.9),
+            "still": lambda: distrib.optimizers.SGD(0.0),
         }[optimizer]()
         model.compile(made, "sparse_categorical_crossentropy", ["accuracy"])
         callbacks = [] if slow is None else [Slow(*slow, strategy.replica_id)]
@@ -194,6 +195,30 @@ def test_async_trains_and_counts_add_up(num_ps, share_memory, options):
     assert counters["effective_batch"] == pytest.approx(3 * 45 / counters["applied"])
     assert sum(each["pushed"] for each in counters["workers"].values()) == counters["pushed"]
     assert set(counters["seconds"]) == {"compute", "push", "pull", "barrier"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_backup_workers": 1},
+        {"mode": "async"},
+        {"mode": "async", "staleness": distrib.DropStale(0)},
+        {"mode": "async", "prefetch": True},
+    ],
+    ids=["backup", "async", "drop", "ahead"],
+)
+def test_metrics_are_summed_exactly_whoever_is_slow_and_whatever_is_dropped(options):
+    """The values stay as they are, so the order of updates does not matter: every example counts once, as alone."""
+    kwargs = {"optimizer": "still", "batch_size": 6, "epochs": 4}
+    _, alone, tested_alone, _ = in_one_process(training(**kwargs))
+    dropped = 0
+    for _, history, tested, counters in on_workers(4, training(slow=(2, 0.02), **kwargs), **options):
+        assert history.keys() == alone.keys()
+        for name, values in alone.items():
+            np.testing.assert_allclose(history[name], values, rtol=1e-12)
+        np.testing.assert_allclose(tested, tested_alone, rtol=1e-12)
+        dropped = counters["dropped"]
+    assert dropped > 0, "everything came in time"
 
 
 @pytest.mark.parametrize("share_memory", [False, True])
