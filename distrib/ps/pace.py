@@ -1,4 +1,8 @@
-"""Pace: who may compute now. The chief alone while it warms up; a fast worker not too far before the slowest one."""
+"""Pace: who may compute now. The chief alone while it warms up; a fast worker not too far before the slowest one.
+
+A worker that comes later, or again, takes fresh values, so it begins beside the slowest one: nobody waits until it
+has done what the others did without it.
+"""
 
 from __future__ import annotations
 
@@ -24,8 +28,10 @@ class Pace:
             return True
         if self._is_warming_up(stage, version):
             return worker == CHIEF
-        clocks = [clock for each, clock in stage.clocks.items() if self._members.is_alive(each)]
-        return self._rules.staleness.may_begin(stage.clocks.get(worker, 0), min(clocks, default=0))
+        slowest = min(
+            (clock for each, clock in stage.clocks.items() if self._members.is_alive(each)), default=0
+        )
+        return self._rules.staleness.may_begin(stage.clocks.setdefault(worker, slowest), slowest)
 
     def num_alive(self, stage: Stage, version: int) -> int:
         """How many workers there are to do a round. Those that have not come yet are waited for, for a while."""

@@ -1,4 +1,6 @@
-"""Patience: how long a peer may leave a call half said. One thread looks now and then, so it costs next to nothing.
+"""Patience: how long a peer may leave a call half said. One thread looks now and then.
+
+A message of a call after the first costs 0.2 us for it; a call of one message, as a push of at most 1 MiB, nothing.
 
 A worker may be silent between its calls for as long as it computes. But once it has begun a call, the rest has to
 come: a peer that is alive and sends half a vector, and then nothing, would keep a thread and its lease for ever.

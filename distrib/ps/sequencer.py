@@ -110,8 +110,6 @@ class Sequencer:
             opened.admission = admission_of(self.rules, description)
             opened.is_over = opened.admission.ledger.is_done  # where nothing is left of it
             self.updates.learning_rate = float(description.get("learning_rate", self.updates.learning_rate))
-        if stage < len(self.stages):
-            self.stages[stage].clocks.setdefault(worker, 0)
         self._wait(worker, Waiting(call, stage, description))
 
     def push(
@@ -176,7 +174,8 @@ class Sequencer:
         if learning_rate is not None and push.worker == CHIEF:
             self.updates.learning_rate = learning_rate
         member.sequence, member.is_restored, member.seconds = push.sequence, False, tuple(seconds)
-        current.clocks[push.worker] = current.clocks.get(push.worker, 0) + 1
+        if push.worker in current.clocks:
+            current.clocks[push.worker] += 1
         outcomes = self.updates.decide(current, push, lease, version, tally, skip)
         member.outcome = outcomes.pop(push, None)
         for earlier, outcome in outcomes.items():
@@ -214,3 +213,4 @@ class Sequencer:
         stage = self.stages.last
         if stage is not None and stage.admission is not None:
             stage.admission.lost(worker)
+            stage.clocks.pop(worker, None)

@@ -98,7 +98,7 @@ class Stage:
         totals: sums of what was applied.
         is_over: whether there is nothing left to do.
         admission: who computes what; None where there are no examples, or, after a restoration, none left.
-        clocks: pushes of every worker.
+        clocks: how many batches every worker that is there has done; one that came later counts from the slowest.
     """
 
     description: dict[str, Any]

@@ -74,7 +74,7 @@ class ScaleStale(StalenessPolicy):
 class BoundStale(StalenessPolicy):
     """Let no worker be more than `bound` batches ahead of the slowest: the fast wait.
 
-    Stale synchronous parallel (Ho et al., 2013).
+    Stale synchronous parallel (Ho et al., 2013). A worker that comes later, or again, counts from the slowest.
 
     Args:
         bound: batches.

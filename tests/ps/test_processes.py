@@ -84,6 +84,14 @@ def test_the_example_trains_and_every_role_ends(tmp_path, flags):
     result = json.loads(file.read_text())
     assert result["test_accuracy"] > 0.9
     assert result["pushed"] == result["applied"] + result["dropped"]
+    histogram = {int(age): number for age, number in result["staleness_histogram"].items()}
+    assert sum(histogram.values()) == result["applied"]
+    mean = sum(age * number for age, number in histogram.items()) / result["applied"]
+    assert result["staleness_mean"] == pytest.approx(mean)
+    if "ps-sync" in flags:
+        assert mean == 0
+    if "drop" in flags:
+        assert max(histogram) <= 1
     assert "Traceback" not in output
 
 

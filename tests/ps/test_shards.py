@@ -31,7 +31,8 @@ class Job:
 
     Attributes:
         servers: the ps.
-        logs: the updates of every ps, in their order.
+        logs: the updates of every ps, in their order; each executes them after random delays.
+        apart: how often one had executed more than another.
         num_examples: what was in each push.
     """
 
@@ -39,7 +40,7 @@ class Job:
         self.servers = [Server("127.0.0.1:0") for _ in range(NUM_PS)]
         self.nodes = [server._servicer._node for server in self.servers]
         self.addresses = [f"127.0.0.1:{server.port}" for server in self.servers]
-        self.mode, self.logs, self.num_examples = mode, defaultdict(list), {}
+        self.mode, self.logs, self.num_examples, self.apart = mode, defaultdict(list), {}, 0
         self.is_back = threading.Event()
 
     def work(self, worker, dies_in=0, got=()):
@@ -114,12 +115,14 @@ class Job:
 
 @pytest.fixture
 def job(request, monkeypatch):
-    execute = Node.execute
+    execute, delays = Node.execute, np.random.default_rng(5)
 
     def note(node, entry):
+        time.sleep(delays.uniform(0, 0.002))
         execute(node, entry)
         if isinstance(entry, Apply):
             made.logs[node].append(entry)
+            made.apart += len({len(log) for log in made.logs.values()}) > 1
 
     monkeypatch.setattr(Node, "execute", note)
     made = Job(request.param)
@@ -147,6 +150,7 @@ def test_what_only_some_ps_have_of_a_dead_worker_is_on_none(job, got):
     nothing_is_staged(job.servers)
     logs = [job.logs[node] for node in job.nodes]
     assert logs[0] == logs[1] == logs[2]
+    assert job.apart > len(logs[0]), "the delays did nothing"
     applied = [push for entry in logs[0] for push in entry.pushes]
     assert torn[0] not in applied
     assert len(applied) == len(set(applied))

@@ -19,6 +19,7 @@ from distrib.ps.log import PushId
 from distrib.ps.node import Node
 from distrib.ps.rules import Rules
 from distrib.ps.server import Server
+from distrib.ps.shard import Shard
 from distrib.ranges import split
 
 rng = np.random.default_rng(4)
@@ -41,6 +42,7 @@ def training(
         made = {
             "adam": lambda: distrib.optimizers.Adam(0.01),
             "sgd": lambda: distrib.optimizers.SGD(0.05, momentum=0.9),
+            "still": lambda: distrib.optimizers.SGD(0.0),
         }[optimizer]()
         model.compile(made, "sparse_categorical_crossentropy", ["accuracy"])
         callbacks = [] if slow is None else [Slow(*slow, strategy.replica_id)]
@@ -186,8 +188,34 @@ def test_async_trains_and_counts_add_up(num_ps, share_memory, options):
     assert counters["pushed"] == counters["applied"] + counters["dropped"]
     assert counters["applied"] == 3 * (12 if "batch_size_factor" in options else 6)
     assert counters["applied"] == sum(counters["staleness_histogram"].values())
+    assert counters["updates"] == counters["applied"], "every push that counts is an update of its own"
+    assert counters["effective_batch"] == pytest.approx(3 * 45 / counters["applied"])
     assert sum(each["pushed"] for each in counters["workers"].values()) == counters["pushed"]
     assert set(counters["seconds"]) == {"compute", "push", "pull", "barrier"}
+
+
+@pytest.mark.parametrize(
+    "options",
+    [
+        {"num_backup_workers": 1},
+        {"mode": "async"},
+        {"mode": "async", "staleness": distrib.DropStale(0)},
+        {"mode": "async", "prefetch": True},
+    ],
+    ids=["backup", "async", "drop", "ahead"],
+)
+def test_metrics_are_summed_exactly_whoever_is_slow_and_whatever_is_dropped(options):
+    """The values stay as they are, so the order of updates does not matter: every example counts once, as alone."""
+    kwargs = {"optimizer": "still", "batch_size": 6, "epochs": 4}
+    _, alone, tested_alone, _ = in_one_process(training(**kwargs))
+    dropped = 0
+    for _, history, tested, counters in on_workers(4, training(slow=(2, 0.02), **kwargs), **options):
+        assert history.keys() == alone.keys()
+        for name, values in alone.items():
+            np.testing.assert_allclose(history[name], values, rtol=1e-12)
+        np.testing.assert_allclose(tested, tested_alone, rtol=1e-12)
+        dropped = counters["dropped"]
+    assert dropped > 0, "everything came in time"
 
 
 @pytest.mark.parametrize("share_memory", [False, True])
@@ -243,41 +271,48 @@ def test_backup_workers_are_not_waited_for():
     counters = results[0][3]
     assert counters["workers"]["2"]["applied"] < 4
     assert counters["pushed"] == counters["applied"] + counters["dropped"]
+    assert counters["examples"] == 2 * 45
+    assert counters["effective_batch"] == pytest.approx(2 * 45 / counters["updates"])
+    assert 5 < counters["effective_batch"] <= 9, "3 gradients of 2 or 3 examples"
 
 
-def test_a_pulled_model_is_of_one_version_on_all_ps(monkeypatch):
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_every_layer_of_a_pulled_model_is_of_one_version(monkeypatch, mode):
     """Each of 3 ps marks what it keeps with its version; random delays between the ps."""
-    delays, torn, pulls = np.random.default_rng(2), [], []
-    execute = Node.execute
+    delays, torn, pulls, apart = np.random.default_rng(2), [], [], []
+    execute, apply, shards = Node.execute, Shard._apply, {}
 
     def late(self, entry):
         time.sleep(delays.uniform(0, 0.002))
         execute(self, entry)
+        shards[self] = self._shard
+        apart.append(len({shard.version for shard in shards.values()}) > 1)
 
     def mark(self, entry):
-        self._staged = {key: value for key, value in self._staged.items() if key not in entry.pushes}
-        self.version = entry.version
+        apply(self, entry)
         self.values[...] = entry.version
-
-    from distrib.ps.shard import Shard
 
     monkeypatch.setattr(Node, "execute", late)
     monkeypatch.setattr(Shard, "_apply", mark)
 
     class Look(distrib.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            values = self.model._network.buffer.values
-            pulls.append(values[0])
-            if values.min() != values.max() or values[0] != self.model.optimizer.iterations:
-                torn.append(values.copy())
+            layers = {float(each) for weights in self.model.get_weights() for each in weights.flat}
+            pulls.append(layers)
+            if layers != {float(self.model.optimizer.iterations)}:
+                torn.append(layers)
 
     def body(strategy):
-        model = distrib.Sequential([distrib.layers.Dense(7, input_shape=(6,))], dtype="float64")
+        # 107 numbers, a third of them on each ps: their ranges end within layers.
+        layers = [distrib.layers.Dense(7, input_shape=(6,)), distrib.layers.Dense(5), distrib.layers.Dense(3)]
+        model = distrib.Sequential(layers, dtype="float64")
         model.compile("sgd", "mse")
-        model.fit(X, np.zeros((45, 7)), batch_size=3, epochs=3, verbose=0, callbacks=[Look()])
+        model.fit(X, np.zeros((45, 3)), batch_size=3, epochs=3, verbose=0, callbacks=[Look()])
 
-    on_workers(4, body, 3, mode="async")
+    on_workers(4, body, 3, mode=mode)
     assert len(pulls) >= 45
+    assert len({version for layers in pulls for version in layers}) >= 20
+    assert sum(apart) > 20, "the ps were never of several versions: the delays did nothing"
     assert not torn
 
 
