@@ -109,6 +109,7 @@ class Node:
                 if self._shard is None:
                     self._shard = Shard(link.ps, len(addresses))
                 self._shard.stage_model(push, values, description)
+                self._shard.description["ps"] = addresses  # they may be others after a restoration
                 self._meet(link.ps, addresses)
             if link.ps == SEQUENCER:
                 sequencer = self._leader.open(rules, len(addresses))
