@@ -264,18 +264,6 @@ class Last(distrib.callbacks.Callback):
             self.at_work.release()
 
 
-def test_backup_workers_are_not_waited_for():
-    begin = time.monotonic()
-    results = on_workers(4, training(epochs=2, slow=(2, 0.5)), mode="sync", num_backup_workers=1)
-    assert time.monotonic() - begin < 2 * 6 * 0.5 / 2, "the slow worker was waited for in every round"
-    counters = results[0][3]
-    assert counters["workers"]["2"]["applied"] < 4
-    assert counters["pushed"] == counters["applied"] + counters["dropped"]
-    assert counters["examples"] == 2 * 45
-    assert counters["effective_batch"] == pytest.approx(2 * 45 / counters["updates"])
-    assert 5 < counters["effective_batch"] <= 9, "3 gradients of 2 or 3 examples"
-
-
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_every_layer_of_a_pulled_model_is_of_one_version(monkeypatch, mode):
     """Each of 3 ps marks what it keeps with its version; random delays between the ps."""
