@@ -437,7 +437,9 @@ def test_usr1_saves_and_goes_on(tmp_path, mpi_name):
 
 
 def test_those_that_do_not_hear_are_killed_after_the_grace(tmp_path):
-    launch = Launch("-n", 2, "--grace", 1, "--log-dir", tmp_path, PROGRAM, 50, "stop", 0, python=mpich())
+    launch = Launch(
+        "-H", "localhost:2", "--grace", 1, "--log-dir", tmp_path, PROGRAM, 50, "stop", 0, python=mpich()
+    )
     launch.until("FAULT FIRED")
     launch.signal(signal.SIGTERM)
     ended = launch.ended()
@@ -459,7 +461,9 @@ def test_a11_nothing_outlives_a_launcher_that_is_killed(tmp_path, strategy):
 
 
 def test_mpirun_that_is_killed_takes_all_ranks_along(tmp_path):
-    launch = Launch("-n", 2, "--tee", "--log-dir", tmp_path, PROGRAM, 5000, "none", 0)
+    hosts = tmp_path / "hosts"
+    hosts.write_text("localhost slots=2\n")
+    launch = Launch("--hostfile", hosts, "--tee", "--log-dir", tmp_path, PROGRAM, 5000, "none", 0)
     launch.until("TRAINING", 2)
     (victim,) = [
         pid
