@@ -1,5 +1,8 @@
-"""Three real ps and workers that push vectors: what one ps applies, all apply, also when a worker dies in a push."""
+"""Three real ps and workers that push vectors: what one ps applies, all apply, also when a worker dies in a push.
 
+Random delays in every ps."""
+
+import random
 import threading
 import time
 from collections import defaultdict
@@ -114,9 +117,10 @@ class Job:
 
 @pytest.fixture
 def job(request, monkeypatch):
-    execute = Node.execute
+    execute, delays = Node.execute, random.Random(3)
 
     def note(node, entry):
+        time.sleep(delays.uniform(0, 0.002))
         execute(node, entry)
         if isinstance(entry, Apply):
             made.logs[node].append(entry)

@@ -21,6 +21,8 @@ from distrib.ps.log import PushId
 from distrib.ps.node import Node
 from distrib.ps.rules import Rules
 from distrib.ps.server import Server
+from distrib.ps.shard import Shard
+from distrib.ps.stream import Stream
 from distrib.ps.wire import Frame
 from distrib.ranges import split
 
@@ -239,40 +241,52 @@ class Last(distrib.callbacks.Callback):
             self.at_work.release()
 
 
-def test_a_pulled_model_is_of_one_version_on_all_ps(monkeypatch):
-    """Each of 3 ps marks what it keeps with its version; random delays between the ps."""
-    delays, torn, pulls = np.random.default_rng(2), [], []
-    execute = Node.execute
+@pytest.mark.parametrize("share_memory", [False, True])
+@pytest.mark.parametrize("options", [{"mode": "async"}, {"mode": "sync", "num_backup_workers": 1}], ids=str)
+def test_a_pulled_model_is_of_one_version_on_all_ps(monkeypatch, options, share_memory):
+    """Each of 3 ps marks what it keeps with its version; random delays on the way to every ps, and between them."""
+    delays, torn, pulls, applied = np.random.default_rng(2), [], [], {}
+    execute, send = Node.execute, Stream.send
 
     def late(self, entry):
         time.sleep(delays.uniform(0, 0.002))
         execute(self, entry)
 
+    def send_late(self, frame):
+        time.sleep(delays.uniform(0, 0.001))
+        send(self, frame)
+
     def mark(self, entry):
-        self._staged = {key: value for key, value in self._staged.items() if key not in entry.pushes}
+        for push in entry.pushes:
+            del self._staged[push]  # it is on this ps
+        applied.setdefault(self._index, []).append(entry)
         self.version = entry.version
         self.values[...] = entry.version
 
-    from distrib.ps.shard import Shard
-
     monkeypatch.setattr(Node, "execute", late)
+    monkeypatch.setattr(Stream, "send", send_late)
     monkeypatch.setattr(Shard, "_apply", mark)
 
     class Look(distrib.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
-            values = self.model._network.buffer.values
-            pulls.append(values[0])
-            if values.min() != values.max() or values[0] != self.model.optimizer.iterations:
-                torn.append(values.copy())
+            pulls.append(self.model.optimizer.iterations)
+            versions = {float(each) for layer in self.model.get_weights() for each in layer.ravel()}
+            if versions != {pulls[-1]}:
+                torn.append(versions)
 
     def body(strategy):
-        model = distrib.Sequential([distrib.layers.Dense(7, input_shape=(6,))], dtype="float64")
+        model = distrib.Sequential(
+            [distrib.layers.Dense(7, input_shape=(6,)), distrib.layers.Dense(5), distrib.layers.Dense(3)],
+            dtype="float64",
+        )
         model.compile("sgd", "mse")
-        model.fit(X, np.zeros((45, 7)), batch_size=3, epochs=3, verbose=0, callbacks=[Look()])
+        model.fit(X, np.zeros((45, 3)), batch_size=3, epochs=2, verbose=0, callbacks=[Look()])
 
-    on_workers(4, body, 3, mode="async")
-    assert len(pulls) >= 45
+    on_workers(4, body, 3, share_memory, look=nothing_is_staged, **options)
+    assert len(pulls) >= 30
+    assert len(set(pulls)) > 20, "values of many versions were pulled"
     assert not torn
+    assert applied[0] == applied[1] == applied[2]
 
 
 @pytest.mark.parametrize("num_ps", [1, 2])
