@@ -1,10 +1,12 @@
-"""Asynchronous training fails visibly, and remedies heal it; in virtual time, so with any number of workers."""
+"""Asynchronous training fails visibly, and remedies heal it; in virtual time mostly, so with many workers."""
 
 import sys
+import time
 
 import numpy as np
 import pytest
 from helpers.mpi import ROOT
+from helpers.ps_calls import STAGE, Calls
 from helpers.replicas import difference, in_one_process
 from helpers.virtual_cluster import VirtualCluster
 
@@ -36,6 +38,30 @@ def test_mean_staleness_of_equal_workers_is_their_number_less_one(num_workers):
     cluster = VirtualCluster(model_of(), Rules("async", num_workers), [1e-3] * num_workers)
     cluster.fit(X, Y, batch_size=2, epochs=1)
     assert cluster.counts.as_json()["staleness_mean"] == pytest.approx(num_workers - 1, rel=0.1)
+
+
+@pytest.mark.parametrize("num_workers", [2, 4])
+def test_mean_staleness_of_equal_workers_is_that_over_a_real_server_too(num_workers):
+    with EqualCalls("async", 1, num_workers) as calls:
+        clients = [calls.client(worker) for worker in range(num_workers)]
+        for client in clients:
+            calls.register(client)
+        calls.finish([(client, calls.begin(client), 0) for client in clients])
+        counts = calls.sequencer.counts.as_json()
+    assert counts["applied"] == 300
+    assert counts["staleness_mean"] == pytest.approx(num_workers - 1, rel=0.1)
+
+
+class EqualCalls(Calls):
+    """Each of 300 pushes takes every worker equally long."""
+
+    def begin(self, client):
+        stage = {**STAGE, "num_examples": 300, "batch_size": 1, "steps_per_epoch": 300}
+        return client.begin(1, stage, np.zeros(self.size, np.float32))
+
+    def push(self, client, answer, sequence):
+        time.sleep(0.002)
+        return super().push(client, answer, sequence)
 
 
 @pytest.mark.parametrize("num_workers", [1, 3, 5])
