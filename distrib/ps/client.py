@@ -11,6 +11,7 @@ import json
 import secrets
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -68,6 +69,7 @@ class Client:
         self._timeout_s, self._connect_timeout_s = timeout_s, connect_timeout_s
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
         self._streams: list[Stream] = []
+        self._broken: list[Stream] = []  # of those, in the order in which they broke
         self._ps_incarnations = [0] * len(self._addresses)
         self._call = 0
         self._turned_away_since = 0.0
@@ -169,9 +171,15 @@ class Client:
             self._segment = None
 
     def _disconnect(self) -> None:
-        for stream in self._streams:
+        streams, self._streams, self._broken = self._streams, [], []
+        for stream in streams:
             stream.close()
-        self._streams = []
+
+    def _break(self, stream: Stream) -> None:
+        """A stream has broken. What is waited for on another one may not come without it, so all are given up."""
+        if stream in self._streams:
+            self._broken.append(stream)
+            self._cancel()
 
     def _ask(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
         self._call += 1
@@ -185,7 +193,9 @@ class Client:
                     self._connect(time.monotonic() - lost_since if lost_since else 0.0)
                     lost_since = 0.0
                 return self._exchange(request, sent, values)
-            except grpc.RpcError as error:
+            except grpc.RpcError as caught:
+                cancelled = caught.code() == grpc.StatusCode.CANCELLED and bool(self._broken)
+                error = self._broken[0].error if cancelled else caught
                 self._disconnect()
                 now = time.monotonic()
                 lost_since, tries = lost_since or now, tries + 1
@@ -254,6 +264,7 @@ class Client:
                 welcome = stream.reply().head.welcome
             self._ps_incarnations[index] = welcome.ps_incarnation
             self._shares.append(welcome.shared)
+            stream.when_broken(partial(self._break, stream))
 
     def _exchange(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
         is_gradient = request.WhichOneof("what") == "push" and sent is not None
