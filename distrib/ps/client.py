@@ -22,8 +22,8 @@ from distrib.comm.segment import Segment, why_not
 from distrib.errors import AuthenticationError, ConfigError, PeerLostError, ProtocolError
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import codec, credentials
+from distrib.ps.farewell import tell_all
 from distrib.ps.stream import Deadline, Stream, words_of
 from distrib.ps.wire import Frame
 from distrib.ranges import Range, split
@@ -31,7 +31,6 @@ from distrib.ranges import Range, split
 _RETRY_S = 0.2
 _MAX_TRIES = 1000
 _TELL_EVERY_S = 5.0
-_STOP_TIMEOUT_S = 1.0
 _TURNED_AWAY_S = 5.0
 """So long a ps may close every connection before it is said to be for want of certificates."""
 
@@ -140,22 +139,13 @@ class Client:
 
     def stop(self, reason: str = "") -> None:
         """End the job on every ps; those that do not answer are left alone."""
-        self._tell_all("Stop", pb.StopRequest(reason=reason, incarnation=self.incarnation))
-
-    def _tell_all(self, method: str, message: pb.StopRequest | pb.LeaveRequest) -> None:
-        for address in self._addresses:
-            channel = credentials.channel(address)
-            try:
-                stub: Any = services.ParameterServerStub(channel)  # type: ignore[no-untyped-call]
-                getattr(stub, method)(message, timeout=_STOP_TIMEOUT_S, metadata=self._metadata)
-            except grpc.RpcError as error:
-                LOGGER.info("%s was not told %s: %s", address, method, error)
-            finally:
-                channel.close()
+        message = pb.StopRequest(reason=reason, incarnation=self.incarnation)
+        tell_all(self._addresses, self._metadata, message)
 
     def leave(self) -> None:
         """Say on every ps that this worker has ended; those that do not answer are left alone."""
-        self._tell_all("Leave", pb.LeaveRequest(worker=self.worker, incarnation=self.incarnation))
+        message = pb.LeaveRequest(worker=self.worker, incarnation=self.incarnation)
+        tell_all(self._addresses, self._metadata, message)
 
     def close(self) -> None:
         """Let go of the streams and of the memory that is shared."""
