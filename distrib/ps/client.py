@@ -11,6 +11,7 @@ import json
 import secrets
 import time
 from collections.abc import Sequence
+from functools import partial
 from typing import Any
 
 import grpc
@@ -21,8 +22,8 @@ from distrib.comm.segment import Segment, why_not
 from distrib.errors import AuthenticationError, ConfigError, PeerLostError, ProtocolError
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import codec, credentials
+from distrib.ps.farewell import tell_all
 from distrib.ps.stream import Deadline, Stream, words_of
 from distrib.ps.wire import Frame
 from distrib.ranges import Range, split
@@ -30,7 +31,6 @@ from distrib.ranges import Range, split
 _RETRY_S = 0.2
 _MAX_TRIES = 1000
 _TELL_EVERY_S = 5.0
-_STOP_TIMEOUT_S = 1.0
 _TURNED_AWAY_S = 5.0
 """So long a ps may close every connection before it is said to be for want of certificates."""
 
@@ -68,6 +68,7 @@ class Client:
         self._timeout_s, self._connect_timeout_s = timeout_s, connect_timeout_s
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
         self._streams: list[Stream] = []
+        self._broken: list[Stream] = []  # of those, in the order in which they broke
         self._ps_incarnations = [0] * len(self._addresses)
         self._call = 0
         self._turned_away_since = 0.0
@@ -138,22 +139,13 @@ class Client:
 
     def stop(self, reason: str = "") -> None:
         """End the job on every ps; those that do not answer are left alone."""
-        self._tell_all("Stop", pb.StopRequest(reason=reason, incarnation=self.incarnation))
-
-    def _tell_all(self, method: str, message: pb.StopRequest | pb.LeaveRequest) -> None:
-        for address in self._addresses:
-            channel = credentials.channel(address)
-            try:
-                stub: Any = services.ParameterServerStub(channel)  # type: ignore[no-untyped-call]
-                getattr(stub, method)(message, timeout=_STOP_TIMEOUT_S, metadata=self._metadata)
-            except grpc.RpcError as error:
-                LOGGER.info("%s was not told %s: %s", address, method, error)
-            finally:
-                channel.close()
+        message = pb.StopRequest(reason=reason, incarnation=self.incarnation)
+        tell_all(self._addresses, self._metadata, message)
 
     def leave(self) -> None:
         """Say on every ps that this worker has ended; those that do not answer are left alone."""
-        self._tell_all("Leave", pb.LeaveRequest(worker=self.worker, incarnation=self.incarnation))
+        message = pb.LeaveRequest(worker=self.worker, incarnation=self.incarnation)
+        tell_all(self._addresses, self._metadata, message)
 
     def close(self) -> None:
         """Let go of the streams and of the memory that is shared."""
@@ -169,9 +161,15 @@ class Client:
             self._segment = None
 
     def _disconnect(self) -> None:
-        for stream in self._streams:
+        streams, self._streams, self._broken = self._streams, [], []
+        for stream in streams:
             stream.close()
-        self._streams = []
+
+    def _break(self, stream: Stream) -> None:
+        """A stream has broken. What is waited for on another one may not come without it, so all are given up."""
+        if stream in self._streams:
+            self._broken.append(stream)
+            self._cancel()
 
     def _ask(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
         self._call += 1
@@ -185,7 +183,9 @@ class Client:
                     self._connect(time.monotonic() - lost_since if lost_since else 0.0)
                     lost_since = 0.0
                 return self._exchange(request, sent, values)
-            except grpc.RpcError as error:
+            except grpc.RpcError as caught:
+                cancelled = caught.code() == grpc.StatusCode.CANCELLED and bool(self._broken)
+                error = self._broken[0].error if cancelled else caught
                 self._disconnect()
                 now = time.monotonic()
                 lost_since, tries = lost_since or now, tries + 1
@@ -254,6 +254,7 @@ class Client:
                 welcome = stream.reply().head.welcome
             self._ps_incarnations[index] = welcome.ps_incarnation
             self._shares.append(welcome.shared)
+            stream.when_broken(partial(self._break, stream))
 
     def _exchange(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
         is_gradient = request.WhichOneof("what") == "push" and sent is not None

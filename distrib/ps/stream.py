@@ -43,6 +43,22 @@ class Stream:
             raise EndedError
         return reply
 
+    def when_broken(self, callback: Callable[[], object]) -> None:
+        """Call back, from another thread, when the stream has ended with an error."""
+
+        def ended() -> None:
+            if self._replies.code() not in (grpc.StatusCode.OK, grpc.StatusCode.CANCELLED):
+                callback()
+
+        if not self._replies.add_callback(ended):
+            ended()
+
+    @property
+    def error(self) -> grpc.RpcError:
+        """What it has ended with."""
+        error: grpc.RpcError = self._replies
+        return error
+
     def cancel(self) -> None:
         """Let whoever waits for a reply get `grpc.RpcError`."""
         self._replies.cancel()

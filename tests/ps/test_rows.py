@@ -221,6 +221,17 @@ class TestRefused:
         assert code == grpc.StatusCode.INVALID_ARGUMENT
         assert "NaN or Inf in the gradient of dense/bias" in words
 
+    def test_c21_a_worker_is_told_by_whichever_ps_refuses(self, job):
+        """ps:0 would wait for ever for what the other one has refused."""
+        client, answer = job.begun()
+        gradient = np.append(np.ones(SIZE - 1, np.float32), np.float32(np.nan))
+        begin = time.monotonic()
+        with pytest.raises(distrib.ProtocolError, match="NaN or Inf in the gradient of dense/bias"):
+            client.push(job.message(answer, 1), gradient, np.empty(SIZE, np.float32))
+        assert time.monotonic() - begin < 1 + 2
+        job.has_version(0)
+        goes_on(job, client)
+
     @pytest.mark.parametrize(
         ("size", "dtype"), [(SIZE // 2, "float64"), (SIZE, "float64"), (SIZE + 2, "float32")]
     )
@@ -291,9 +302,11 @@ class TestRefused:
     @staticmethod
     def refusal(job, client, send, ps=-1, sequence=1, version=0):
         before = job.values().tobytes() if not version else None
+        client._cancel = lambda: None  # one stream that breaks would end the others
         send()
         with pytest.raises(grpc.RpcError) as error:
             drain(client._streams[ps])
+        del client._cancel
         if before is not None:
             assert job.values().tobytes() == before
         job.has_version(version)
