@@ -5,7 +5,8 @@ a millisecond of the death of one: no survivor could say who died, but the hub c
 has left or is gone, and at the latest a while after the first fault.
 
 It sees for itself how the ranks of its host fare (`comm/lookout.py`); what befalls those of another host an outpost
-there tells it (`comm/outpost.py`). Where the outpost and all ranks of a host have fallen silent, that host is frozen.
+there tells it (`comm/outpost.py`). A rank that Open MPI has ended because another one is gone is not named, but that
+one. Where the outpost and all ranks of a host have fallen silent, that host is frozen.
 """
 
 from __future__ import annotations
@@ -36,6 +37,7 @@ from distrib.comm.lines import (
 )
 from distrib.comm.lookout import Lookout
 from distrib.comm.outpost import FarLookout
+from distrib.comm.postmortem import ENDED_BY_OPEN_MPI
 from distrib.errors import PeerLostError
 
 _START_S = 60.0
@@ -43,6 +45,9 @@ _START_S = 60.0
 
 _GREETING_S = 2.0
 """For who has connected to say who it is."""
+
+_CAUSE_S = 0.3
+"""For the cause to be noticed of what is known to be a consequence."""
 
 _LINGER_S = 15.0
 """After a fault, for the ranks to end."""
@@ -100,6 +105,8 @@ class Hub:
         self._left: dict[int, int] = {}
         self._stopped: dict[int, float] = {}  # rank -> since when
         self._fault: Fault | None = None
+        self._consequence: tuple[int, str] | None = None  # rank, how it died
+        self._cause_at = 0.0
         self._end_at = time.monotonic() + _START_S
 
     def serve(self) -> None:
@@ -120,6 +127,9 @@ class Hub:
                 self._find_silent()
                 self._find_frozen_hosts()
                 self._turn_strangers_away()
+                self._find_no_cause()
+        if self._consequence is not None:
+            self._lose(*self._consequence)
         if len(self._left) == len(self._peers):
             self._tell({"end": True})
         for connection in (*self._connections, *self._strangers):
@@ -197,7 +207,10 @@ class Hub:
                 if not lines.timed_out:
                     cause = f"died: {self._cause_of_death(rank)}"
                 self._look_at_places()
-                self._lose(rank, cause)
+                if cause.endswith(ENDED_BY_OPEN_MPI):
+                    self._consequence, self._cause_at = (rank, cause), self._awake.seconds + _CAUSE_S
+                else:
+                    self._lose(rank, cause)
 
     def _cause_of_death(self, rank: int) -> str:
         causes = (each.cause(rank) for each in self._lookouts if rank in each.ranks)
@@ -252,6 +265,10 @@ class Hub:
                         f"is lost: no process of its host has said anything for {HOST_SILENCE_S:.0f} s: frozen, "
                         "as a container that is paused",
                     )
+
+    def _find_no_cause(self) -> None:
+        if self._consequence is not None and self._awake.seconds > self._cause_at:
+            self._lose(*self._consequence)
 
     def _lose(self, rank: int, cause: str) -> None:
         """Name a rank that no longer takes part."""

@@ -20,6 +20,14 @@ _PATIENCE_S = 0.5
 """Between the closing of its connections and its end a process may still write a core dump."""
 
 
+def _exited(code: int) -> str:
+    return f"exited with code {code} without a word"
+
+
+ENDED_BY_OPEN_MPI = _exited(14)
+"""How Open MPI ends a process in which it notices that another one is gone (MPI_ERR_UNKNOWN, which is fatal)."""
+
+
 class Postmortem:
     """Asks how a process fares or died.
 
@@ -47,7 +55,7 @@ class Postmortem:
             number = os.WTERMSIG(status)
             hint = ", possibly out of memory" if number == signal.SIGKILL else ""
             return f"killed by signal {number} ({signal.Signals(number).name}{hint})"
-        return f"exited with code {os.WEXITSTATUS(status)} without a word"
+        return _exited(os.WEXITSTATUS(status))
 
     def is_stopped(self) -> bool:
         """Whether the process is stopped by a signal, as by SIGSTOP, but not by a debugger."""

@@ -74,7 +74,9 @@ class Leader:
     def leave(self, link: Link) -> None:
         """A worker is gone while the job goes on."""
         if self.sequencer is not None:
-            LOGGER.warning("worker %d is gone; the others compute what it was computing.", link.worker)
+            stage = self.sequencer.stages.last
+            if stage is not None and stage.has_examples and not stage.is_over:
+                LOGGER.warning("worker %d is gone; the others compute what it was computing.", link.worker)
             self.sequencer.leave(link.worker, link.incarnation)
             self.settle()
 

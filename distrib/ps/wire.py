@@ -22,6 +22,7 @@ WORK = f"/{SERVICE}/Work"
 
 _VARINT, _LEN = 0, 2
 _FIXED = {1: 8, 5: 4}
+_64_BITS = (1 << 64) - 1
 _OFFSET = pb.Chunk.OFFSET_FIELD_NUMBER, _VARINT
 _DATA = pb.Chunk.DATA_FIELD_NUMBER, _LEN
 
@@ -113,7 +114,7 @@ def _varint_at(raw: bytes, at: int) -> tuple[int, int]:
         at += 1
         value |= (byte & 0x7F) << shift
         if byte < 0x80:
-            return value, at
+            return value & _64_BITS, at  # protobuf forgets the rest, too
     raise ValueError("Expected a number. Received: the end of the message, or more than 64 bits.")
 
 

@@ -86,11 +86,13 @@ def everything(connection):
 
 
 class Job:
-    """Rank 0 on the hub's host, ranks 1 and 2 on another one. They are processes that sleep; we speak for them."""
+    """Rank 0 on the hub's host, ranks 1 and 2 on another one. They are processes that wait; we speak for them."""
 
     def __init__(self, stack):
-        self.ranks = [subprocess.Popen(["sleep", "60"]) for _ in range(3)]
+        command = ["sh", "-c", "read line; exit 14"]
+        self.ranks = [subprocess.Popen(command, stdin=subprocess.PIPE) for _ in range(3)]
         for rank in self.ranks:
+            stack.callback(rank.stdin.close)
             stack.callback(rank.wait)
             stack.callback(rank.kill)
         self.peers = [Peer(0, "here", self.ranks[0].pid)]
@@ -174,6 +176,25 @@ def test_how_a_rank_of_another_host_died_is_waited_for(job, number):
     rank, step, cause = job.fault(1)
     assert (rank, step) == (2, 5)
     assert f"died: killed by signal {number.value} ({number.name}" in cause
+
+
+def test_who_was_killed_is_named_and_not_who_was_ended_because_of_it(job):
+    """Open MPI may be the first to notice, and ends its own process."""
+    job.ranks[1].stdin.close()
+    job.lines[1].socket.shutdown(socket.SHUT_RDWR)
+    assert job.fault(0.1) is None
+    job.signal(signal.SIGKILL, 2)
+    job.lines[2].socket.shutdown(socket.SHUT_RDWR)
+    rank, _, cause = job.fault(1)
+    assert (rank, cause.partition(" (")[0]) == (2, "died: killed by signal 9")
+
+
+def test_who_ends_as_open_mpi_would_end_it_is_named_all_the_same(job):
+    begin = time.monotonic()
+    job.ranks[1].stdin.close()
+    job.lines[1].socket.shutdown(socket.SHUT_RDWR)
+    assert job.fault(2) == (1, 5, "died: exited with code 14 without a word")
+    assert time.monotonic() - begin < 1 + 0.3
 
 
 def test_a_death_without_a_known_cause_is_told_within_a_second(job):

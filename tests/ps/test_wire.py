@@ -43,6 +43,14 @@ def test_a_view_of_any_vector_is_written():
     assert pb.WorkReply.FromString(raw).chunk.data == vector.tobytes()
 
 
+def test_of_a_number_of_more_than_64_bits_the_rest_is_forgotten():
+    chunk = b"\x08" + b"\x85" + b"\x80" * 8 + b"\x02" + b"\x12\x01a"  # offset 5 + 2^64
+    raw = b"\x32" + bytes([len(chunk)]) + chunk
+    expected = pb.WorkRequest.FromString(raw).chunk
+    frame = wire.read_request(raw)
+    assert (frame.offset, bytes(frame.data)) == (expected.offset, expected.data) == (5, b"a")
+
+
 @given(requests, chunks, st.data())
 @settings(max_examples=500, deadline=None)
 def test_what_is_no_message_is_refused_and_nothing_else_is_read_than_protobuf_reads(head, chunk, data):

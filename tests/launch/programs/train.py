@@ -36,12 +36,20 @@ class Fault(distrib.callbacks.Callback):
 
     steps, stop = 0, False
 
+    def on_epoch_end(self, epoch, logs=None):
+        if not kind.startswith("ps-"):  # after a batch, ranks would have to stop after the same one
+            self.model.stop_training |= Fault.stop
+
+    def on_train_end(self, logs=None):
+        if self.model.stop_training and not kind.startswith("ps-"):
+            print("SAVED AND ENDED", flush=True)
+
     def on_train_batch_end(self, batch, logs=None):
         Fault.steps += 1
         if Fault.steps == 1:
             print("TRAINING", flush=True)
         time.sleep(0.002)
-        if Fault.stop and not self.model.stop_training:
+        if kind.startswith("ps-") and Fault.stop and not self.model.stop_training:
             print("SAVED AND ENDED", flush=True)
             self.model.stop_training = True
         if Fault.steps != 8 or task["type"] == "evaluator" or strategy.replica_id != victim:
