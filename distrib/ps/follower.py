@@ -27,11 +27,15 @@ class Follower:
         token: of the run.
         execute: called with every entry, in order.
         lost: called when there will be no more.
+
+    Attributes:
+        address: of ps:0.
     """
 
     def __init__(
         self, address: str, index: int, token: str, execute: Callable[[Entry], None], lost: Callable[[], None]
     ) -> None:
+        self.address = address
         self._requests: SimpleQueue[pb.FollowRequest | None] = SimpleQueue()
         self._execute, self._index, self._lost = execute, index, lost
         self._when_saved: WhenSaved = lambda failure: None

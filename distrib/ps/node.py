@@ -224,10 +224,20 @@ class Node:
         """Connect with the other ps."""
         if ps == SEQUENCER:
             self._leader.meet(len(addresses))
-        elif self._follower is None:
-            self._follower = Follower(
-                addresses[SEQUENCER], ps, self._token, self.execute, lambda: self.lost(SEQUENCER)
-            )
+        elif self._follower is None or self._follower.address != addresses[SEQUENCER]:
+            self._follow(addresses[SEQUENCER], ps)
+
+    def _follow(self, address: str, ps: int) -> None:
+        """Follow ps:0; no longer where it was when that was saved from which this ps has begun."""
+
+        def lost() -> None:
+            if self._follower is None or self._follower.address == address:
+                self.lost(SEQUENCER)
+
+        former = self._follower
+        self._follower = Follower(address, ps, self._token, self.execute, lost)
+        if former is not None:
+            former.close()
 
     def _restore(self, link: Link) -> None:
         """Begin from the newest checkpoint."""

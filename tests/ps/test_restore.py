@@ -231,10 +231,10 @@ def test_c31_a_ps_that_cannot_save_when_it_is_told_to_end_says_so_and_fails(smal
     assert difference(results[0][0], expected_weights) <= 1e-12
 
 
-def test_a_job_goes_on_with_another_number_of_ps(tmp_path):
+def test_a_job_goes_on_with_ps_elsewhere_and_with_another_number_of_them(tmp_path):
     """The whole job is started again, its script runs from the beginning, and meets what is done."""
     results = []
-    for num_ps, epochs, restore in ((2, 3, False), (3, 6, True)):
+    for num_ps, epochs, restore in ((2, 2, False), (2, 4, True), (3, 6, True)):
         saved = Checkpoints(tmp_path, every=5, restore=restore)
         servers = [Server("127.0.0.1:0", checkpoints=saved) for _ in range(num_ps)]
         resolver = worker_of(0, 1, tuple(f"127.0.0.1:{server.port}" for server in servers))
@@ -245,7 +245,7 @@ def test_a_job_goes_on_with_another_number_of_ps(tmp_path):
         for server in servers:
             assert server.ended_within(2.0)
             server.close()
-    weights, history = results[1]
+    weights, history = results[2]
     expected_weights, expected_history = in_one_process(training)
     assert difference(weights, expected_weights) <= 1e-12
     np.testing.assert_allclose(history["loss"], expected_history["loss"], rtol=1e-9)
