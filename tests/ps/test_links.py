@@ -29,7 +29,7 @@ def fit(*callbacks):
     distrib.set_random_seed(4)
     x = np.random.default_rng(0).normal(size=(120, 64))
     model = distrib.Sequential(
-        [distrib.layers.Dense(100, "tanh", input_shape=(64,)), distrib.layers.Dense(10)], dtype="float64"
+        [distrib.layers.Dense(50, "tanh", input_shape=(64,)), distrib.layers.Dense(10)], dtype="float64"
     )
     model.compile("adam", "mse")
     return model.fit(x, x[:, :10], batch_size=12, epochs=EPOCHS, verbose=0, callbacks=callbacks).history["loss"]
@@ -209,7 +209,7 @@ def test_c11_a_link_that_is_down_for_a_second(two_hosts, jobs, expected):
 def test_c13_a_slow_link_is_not_a_dead_one(two_hosts, jobs, expected):
     tc(two_hosts, "add", "dev", "v2", "root", "tbf", "rate", "1mbit", "burst", "4kb", "latency", "9s")
     before = sent(two_hosts)
-    # An answer of 61 kB takes 0.5 s, and waits for the one of the other job; pings wait behind both.
+    # An answer of 30 kB takes 0.25 s, and waits for the one of the other job; pings wait behind both.
     time.sleep(3.5)
     assert 5e4 < sent(two_hosts) - before < 5e5, "the link was not slow"
     assert not any(job.chief.process.poll() for job in jobs), "the fault came too late"
