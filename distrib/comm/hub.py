@@ -208,7 +208,8 @@ class Hub:
                     cause = f"died: {self._cause_of_death(rank)}"
                 self._look_at_places()
                 if cause.endswith(ENDED_BY_OPEN_MPI):
-                    self._consequence, self._cause_at = (rank, cause), self._awake.seconds + _CAUSE_S
+                    if self._consequence is None:  # more of them put nothing off
+                        self._consequence, self._cause_at = (rank, cause), self._awake.seconds + _CAUSE_S
                 else:
                     self._lose(rank, cause)
 

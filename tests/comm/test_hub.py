@@ -97,9 +97,9 @@ class Job:
             stack.callback(rank.kill)
         self.peers = [Peer(0, "here", self.ranks[0].pid)]
         self.peers += [Peer(rank, "there", self.ranks[rank].pid) for rank in (1, 2)]
-        hub = Hub(self.peers, "token", "127.0.0.1")
-        self.address = ("127.0.0.1", hub.port)
-        self._serving = threading.Thread(target=hub.serve)
+        self.hub = Hub(self.peers, "token", "127.0.0.1")
+        self.address = ("127.0.0.1", self.hub.port)
+        self._serving = threading.Thread(target=self.hub.serve)
         self._serving.start()
         stack.callback(self._serving.join, 5)
         self.lines = []
@@ -143,6 +143,10 @@ def job(bare_job):
     outpost = Outpost(bare_job.peers[1:], "token", bare_job.address)
     thread = threading.Thread(target=outpost.look_out)
     thread.start()
+    deadline = time.monotonic() + 5
+    while len(bare_job.hub._lookouts) < 2 and time.monotonic() < deadline:
+        time.sleep(0.005)
+    assert len(bare_job.hub._lookouts) == 2, "the hub has heard of the outpost"
     yield bare_job
     bare_job.signal(signal.SIGKILL, 1, 2)
     thread.join(5)

@@ -65,7 +65,7 @@ def telling_update(apply: Callable[[Shard, Apply], None]) -> Callable[[Shard, Ap
 def main() -> int:
     """Be that ps; returns the exit code."""
     for admission in (SyncRounds, AsyncArrivals):
-        admission.lease = telling_lease(admission.lease)  # type: ignore[method-assign]
-    Updates.decide = telling_push(Updates.decide)  # type: ignore[method-assign]
-    Shard._apply = telling_update(Shard._apply)  # type: ignore[method-assign]
+        admission.lease = telling_lease(admission.lease)
+    Updates.decide = telling_push(Updates.decide)
+    Shard._apply = telling_update(Shard._apply)
     return cli.main(["ps", "--no-shared-memory"])

@@ -80,7 +80,7 @@ class Campaign:
             self.faults["rolled back"] += len(noted) - version
             del noted[version:]
 
-        Shard._apply, Shard.restore = noting, restoring  # type: ignore[method-assign]
+        Shard._apply, Shard.restore = noting, restoring
         try:
             workers = [
                 threading.Thread(target=self._work, args=(worker, server.port))
@@ -103,7 +103,7 @@ class Campaign:
             weights = server._servicer._node._shard.values.copy()
         finally:
             server.close()
-            Shard._apply, Shard.restore = apply, restore  # type: ignore[method-assign]
+            Shard._apply, Shard.restore = apply, restore
         return weights, self._replay(), self.faults
 
     def _replay(self) -> np.ndarray:
@@ -139,7 +139,7 @@ class Campaign:
                     return exchange(request, sent, values)
             return answer
 
-        client._exchange = faulty  # type: ignore[method-assign]
+        client._exchange = faulty
         values = np.zeros(SIZE, np.float32)
         client.place(SIZE, values.dtype)
         description = {

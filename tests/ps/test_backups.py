@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 from helpers.ps import nothing_is_staged, on_workers
 from helpers.ps_calls import RATE, Calls, until
+from helpers.replay import replayed
 
 import distrib
-from distrib.nn.optimizers import SGD
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.log import Apply, PushId
 from distrib.ps.node import Node
@@ -94,16 +94,12 @@ class Rounds(Calls):
 
     def replay(self, ps):
         """What this ps keeps, from the log of ps:0."""
-        part = split(self.size, len(self.servers))[ps]
-        values, optimizer = np.zeros(part.size, np.float32), SGD(RATE)
-        optimizer.build(part.size, values.dtype)
-        for entry in self.updates[self.node]:
-            total = np.zeros(part.size, np.float32)
-            for push in entry.pushes:
-                lease, _, _ = self.pushed[push]
-                total += self.gradient(pb.Answer(lease=lease))[part.slice]
-            optimizer.apply(values, total, entry.scale)
-        return values
+
+        def gradient(push):
+            lease, _, _ = self.pushed[push]
+            return self.gradient(pb.Answer(lease=lease))
+
+        return replayed(self.updates[self.node], split(self.size, len(self.servers))[ps], gradient)
 
 
 @pytest.fixture

@@ -7,9 +7,9 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 from helpers.ps import nothing_is_staged
-from helpers.ps_calls import RATE, SIZE, STAGE, Calls, until
+from helpers.ps_calls import SIZE, STAGE, Calls, until
+from helpers.replay import replayed
 
-from distrib.nn.optimizers import SGD
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.log import Apply, PushId
 from distrib.ps.node import Node
@@ -65,17 +65,8 @@ class Job:
 
     def replay(self):
         """The values after the log of ps:0, from the gradients that are in it and no others."""
-        values = np.zeros(SIZE, np.float32)
-        for part in split(SIZE, len(self.calls.servers)):
-            mine, optimizer = values[part.slice], SGD(RATE)
-            optimizer.build(part.size, values.dtype)
-            for entry in self.logs[self.calls.node]:
-                first, *others = (gradient(push)[part.slice].copy() for push in entry.pushes)
-                for other in others:
-                    first += other
-                optimizer.learning_rate = entry.learning_rate
-                optimizer.apply(mine, first, entry.scale)
-        return values
+        log, parts = self.logs[self.calls.node], split(SIZE, len(self.calls.servers))
+        return np.concatenate([replayed(log, part, gradient) for part in parts])
 
     def has_replayed(self, version):
         """What all ps keep is what the replay gives, bit for bit."""

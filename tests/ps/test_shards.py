@@ -7,6 +7,7 @@ from collections import defaultdict
 import numpy as np
 import pytest
 from helpers.ps import nothing_is_staged
+from helpers.replay import replayed
 
 from distrib.nn.optimizers import SGD
 from distrib.proto import parameter_server_pb2 as pb
@@ -101,16 +102,7 @@ class Job:
 
     def replay(self, ps):
         """What this ps keeps, from the log of ps:0."""
-        part = split(SIZE, NUM_PS)[ps]
-        values, optimizer = np.zeros(part.size, np.float32), SGD(0.01)
-        optimizer.build(part.size, values.dtype)
-        for entry in self.logs[self.nodes[0]]:
-            first, *others = (gradient(push)[part.slice].copy() for push in entry.pushes)
-            for other in others:
-                first += other
-            optimizer.learning_rate = entry.learning_rate
-            optimizer.apply(values, first, entry.scale)
-        return values
+        return replayed(self.logs[self.nodes[0]], split(SIZE, NUM_PS)[ps], gradient)
 
 
 @pytest.fixture
