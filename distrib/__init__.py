@@ -3,6 +3,10 @@
 Names and behaviour follow tf.distribute and Keras wherever those have a name.
 """
 
+from distrib.kernels import choose_kernels as _choose_kernels
+
+_choose_kernels()  # before anything imports NumPy
+
 from distrib import callbacks, cluster_resolver, datasets, models, train
 from distrib.cluster.spec import ClusterSpec
 from distrib.comm.communicator import ReduceOp

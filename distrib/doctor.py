@@ -10,6 +10,7 @@ from importlib.metadata import PackageNotFoundError, version
 from pathlib import Path
 from typing import Any
 
+from distrib import kernels
 from distrib.cluster.launched import launched
 from distrib.comm import mpi
 from distrib.comm.cores import blas_threads
@@ -81,7 +82,7 @@ def _machine() -> list[Row]:
         f"{info['internal_api']} {info['version']}, {info['num_threads']} threads, {info.get('architecture', '')}"
         for info in _blas()
     )
-    forced = [name for name in ("OPENBLAS_CORETYPE", "OPENBLAS_L2_SIZE") if name in os.environ]
+    forced = kernels.set_by_user()
     if forced:
         blas += f" ({', '.join(forced)} set in the environment, which may make it slow)"
     return [

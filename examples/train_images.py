@@ -16,9 +16,8 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import distrib
+import numpy as np
 
 STRATEGIES: dict[str, Callable[[], distrib.Strategy]] = {
     "auto": distrib.strategy_from_cluster,

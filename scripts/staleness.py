@@ -17,9 +17,8 @@ import sys
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 import distrib
+import numpy as np
 from distrib.ps.rules import Rules
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))

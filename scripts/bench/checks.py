@@ -26,11 +26,11 @@ import numpy as np
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "programs"))
 
-from stopwatch import Steps
-
 import distrib
 from distrib.comm.communicator import ReduceOp
 from distrib.comm.header import Header, Operation
+
+from stopwatch import Steps
 
 HIDDEN = 1258  # a million weights
 COLLECTIVES = 2

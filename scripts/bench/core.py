@@ -20,11 +20,10 @@ from collections.abc import Callable
 from pathlib import Path
 
 import machine
-import numpy as np
-from threadpoolctl import threadpool_limits
-
 import distrib
+import numpy as np
 from distrib.nn import jit
+from threadpoolctl import threadpool_limits
 
 BATCH = 100
 

@@ -22,10 +22,9 @@ from pathlib import Path
 from queue import SimpleQueue
 from typing import Any
 
-import grpc
 import machine
+import grpc
 import numpy as np
-
 from distrib.nn.optimizers import SGD
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.allocator import keep_freed_memory

@@ -9,9 +9,8 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-
 import distrib
+import numpy as np
 
 
 def main() -> None:

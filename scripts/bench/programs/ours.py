@@ -5,11 +5,11 @@ from __future__ import annotations
 import argparse
 import time
 
-import contender
-import numpy as np
-from stopwatch import Epochs
-
 import distrib
+import numpy as np
+
+import contender
+from stopwatch import Epochs
 
 
 def main() -> None:

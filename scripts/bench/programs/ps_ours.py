@@ -8,10 +8,10 @@ import os
 import time
 from pathlib import Path
 
+import distrib
+
 import contender
 from stopwatch import Epochs
-
-import distrib
 
 
 def main() -> None:

@@ -7,9 +7,8 @@ import json
 import time
 from pathlib import Path
 
-import numpy as np
-
 import distrib
+import numpy as np
 
 WORKERS, STRAGGLER, EXAMPLES_A_PUSH = 4, 2, 8
 

@@ -5,10 +5,11 @@ from __future__ import annotations
 import os
 import time
 
-import contender
 import torch
 import torch.distributed as dist
 from torch import nn
+
+import contender
 
 
 def main() -> None:

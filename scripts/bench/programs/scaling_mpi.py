@@ -11,11 +11,11 @@ import time
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-from stopwatch import Steps
-
 import distrib
+import numpy as np
 from distrib.comm.hierarchical import ranks_by_host
+
+from stopwatch import Steps
 
 VECTOR_BYTES = 16 << 20
 PORT = 47_311

@@ -6,10 +6,11 @@ import argparse
 import time
 from typing import Any
 
-import contender
 import jax
 import jax.numpy as jnp
 import optax
+
+import contender
 
 
 def main() -> None:
