@@ -16,7 +16,7 @@ from distrib.nn.optimizers.base import Optimizer
 class Adam(Optimizer):
     """Adam (Kingma and Ba, 2015), in the form just before its section 2.1, as Keras has it.
 
-    `m += (g - m)(1 - beta_1)`, `v += (g * g - v)(1 - beta_2)`,
+    `m = beta_1 m + (1 - beta_1) g`, `v = beta_2 v + (1 - beta_2) g g`,
     `w -= learning_rate * sqrt(1 - beta_2**t) / (1 - beta_1**t) * m / (sqrt(v) + epsilon)`.
 
     Args:
@@ -44,9 +44,10 @@ class Adam(Optimizer):
             raise ConfigError(f"Adam expects betas in [0, 1). Received: beta_1={beta_1}, beta_2={beta_2}.")
         self.beta_1, self.beta_2, self.epsilon = float(beta_1), float(beta_2), float(epsilon)
 
-    def coefficients(self, step: int, dtype: np.dtype[Any]) -> tuple[Any, ...]:
+    def coefficients(self, step: int, scale: float) -> tuple[float, ...]:
         alpha = self.learning_rate * math.sqrt(1.0 - self.beta_2**step) / (1.0 - self.beta_1**step)
-        return tuple(dtype.type(c) for c in (alpha, 1.0 - self.beta_1, 1.0 - self.beta_2, self.epsilon))
+        to_momentum, to_velocity = (1.0 - self.beta_1) * scale, math.sqrt(1.0 - self.beta_2) * scale
+        return alpha, self.beta_1, to_momentum, self.beta_2, to_velocity, self.epsilon
 
     def fused_loop(self) -> Loop:
         return _adam
@@ -59,15 +60,15 @@ class Adam(Optimizer):
         scratch: list[Array],
         coefficients: tuple[Any, ...],
     ) -> None:
-        alpha, keep_1, keep_2, epsilon = coefficients
+        alpha, beta_1, to_momentum, beta_2, to_velocity, epsilon = coefficients
         momentum, velocity = slots
         change = scratch[0]
-        np.subtract(grad, momentum, out=change)
-        change *= keep_1
+        momentum *= beta_1
+        np.multiply(grad, to_momentum, out=change)
         momentum += change
-        np.multiply(grad, grad, out=grad)
-        grad -= velocity
-        grad *= keep_2
+        velocity *= beta_2
+        grad *= to_velocity
+        grad *= grad
         velocity += grad
         np.sqrt(velocity, out=change)
         change += epsilon
@@ -81,15 +82,16 @@ def _adam(
     grads: Any,
     momentum: Any,
     velocity: Any,
-    scale: Any,
     alpha: Any,
-    keep_1: Any,
-    keep_2: Any,
+    beta_1: Any,
+    to_momentum: Any,
+    beta_2: Any,
+    to_velocity: Any,
     epsilon: Any,
 ) -> None:
     for i in range(values.size):
-        grad = grads[i] * scale
-        m = momentum[i] + (grad - momentum[i]) * keep_1
-        v = velocity[i] + (grad * grad - velocity[i]) * keep_2
+        m = momentum[i] * beta_1 + grads[i] * to_momentum
+        grad = grads[i] * to_velocity
+        v = velocity[i] * beta_2 + grad * grad
         momentum[i], velocity[i] = m, v
         values[i] -= m / (np.sqrt(v) + epsilon) * alpha

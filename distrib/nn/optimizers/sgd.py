@@ -40,8 +40,8 @@ class SGD(Optimizer):
         self.momentum, self.nesterov = float(momentum), nesterov
         self.slot_names = ("momentum",) if momentum else ()
 
-    def coefficients(self, step: int, dtype: np.dtype[Any]) -> tuple[Any, ...]:
-        return dtype.type(self.learning_rate), dtype.type(self.momentum)
+    def coefficients(self, step: int, scale: float) -> tuple[float, ...]:
+        return self.learning_rate * scale, self.momentum
 
     def fused_loop(self) -> Loop:
         if not self.momentum:
@@ -56,8 +56,8 @@ class SGD(Optimizer):
         scratch: list[Array],
         coefficients: tuple[Any, ...],
     ) -> None:
-        learning_rate, momentum = coefficients
-        grad *= learning_rate
+        rate, momentum = coefficients
+        grad *= rate
         if not slots:
             value -= grad
             return
@@ -78,19 +78,19 @@ class SGD(Optimizer):
         return config
 
 
-def _plain(values: Any, grads: Any, scale: Any, rate: Any, momentum: Any) -> None:
+def _plain(values: Any, grads: Any, rate: Any, momentum: Any) -> None:
     for i in range(values.size):
-        values[i] -= grads[i] * scale * rate
+        values[i] -= grads[i] * rate
 
 
-def _momentum(values: Any, grads: Any, velocity: Any, scale: Any, rate: Any, momentum: Any) -> None:
+def _momentum(values: Any, grads: Any, velocity: Any, rate: Any, momentum: Any) -> None:
     for i in range(values.size):
-        velocity[i] = velocity[i] * momentum - grads[i] * scale * rate
+        velocity[i] = velocity[i] * momentum - grads[i] * rate
         values[i] += velocity[i]
 
 
-def _nesterov(values: Any, grads: Any, velocity: Any, scale: Any, rate: Any, momentum: Any) -> None:
+def _nesterov(values: Any, grads: Any, velocity: Any, rate: Any, momentum: Any) -> None:
     for i in range(values.size):
-        step = grads[i] * scale * rate
+        step = grads[i] * rate
         velocity[i] = velocity[i] * momentum - step
         values[i] += velocity[i] * momentum - step
