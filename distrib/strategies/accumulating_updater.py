@@ -44,7 +44,9 @@ class AccumulatingUpdater(Updater):
         return self._nothing
 
     def settle(self) -> Tally | None:
-        return self._update() if self._held else None
+        total = self._update() if self._held else None
+        self._updater.settle()  # has no sums to add: what accumulates is synchronous
+        return total
 
     def stops(self, wanted: bool) -> bool:
         return self._updater.stops(wanted)

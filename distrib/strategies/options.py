@@ -24,7 +24,7 @@ class CommunicationOptions:
         compression: `"float16"` sends half the bytes while gradients are reduced between hosts, with error feedback;
             values are never compressed. None for neither.
         check_every: steps between two comparisons of a hash of the values, which name a replica that has drifted;
-            0 for never.
+            there is one at the end of each epoch, too. 0 for never.
 
     Raises:
         ConfigError: an unknown implementation or compression, `timeout_s` not positive, or a negative number.

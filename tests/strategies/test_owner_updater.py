@@ -115,7 +115,7 @@ class TestAccumulation:
 class TestDrift:
     """B11: values that differ between replicas are found, and the replica that differs is named."""
 
-    def run(self, num_replicas, victims, check_every, frozen=False):
+    def run(self, num_replicas, victims, check_every, frozen=False, gradient_accumulation_steps=None):
         """Each rank's error, or None."""
         fired = []
 
@@ -135,10 +135,11 @@ class TestDrift:
                 distrib.CommunicationOptions(check_every=check_every), SharedMemoryCommunicator(transport, 20)
             )
             with strategy.scope():
-                model = make_model("adam")
+                adam = distrib.optimizers.Adam(gradient_accumulation_steps=gradient_accumulation_steps)
+                model = make_model(adam)
                 if frozen:
                     model.layers[2].trainable = False
-                    model.compile("adam", "sparse_categorical_crossentropy")
+                    model.compile(adam, "sparse_categorical_crossentropy")
             try:
                 model.fit(X, Y, batch_size=4, epochs=3, verbose=0, callbacks=[Flip()])
             except distrib.ProtocolError as error:
@@ -177,6 +178,14 @@ class TestDrift:
         # Written over by the owner's value before the next look.
         assert self.run(3, [1], check_every=7) == [None] * 3
         assert self.run(3, [1], check_every=0) == [None] * 3
+
+    @pytest.mark.parametrize("steps", [None, 4])
+    def test_it_looks_at_the_end_of_an_epoch(self, steps):
+        found = self.run(3, [1], check_every=1000, frozen=True, gradient_accumulation_steps=steps)
+        epoch = 10 if steps is None else 3
+        assert all(
+            f"rank 1 differ from those of the other 2 at step {epoch}" in str(error) for error in found
+        )
 
     def test_a_bad_number_is_refused(self):
         with pytest.raises(distrib.ConfigError, match="check_every >= 0"):
