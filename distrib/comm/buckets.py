@@ -100,6 +100,12 @@ class Buckets:
         self._communicator.counters.seconds += time.perf_counter() - began
         return rows
 
+    def forget(self) -> None:
+        """The sums of this step are not used: what rounding took from them is not owed to the next."""
+        for residual in self._residuals:
+            if residual is not None:
+                residual.fill(0)
+
     def all_gather(self, row: Array) -> Array:
         """Make the values whole on every rank. `row` and result as of `finish`."""
         began = time.perf_counter()

@@ -37,7 +37,11 @@ class Float16Wire:
         """The message for `numbers + residual`, valid until the next one; `residual` becomes what it lacks."""
         residual += numbers
         largest = max(float(residual.max()), -float(residual.min())) if residual.size else 0.0
-        factor = 2.0 ** (_LARGEST - math.frexp(largest)[1]) if 0 < largest < math.inf else 1.0
+        factor = 1.0
+        if (
+            0 < largest < math.inf
+        ):  # numbers that are almost 0 would need a factor that the dtype does not have
+            factor = 2.0 ** min(_LARGEST - math.frexp(largest)[1], np.finfo(residual.dtype).maxexp - 1)
         message = self._outgoing[: _FACTOR_BYTES + 2 * numbers.size]
         message[:_FACTOR_BYTES].view(np.float64)[0] = factor
         sent = message[_FACTOR_BYTES:].view(np.float16)

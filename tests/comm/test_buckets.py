@@ -145,6 +145,36 @@ def test_float16_arrives_with_nan_and_inf_and_goes_on():
         np.testing.assert_array_equal(residual, 0)
 
 
+@pytest.mark.parametrize(
+    ("dtype", "numbers"),
+    [("float32", [1e-36, 0, -2e-37, 3e-38]), ("float32", [1e-45]), ("float64", [1e-305, -1e-306])],
+)
+def test_float16_carries_what_is_almost_nothing(dtype, numbers):
+    wire, residual = Float16Wire(4, np.dtype(dtype)), np.zeros(len(numbers), dtype)
+    array, received = np.array(numbers, dtype), np.zeros(len(numbers), dtype)
+    wire.incoming(len(numbers))[:] = wire.encode(array, residual)
+    wire.combine(received, np.add)
+    np.testing.assert_allclose(received + residual, array, rtol=1e-6)
+    assert np.abs(residual).max() <= 1e-3 * np.abs(array).max()
+
+
+def test_a_step_that_is_skipped_owes_nothing_to_the_next():
+    def body(strategy):
+        model = distrib.Sequential([distrib.layers.Dense(3, activation="softmax", input_shape=(8,))])
+        model.compile("sgd", "sparse_categorical_crossentropy", on_nonfinite="skip")
+        owed = []
+        for factor in (1, np.nan, 1):
+            model.train_on_batch(X[:12] * np.array([factor] + [1] * 7), Y[:12])
+            owed.append(sum(np.abs(residual).sum() for residual in model._updater._buckets._residuals))
+        return owed, model.optimizer.iterations
+
+    for owed, iterations in on_replicas(
+        2, body, kind="overlapped ring", bucket_bytes=16, compression="float16"
+    ):
+        assert owed[0] > owed[1] == 0 < owed[2]
+        assert iterations == 2
+
+
 @pytest.mark.parametrize("kind", ["overlapped ring", "overlapped hierarchical"])
 @pytest.mark.parametrize("num_replicas", [2, 3, 4])
 def test_training_with_float16_stays_close(kind, num_replicas):
