@@ -25,7 +25,7 @@ _MAGIC = b"dstb"
 _VERSION = 1
 
 HEADER_BYTES = 64
-MAX_ROW = 1024
+MAX_ROW = 8 * 1024
 """How many float64 may ride behind a header."""
 
 MAX_MESSAGE_BYTES = HEADER_BYTES + 8 * MAX_ROW

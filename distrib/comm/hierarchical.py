@@ -109,6 +109,7 @@ class HierarchicalCommunicator(Communicator):
             vector, place
         )  # in vain on all hosts but that of the root; but all make the same calls
         self._lane.broadcast(vector[self._lane_range(vector.size).slice], host)
+        self._host.barrier()  # nobody on this host still receives what is in vain, over what is gathered now
         self._host.all_gather(vector)
 
     def agree_on_model(self, fingerprint: bytes) -> None:

@@ -38,6 +38,8 @@ class NativeCommunicator(Communicator):
     ) -> None:
         self.rank, self.world_size = transport.rank, transport.world_size
         self._transport, self._timeout_s = transport, timeout_s
+        self._ring = RingCommunicator(transport, timeout_s)
+        self._ring.barrier()  # has a deadline, which Dup has not
         # A communicator of its own: its messages never meet those of the transport.
         self._world, self._in_place = mpi.COMM_WORLD.Dup(), mpi.IN_PLACE
         self._operations = {
@@ -46,7 +48,6 @@ class NativeCommunicator(Communicator):
             ReduceOp.MAX: mpi.MAX,
             ReduceOp.MIN: mpi.MIN,
         }
-        self._ring = RingCommunicator(transport, timeout_s)
         self.spans_hosts = self._ring.spans_hosts
         self.counters = self._ring.counters
         self._scratch: dict[tuple[int, np.dtype[np.generic]], Array] = {}

@@ -179,6 +179,15 @@ def test_over_hosts_there_is_no_common_vector(kind):
 
 
 @pytest.mark.parametrize("kind", ["ring", "shared_memory", "hierarchical"])
+def test_rows_as_long_as_those_of_many_ranks_a_host(kind):
+    def body(communicator):
+        rows = communicator.gather_rows(np.arange(1500.0) + communicator.rank)
+        assert np.array_equal(rows, np.arange(1500.0) + np.arange(4.0)[:, None])
+
+    run(4, kind, body)
+
+
+@pytest.mark.parametrize("kind", ["ring", "shared_memory", "hierarchical"])
 @pytest.mark.parametrize("world_size", RANKS)
 def test_rows_bytes_broadcast_and_barrier(world_size, kind):
     def body(communicator):
