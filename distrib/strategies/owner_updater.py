@@ -9,6 +9,7 @@ the replicas cannot drift apart: every value is computed once and copied.
 from __future__ import annotations
 
 import json
+import math
 import zlib
 from collections.abc import Iterator
 
@@ -112,20 +113,20 @@ class OwnerUpdater(Updater):
             self._buckets.reduce(bucket)
 
     def push(self, tally: Tally) -> Tally:
-        communicator = self._communicator
+        communicator, step = self._communicator, self._optimizer.iterations
         self._reduce_filled(0)
         tally.nonfinite = self._nonfinite
         tally.penalty = self._penalty()
         rows = self._buckets.finish(tally.sums)
         total = self._added(rows)
         if total.nonfinite:
-            return self._refuse(np.array([Tally(0, row).nonfinite for row in rows]), "the gradient")
+            return self._refuse(np.array([Tally(0, row).nonfinite for row in rows]), "the gradient", step)
         self._verdict[0] = self._judge_sum()
         if self._on_nonfinite == "skip" and self._world_size > 1:
             # A vote before the update: none updates its range when another cannot.
             verdicts = communicator.gather_rows(self._verdict)
             if verdicts.any():
-                return self._refuse(verdicts[:, 0], _SUMMED)
+                return self._refuse(verdicts[:, 0], _SUMMED, step)
         scale = 1.0 / total.count
         if not self._verdict[0]:
             for own in self._owned:
@@ -133,12 +134,16 @@ class OwnerUpdater(Updater):
         parts = self._parts()
         if self._optimizer.global_clipnorm is not None:
             scale *= self._clipping(parts, scale)
-        if not self._verdict[0]:
+        if self._verdict[0]:
+            self._optimizer.iterations += (
+                1  # as on the others, which cannot know yet, and update their ranges
+            )
+        else:
             self._optimizer.apply_parts(parts, scale)
         verdicts = self._buckets.all_gather(self._verdict)
         communicator.at_step(self._optimizer.iterations)
         if verdicts.any():
-            return self._refuse(verdicts[:, 0], _SUMMED)
+            return self._refuse(verdicts[:, 0], _SUMMED, step)
         return total
 
     def _parts(self) -> list[tuple[Array, Array]]:
@@ -151,7 +156,7 @@ class OwnerUpdater(Updater):
 
     def _clipping(self, parts: list[tuple[Array, Array]], scale: float) -> float:
         """The factor that clips the whole gradient to the optimizer's norm. Collective."""
-        square = sum(float(np.dot(grads, grads)) for _, grads in parts) * scale * scale
+        square = sum(_square(grads) for _, grads in parts) * scale * scale
         squares = self._communicator.gather_rows(np.array([square]))
         return self._optimizer.clipping(float(np.add.reduce(squares[:, 0])))
 
@@ -163,23 +168,25 @@ class OwnerUpdater(Updater):
         found = (_one_based(buffer.first_nonfinite(buffer.grads, own)) for own in reversed(self._owned))
         return next(filter(None, found), 0)
 
-    def _refuse(self, verdicts: Array, what: str) -> Tally:
+    def _refuse(self, verdicts: Array, what: str, step: int) -> Tally:
         """Raise, or skip the step: say so, and return empty sums.
 
         Args:
             verdicts: for each rank, 1 + the index of its first variable with NaN or Inf, or 0.
             what: in what they were found.
+            step: of which training step.
         """
         layout = self._network.buffer.layout
         bad = [(rank, int(index) - 1) for rank, index in enumerate(verdicts) if index]
         where = ", ".join(f"{layout[index].name} on rank {rank}" for rank, index in bad)
-        found = f"NaN or Inf in {what} at step {self._optimizer.iterations}, first in {where}."
+        found = f"NaN or Inf in {what} at step {step}, first in {where}."
         if self._on_nonfinite == "raise":
             raise NonFiniteError(
                 f"{found} Look at the data and the learning rate, or "
                 'compile(on_nonfinite="skip") to leave such steps out.'
             )
         LOGGER.warning("%s The step is skipped on all replicas.", found)
+        self._buckets.forget()
         self._sums.fill(0)
         return Tally(0, self._sums)
 
@@ -260,6 +267,15 @@ def _bucket_bytes(options: CommunicationOptions, communicator: Communicator) -> 
     if options.bucket_bytes is not None:
         return options.bucket_bytes
     return DEFAULT_BUCKET_BYTES if communicator.spans_hosts else 0
+
+
+def _square(vector: Array) -> float:
+    """The sum of the squares, which may be too large for float32 though no element is."""
+    square = float(np.dot(vector, vector))
+    if not math.isfinite(square):
+        vector = vector.astype(np.float64)
+        square = float(np.dot(vector, vector))
+    return square
 
 
 def _one_based(index: int | None) -> int:

@@ -397,6 +397,8 @@ class Model(Savable):
     def _begin(self, call: str, arguments: dict[str, Any]) -> Updater:
         """Make sure that all replicas are about to do the same, and begin from equal values. Collective."""
         network, compiled = self._built(), self._require_compiled()
+        if isinstance(self._updater, AccumulatingUpdater):
+            self._updater.settle()  # what `train_on_batch` has accumulated is an update, as at the end of an epoch
         self._updater = None
         goes_on = {"restored": self._saved is not None}
         self.strategy.agree({"call": call, **describe(network, compiled), **arguments, **goes_on})

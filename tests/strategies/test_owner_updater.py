@@ -68,6 +68,19 @@ class TestClipping:
             assert difference(replica_weights, weights) <= 1e-12
             np.testing.assert_allclose(replica_history["loss"], history["loss"], rtol=1e-9)
 
+    @pytest.mark.filterwarnings("ignore:overflow")
+    @pytest.mark.parametrize("num_replicas", [1, 2])
+    def test_a_norm_too_large_for_float32_is_clipped(self, num_replicas):
+        def body(strategy):
+            model = distrib.Sequential([distrib.layers.Dense(1, input_shape=(2,))])
+            model.compile(distrib.optimizers.SGD(0.5, global_clipnorm=1.0), "mae")
+            before = np.concatenate([weights.ravel() for weights in model.get_weights()])
+            model.train_on_batch(np.full((2, 2), 1e25), np.zeros((2, 1)))
+            return np.concatenate([weights.ravel() for weights in model.get_weights()]) - before
+
+        for change in on_replicas(num_replicas, body):
+            np.testing.assert_allclose(np.linalg.norm(change), 0.5, rtol=1e-6)
+
     @pytest.mark.parametrize(
         "options", [{"clipvalue": 1, "global_clipnorm": 1}, {"clipvalue": 0}, {"global_clipnorm": -1.0}]
     )
@@ -106,6 +119,24 @@ class TestAccumulation:
 
         for sent in on_replicas(2, body):
             assert sent[0] == sent[1] == sent[2] < sent[3] == sent[4] == sent[6] < sent[7]
+
+    def test_what_is_held_is_an_update_before_something_else_begins(self):
+        def body(strategy):
+            model = make_model(distrib.optimizers.SGD(0.1, gradient_accumulation_steps=4))
+            for begin in (0, 8, 16):
+                model.train_on_batch(X[begin : begin + 8], Y[begin : begin + 8])
+            assert model.optimizer.iterations == 0
+            model.evaluate(X, Y, verbose=0)
+            assert model.optimizer.iterations == 1
+            return model.get_weights()
+
+        def at_once(strategy):
+            model = make_model(distrib.optimizers.SGD(0.1))
+            model.train_on_batch(X[:24], Y[:24])
+            return model.get_weights()
+
+        for weights in on_replicas(2, body):
+            assert difference(weights, in_one_process(at_once)) <= 1e-12
 
     def test_a_bad_number_is_refused(self):
         with pytest.raises(distrib.ConfigError, match="gradient_accumulation_steps >= 1"):
