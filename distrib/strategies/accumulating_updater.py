@@ -51,6 +51,9 @@ class AccumulatingUpdater(Updater):
     def stops(self, wanted: bool) -> bool:
         return self._updater.stops(wanted)
 
+    def end(self) -> None:
+        self._updater.end()
+
     @property
     def is_settled(self) -> bool:
         return not self._held

@@ -244,6 +244,9 @@ class OwnerUpdater(Updater):
     def stops(self, wanted: bool) -> bool:
         return bool(self._communicator.gather_rows(np.array([float(wanted)])).any())
 
+    def end(self) -> None:
+        self._communicator.barrier()
+
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
         self._tested = Tally(0, np.zeros(num_sums))
         return dataset.batches(schedule, schedule.epoch(0), self._communicator.rank, self._world_size)

@@ -104,6 +104,9 @@ class PsUpdater(Updater):
         self._take(self._client.begin(self._stage, description, self._values))
         return bool(self._totals.sums[0])
 
+    def end(self) -> None:
+        pass  # Every worker has values of its own.
+
     def _leased(
         self, dataset: ArrayDataset, schedule: Schedule, description: dict[str, Any]
     ) -> Iterator[Batch]:

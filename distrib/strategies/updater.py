@@ -133,6 +133,14 @@ class Updater(ABC):
         return wanted
 
     @abstractmethod
+    def end(self) -> None:
+        """All epochs are over on this replica, with all that callbacks do after an epoch. Collective.
+
+        Where replicas have values in common, what a callback does at the end, as to restore weights, must not
+        disturb a replica whose callbacks still look at them.
+        """
+
+    @abstractmethod
     def state(self) -> State | None:
         """All that training goes on from, whatever strategy goes on. Collective where updates are.
 

@@ -77,6 +77,7 @@ class Run:
             called.call("on_epoch_end", epoch, logs)
             if self._epoch < epochs:
                 self.is_stopped = self.updater.stops(self.is_stopped)
+        self.updater.end()
         called.call("on_train_end", logs)
 
     def progress(self, state: State) -> dict[str, Any]:

@@ -1,5 +1,7 @@
 """Clipping, gradient accumulation and the watch for drift, over replicas."""
 
+import threading
+
 import numpy as np
 import pytest
 from helpers.replicas import KINDS, difference, in_one_process, on_replicas
@@ -141,6 +143,28 @@ class TestAccumulation:
     def test_a_bad_number_is_refused(self):
         with pytest.raises(distrib.ConfigError, match="gradient_accumulation_steps >= 1"):
             distrib.optimizers.SGD(gradient_accumulation_steps=0)
+
+
+@pytest.mark.parametrize("kind", ["central", "ring"])
+@pytest.mark.parametrize("steps", [None, 2])
+def test_training_ends_when_it_has_ended_for_all(kind, steps):
+    """What one replica does to the values at the end is not seen by what another does after its last epoch."""
+    has_ended = threading.Event()
+
+    class AtTheEnd(distrib.callbacks.Callback):
+        def on_epoch_end(self, epoch, logs=None):
+            if self.model.strategy.replica_id == 0:
+                assert not has_ended.wait(0.2)
+
+        def on_train_end(self, logs=None):
+            has_ended.set()
+
+    def body(strategy):
+        model = make_model(distrib.optimizers.Adam(gradient_accumulation_steps=steps))
+        model.fit(X, Y, verbose=0, callbacks=[AtTheEnd()])
+
+    on_replicas(2, body, kind=kind)
+    assert has_ended.is_set()
 
 
 class TestDrift:
