@@ -24,7 +24,8 @@ class CentralStorageStrategy(Strategy):
     are common: what one replica assigns, all read.
 
     Args:
-        communication_options: how replicas talk to each other; `implementation` is `"auto"` or `"shared_memory"`.
+        communication_options: how replicas talk to each other; `implementation` is `"auto"` or `"shared_memory"`;
+            `bucket_bytes` and `compression` are not used, for no gradient is sent.
         communicator: the collectives to use; by default over all processes of the MPI job. Tests pass
             one over threads.
         log_device_placement: print host, cores and BLAS threads of every replica, and which collectives they use.
@@ -42,6 +43,8 @@ class CentralStorageStrategy(Strategy):
         allow_soft_placement: bool = True,
     ) -> None:
         options = communication_options or CommunicationOptions()
+        # What is for messages has no use here; variables that are not trained are not common, and may drift.
+        self._options = CommunicationOptions(check_every=options.check_every)
         self.communicator = communicator or communicator_of_job(
             options, log_device_placement, allow_soft_placement
         )
@@ -56,4 +59,4 @@ class CentralStorageStrategy(Strategy):
     def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
         communicator, buffer = self.communicator, network.buffer
         buffer.rebind(communicator.common(buffer.values), communicator.shared(buffer.grads))
-        return OwnerUpdater(communicator, network, optimizer, on_nonfinite)
+        return OwnerUpdater(communicator, network, optimizer, on_nonfinite, self._options)

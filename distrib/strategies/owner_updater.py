@@ -73,7 +73,8 @@ class OwnerUpdater(Updater):
         self._sums = np.empty(0)
         self._wholes: list[Positions] = []  # the batches of the epoch
         self._num_begun = 0  # of them
-        optimizer.build(sum(own.size for own in self._owned), network.dtype)
+        elements = f"{[(entry.name, entry.range) for entry in network.buffer.layout]} {self._owned}"
+        optimizer.build(sum(own.size for own in self._owned), network.dtype, elements)
         communicator.at_step(optimizer.iterations)
         self._broadcast_fixed()
 

@@ -145,6 +145,31 @@ class TestAccumulation:
             distrib.optimizers.SGD(gradient_accumulation_steps=0)
 
 
+@pytest.mark.parametrize("num_replicas", [1, 2])
+def test_slots_are_kept_for_the_same_weights_only(num_replicas):
+    """One layer is trained, then another of the same size, twice."""
+
+    def trained_by(optimizers):
+        def body(strategy):
+            layers = [distrib.layers.Dense(6, use_bias=False, input_shape=(6,)) for _ in range(2)]
+            model = distrib.Sequential(
+                [*layers, distrib.layers.Dense(3, activation="softmax")], dtype="float64"
+            )
+            made = {name: distrib.optimizers.SGD(0.1, momentum=0.9) for name in optimizers}
+            for trained, name in zip((0, 1, 1), optimizers, strict=True):
+                for index, layer in enumerate(model.layers):
+                    layer.trainable = index == trained
+                model.compile(made[name], "sparse_categorical_crossentropy")
+                model.fit(X, Y, batch_size=37, verbose=0)
+            return model.get_weights()
+
+        return on_replicas(num_replicas, body)[0]
+
+    usual = trained_by("aaa")
+    assert difference(usual, trained_by("abb")) == 0
+    assert difference(usual, trained_by("abc")) > 1e-6
+
+
 @pytest.mark.parametrize("kind", ["central", "ring"])
 @pytest.mark.parametrize("steps", [None, 2])
 def test_training_ends_when_it_has_ended_for_all(kind, steps):
@@ -170,7 +195,15 @@ def test_training_ends_when_it_has_ended_for_all(kind, steps):
 class TestDrift:
     """B11: values that differ between replicas are found, and the replica that differs is named."""
 
-    def run(self, num_replicas, victims, check_every, frozen=False, gradient_accumulation_steps=None):
+    def run(
+        self,
+        num_replicas,
+        victims,
+        check_every,
+        frozen=False,
+        gradient_accumulation_steps=None,
+        strategy_class=distrib.MirroredStrategy,
+    ):
         """Each rank's error, or None."""
         fired = []
 
@@ -186,7 +219,7 @@ class TestDrift:
                 self.step += 1
 
         def body(transport):
-            strategy = distrib.MirroredStrategy(
+            strategy = strategy_class(
                 distrib.CommunicationOptions(check_every=check_every), SharedMemoryCommunicator(transport, 20)
             )
             with strategy.scope():
@@ -233,6 +266,11 @@ class TestDrift:
         # Written over by the owner's value before the next look.
         assert self.run(3, [1], check_every=7) == [None] * 3
         assert self.run(3, [1], check_every=0) == [None] * 3
+
+    def test_what_is_not_trained_is_looked_at_beside_common_values(self):
+        central = distrib.CentralStorageStrategy
+        for error in self.run(3, [1], check_every=1, frozen=True, strategy_class=central):
+            assert "The values of rank 1 differ from those of the other 2 at step 4" in str(error)
 
     @pytest.mark.parametrize("steps", [None, 4])
     def test_it_looks_at_the_end_of_an_epoch(self, steps):

@@ -75,16 +75,24 @@ class Optimizer(ABC):
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.iterations = 0
         self.slots: dict[str, Array] = {}
+        self._elements = ""
         self._piece_elements = PIECE_ELEMENTS
         self._scratch: list[Array] = []
         self._fused: Loop | None = None
 
-    def build(self, num_elements: int, dtype: np.dtype[Any]) -> None:
-        """Make zeroed slots for `num_elements` elements; existing ones of that size and dtype are kept."""
+    def build(self, num_elements: int, dtype: np.dtype[Any], elements: str = "") -> None:
+        """Make zeroed slots, or keep those that there are if they are for the same elements.
+
+        Args:
+            num_elements: how many are updated by this process.
+            dtype: theirs.
+            elements: which they are, in any words that differ for others.
+        """
         for name in self.slot_names:
             slot = self.slots.get(name)
-            if slot is None or slot.size != num_elements or slot.dtype != dtype:
+            if slot is None or slot.size != num_elements or slot.dtype != dtype or elements != self._elements:
                 self.slots[name] = aligned_vector(num_elements, dtype)
+        self._elements = elements
         nothing = [np.empty(0, dtype)] * (2 + len(self.slot_names))
         self._fused = compiled(self.fused_loop(), *nothing, *map(dtype.type, self.coefficients(1, 1.0)))
         piece = 0 if self._fused is not None else min(num_elements, self._piece_elements)
