@@ -38,9 +38,8 @@ class Float16Wire:
         residual += numbers
         largest = max(float(residual.max()), -float(residual.min())) if residual.size else 0.0
         factor = 1.0
-        if (
-            0 < largest < math.inf
-        ):  # numbers that are almost 0 would need a factor that the dtype does not have
+        if 0 < largest < math.inf:
+            # Numbers that are almost 0 would need a factor that the dtype does not have.
             factor = 2.0 ** min(_LARGEST - math.frexp(largest)[1], np.finfo(residual.dtype).maxexp - 1)
         message = self._outgoing[: _FACTOR_BYTES + 2 * numbers.size]
         message[:_FACTOR_BYTES].view(np.float64)[0] = factor

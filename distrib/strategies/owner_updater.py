@@ -136,9 +136,8 @@ class OwnerUpdater(Updater):
         if self._optimizer.global_clipnorm is not None:
             scale *= self._clipping(parts, scale)
         if self._verdict[0]:
-            self._optimizer.iterations += (
-                1  # as on the others, which cannot know yet, and update their ranges
-            )
+            # As on the others, which cannot know yet, and update their ranges.
+            self._optimizer.iterations += 1
         else:
             self._optimizer.apply_parts(parts, scale)
         verdicts = self._buckets.all_gather(self._verdict)
