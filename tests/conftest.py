@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import distrib  # before NumPy: all processes of a test multiply with the same kernels (distrib/kernels.py)
+
+# isort: split
 import os
 import threading
 import time
@@ -11,7 +14,6 @@ import tensorboardX  # noqa: F401  (sets an environment variable when it is firs
 import threadpoolctl  # noqa: F401  (so does it)
 from helpers import mpi
 
-import distrib
 from distrib.data.builtin import DEBIAN_FASHION_MNIST
 
 _COMPLETE = os.environ.get("DISTRIB_TEST_COMPLETE") == "1"
