@@ -179,6 +179,7 @@ class OwnerUpdater(Updater):
         layout = self._network.buffer.layout
         bad = [(rank, int(index) - 1) for rank, index in enumerate(verdicts) if index]
         where = ", ".join(f"{layout[index].name} on rank {rank}" for rank, index in bad)
+        self._buckets.forget()
         found = f"NaN or Inf in {what} at step {step}, first in {where}."
         if self._on_nonfinite == "raise":
             raise NonFiniteError(
@@ -186,7 +187,6 @@ class OwnerUpdater(Updater):
                 'compile(on_nonfinite="skip") to leave such steps out.'
             )
         LOGGER.warning("%s The step is skipped on all replicas.", found)
-        self._buckets.forget()
         self._sums.fill(0)
         return Tally(0, self._sums)
 

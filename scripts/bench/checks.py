@@ -22,13 +22,12 @@ from collections.abc import Callable
 from pathlib import Path
 
 import machine
-import numpy as np
-
-sys.path.insert(0, str(Path(__file__).resolve().parent / "programs"))
-
 import distrib
+import numpy as np
 from distrib.comm.communicator import ReduceOp
 from distrib.comm.header import Header, Operation
+
+sys.path.insert(0, str(Path(__file__).resolve().parent / "programs"))
 
 from stopwatch import Steps
 
