@@ -12,6 +12,7 @@ from numpy.typing import ArrayLike
 from distrib.arrays import Array
 from distrib.data.dataset import as_array
 from distrib.errors import ConfigError, DataError
+from distrib.training.class_weight import weights_of_classes
 
 _HASHED_ROWS = 64
 
@@ -27,11 +28,9 @@ class Examples:
         x: `(examples, ...)`.
         y: `(examples, ...)`.
         sample_weight: `(examples,)`, or None.
-        class_weight: label -> weight, or None.
 
     Raises:
         DataError: empty, not numeric, or of different lengths.
-        ConfigError: both kinds of weights.
     """
 
     def __init__(
@@ -39,14 +38,9 @@ class Examples:
         x: ArrayLike,
         y: ArrayLike,
         sample_weight: ArrayLike | None = None,
-        class_weight: Mapping[int, float] | None = None,
     ) -> None:
         self.x, self.y = as_array(x, "x"), as_array(y, "y")
         self.weight = None if sample_weight is None else as_array(sample_weight, "sample_weight")
-        if class_weight is not None:
-            if sample_weight is not None:
-                raise ConfigError("Pass class_weight or sample_weight, not both.")
-            self.weight = _weights_of_classes(self.y, class_weight)
         lengths = {"x": len(self.x), "y": len(self.y)}
         if self.weight is not None:
             if self.weight.ndim != 1:
@@ -73,6 +67,20 @@ class Examples:
                 "Choose another fraction in (0, 1), or pass validation_data."
             )
         return self._rows(slice(0, boundary)), self._rows(slice(boundary, None))
+
+    def weighted_by_class(self, class_weight: Mapping[int, float], num_outputs: int) -> Examples:
+        """The same examples, each with the weight of its class. For training only: a validation has none.
+
+        Args:
+            class_weight: label -> weight; 1.0 for a label that is not in it.
+            num_outputs: of the model, which says what labels there are.
+
+        Raises:
+            ConfigError: weights of examples are given too, or `class_weight` is not as described.
+        """
+        if self.weight is not None:
+            raise ConfigError("Pass class_weight or sample_weight, not both.")
+        return Examples(self.x, self.y, weights_of_classes(self.y, class_weight, num_outputs))
 
     def first(self, steps: int | None, batch_size: int, name: str) -> Examples:
         """The examples of the first batches.
@@ -112,13 +120,3 @@ def _checksum(array: Array) -> str:
     """CRC-32 of up to `_HASHED_ROWS` rows spread evenly over the array."""
     step = max(1, len(array) // _HASHED_ROWS)
     return f"{zlib.crc32(np.ascontiguousarray(array[::step]).tobytes()):08x}"
-
-
-def _weights_of_classes(y: Array, class_weight: Mapping[int, float]) -> Array:
-    labels = y.reshape(len(y), -1)
-    one_hot = labels.shape[1] > 1
-    classes = np.argmax(labels, axis=1) if one_hot else labels[:, 0].astype(np.intp)
-    weights = np.ones(len(y))
-    for label, weight in class_weight.items():
-        weights[classes == label] = weight
-    return weights

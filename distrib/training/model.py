@@ -192,8 +192,8 @@ class Model(Savable):
             validation_split: share of the examples, the last ones, to test on instead of training on them.
             validation_data: `(x, y)` or `(x, y, sample_weight)` to test on after each epoch.
             shuffle: draw a new order for every pass over the data.
-            class_weight: label -> weight of its examples.
-            sample_weight: `(examples,)` weights.
+            class_weight: label -> weight of its examples in training; validation does without.
+            sample_weight: `(examples,)` weights; `validation_split` splits them with the examples.
             initial_epoch: the epoch to begin with.
             steps_per_epoch: steps of an epoch; by default one pass over the data. Epochs go on where the one
                 before stopped.
@@ -210,10 +210,11 @@ class Model(Savable):
             ConfigError: an argument that cannot be right, or the model is not compiled.
             ProtocolError: the replicas are not about to train the same thing.
         """
-        data = Examples(x, y, sample_weight, class_weight)
+        data = Examples(x, y, sample_weight)
         validation = None if validation_data is None else Examples(*validation_data)
         if validation is None and validation_split:
             data, validation = data.split(validation_split)
+        data = self._weighted_by_class(data, class_weight)
         callbacks = listed(callbacks)
         test_size = _size(batch_size if validation_batch_size is None else validation_batch_size)
         if validation is not None:
@@ -316,7 +317,7 @@ class Model(Savable):
         Raises:
             DataError, ShapeError, ConfigError, ProtocolError: as of `fit`.
         """
-        data = Examples(x, y, sample_weight, class_weight)
+        data = self._weighted_by_class(Examples(x, y, sample_weight), class_weight)
         dataset, trainer = self._prepare(data), self._trainer_of(data)
         if self._updater is None:
             self._updater = self._begin("train_on_batch", {"data": data.describe()})
@@ -378,6 +379,12 @@ class Model(Savable):
         if self._compiled is None:
             raise ConfigError(f"Model '{self.name}' is not compiled. Call compile(optimizer, loss) first.")
         return self._compiled
+
+    def _weighted_by_class(self, data: Examples, class_weight: Mapping[int, float] | None) -> Examples:
+        if class_weight is None:
+            return data
+        shape = self._built(data.x.shape[1:]).output_shape
+        return data.weighted_by_class(class_weight, shape[-1] if shape else 1)
 
     def _prepare(self, data: Examples) -> ArrayDataset:
         """The data set in the form network and loss take. Checks it, on this replica."""
