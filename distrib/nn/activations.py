@@ -7,10 +7,11 @@ says so.
 
 from __future__ import annotations
 
+import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Self
 
 import numpy as np
 
@@ -36,6 +37,12 @@ class Activation(ABC):
     @abstractmethod
     def backward(self, d_y: Array, x: Array, y: Array) -> None:
         """Turn `d_y` in place into the gradient of x. `x` is valid only if `needs_input`."""
+
+    def twin(self) -> Self:
+        """The same function with scratch memory of its own."""
+        twin = copy.copy(self)
+        twin._scratch = Workspace()
+        return twin
 
     def get_config(self) -> dict[str, Any]:
         """What it takes to make this activation again."""

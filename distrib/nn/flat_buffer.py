@@ -7,7 +7,7 @@ strategy sends, and an optimizer updates any range of the vector without knowing
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -28,23 +28,33 @@ class Entry(NamedTuple):
 class FlatBuffer:
     """The flat vectors of a model, and the layout table name -> range.
 
+    A variable that several models train lies in the vectors of the one that trained it last; `gather` brings it back.
+
     Args:
-        variables: the trainable variables, in the order in which they shall lie. Their values are kept.
+        variables: the trainable variables by name, in the order in which they shall lie. Their values are kept.
         dtype: dtype of both vectors.
     """
 
-    def __init__(self, variables: Sequence[Variable], dtype: np.dtype[Any]) -> None:
-        self._variables = tuple(variables)
+    def __init__(self, variables: Mapping[str, Variable], dtype: np.dtype[Any]) -> None:
+        self._variables = tuple(variables.values())
         self.layout: list[Entry] = []
         begin = 0
-        for variable in self._variables:
+        for name, variable in variables.items():
             own = Range(begin, begin + variable.size)
-            self.layout.append(Entry(variable.name, variable.shape, own))
+            self.layout.append(Entry(name, variable.shape, own))
             begin = own.end
-        values, grads = aligned_vector(begin, dtype), aligned_vector(begin, dtype)
+        self.values, self.grads = aligned_vector(begin, dtype), aligned_vector(begin, dtype)
+        self.gather()
+
+    def gather(self) -> None:
+        """Bring every variable that lies elsewhere, with its value, into these vectors.
+
+        Called before each training step: for variables that are here already it costs a comparison.
+        """
         for variable, entry in zip(self._variables, self.layout, strict=True):
-            values[entry.range.slice] = variable.value.reshape(-1)
-        self.rebind(values, grads)
+            if variable.place is not self:
+                self.values[entry.range.slice] = variable.value.reshape(-1)
+                self._move(variable, entry)
 
     def rebind(self, values: Array, grads: Array) -> None:
         """Move every variable into these vectors, as when a strategy brings memory of its own.
@@ -55,8 +65,11 @@ class FlatBuffer:
         """
         self.values, self.grads = values, grads
         for variable, entry in zip(self._variables, self.layout, strict=True):
-            own = entry.range.slice
-            variable.move_to(values[own].reshape(entry.shape), grads[own].reshape(entry.shape))
+            self._move(variable, entry)
+
+    def _move(self, variable: Variable, entry: Entry) -> None:
+        own, shape = entry.range.slice, entry.shape
+        variable.move_to(self.values[own].reshape(shape), self.grads[own].reshape(shape), place=self)
 
     @property
     def size(self) -> int:

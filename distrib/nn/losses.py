@@ -15,7 +15,7 @@ import copy
 import math
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -80,8 +80,14 @@ class Loss(ABC):
 
     def on_logits(self) -> Loss:
         """The same loss of the same probabilities, starting from their logits."""
+        twin = self.twin()
+        twin.from_logits = True
+        return twin
+
+    def twin(self) -> Self:
+        """The same loss with scratch memory of its own."""
         twin = copy.copy(self)
-        twin.from_logits, twin._scratch = True, Workspace()
+        twin._scratch = Workspace()
         return twin
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:

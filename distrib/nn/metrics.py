@@ -7,9 +7,10 @@ of its examples, the strategy adds them, and only then they are divided.
 
 from __future__ import annotations
 
+import copy
 from abc import ABC, abstractmethod
 from collections.abc import Mapping
-from typing import Any, Literal
+from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -71,6 +72,13 @@ class Metric(ABC):
     def result(self) -> float:
         """The mean so far; 0.0 before the first example."""
         return self.total / self.count if self.count else 0.0
+
+    def twin(self) -> Self:
+        """The same metric with a state and scratch memory of its own, reset."""
+        twin = copy.copy(self)
+        twin._scratch = Workspace()
+        twin.reset_state()
+        return twin
 
     def reset_state(self) -> None:
         """Forget everything measured so far."""

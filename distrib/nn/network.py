@@ -7,7 +7,10 @@ division happens once. So any split of a batch gives the gradient of the whole b
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+import copy
+from collections import deque
+from collections.abc import Callable, Container, Iterator, Mapping
+from contextlib import contextmanager
 from functools import partial
 from itertools import accumulate
 from typing import Any
@@ -30,45 +33,79 @@ class Network:
     """Built layers and the flat vectors their variables lie in.
 
     Args:
-        layers: in order; not yet built.
+        layers: in order, by their names in this network, which may be others than in another network. They are
+            built, unless they are already.
         input_shape: shape of one example.
         dtype: dtype of all variables and computations.
         seed: seed of initializers and random layers.
+        frozen: names of the layers that no optimizer may update.
+
+    Attributes:
+        layers: twins of the layers, as they were when the network was last laid out.
+        variables: all variables by name, layer by layer.
+        fixed_variables: those that no optimizer changes, for what they are or because their layer is frozen.
+        buffer: the flat vectors of all others.
     """
 
-    def __init__(self, layers: Sequence[Layer], input_shape: Shape, dtype: np.dtype[Any], seed: int) -> None:
-        self.layers = list(layers)
+    def __init__(
+        self,
+        layers: Mapping[str, Layer],
+        input_shape: Shape,
+        dtype: np.dtype[Any],
+        seed: int,
+        frozen: Container[str] = (),
+    ) -> None:
+        self._given = dict(layers)
         self.input_shape, self.dtype, self.seed = input_shape, dtype, seed
         shape = input_shape
-        for layer in self.layers:
+        for layer in layers.values():
             layer.build(shape, dtype, seed)
             shape = layer.output_shape
         self.output_shape = shape
-        self._filled: Callable[[int], None] | None = None
-        self.lay_out()
+        self.lay_out(frozen)
 
-    def lay_out(self) -> None:
-        """Move the variables that are trainable now into a flat buffer of their own."""
+    def lay_out(self, frozen: Container[str] = ()) -> None:
+        """Move the variables of all layers that are not frozen into a flat buffer of their own."""
+        self.layers = [layer.twin(name) for name, layer in self._given.items()]
+        for layer in self.layers:
+            layer.trainable = layer.name not in frozen
+        self._filled: Callable[[int], None] | None = None
+        self._apart: deque[Network] = deque()
         learners = [index for index, layer in enumerate(self.layers) if _trainable(layer)]
         # The backward pass ends at the first layer that learns, and does not compute that layer's d_x.
         self._first_learner = learners[0] if learners else len(self.layers)
         for index, layer in enumerate(self.layers):
             layer.needs_input_gradient = index > self._first_learner
             layer.gradients_are_final = partial(self._layer_is_final, index)
-        self.buffer = FlatBuffer([v for layer in self.layers for v in _trainable(layer)], self.dtype)
+        self.variables = {_name(layer, v): v for layer in self.layers for v in layer.variables}
+        trainable = {_name(layer, v): v for layer in self.layers for v in _trainable(layer)}
+        self.fixed_variables = {n: v for n, v in self.variables.items() if n not in trainable}
+        self.buffer = FlatBuffer(trainable, self.dtype)
         sizes = [sum(variable.size for variable in _trainable(layer)) for layer in self.layers]
         self._begins = [0, *accumulate(sizes)]  # where each layer's gradient lies
-        self._regularizers = {name: r for layer in self.layers for name, r in layer.regularizers.items()}
+        self._regularizers = {
+            _name(layer, variable): layer.regularizers[variable.name]
+            for layer in self.layers
+            for variable in layer.variables
+            if variable.name in layer.regularizers
+        }
 
-    @property
-    def variables(self) -> list[Variable]:
-        """All variables, layer by layer."""
-        return [variable for layer in self.layers for variable in layer.variables]
+    @contextmanager
+    def apart(self) -> Iterator[Network]:
+        """A network with the same variables and scratch memory of its own.
 
-    @property
-    def fixed_variables(self) -> list[Variable]:
-        """Those that no optimizer changes, for what they are or because their layer is frozen."""
-        return [v for layer in self.layers for v in layer.variables if not (layer.trainable and v.trainable)]
+        For what happens besides a training: an evaluation or a prediction, in another thread or within a step.
+        """
+        free = self._apart
+        try:
+            twin = free.pop()
+        except IndexError:
+            twin = copy.copy(self)
+            twin.layers = [layer.twin(layer.name) for layer in self.layers]
+        try:
+            yield twin
+        finally:
+            free.append(twin)
 
     def check_input(self, x: Array) -> None:
         """Raise `ShapeError` unless `x` is a batch of this network's inputs."""
@@ -176,6 +213,11 @@ class Network:
             for entry, own in self.buffer.entries_in(part):
                 if entry.name in self._regularizers:
                     yield self._regularizers[entry.name], own
+
+
+def _name(layer: Layer, variable: Variable) -> str:
+    """`dense_1/kernel`: by the name that the layer has in its network."""
+    return f"{layer.name}/{variable.name.rpartition('/')[2]}"
 
 
 def _trainable(layer: Layer) -> list[Variable]:

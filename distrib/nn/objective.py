@@ -6,6 +6,7 @@ layer is fused: it hands its logits to the loss, which computes activation, valu
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Sequence
 
 import numpy as np
@@ -39,6 +40,20 @@ class Objective:
         self.fused_layer = _layer_to_fuse(last_layer, loss)
         self.loss = loss if self.fused_layer is None else loss.on_logits()
         self.tally = Tally(len(self.metrics))
+
+    def twin(self, last_layer: Layer) -> Objective:
+        """The same loss and metrics with scratch memory and sums of its own, metrics reset.
+
+        Args:
+            last_layer: of the network that it is for.
+        """
+        twin = copy.copy(self)
+        twin.metrics = [metric.twin() for metric in self.metrics]
+        twin.loss, twin.tally = self.loss.twin(), Tally(len(self.metrics))
+        if self.fused_layer is not None:
+            assert isinstance(last_layer, ActivatedLayer)
+            twin.fused_layer = last_layer
+        return twin
 
     def measure(self, y: Array, y_pred: Array, values: Array, weight: Array | None) -> None:
         """Put the sums of a batch into the tally."""

@@ -25,7 +25,7 @@ class Variable:
         dtype: dtype to hold the value in; that of `initial_value` by default.
     """
 
-    __slots__ = ("_grad", "_value", "name", "trainable")
+    __slots__ = ("_grad", "_value", "name", "place", "trainable")
 
     def __init__(
         self,
@@ -38,6 +38,7 @@ class Variable:
         self.trainable = trainable
         self._value: Array = np.array(constant(initial_value, dtype=dtype))
         self._grad: Array | None = None
+        self.place: object = None
 
     @property
     def shape(self) -> Shape:
@@ -85,9 +86,15 @@ class Variable:
         self._value -= self._checked(delta, "assign_sub")
         return self
 
-    def move_to(self, value: Array, grad: Array) -> None:
-        """Continue in other memory, which holds the value from now on."""
-        self._value, self._grad = value, grad
+    def move_to(self, value: Array, grad: Array, place: object) -> None:
+        """Continue in other memory, which holds the value from now on.
+
+        Args:
+            value: of the variable's shape and dtype.
+            grad: likewise, for its gradient.
+            place: to whom the memory belongs; `place` says so until the variable moves on.
+        """
+        self._value, self._grad, self.place = value, grad, place
 
     def _checked(self, value: ArrayLike, operation: str) -> Array:
         array = np.asarray(value.value if isinstance(value, Variable) else value, dtype=self.dtype)

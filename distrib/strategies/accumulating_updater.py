@@ -75,8 +75,8 @@ class AccumulatingUpdater(Updater):
     def tested(self, tally: Tally) -> None:
         self._updater.tested(tally)
 
-    def total(self) -> Tally:
-        return self._updater.total()
+    def total(self, tested: Tally) -> Tally:
+        return self._updater.total(tested)
 
     def _add(self, tally: Tally) -> None:
         grads = self._network.buffer.grads

@@ -68,7 +68,6 @@ class OwnerUpdater(Updater):
         if len(self._owned) > 1:
             self.filled = self._reduce_filled
         self._nonfinite = 0
-        self._tested = Tally(0)
         self._verdict = np.zeros(1)
         self._sums = np.empty(0)
         self._wholes: list[Positions] = []  # the batches of the epoch
@@ -80,7 +79,7 @@ class OwnerUpdater(Updater):
 
     def _broadcast_fixed(self) -> None:
         """What no gradient changes, from rank 0."""
-        for variable in self._network.fixed_variables:
+        for variable in self._network.fixed_variables.values():
             self._communicator.broadcast(variable.value.reshape(-1))
 
     def pull(self) -> None:
@@ -98,7 +97,7 @@ class OwnerUpdater(Updater):
         if self._world_size == 1:
             return
         digest = zlib.crc32(self._network.buffer.values.data)
-        for variable in self._network.fixed_variables:
+        for variable in self._network.fixed_variables.values():
             digest = zlib.crc32(variable.value.data, digest)
         digests = self._communicator.gather_rows(np.array([float(digest)]))[:, 0].tolist()
         found = drift(digests, self._optimizer.iterations)
@@ -248,15 +247,15 @@ class OwnerUpdater(Updater):
         self._communicator.barrier()
 
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
-        self._tested = Tally(0, np.zeros(num_sums))
         return dataset.batches(schedule, schedule.epoch(0), self._communicator.rank, self._world_size)
 
     def tested(self, tally: Tally) -> None:
-        self._tested.sums += tally.sums
+        pass  # The sums are combined at the end.
 
-    def total(self) -> Tally:
-        self._tested.penalty = self._penalty()
-        return self._added(self._communicator.gather_rows(self._tested.sums))
+    def total(self, tested: Tally) -> Tally:
+        tested.penalty = self._penalty()
+        # In memory of its own: an evaluation must leave what the training reads as it is.
+        return Tally(0, np.add.reduce(self._communicator.gather_rows(tested.sums), axis=0))
 
     def _added(self, rows: Array) -> Tally:
         """The rows added in rank order, which makes the same bits on every replica."""

@@ -11,6 +11,7 @@ import atexit
 import json
 import os
 import sys
+import zlib
 from collections.abc import Mapping
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -175,11 +176,6 @@ class ParameterServerStrategy(Strategy):
             raise ConfigError(
                 "gradient_accumulation_steps is not for ParameterServerStrategy: use a larger batch."
             )
-        if network.fixed_variables:
-            raise ConfigError(
-                "ParameterServerStrategy keeps trainable variables only. Received: "
-                f"{network.fixed_variables[0].name}, which is not trained."
-            )
         buffer, client = network.buffer, self._client
         if client is None:
             raise ConfigError(f"ParameterServerStrategy: {self._task} does not train.")
@@ -204,6 +200,8 @@ class ParameterServerStrategy(Strategy):
                 [{"class": "L1L2", **_checked(regularizer).get_config()}, *own]
                 for regularizer, own in network.penalized(Range(0, buffer.size))
             ],
+            # What is not trained is on every worker, and must be the same there.
+            "fixed": {name: zlib.crc32(v.numpy().data) for name, v in network.fixed_variables.items()},
             "layout": [[entry.name, *entry.range] for entry in buffer.layout],
             "rules": self._rules.get_config(),
             "ps": list(self._task.ps),

@@ -73,6 +73,7 @@ class PsUpdater(Updater):
         self._network, self._optimizer, self._on_nonfinite = network, optimizer, on_nonfinite
         self._stage = 0
         self._lease: Lease | None = None
+        self._is_in_epoch = False
         self._totals = Tally(0)
         self._summary = ""
         self._spent = Spent()
@@ -88,9 +89,15 @@ class PsUpdater(Updater):
             description["totals"] = rest.sums.tolist()
         if self._client.worker == 0:  # others may push before the chief's first push says it
             description["learning_rate"] = self._optimizer.learning_rate
+        self._is_in_epoch = True
         return self._leased(dataset, schedule, description)
 
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
+        if self._is_in_epoch:
+            raise ConfigError(
+                "Under ParameterServerStrategy workers do not meet within an epoch, so nothing can be "
+                "evaluated then. Call evaluate in on_epoch_end; predict may be called anywhere."
+            )
         description = {"kind": "test", **_described(schedule), "num_sums": num_sums}
         return self._leased(dataset, schedule, description)
 
@@ -145,10 +152,11 @@ class PsUpdater(Updater):
     def tested(self, tally: Tally) -> None:
         self._hand_in(self._message(tally), trains=False)
 
-    def total(self) -> Tally:
+    def total(self, tested: Tally) -> Tally:
         return self._totals
 
     def settle(self) -> Tally | None:
+        self._is_in_epoch = False
         return self._totals
 
     def _message(self, tally: Tally) -> pb.Push:

@@ -172,8 +172,12 @@ class Updater(ABC):
 
     @abstractmethod
     def tested(self, tally: Tally) -> None:
-        """Take the sums of a batch of `test_batches`."""
+        """A batch of `test_batches` is done; `tally` has its sums."""
 
     @abstractmethod
-    def total(self) -> Tally:
-        """The sums of all that was tested, over all replicas. Collective; same bits on each replica."""
+    def total(self, tested: Tally) -> Tally:
+        """The sums over all replicas of what was tested so far. Collective; same bits on each replica.
+
+        Args:
+            tested: the sums of this replica's batches.
+        """

@@ -29,7 +29,9 @@ def describe_network(network: Network) -> dict[str, Any]:
         "dtype": network.dtype.name,
         "seed": network.seed,
         "layers": [layer.get_config() for layer in network.layers],
-        "variables": [[v.name, list(v.shape), v.dtype.name, v.trainable] for v in network.variables],
+        "variables": [
+            [name, list(v.shape), v.dtype.name, v.trainable] for name, v in network.variables.items()
+        ],
     }
 
 

@@ -6,6 +6,7 @@ and takes its part of every batch. `predict` happens on this replica alone.
 
 from __future__ import annotations
 
+import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any, Literal, TypeAlias
@@ -38,11 +39,12 @@ from distrib.training.callbacks.progress_bar import is_interactive
 from distrib.training.callbacks.sidecar_link import SidecarLink
 from distrib.training.compiled import Compiled
 from distrib.training.description import describe
+from distrib.training.evaluation_run import EvaluationRun
 from distrib.training.examples import Examples, ValidationData, checked_steps
 from distrib.training.run import Run
 from distrib.training.savable import Savable
 from distrib.training.seeds import get_random_seed, next_model_name
-from distrib.training.trainer import Trainer, predict
+from distrib.training.trainer import Trainer
 
 Verbose: TypeAlias = Literal["auto", 0, 1, 2]
 
@@ -75,6 +77,9 @@ class Model(Savable):
         self.history: History | None = None
         self._network: Network | None = None
         self._trainer: Trainer | None = None
+        self._trainable = True
+        self._frozen: set[str] | None = None  # the layers that were frozen when it was compiled
+        self._trained_by: int | None = None  # the thread in which `fit` is under way
 
     @property
     def stop_training(self) -> bool:
@@ -95,6 +100,24 @@ class Model(Savable):
     @abstractmethod
     def layers(self) -> list[Layer]:
         """The layers, without `Input`."""
+
+    @property
+    def trainable(self) -> bool:
+        """Whether an optimizer may update the model's variables. Setting it sets it on all layers.
+
+        As in Keras it counts when a model is compiled: a model that was compiled before goes on as it was.
+        """
+        return self._trainable
+
+    @trainable.setter
+    def trainable(self, trainable: bool) -> None:
+        self._trainable = bool(trainable)
+        for layer in self.layers:
+            layer.trainable = self._trainable
+
+    @abstractmethod
+    def _frozen_now(self) -> set[str]:
+        """The names of the layers that are not trainable."""
 
     @property
     @abstractmethod
@@ -135,15 +158,17 @@ class Model(Savable):
             unsupported: other arguments of Keras, with their defaults.
 
         Raises:
-            ConfigError: an unknown name, or an argument that is not supported.
+            ConfigError: an unknown name, an argument that is not supported, or `fit` is under way.
         """
         refuse("compile", unsupported, _KERAS_COMPILE, ("metrics", "weighted_metrics", "on_nonfinite"))
         if on_nonfinite not in ("raise", "skip", "allow"):
             raise ConfigError(f"Expected on_nonfinite raise, skip or allow. Received: {on_nonfinite!r}.")
+        self._check_not_training("compile")
         self._compiled = Compiled(optimizer, loss, metrics or (), weighted_metrics or (), on_nonfinite)
         self._trainer = self._updater = self._last_updater = self._saved = None
+        self._frozen = self._frozen_now()
         if self._network is not None:
-            self._network.lay_out()
+            self._network.lay_out(self._frozen)
 
     @property
     def optimizer(self) -> Optimizer:
@@ -153,12 +178,12 @@ class Model(Savable):
     @property
     def metrics(self) -> list[Metric]:
         """The metrics; empty until `fit` or `evaluate` has seen the first targets."""
-        return [] if self._trainer is None else self._trainer.metrics
+        return [] if self._trainer is None else self._trainer.means.metrics
 
     @property
     def num_examples(self) -> int:
         """How many examples there are in the running logs, over all replicas: those of the epoch so far."""
-        return 0 if self._trainer is None else self._trainer.num_examples
+        return 0 if self._trainer is None else self._trainer.means.num_examples
 
     def fit(
         self,
@@ -207,9 +232,10 @@ class Model(Savable):
         Raises:
             DataError: data that cannot be trained on.
             ShapeError: data of another shape than declared.
-            ConfigError: an argument that cannot be right, or the model is not compiled.
+            ConfigError: an argument that cannot be right, the model is not compiled, or it is being trained already.
             ProtocolError: the replicas are not about to train the same thing.
         """
+        self._check_not_training("fit")
         data = Examples(x, y, sample_weight)
         validation = None if validation_data is None else Examples(*validation_data)
         if validation is None and validation_split:
@@ -244,12 +270,15 @@ class Model(Savable):
         params = {"epochs": epochs, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList(in_order, self, params)
         trainer, updater = self._trainer_of(data), self._begin("fit", arguments)
-        self.run = Run(trainer, updater, dataset, schedule, called, tests, validation_freq)
+        self.run = Run(self._built(), trainer, updater, dataset, schedule, called, tests, validation_freq)
+        self._trained_by = threading.get_ident()
         try:
             self.run.train(initial_epoch, epochs)
         except BaseException as error:
             called.fail(error)
             raise
+        finally:
+            self._trained_by = None
         self.history.counters = updater.counters()
         report = updater.report()
         if report and verbose != 0 and self.strategy.is_chief:
@@ -268,6 +297,8 @@ class Model(Savable):
         return_dict: bool = False,
     ) -> float | list[float] | dict[str, float]:
         """Loss and metrics over a data set. Collective: the examples are spread over the replicas, each once.
+
+        May be called in a callback of `fit`, which goes on as if nothing had been measured.
 
         Args:
             x: `(examples, ...)` inputs.
@@ -290,9 +321,11 @@ class Model(Savable):
         schedule = Schedule(len(dataset), _size(batch_size))
         params = {"epochs": 1, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList([*listed(callbacks), *self._progress(verbose)], self, params)
-        trainer = self._trainer_of(data)
+        objective = self._trainer_of(data).objective
         updater = self._begin("evaluate", {"data": data.describe(), **schedule.describe()})
-        return _results(trainer.test_epoch(updater, dataset, schedule, called), return_dict)
+        with self._built().apart() as network:
+            logs = EvaluationRun(network, called).evaluate(objective, updater, dataset, schedule)
+        return _results(logs, return_dict)
 
     def train_on_batch(
         self,
@@ -317,6 +350,7 @@ class Model(Savable):
         Raises:
             DataError, ShapeError, ConfigError, ProtocolError: as of `fit`.
         """
+        self._check_not_training("train_on_batch")
         data = self._weighted_by_class(Examples(x, y, sample_weight), class_weight)
         dataset, trainer = self._prepare(data), self._trainer_of(data)
         if self._updater is None:
@@ -329,7 +363,7 @@ class Model(Savable):
     def reset_metrics(self) -> None:
         """Begin new means for `train_on_batch`."""
         if self._trainer is not None:
-            self._trainer.reset()
+            self._trainer.means.reset()
 
     def predict(
         self,
@@ -359,12 +393,14 @@ class Model(Savable):
         array = array[: checked_steps(steps, len(array), "steps") * size]
         params = {"epochs": 1, "steps": -(-len(array) // size), "verbose": verbose}
         called = CallbackList([*listed(callbacks), *self._progress(verbose)], self, params)
-        return predict(network, array, size, called)
+        with network.apart() as network:
+            return EvaluationRun(network, called).predict(array, size)
 
     def __call__(self, x: ArrayLike) -> Array:
         """The outputs for one batch, not training. On this replica alone."""
         network, array = self._inputs(x)
-        return network.forward(np.ascontiguousarray(array, network.dtype)).copy()
+        with network.apart() as network:
+            return network.forward(np.ascontiguousarray(array, network.dtype)).copy()
 
     def _inputs(self, x: ArrayLike) -> tuple[Network, Array]:
         """The network, and `x` as a batch of its inputs."""
@@ -375,9 +411,19 @@ class Model(Savable):
             raise DataError("Expected at least one example to predict. Received: empty data.")
         return network, array
 
+    def _check_not_training(self, call: str) -> None:
+        if self._trained_by is not None:
+            raise ConfigError(
+                f"Model '{self.name}' is being trained by fit. Received: {call}. Call it before or after; "
+                "evaluate and predict may be called meanwhile."
+            )
+
     def _require_compiled(self) -> Compiled:
         if self._compiled is None:
-            raise ConfigError(f"Model '{self.name}' is not compiled. Call compile(optimizer, loss) first.")
+            raise ConfigError(
+                f"Model '{self.name}' is not compiled. Call compile(optimizer, loss) first; again, where layers were "
+                "added to a trained model, or taken from it."
+            )
         return self._compiled
 
     def _weighted_by_class(self, data: Examples, class_weight: Mapping[int, float] | None) -> Examples:
@@ -404,6 +450,9 @@ class Model(Savable):
     def _begin(self, call: str, arguments: dict[str, Any]) -> Updater:
         """Make sure that all replicas are about to do the same, and begin from equal values. Collective."""
         network, compiled = self._built(), self._require_compiled()
+        if self._trained_by is not None:
+            return self._updater_of_run(call, arguments)
+        network.buffer.gather()
         if isinstance(self._updater, AccumulatingUpdater):
             self._updater.settle()  # what `train_on_batch` has accumulated is an update, as at the end of an epoch
         self._updater = None
@@ -417,6 +466,19 @@ class Model(Savable):
             updater.restore(self._saved)
             self._saved = None
         self._last_updater = updater
+        return updater
+
+    def _updater_of_run(self, call: str, arguments: dict[str, Any]) -> Updater:
+        """That of the `fit` under way, which is left as it is."""
+        assert self.run is not None
+        updater = self.run.updater
+        alone = self.strategy.num_replicas_in_sync == 1 and not updater.is_running
+        if self._trained_by != threading.get_ident() and not alone:
+            raise ConfigError(
+                f"Model '{self.name}' is being trained by fit in another thread, and {call} takes all replicas. Call "
+                "it in a callback, or predict, which happens on this replica alone."
+            )
+        self.strategy.agree({"call": call, **arguments})
         return updater
 
     def _progress(self, verbose: Verbose) -> list[Callback]:

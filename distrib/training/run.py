@@ -14,9 +14,11 @@ import numpy as np
 from distrib.data.dataset import ArrayDataset
 from distrib.data.sharding import Positions, Schedule
 from distrib.errors import StorageError
+from distrib.nn.network import Network
 from distrib.ranges import Range
 from distrib.strategies.updater import Rest, State, Updater
 from distrib.training.callbacks.base import CallbackList, Logs
+from distrib.training.evaluation_run import EvaluationRun
 from distrib.training.trainer import Trainer
 
 
@@ -24,7 +26,8 @@ class Run:
     """The loop over epochs.
 
     Args:
-        trainer: trains and tests the network.
+        network: what is trained.
+        trainer: trains it.
         updater: combines and updates.
         dataset: what to train on.
         schedule: in which batches.
@@ -39,6 +42,7 @@ class Run:
 
     def __init__(
         self,
+        network: Network,
         trainer: Trainer,
         updater: Updater,
         dataset: ArrayDataset,
@@ -47,7 +51,7 @@ class Run:
         tests: tuple[ArrayDataset, Schedule] | None,
         validation_freq: int,
     ) -> None:
-        self.trainer, self.updater = trainer, updater
+        self._network, self.trainer, self.updater = network, trainer, updater
         self._dataset, self._schedule, self._callbacks = dataset, schedule, callbacks
         self._tests, self._validation_freq = tests, validation_freq
         self._epoch = 0
@@ -71,14 +75,20 @@ class Run:
             rest, self._rest = self._rest, None
             logs = self.trainer.train_epoch(self.updater, self._dataset, self._schedule, epoch, called, rest)
             if self._tests is not None and (epoch + 1) % self._validation_freq == 0:
-                tested = self.trainer.test_epoch(self.updater, *self._tests, called)
+                tested = self.evaluate(*self._tests, called)
                 logs = logs | {f"val_{name}": value for name, value in tested.items()}
             self._epoch, self.trainer.steps_done = epoch + 1, 0
             called.call("on_epoch_end", epoch, logs)
             if self._epoch < epochs:
                 self.is_stopped = self.updater.stops(self.is_stopped)
         self.updater.end()
-        called.call("on_train_end", logs)
+        called.call("on_train_end", logs=logs)
+
+    def evaluate(self, dataset: ArrayDataset, schedule: Schedule, callbacks: CallbackList) -> Logs:
+        """Loss and metrics over other examples, between two steps. Collective."""
+        with self._network.apart() as network:
+            run = EvaluationRun(network, callbacks)
+            return run.evaluate(self.trainer.objective, self.updater, dataset, schedule)
 
     def progress(self, state: State) -> dict[str, Any]:
         """Where training is, as JSON values.
@@ -87,7 +97,7 @@ class Run:
             state: the updater's, now.
         """
         step = self.trainer.steps_done
-        sums = self.trainer.sums() if state.sums is None else state.sums
+        sums = self.trainer.means.sums() if state.sums is None else state.sums
         return {
             "epoch": self._epoch,
             "step": step,

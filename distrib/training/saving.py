@@ -46,7 +46,7 @@ def contents(
     Raises:
         StorageError: NaN or Inf in the values or in the slots. It would be of no use to anybody.
     """
-    variables = {variable.name: variable.value for variable in network.variables}
+    variables = {name: variable.value for name, variable in network.variables.items()}
     files: Files = {MODEL_FILE: variables}
     manifest: dict[str, Any] = {
         "model": {"class": "Sequential", "name": name, **describe_network(network)},
@@ -70,19 +70,19 @@ def check_model(folder: Path, network: Network, files: Files) -> dict[str, Array
     Raises:
         StorageError: they are those of another model, or hold NaN or Inf.
     """
-    expected = {variable.name: (variable.shape, variable.dtype) for variable in network.variables}
+    expected = {name: (variable.shape, variable.dtype) for name, variable in network.variables.items()}
     return check_arrays(folder / MODEL_FILE, expected, files.get(MODEL_FILE, {}))
 
 
 def fitting(folder: Path, network: Network, arrays: Mapping[str, Array]) -> dict[str, Array]:
     """The arrays that fit a network's variables; its own values for the others, which a warning names."""
     values, skipped = {}, []
-    for variable in network.variables:
-        found = arrays.get(variable.name)
+    for name, variable in network.variables.items():
+        found = arrays.get(name)
         if found is None or (found.shape, found.dtype) != (variable.shape, variable.dtype):
-            skipped.append(variable.name)
+            skipped.append(name)
             found = variable.numpy()
-        values[variable.name] = found
+        values[name] = found
     skipped += [name for name in arrays if name not in values]
     if skipped:
         LOGGER.warning("%s does not fit everywhere; skipped: %s.", folder, ", ".join(skipped[:_SHOWN]))
@@ -139,8 +139,8 @@ def check_arrays(
 
 def assign(network: Network, values: Mapping[str, Array]) -> None:
     """Overwrite the variables, on this replica, with values that `check_model` has found right."""
-    for variable in network.variables:
-        variable.assign(values[variable.name])
+    for name, variable in network.variables.items():
+        variable.assign(values[name])
 
 
 def _slots_by_variable(

@@ -9,8 +9,14 @@ from distrib.nn.network import Network
 _WIDTHS = (32, 22, 14)
 
 
-def summary_table(name: str, network: Network) -> Iterator[str]:
-    """The lines of the table."""
+def summary_table(name: str, network: Network, trainable: int) -> Iterator[str]:
+    """The lines of the table.
+
+    Args:
+        name: of the model.
+        network: its layers.
+        trainable: number of elements of what is trainable now.
+    """
     yield f'Model: "{name}"'
     yield "─" * sum(_WIDTHS)
     yield _row("Layer (type)", "Output Shape", "Param #")
@@ -21,8 +27,7 @@ def summary_table(name: str, network: Network) -> Iterator[str]:
             f"{layer.name} ({type(layer).__name__})", shape, f"{sum(v.size for v in layer.variables):,}"
         )
     yield "─" * sum(_WIDTHS)
-    total = sum(variable.size for variable in network.variables)
-    trainable = network.buffer.size
+    total = sum(variable.size for variable in network.variables.values())
     for label, count in (("Total", total), ("Trainable", trainable), ("Non-trainable", total - trainable)):
         yield f" {label} params: {count:,} ({_bytes(count * network.dtype.itemsize)})"
 

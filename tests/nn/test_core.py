@@ -78,7 +78,7 @@ class TestFlatBuffer:
             Variable([9.0], name="b", dtype="float64"),
             Variable(np.arange(4.0).reshape(2, 2), name="c"),
         ]
-        return variables, FlatBuffer(variables, F64)
+        return variables, FlatBuffer({variable.name: variable for variable in variables}, F64)
 
     def test_variables_are_views(self):
         variables, buffer = self.make()
@@ -92,6 +92,19 @@ class TestFlatBuffer:
         assert buffer.grads[5] == 5.0
         assert all(np.shares_memory(v.value, buffer.values) for v in variables)
         assert all(np.shares_memory(v.grad, buffer.grads) for v in variables)
+
+    def test_the_values_follow_a_variable_that_another_buffer_has_taken(self):
+        variables, buffer = self.make()
+        other = FlatBuffer({"shared": variables[2]}, F64)
+        other.values += 10.0
+        np.testing.assert_array_equal(buffer.values[7:], [0, 1, 2, 3])
+        buffer.gather()
+        np.testing.assert_array_equal(buffer.values, [0, 1, 2, 3, 4, 5, 9, 10, 11, 12, 13])
+        assert np.shares_memory(variables[2].value, buffer.values)
+        assert np.shares_memory(variables[2].grad, buffer.grads)
+        buffer.values[7] = -1.0
+        other.gather()
+        np.testing.assert_array_equal(other.values, [-1, 11, 12, 13])
 
     def test_rebind_goes_on_with_the_values_of_other_memory(self):
         variables, buffer = self.make()

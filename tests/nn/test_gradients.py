@@ -63,6 +63,10 @@ def test_loss_gradient(loss, shape):
     np.testing.assert_allclose(gradient, expected, rtol=1e-6, atol=1e-8)
 
 
+def named(network_layers):
+    return {layer.name: layer for layer in network_layers}
+
+
 def check_network(network, loss, weighted=False):
     rng = np.random.default_rng(7)
     # Biases of 0 put many relu inputs of dropped rows on the kink; move them off it.
@@ -124,7 +128,7 @@ def test_network_gradient(index, weighted):
     for layer in network_layers:
         if layer.name in ("first", "second", "act"):
             layer.activation = ACTIVATIONS[index]()
-    check_network(Network(network_layers, (2, 3), F64, 1), losses.MeanSquaredError(), weighted)
+    check_network(Network(named(network_layers), (2, 3), F64, 1), losses.MeanSquaredError(), weighted)
 
 
 @pytest.mark.parametrize(
@@ -139,7 +143,9 @@ def test_network_gradient(index, weighted):
     ],
 )
 def test_network_gradient_by_loss(activation, loss):
-    network = Network([*body("tanh"), layers.Dense(3, activation=activation, name="out")], (2, 3), F64, 2)
+    network = Network(
+        named([*body("tanh"), layers.Dense(3, activation=activation, name="out")]), (2, 3), F64, 2
+    )
     check_network(network, loss, weighted=True)
 
 
@@ -159,7 +165,7 @@ def test_fused_equals_unfused(activation, loss, as_layer):
         ends = [layers.Dense(4, name="out"), layers.Activation(activation, name="act")]
     else:
         ends = [layers.Dense(4, activation=activation, name="out")]
-    network = Network([layers.Dense(5, activation="tanh", name="first"), *ends], (3,), F64, 4)
+    network = Network(named([layers.Dense(5, activation="tanh", name="first"), *ends]), (3,), F64, 4)
     rng = np.random.default_rng(1)
     x, weight = rng.normal(size=(7, 3)), rng.uniform(0.1, 2, 7)
     y = loss.prepare(targets_for(loss, (7, 4), rng), (4,), F64)
@@ -176,8 +182,7 @@ def test_fused_equals_unfused(activation, loss, as_layer):
 def test_frozen_layers_have_no_gradient_and_the_others_the_same():
     def make(frozen):
         first, second = layers.Dense(4, "tanh", name="a"), layers.Dense(2, name="b")
-        first.trainable = not frozen
-        return Network([first, second], (3,), F64, 0)
+        return Network(named([first, second]), (3,), F64, 0, frozen=("a",) if frozen else ())
 
     x, y = np.random.default_rng(2).normal(size=(5, 3)), np.zeros((5, 2))
     grads = []
@@ -191,7 +196,7 @@ def test_frozen_layers_have_no_gradient_and_the_others_the_same():
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: f"{type(loss).__name__}-{loss.from_logits}")
 def test_empty_batch_has_zero_gradient(loss):
-    network = Network([layers.Dense(3, name="only")], (2,), F64, 0)
+    network = Network(named([layers.Dense(3, name="only")]), (2,), F64, 0)
     y = loss.prepare(targets_for(loss, (0, 3), np.random.default_rng(0)), (3,), F64)
     network.buffer.grads.fill(np.nan)
     tally = network.train_on(np.empty((0, 2)), y, None, DRAW, Objective(network.layers[-1], loss, [], []))

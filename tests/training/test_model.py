@@ -238,7 +238,6 @@ BAD_INPUT = {
     "not a layer": (lambda m: distrib.Sequential(["dense"]), distrib.ConfigError, "expects layers"),
     "units 0": (lambda m: layers.Dense(0), distrib.ConfigError, "positive int"),
     "rate 1": (lambda m: layers.Dropout(1.0), distrib.ConfigError, r"\[0, 1\)"),
-    "add after build": (lambda m: (m.predict(x), m.add(layers.Dense(1))), distrib.ConfigError, "is built"),
     "not compiled": (
         lambda m: distrib.Sequential([layers.Dense(1)]).fit(x, y),
         distrib.ConfigError,

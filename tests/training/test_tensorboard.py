@@ -208,7 +208,7 @@ def test_one_rank_writes(tmp_path, mpi_name):
 def test_parameter_servers_say_what_became_of_pushes(tmp_path, mode, share_memory):
     def body(strategy):
         seen = []
-        look = callbacks.LambdaCallback(on_test_begin=lambda: seen.append(strategy.counters))
+        look = callbacks.LambdaCallback(on_test_begin=lambda logs: seen.append(strategy.counters))
         return fit(callbacks.TensorBoard(tmp_path, update_freq="batch"), look, batch_size=4)[1], seen
 
     results = on_workers(2, body, 2, share_memory, mode=mode)

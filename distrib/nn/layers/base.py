@@ -3,19 +3,23 @@
 A layer owns its variables and its scratch memory. Its `forward` keeps what its `backward` needs until the next
 `forward`; `backward` *overwrites* the gradients of its variables with the sum over the examples of the batch.
 Arrays that a layer returns are valid until its next call.
+
+A layer can be in several models, and be trained by one while another predicts. So a network does not call the layers
+it is given but twins of them, which have the same variables and scratch memory of their own.
 """
 
 from __future__ import annotations
 
+import copy
 import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Sequence
-from typing import Any, ClassVar
+from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from distrib.arrays import Array, Shape
-from distrib.errors import ConfigError
+from distrib.errors import ConfigError, ShapeError
 from distrib.nn.activations import Activation
 from distrib.nn.random import Draw
 from distrib.nn.regularizers import Regularizer
@@ -32,6 +36,7 @@ class Layer(ABC):
         input_shape: shape of one example, without the batch, for the first layer of a model.
 
     Attributes:
+        built: whether the variables exist. They are made once, whatever model the layer is put into afterwards.
         variables: all variables, in Keras' order. Empty until built.
         regularizers: variable name -> its penalty.
         needs_input_gradient: set by the network; False where nothing below has anything to learn.
@@ -51,11 +56,13 @@ class Layer(ABC):
                 f"A layer's name has 1 to 64 letters, digits, dots, underscores or dashes. Received: {name!r}."
             )
         self.name = name or ""
+        self.is_named = name is not None
         self.trainable = trainable
         self.declared_input_shape = None if input_shape is None else check_shape(input_shape)
         self.input_shape: Shape = ()
         self.output_shape: Shape = ()
         self.dtype = np.dtype(np.float32)
+        self.built = False
         self.variables: list[Variable] = []
         self.regularizers: dict[str, Regularizer] = {}
         self.needs_input_gradient = True
@@ -64,19 +71,47 @@ class Layer(ABC):
         self._scratch = Workspace()
 
     def build(self, input_shape: Shape, dtype: np.dtype[Any], seed: int) -> None:
-        """Make the variables, once.
+        """Make the variables, unless they exist.
 
         Args:
             input_shape: shape of one example as it comes in.
             dtype: dtype to compute in.
             seed: seed of the initializers.
+
+        Raises:
+            ShapeError: the variables exist, for inputs of another shape.
+            ConfigError: likewise, of another dtype.
         """
+        self.check_built_for(input_shape, dtype)
         self.input_shape, self.dtype = input_shape, dtype
-        self.variables = self.make_variables(input_shape, seed)
         self.output_shape = self.compute_output_shape(input_shape)
+        if not self.variables:
+            self.variables = self.make_variables(input_shape, seed)
+        self.built = True
+
+    def check_built_for(self, input_shape: Shape, dtype: np.dtype[Any]) -> None:
+        """Raise, as of `build`, if there are variables for other inputs."""
+        if not self.variables:
+            return
+        if input_shape != self.input_shape:
+            raise ShapeError(
+                f"{type(self).__name__} '{self.name}' has weights for inputs of shape {_batch(self.input_shape)}. "
+                f"Received: {_batch(input_shape)}. Put a new layer there."
+            )
+        if dtype != self.dtype:
+            raise ConfigError(
+                f"{type(self).__name__} '{self.name}' has {self.dtype} weights. Received: a model of {dtype}. "
+                f"Pass dtype='{self.dtype}' to the model, or put a new layer there."
+            )
+
+    def twin(self, name: str) -> Self:
+        """The same variables under another name, with scratch memory of its own."""
+        twin = copy.copy(self)
+        twin.name, twin._scratch = name, Workspace()
+        return twin
 
     def make_variables(self, input_shape: Shape, seed: int) -> list[Variable]:
-        """The layer's new variables; none by default."""
+        """The layer's new variables, in order; none by default."""
         return []
 
     @abstractmethod
@@ -114,6 +149,10 @@ class Layer(ABC):
         return f"<{type(self).__name__} '{self.name}'>"
 
 
+def _batch(shape: Shape) -> str:
+    return f"({', '.join(['batch', *map(str, shape)])})"
+
+
 def _nobody_waits(begin: int) -> None:
     pass
 
@@ -127,6 +166,11 @@ class ActivatedLayer(Layer):
     """
 
     activation: Activation
+
+    def twin(self, name: str) -> Self:
+        twin = super().twin(name)
+        twin.activation = self.activation.twin()
+        return twin
 
     @abstractmethod
     def linear(self, x: Array) -> Array:

@@ -57,7 +57,6 @@ class Dense(ActivatedLayer):
         self.bias_regularizer = regularizers.get(bias_regularizer)
 
     def make_variables(self, input_shape: Shape, seed: int) -> list[Variable]:
-        self.compute_output_shape(input_shape)
         variables = [self._variable("kernel", (input_shape[0], self.units), self.kernel_initializer, seed)]
         if self.use_bias:
             variables.append(self._variable("bias", (self.units,), self.bias_initializer, seed))

@@ -6,8 +6,8 @@ the same everywhere. What must happen once asks `self.model.strategy.is_chief`.
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from distrib.logs import LOGGER
 
@@ -16,13 +16,16 @@ if TYPE_CHECKING:
 
 Logs: TypeAlias = dict[str, float]
 
+_OLDER_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
+
 
 class Callback:
     """Base of all callbacks: override the hooks you need.
 
-    `logs` holds the running means of loss and metrics, over all replicas: of the epoch so far at the end of a
-    training batch, of the epoch (and its validation, as `val_...`) at its end. At the end of a test batch it
-    is empty: sums are combined once, at the end of the evaluation.
+    `logs` holds the running means of loss and metrics, over all replicas: of the epoch or evaluation so far at the
+    end of a batch, of the epoch (and its validation, as `val_...`) at its end. Without anything to tell it is empty.
+    A callback that has `on_test_batch_end` makes the replicas add up their sums after every batch of an evaluation;
+    pass it on every replica.
 
     Attributes:
         model: the model that is trained.
@@ -30,6 +33,9 @@ class Callback:
     """
 
     model: Model
+
+    reads_test_logs: ClassVar[bool] = True
+    """Whether `on_test_batch_end` reads its logs. Where it does not they may be empty."""
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -57,11 +63,19 @@ class Callback:
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         """Called after epoch `epoch` and its validation."""
 
+    def on_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
+        """An older name of `on_train_batch_begin`."""
+
+    def on_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+        """An older name of `on_train_batch_end`."""
+
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
-        """Called before batch `batch` of the epoch."""
+        """Called before batch `batch` of the epoch. By default it calls `on_batch_begin`."""
+        self.on_batch_begin(batch, logs=logs)
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Called after batch `batch` of the epoch."""
+        """Called after batch `batch` of the epoch. By default it calls `on_batch_end`."""
+        self.on_batch_end(batch, logs=logs)
 
     def on_test_begin(self, logs: Logs | None = None) -> None:
         """Called when an evaluation begins, also in `fit`."""
@@ -84,8 +98,8 @@ class Callback:
     def on_predict_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         """Called before a batch of `predict`."""
 
-    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
-        """Called after a batch of `predict`."""
+    def on_predict_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
+        """Called after a batch of `predict`; `logs["outputs"]` are the batch's, `(batch, *output_shape)`."""
 
     def get_state(self) -> dict[str, Any]:
         """What this callback must remember when training is interrupted, as JSON values; nothing by default."""
@@ -124,14 +138,31 @@ class CallbackList:
                 callback.set_state(found[1])
                 states = [each for each in states if each is not found]
 
-    def call(self, hook: str, *args: Any) -> None:
-        """Call `hook`, such as `"on_epoch_end"`."""
-        overriding = self._overriding.get(hook)
-        if overriding is None:
-            overriding = [each for each in self._callbacks if _overrides(each, hook)]
-            self._overriding[hook] = overriding
-        for callback in overriding:
-            getattr(callback, hook)(*args)
+    @property
+    def reads_test_batches(self) -> bool:
+        """Whether a callback reads the running logs of an evaluation; the same on every replica."""
+        return any(callback.reads_test_logs for callback in self._having("on_test_batch_end"))
+
+    def call(self, hook: str, at: int | None = None, logs: Mapping[str, Any] | None = None) -> None:
+        """Call a hook.
+
+        Args:
+            hook: its name, such as `"on_epoch_end"`.
+            at: the batch or the epoch; None for a hook that has none.
+            logs: for the hook; an empty dict by default, as in Keras.
+        """
+        for callback in self._having(hook):
+            arguments = () if at is None else (at,)
+            getattr(callback, hook)(*arguments, {} if logs is None else logs)
+
+    def _having(self, hook: str) -> list[Callback]:
+        """The callbacks that do something there."""
+        having = self._overriding.get(hook)
+        if having is None:
+            names = (hook, _OLDER_NAMES.get(hook, hook))
+            having = [each for each in self._callbacks if any(_overrides(each, name) for name in names)]
+            self._overriding[hook] = having
+        return having
 
     @property
     def stop_training(self) -> bool:

@@ -11,7 +11,8 @@ from __future__ import annotations
 import os
 import sys
 import time
-from typing import TYPE_CHECKING
+from collections.abc import Mapping
+from typing import TYPE_CHECKING, Any
 
 from distrib.training.callbacks.base import Callback, Logs
 
@@ -41,6 +42,8 @@ class ProgressBar(Callback):
     Args:
         verbose: 1 for a bar, 2 for one line an epoch.
     """
+
+    reads_test_logs = False  # the chief alone has a bar
 
     def __init__(self, verbose: int = 1) -> None:
         super().__init__()
@@ -85,9 +88,9 @@ class ProgressBar(Callback):
     def on_predict_begin(self, logs: Logs | None = None) -> None:
         self._open()
 
-    def on_predict_batch_end(self, batch: int, logs: Logs | None = None) -> None:
+    def on_predict_batch_end(self, batch: int, logs: Mapping[str, Any] | None = None) -> None:
         if self._bar is not None:
-            self._bar.show(batch + 1, logs)
+            self._bar.show(batch + 1, None)
 
     def on_predict_end(self, logs: Logs | None = None) -> None:
         self._close(logs)
