@@ -9,7 +9,6 @@ the chief's script has ended and the last checkpoint is evaluated.
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
@@ -159,7 +158,7 @@ class SidecarEvaluator:
                 f"{', '.join(logs)}."
             )
         value = logs[monitor.monitor]
-        if math.isnan(value) or not monitor.is_improvement(value, monitor.best):
+        if not monitor.is_improvement(value, monitor.best):
             return False
         monitor.best = value
         return True

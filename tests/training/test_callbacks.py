@@ -70,13 +70,43 @@ class TestEarlyStopping:
             ([3, 4, 5, 0], {"baseline": 0.5, "patience": 2}, 2),
             ([1, 2, 3, 2, 3], {"start_from_epoch": 2}, 5),
             ([1, 2, 3, 4, 3], {"start_from_epoch": 2}, 4),
-            ([math.nan, 2, 1], {}, 2),  # nothing is less than NaN
+            ([math.nan, 2, 1], {}, 3),  # any number is better than NaN
+            ([math.nan, 2, 3, 3], {"patience": 1}, 3),
+            ([3, math.nan, math.nan, 2], {"patience": 2}, 3),
+            ([math.nan] * 4, {"patience": 2}, 2),
+            ([math.nan, 2, 3, 1], {"mode": "max", "patience": 1}, 4),
+            ([math.nan, 2, 1], {"baseline": math.nan}, 3),
             ([1, math.nan, 0.5], {"patience": 2}, 3),
             ([1, 1], {"patience": 0}, 2),
         ],
     )
     def test_stops_where_keras_does(self, losses, arguments, epochs):
         assert epochs_of(losses, **arguments)[0] == epochs
+
+    @pytest.mark.parametrize(
+        "losses", [[math.nan, 3, 1, 2], [3, math.nan, 1, math.nan], [math.inf, math.nan, 1, 2]]
+    )
+    def test_nan_is_never_the_best(self, losses, tmp_path):
+        script = Script(val_loss=losses)
+        stopping = callbacks.EarlyStopping(patience=9, restore_best_weights=True)
+        plateau = callbacks.ReduceLROnPlateau(patience=9)
+        saving = callbacks.ModelCheckpoint(tmp_path / "best", save_best_only=True)
+        model, _ = fit(script, stopping, plateau, saving, epochs=4)
+        assert (stopping.best, plateau.best, saving.best) == (1, 1, 1)
+        assert stopping.best_epoch == 2
+        best = script.weights[2][0]
+        np.testing.assert_array_equal(model.get_weights()[0], best)
+        np.testing.assert_array_equal(distrib.load_model(tmp_path / "best").get_weights()[0], best)
+
+    def test_nothing_but_nan_has_no_best(self, tmp_path):
+        plateau = callbacks.ReduceLROnPlateau(patience=2)
+        saving = callbacks.ModelCheckpoint(tmp_path / "best", save_best_only=True)
+        model, _ = fit(Script(val_loss=[math.nan] * 3), plateau, saving, epochs=3)
+        assert (plateau.best, saving.best) == (None, None)
+        assert model.optimizer.learning_rate == pytest.approx(0.001), (
+            "lowered after two epochs without a better value"
+        )
+        assert not (tmp_path / "best").exists()
 
     def test_restores_the_best_weights(self, capsys):
         script = Script(val_loss=[3, 1, 2, 2, 0])

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import re
 from collections.abc import Iterable
 from pathlib import Path
@@ -115,7 +114,7 @@ class ModelCheckpoint(MonitorCallback):
 
     def _is_better(self, logs: Logs) -> bool:
         value = self.monitored(logs, "Can save best model only with")
-        if value is None or math.isnan(value) or not self.is_improvement(value, self.best):
+        if value is None or not self.is_improvement(value, self.best):
             return False
         self.best = value
         return True

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import warnings
 from typing import Any, ClassVar
 
@@ -50,8 +51,13 @@ class MonitorCallback(Callback):
             setattr(self, name, state[name])
 
     def is_improvement(self, value: float, reference: float | None) -> bool:
-        """Whether `value` is better than `reference`, by more than `min_delta`; anything is better than None."""
-        if reference is None:
+        """Whether `value` is better than `reference`, by more than `min_delta`.
+
+        Any number is better than None or NaN; NaN is better than nothing.
+        """
+        if math.isnan(value):
+            return False
+        if reference is None or math.isnan(reference):
             return True
         if self._less_is_better():
             return value + self.min_delta < reference
