@@ -45,6 +45,7 @@ class Network:
         variables: all variables by name, layer by layer.
         fixed_variables: those that no optimizer changes, for what they are or because their layer is frozen.
         buffer: the flat vectors of all others.
+        damage: what has happened to the values, if they must not be used; else empty.
     """
 
     def __init__(
@@ -56,6 +57,7 @@ class Network:
         frozen: Container[str] = (),
     ) -> None:
         self._given = dict(layers)
+        self.damage = ""
         self.input_shape, self.dtype, self.seed = input_shape, dtype, seed
         shape = input_shape
         for layer in layers.values():

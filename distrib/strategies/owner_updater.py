@@ -142,6 +142,9 @@ class OwnerUpdater(Updater):
         verdicts = self._buckets.all_gather(self._verdict)
         communicator.at_step(self._optimizer.iterations)
         if verdicts.any():
+            if self._on_nonfinite == "raise":
+                # Other owners have updated their ranges: the values are of no step at all.
+                self._network.damage = f"an update that was applied in part, at step {step}"
             return self._refuse(verdicts[:, 0], _SUMMED, step)
         return total
 

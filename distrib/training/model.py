@@ -452,6 +452,7 @@ class Model(Savable):
         network, compiled = self._built(), self._require_compiled()
         if self._trained_by is not None:
             return self._updater_of_run(call, arguments)
+        self._check_whole(call)
         network.buffer.gather()
         if isinstance(self._updater, AccumulatingUpdater):
             self._updater.settle()  # what `train_on_batch` has accumulated is an update, as at the end of an epoch

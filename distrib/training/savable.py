@@ -12,7 +12,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from distrib.arrays import Shape
+from distrib.arrays import Array, Shape
+from distrib.errors import ConfigError
 from distrib.io.checkpoint import read_checkpoint, write_checkpoint
 from distrib.nn.network import Network
 from distrib.strategies.base import Strategy
@@ -59,6 +60,7 @@ class Savable(ABC):
         Raises:
             StorageError: NaN or Inf in the values.
         """
+        self._check_whole("save")
         updater, run, slots, progress = self._last_updater, self.run, None, None
         if self._saved is not None:
             slots = self._saved.slots
@@ -112,7 +114,25 @@ class Savable(ABC):
             compiled.optimizer.iterations = saved.step
             compiled.optimizer.learning_rate = saved.learning_rate
             self._saved, self._updater = saved, None
+        self._has_new_values(values)
+
+    def _has_new_values(self, values: Mapping[str, Array]) -> None:
+        """Overwrite all variables. What made them useless is over."""
+        network = self._built()
         assign(network, values)
+        if network.damage and self._compiled is not None and self._saved is None:
+            self._compiled.optimizer.forget()  # its slots have part of an update too
+            self._updater = None
+        network.damage = ""
+
+    def _check_whole(self, call: str) -> None:
+        """Raise `ConfigError` if the values are damaged."""
+        network = self._built()
+        if network.damage:
+            raise ConfigError(
+                f"The values of model '{self.name}' have {network.damage}, on all replicas. Received: {call}. Go on "
+                "from a checkpoint (load_weights, or start again with BackupAndRestore), or set_weights."
+            )
 
     def save(self, filepath: str | Path, overwrite: bool = True) -> None:
         """Write the model, what `compile` was told, and the optimizer's state, as a folder. Collective.
@@ -144,6 +164,7 @@ class Savable(ABC):
             StorageError: on every replica: it cannot be written, or NaN or Inf in the values.
         """
         path = weights_path(filepath)
+        self._check_whole("save_weights")
         network = self._built()
         write_alone(self.strategy, lambda: check_free(path, overwrite))
         write_alone(self.strategy, lambda: write_weights(path, network, confirmed(self.strategy, path)))
@@ -163,4 +184,4 @@ class Savable(ABC):
         files = read_checkpoint(path)[0] if path.is_dir() else {MODEL_FILE: read_weights(weights_path(path))}
         if skip_mismatch:
             files = {MODEL_FILE: fitting(path, network, files.get(MODEL_FILE, {}))}
-        assign(network, check_model(path, network, files))
+        self._has_new_values(check_model(path, network, files))

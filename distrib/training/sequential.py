@@ -208,15 +208,15 @@ class Sequential(Model):
         Raises:
             ShapeError: another number of arrays, or another shape; nothing is overwritten.
         """
-        variables = self.variables
+        variables = self._built().variables
         arrays = [np.asarray(weight) for weight in weights]
-        if [array.shape for array in arrays] != [variable.shape for variable in variables]:
+        shapes = [variable.shape for variable in variables.values()]
+        if [array.shape for array in arrays] != shapes:
             raise ShapeError(
-                f"Model '{self.name}' expects weights of shapes {[v.shape for v in variables]}. "
+                f"Model '{self.name}' expects weights of shapes {shapes}. "
                 f"Received: {[array.shape for array in arrays]}."
             )
-        for variable, array in zip(variables, arrays, strict=True):
-            variable.assign(array)
+        self._has_new_values(dict(zip(variables, arrays, strict=True)))
 
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the layers, their output shapes and numbers of parameters."""

@@ -120,7 +120,8 @@ def test_b9_skip_leaves_the_step_out_everywhere(world_size):
 
 @pytest.mark.parametrize("world_size", [2, 3])
 @pytest.mark.parametrize("policy", ["raise", "skip"])
-def test_b10_a_sum_that_overflows_is_found_after_the_reduce(world_size, policy):
+@pytest.mark.parametrize("kind", ["ring", "shared_memory", "central"])
+def test_b10_a_sum_that_overflows_is_found_after_the_reduce(world_size, policy, kind, tmp_path):
     x, y = examples(6)
     huge = np.float32(3e38)
     seen = []
@@ -143,12 +144,32 @@ def test_b10_a_sum_that_overflows_is_found_after_the_reduce(world_size, policy):
         except distrib.NonFiniteError as error:
             seen.append(str(error))
             model._network.train_on = train_on
+            for call in (
+                lambda: model.fit(x, y, batch_size=6, verbose=0),
+                lambda: model.train_on_batch(x, y),
+                lambda: model.evaluate(x, y, verbose=0),
+                lambda: model.save(tmp_path / "damaged"),
+                lambda: model.save_weights(tmp_path / "damaged.weights.safetensors"),
+            ):
+                with pytest.raises(
+                    distrib.ConfigError, match="an update that was applied in part, at step 0"
+                ):
+                    call()
+            assert not any(tmp_path.iterdir())
+            model.set_weights(before)
             model.fit(x, y, batch_size=6, verbose=0)  # all are at the same step, and go on
-            assert model.optimizer.iterations == 2
+            assert model.optimizer.iterations == 1
+            np.testing.assert_array_equal(model.get_weights()[0], after_one[0])
         else:
             assert all(np.array_equal(a, b) for a, b in zip(before, model.get_weights(), strict=True))
 
-    on_replicas(world_size, body)
+    def trained(strategy):
+        model = tiny_model()
+        model.fit(x, y, batch_size=6, verbose=0)
+        return model.get_weights()
+
+    after_one = on_replicas(world_size, trained, kind=kind)[0]
+    on_replicas(world_size, body, kind=kind)
     assert len(seen) == (world_size if policy == "raise" else 0)
     assert all("sum over replicas of the gradient at step 0" in message for message in seen)
     assert all("on rank 0" in message for message in seen)

@@ -98,6 +98,10 @@ class Optimizer(ABC):
         piece = 0 if self._fused is not None else min(num_elements, self._piece_elements)
         self._scratch = [aligned_vector(piece, dtype) for _ in range(2)]
 
+    def forget(self) -> None:
+        """Begin anew: no updates so far, and slots of zeros."""
+        self.iterations, self.slots = 0, {}
+
     def apply(self, values: Array, grads: Array, scale: float = 1.0) -> None:
         """One update, in place.
 
