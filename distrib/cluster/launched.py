@@ -40,6 +40,32 @@ _LAUNCHERS = (
 )
 
 
+_OTHER_LAUNCHERS = (
+    *_LAUNCHERS,
+    ("srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
+    ("torchrun", "RANK", "WORLD_SIZE"),
+)
+"""Those that start processes which need not be an MPI job."""
+
+
+def started_as_one_of_several(environ: Mapping[str, str] | None = None) -> Launched | None:
+    """What started this process together with others, whether they can find each other or not; None if nothing did.
+
+    Args:
+        environ: environment variables; `os.environ` by default.
+
+    Raises:
+        ConfigError: a variable of a launcher is not a number.
+    """
+    environ = os.environ if environ is None else environ
+    for launcher, rank, world_size in _OTHER_LAUNCHERS:
+        if rank in environ and world_size in environ:
+            job = Launched(launcher, index(environ[rank], rank), index(environ[world_size], world_size))
+            # The first that is found is the innermost: mpirun within a step of Slurm.
+            return job if job.world_size > 1 else None
+    return None
+
+
 def launched(environ: Mapping[str, str] | None = None) -> Launched | None:
     """What started this process; None if no MPI launcher did.
 

@@ -135,6 +135,14 @@ class Strategy(ABC):
         """Return when every replica has called it. Collective."""
         self.communicator.barrier()
 
+    def seed_of_chief(self, seed: int) -> int:
+        """The seed of rank 0, on every replica. Collective.
+
+        Args:
+            seed: this replica's, from 0 on.
+        """
+        return int(self.communicator.gather_bytes(str(seed).encode())[0])
+
     @abstractmethod
     def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
         """What combines gradients and updates values, for the training that begins now.

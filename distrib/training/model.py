@@ -30,6 +30,7 @@ from distrib.strategies.accumulating_updater import AccumulatingUpdater
 from distrib.strategies.base import Strategy
 from distrib.strategies.single import get_strategy
 from distrib.strategies.updater import NonFinitePolicy, Updater
+from distrib.training.alone import check_not_alone
 from distrib.training.arguments import Callbacks, listed, refuse
 from distrib.training.beside_evaluator import callbacks_beside_evaluator, evaluator_of_fit
 from distrib.training.callbacks import BackupAndRestore, Callback, History, ProgressBar
@@ -43,7 +44,7 @@ from distrib.training.evaluation_run import EvaluationRun
 from distrib.training.examples import Examples, ValidationData, checked_steps
 from distrib.training.run import Run
 from distrib.training.savable import Savable
-from distrib.training.seeds import get_random_seed, next_model_name
+from distrib.training.seeds import next_model_name, seed_of_next_model, seed_of_next_training
 from distrib.training.trainer import Trainer
 
 Verbose: TypeAlias = Literal["auto", 0, 1, 2]
@@ -72,7 +73,8 @@ class Model(Savable):
         super().__init__()
         self.name = name or next_model_name()
         self.dtype = training_dtype(dtype)
-        self.seed = get_random_seed() if seed is None else int(seed)
+        self._draws_own_seed = seed is None
+        self.seed = seed_of_next_model() if seed is None else int(seed)
         self.strategy: Strategy = get_strategy()
         self.history: History | None = None
         self._network: Network | None = None
@@ -236,6 +238,7 @@ class Model(Savable):
             ProtocolError: the replicas are not about to train the same thing.
         """
         self._check_not_training("fit")
+        check_not_alone(self.strategy, self.name)
         data = Examples(x, y, sample_weight)
         validation = None if validation_data is None else Examples(*validation_data)
         if validation is None and validation_split:
@@ -254,6 +257,7 @@ class Model(Savable):
             validation = None
             callbacks = callbacks_beside_evaluator(callbacks, series[0], self.strategy.is_chief)
         dataset = self._prepare(data)
+        self._draw_seed()
         schedule = Schedule(len(dataset), _size(batch_size), steps_per_epoch, shuffle, self.seed)
         arguments = {"epochs": [initial_epoch, epochs], "data": data.describe(), **schedule.describe()}
         tests: tuple[ArrayDataset, Schedule] | None = None
@@ -351,9 +355,12 @@ class Model(Savable):
             DataError, ShapeError, ConfigError, ProtocolError: as of `fit`.
         """
         self._check_not_training("train_on_batch")
+        if self._updater is None:
+            check_not_alone(self.strategy, self.name)
         data = self._weighted_by_class(Examples(x, y, sample_weight), class_weight)
         dataset, trainer = self._prepare(data), self._trainer_of(data)
         if self._updater is None:
+            self._draw_seed()
             self._updater = self._begin("train_on_batch", {"data": data.describe()})
         own = Range(0, len(dataset)).part(self.strategy.replica_id, self.strategy.num_replicas_in_sync)
         # There are no epochs here, so the step stands for the epoch in what random layers draw.
@@ -446,6 +453,13 @@ class Model(Savable):
             objective = self._require_compiled().objective(network, data.y)
             self._trainer = Trainer(network, objective)
         return self._trainer
+
+    def _draw_seed(self) -> None:
+        """The seed of what is drawn in training, unless one was given: the same on all replicas."""
+        if self._draws_own_seed:
+            self._draws_own_seed = False
+            self.seed = self.strategy.seed_of_chief(seed_of_next_training(self.strategy))
+            self._built().seed = self.seed
 
     def _begin(self, call: str, arguments: dict[str, Any]) -> Updater:
         """Make sure that all replicas are about to do the same, and begin from equal values. Collective."""

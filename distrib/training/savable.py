@@ -7,12 +7,13 @@ every replica gets its part of it.
 from __future__ import annotations
 
 import json
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
 from distrib.arrays import Array, Shape
+from distrib.attributes import HasAttributes
 from distrib.errors import ConfigError
 from distrib.io.checkpoint import read_checkpoint, write_checkpoint
 from distrib.nn.network import Network
@@ -31,7 +32,7 @@ from distrib.training.writing import (
 )
 
 
-class Savable(ABC):
+class Savable(HasAttributes):
     """The part of a model that is about files.
 
     Attributes:

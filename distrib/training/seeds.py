@@ -1,40 +1,105 @@
-"""The seed of everything random, and the names of models; both can be reset between tests."""
+"""The seed of everything random, and the numbers of models; both can be reset between tests.
+
+A model that is made without a seed draws from the global seed and from its own number, so no two are equal: its
+initial values by its number among the models made, shuffling and dropout by its number among the models that its
+strategy has trained. A rank that makes a model for itself does not train it with the others: it changes neither what
+rank 0 begins with, which all take, nor the order in which the replicas train models together.
+"""
 
 from __future__ import annotations
 
-import itertools
+from collections.abc import Iterator
+from contextlib import contextmanager
+from contextvars import ContextVar
+from dataclasses import dataclass, field
+from weakref import WeakKeyDictionary
 
+from distrib.errors import ConfigError
+from distrib.nn.random import stream_key
 from distrib.strategies import scope
+from distrib.strategies.base import Strategy
 
 _DEFAULT_SEED = 0
+_SEED_BITS = 63
 
-_seed = _DEFAULT_SEED
-_model_numbers = itertools.count()
+
+@dataclass
+class _Numbers:
+    """The seed, and what was counted since it was set."""
+
+    seed: int = _DEFAULT_SEED
+    named: int = 0
+    made: int = 0
+    trained: WeakKeyDictionary[Strategy, int] = field(default_factory=WeakKeyDictionary)
+
+
+_OF_PROCESS = _Numbers()
+_numbers: ContextVar[_Numbers] = ContextVar("distrib_numbers", default=_OF_PROCESS)
 
 
 def set_random_seed(seed: int) -> None:
-    """Set the seed of models made from here on: of their initial values, dropout masks and shuffling.
+    """Set the global seed, and count models from the first on again: what follows repeats.
 
-    Pass the same seed on every replica. Without this call the seed is 0, so runs repeat.
+    Models made from here on draw initial values, dropout masks and shuffling from it, each model others. On several
+    replicas rank 0's seed counts. Without this call the seed is 0, so runs repeat.
+
+    Args:
+        seed: an integer from 0 on.
+
+    Raises:
+        ConfigError: anything else.
     """
-    global _seed
-    _seed = int(seed)
+    if isinstance(seed, bool) or not hasattr(seed, "__index__") or int(seed) < 0:
+        raise ConfigError(f"set_random_seed expects an integer >= 0. Received: {seed!r}.")
+    numbers = _numbers.get()
+    numbers.seed, numbers.made = int(seed), 0
+    numbers.trained.clear()
 
 
 def get_random_seed() -> int:
-    """The seed of models made now."""
-    return _seed
+    """The global seed."""
+    return _numbers.get().seed
+
+
+def seed_of_next_model() -> int:
+    """The seed of the initial values of a model that is made now, without a seed of its own."""
+    numbers = _numbers.get()
+    numbers.made += 1
+    return _of_number(numbers.seed, numbers.made - 1)
+
+
+def seed_of_next_training(strategy: Strategy) -> int:
+    """The seed of shuffling and dropout of a model that this strategy begins to train now."""
+    numbers = _numbers.get()
+    number = numbers.trained.get(strategy, 0)
+    numbers.trained[strategy] = number + 1
+    return _of_number(numbers.seed, number)
+
+
+def _of_number(seed: int, number: int) -> int:
+    """The first model draws from the seed itself."""
+    return stream_key("model", seed, number) >> (128 - _SEED_BITS) if number else seed
 
 
 def next_model_name() -> str:
     """`sequential`, `sequential_1`, ..."""
-    number = next(_model_numbers)
-    return f"sequential_{number}" if number else "sequential"
+    numbers = _numbers.get()
+    numbers.named += 1
+    return f"sequential_{numbers.named - 1}" if numbers.named > 1 else "sequential"
+
+
+@contextmanager
+def counted_apart() -> Iterator[None]:
+    """Count models from the first on in this thread, as if it were a process. For replicas that are threads."""
+    token = _numbers.set(_Numbers(get_random_seed()))
+    try:
+        yield
+    finally:
+        _numbers.reset(token)
 
 
 def reset() -> None:
-    """Forget the seed, the names given to models, and open scopes. For use between tests."""
-    global _model_numbers
+    """Forget the seed, the numbers and names given to models, and open scopes. For use between tests."""
     set_random_seed(_DEFAULT_SEED)
-    _model_numbers = itertools.count()
+    _numbers.get().named = 0
     scope.leave_all()

@@ -7,6 +7,7 @@ from distrib.cluster.resolvers import SimpleClusterResolver
 from distrib.cluster.spec import ClusterSpec
 from distrib.ps.server import Server
 from distrib.strategies.parameter_server import ParameterServerStrategy
+from distrib.training.seeds import counted_apart
 
 
 def worker_of(worker, num_workers, ps):
@@ -49,7 +50,7 @@ def on_workers(
             worker_of(worker, num_workers, addresses), share_memory=share_memory, **options
         )
         try:
-            with strategy.scope():
+            with counted_apart(), strategy.scope():
                 results[worker] = body(strategy)
         except BaseException as error:
             failures[worker] = error

@@ -9,6 +9,7 @@ from distrib.comm.shared_memory import SharedMemoryCommunicator
 from distrib.comm.threads import run_ranks
 from distrib.strategies.central_storage import CentralStorageStrategy
 from distrib.strategies.mirrored import MirroredStrategy
+from distrib.training.seeds import counted_apart
 
 KINDS = {
     "ring": (MirroredStrategy, RingCommunicator, {}),
@@ -34,7 +35,7 @@ def on_replicas(num_replicas, body, timeout_s=20.0, kind="ring", **options):
 
     def run(transport):
         strategy = strategy_class(communication_options, communicator_class(transport, timeout_s))
-        with strategy.scope():
+        with counted_apart(), strategy.scope():
             return body(strategy)
 
     return run_ranks(num_replicas, run, hosts=hosts_of(kind, num_replicas))
@@ -42,7 +43,7 @@ def on_replicas(num_replicas, body, timeout_s=20.0, kind="ring", **options):
 
 def in_one_process(body):
     strategy = distrib.DefaultStrategy()
-    with strategy.scope():
+    with counted_apart(), strategy.scope():
         return body(strategy)
 
 

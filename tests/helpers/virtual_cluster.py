@@ -66,7 +66,7 @@ class VirtualCluster:
     ) -> list[float]:
         """Train; returns the seconds, in virtual time, of each epoch. The model has the values after each."""
         model, sequencer = self.model, self.sequencer
-        data = Examples(x, y, None, None)
+        data = Examples(x, y)
         dataset = model._prepare(data)
         network, compiled = model._built(), model._require_compiled()
         self._network, self._objective = network, compiled.objective(network, data.y)

@@ -101,7 +101,7 @@ def test_steps_per_epoch_goes_on_where_it_stopped():
     x, y = examples(12)
 
     def weights(**kwargs):
-        model = make_model()
+        model = make_model(seed=1)
         model.fit(x, y, batch_size=4, verbose=0, **kwargs)
         return model.get_weights()
 
@@ -114,7 +114,7 @@ def test_class_weight_is_sample_weight():
     weights = {0: 0.5, 1: 2.0, 2: 3.0}
 
     def trained(**kwargs):
-        model = make_model(dtype="float64")
+        model = make_model(dtype="float64", seed=1)
         model.fit(x, y, verbose=0, **kwargs)
         return model.get_weights()
 

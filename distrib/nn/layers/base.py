@@ -12,13 +12,14 @@ from __future__ import annotations
 
 import copy
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from distrib.arrays import Array, Shape
+from distrib.attributes import HasAttributes
 from distrib.errors import ConfigError, ShapeError
 from distrib.nn.activations import Activation
 from distrib.nn.random import Draw
@@ -27,7 +28,7 @@ from distrib.nn.variable import Variable
 from distrib.nn.workspace import Workspace
 
 
-class Layer(ABC):
+class Layer(HasAttributes):
     """Base of all layers.
 
     Args:

@@ -14,20 +14,21 @@ enough for the calls not to matter (measured: 32 k to 64 k elements). The two gi
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
 
 from distrib.arrays import Array, aligned_vector
+from distrib.attributes import HasAttributes
 from distrib.errors import ConfigError
 from distrib.nn.jit import Loop, compiled
 
 PIECE_ELEMENTS = 32 * 1024
 
 
-class Optimizer(ABC):
+class Optimizer(HasAttributes):
     """Base of all optimizers.
 
     Args:
@@ -57,8 +58,6 @@ class Optimizer(ABC):
         gradient_accumulation_steps: int | None = None,
     ) -> None:
         kind = type(self).__name__
-        if not learning_rate >= 0:
-            raise ConfigError(f"{kind} expects learning_rate >= 0. Received: {learning_rate}.")
         clips = {"clipvalue": clipvalue, "global_clipnorm": global_clipnorm}
         given = {key: clip for key, clip in clips.items() if clip is not None}
         if len(given) > 1 or not all(clip > 0 for clip in given.values()):
@@ -69,7 +68,7 @@ class Optimizer(ABC):
             raise ConfigError(
                 f"{kind} expects gradient_accumulation_steps >= 1. Received: {gradient_accumulation_steps}."
             )
-        self.learning_rate = float(learning_rate)
+        self.learning_rate = learning_rate
         self.name = name
         self.clipvalue, self.global_clipnorm = clipvalue, global_clipnorm
         self.gradient_accumulation_steps = gradient_accumulation_steps
@@ -79,6 +78,21 @@ class Optimizer(ABC):
         self._piece_elements = PIECE_ELEMENTS
         self._scratch: list[Array] = []
         self._fused: Loop | None = None
+
+    @property
+    def learning_rate(self) -> float:
+        """The step size, a finite number >= 0; may be set between steps."""
+        return self._learning_rate
+
+    @learning_rate.setter
+    def learning_rate(self, rate: float) -> None:
+        try:
+            number = float(rate)
+        except (TypeError, ValueError):
+            number = math.nan
+        if isinstance(rate, str) or not 0 <= number < math.inf:
+            raise ConfigError(f"{type(self).__name__} expects learning_rate >= 0. Received: {rate!r}.")
+        self._learning_rate = number
 
     def build(self, num_elements: int, dtype: np.dtype[Any], elements: str = "") -> None:
         """Make zeroed slots, or keep those that there are if they are for the same elements.
@@ -181,4 +195,4 @@ class Optimizer(ABC):
         """What it takes to make this optimizer again, as JSON values."""
         state = ("iterations", "slots")
         fields = {key: value for key, value in vars(self).items() if key not in state and key[0] != "_"}
-        return {"class": type(self).__name__, **fields}
+        return {"class": type(self).__name__, "learning_rate": self.learning_rate, **fields}

@@ -1,0 +1,46 @@
+"""Processes that train alone by mistake: a launcher has started several, and each would train everything."""
+
+from __future__ import annotations
+
+import os
+
+from distrib.cluster.launched import started_as_one_of_several
+from distrib.cluster.resolve import resolve
+from distrib.errors import ConfigError
+from distrib.strategies.base import Strategy
+from distrib.strategies.single import DefaultStrategy
+
+ALLOW_VARIABLE = "DISTRIB_ALLOW_ALONE"
+"""Set to 1 where the processes that a launcher starts are independent on purpose."""
+
+
+def check_not_alone(strategy: Strategy, model_name: str) -> None:
+    """Raise `ConfigError` if a strategy has one replica in a process that was started as one of several.
+
+    An evaluator is alone, and so is the one worker of a cluster with parameter servers.
+
+    Args:
+        strategy: that trains the model.
+        model_name: of the model, for the error message.
+    """
+    if strategy.num_replicas_in_sync > 1 or os.environ.get(ALLOW_VARIABLE) == "1":
+        return
+    task = resolve()
+    job = started_as_one_of_several()
+    if task.type in ("evaluator", "ps") or (job is None and task.num_workers <= 1):
+        return
+    if job is not None:
+        who = f"{job.launcher} started {job.world_size} processes, of which this is number {job.rank}"
+    else:
+        who = f"the cluster has {task.num_workers} workers, of which this is {task}"
+    if isinstance(strategy, DefaultStrategy):
+        advice = (
+            "Make the model in `with strategy.scope():`, where strategy = distrib.MirroredStrategy() for one."
+        )
+    else:
+        advice = "Start them with mpirun, with srun --mpi=pmix or with distrib launch, so that they find each other."
+    raise ConfigError(
+        f"Model '{model_name}' would be trained in this process alone ({type(strategy).__name__}, one replica), but "
+        f"{who}. Each would train all of it. {advice} If they are independent of each other on purpose, set "
+        f"{ALLOW_VARIABLE}=1."
+    )
