@@ -17,9 +17,19 @@ from __future__ import annotations
 
 
 class DistribError(Exception):
-    """Base of every error this library raises on purpose."""
+    """Base of every error this library raises on purpose.
+
+    Args:
+        message: what went wrong.
+        calls_differ: whether the processes made other calls than each other, such as `save` on one of them only.
+        is_common: whether every process of the job raises it, with the same message.
+    """
 
     exit_code = 70
+
+    def __init__(self, message: str = "", *, calls_differ: bool = False, is_common: bool = False) -> None:
+        super().__init__(message)
+        self.calls_differ, self.is_common = calls_differ, is_common
 
 
 class ConfigError(DistribError, ValueError):

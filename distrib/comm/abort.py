@@ -35,6 +35,9 @@ _HANDLING_GRACE_S = 10.0
 
 _FINALIZE_GRACE_S = 10.0
 
+_COMMON_S = 2.0
+"""For rank 0 to say what all ranks would."""
+
 
 class Ending:
     """Ends this process in good order, or at once.
@@ -102,6 +105,12 @@ class Ending:
         if watch is not None and error is watch.failure:
             self._exit_code = exit_code_of(error)
             return  # said already, by the watch
+        if watch is not None and watch.me.rank and isinstance(error, DistribError) and error.is_common:
+            self._exit_code = exit_code_of(error)
+            deadline = time.monotonic() + _COMMON_S
+            while watch.failure is None and time.monotonic() < deadline:
+                time.sleep(0.01)
+            return  # rank 0 has raised the same, and said so for all
         self._previous_hook(kind, error, traceback)
         if os.getpid() != self._pid:
             return

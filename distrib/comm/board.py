@@ -73,7 +73,8 @@ class Board:
                 raise ProtocolError(
                     f"Rank {me} and {self._transport.who(rank)} are not in the same collective: "
                     f"{difference(header, received.tobytes())}. Every rank must make the same calls, "
-                    "in the same order, with arrays of the same size and dtype."
+                    "in the same order, with arrays of the same size and dtype.",
+                    calls_differ=True,
                 )
             rows[rank] = self._rows[rank][turn][:length]
         return rows

@@ -109,7 +109,8 @@ class Messenger:
             raise ProtocolError(
                 f"Rank {self.transport.rank} received from {self.transport.who(source)} a message that does "
                 f"not belong here: {difference(self.header, received)}. Every rank must make the same calls, "
-                "in the same order, with arrays of the same size and dtype."
+                "in the same order, with arrays of the same size and dtype.",
+                calls_differ=True,
             )
         row[...] = self._incoming_row[: row.size]
         if combine is None:

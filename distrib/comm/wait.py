@@ -89,7 +89,8 @@ def _wait_long(
         if now - begin > timeout_s:
             raise PeerLostError(
                 f"Rank {transport.rank} waited {timeout_s:g} s in {header}. {_late(transport, header, peer)} "
-                "Does every rank make the same calls? Raise CommunicationOptions(timeout_s=...) for slow steps."
+                "Does every rank make the same calls? Raise CommunicationOptions(timeout_s=...) for slow steps.",
+                calls_differ=True,
             )
         if now - begin > WARN_AFTER_S and not warned:
             warned = True

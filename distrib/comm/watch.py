@@ -118,7 +118,8 @@ class Watch:
                 raise PeerLostError(
                     f"{self.peers[rank]} at step {self._table[rank][1]} has ended its script (sys.exit, or its last "
                     f"line), while {self.me} waits for it at step {self.step}. "
-                    "Every rank must make the same calls."
+                    "Every rank must make the same calls.",
+                    calls_differ=True,
                 )
 
     def confirm(self) -> None:

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distrib.arrays import Array, Shape, aligned_vector
-from distrib.nn.variable import Variable
+from distrib.nn.variable import Place, Variable
 from distrib.ranges import Range
 
 
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     range: Range
 
 
-class FlatBuffer:
+class FlatBuffer(Place):
     """The flat vectors of a model, and the layout table name -> range.
 
     A variable that several models train lies in the vectors of the one that trained it last; `gather` brings it back.

@@ -6,6 +6,7 @@ A variable begins with memory of its own. When its model is compiled, a `FlatBuf
 
 from __future__ import annotations
 
+import zlib
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,16 @@ from numpy.typing import ArrayLike
 
 from distrib.arrays import Array, Shape
 from distrib.errors import ShapeError
+
+
+class Place:
+    """Memory that variables lie in.
+
+    Attributes:
+        assigned: a checksum of all that was assigned to them; 0 for nothing.
+    """
+
+    assigned: int = 0
 
 
 class Variable:
@@ -38,7 +49,7 @@ class Variable:
         self.trainable = trainable
         self._value: Array = np.array(constant(initial_value, dtype=dtype))
         self._grad: Array | None = None
-        self.place: object = None
+        self.place: Place | None = None
 
     @property
     def shape(self) -> Shape:
@@ -74,19 +85,24 @@ class Variable:
     def assign(self, value: ArrayLike) -> Variable:
         """Overwrite the value in place. Raises `ShapeError` for another shape."""
         self._value[...] = self._checked(value, "assign")
-        return self
+        return self._was_assigned()
 
     def assign_add(self, delta: ArrayLike) -> Variable:
         """Add `delta` in place. Raises `ShapeError` for another shape."""
         self._value += self._checked(delta, "assign_add")
-        return self
+        return self._was_assigned()
 
     def assign_sub(self, delta: ArrayLike) -> Variable:
         """Subtract `delta` in place. Raises `ShapeError` for another shape."""
         self._value -= self._checked(delta, "assign_sub")
+        return self._was_assigned()
+
+    def _was_assigned(self) -> Variable:
+        if self.place is not None:
+            self.place.assigned = zlib.crc32(np.ascontiguousarray(self._value).data, self.place.assigned)
         return self
 
-    def move_to(self, value: Array, grad: Array, place: object) -> None:
+    def move_to(self, value: Array, grad: Array, place: Place) -> None:
         """Continue in other memory, which holds the value from now on.
 
         Args:

@@ -53,7 +53,7 @@ def state_of(sequencer: Sequencer) -> dict[str, Any]:
 
 
 def summary_of(sequencer: Sequencer) -> dict[str, Any]:
-    """Counters of the job and of every worker, and how each has spent its time up to its last push, for people."""
+    """The chief's rate, and for the job and every worker counters and time spent up to the last push."""
     workers = {
         str(worker): {
             **member.counts.as_json(),
@@ -61,7 +61,13 @@ def summary_of(sequencer: Sequencer) -> dict[str, Any]:
         }
         for worker, member in sorted(sequencer.members.items())
     }
-    return {"version": sequencer.version, **sequencer.counts.as_json(), "workers": workers}
+    rate = sequencer.updates.learning_rate
+    return {
+        "version": sequencer.version,
+        "learning_rate": rate,
+        **sequencer.counts.as_json(),
+        "workers": workers,
+    }
 
 
 def sequencer_from_state(state: dict[str, Any]) -> Sequencer:

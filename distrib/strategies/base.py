@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
@@ -24,11 +25,20 @@ from distrib.logs import LOGGER
 from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
 from distrib.strategies import scope
+from distrib.strategies.differences import differences, flatten
 from distrib.strategies.updater import NonFinitePolicy, Updater
 
 T = TypeVar("T")
 
-_SHOWN_DIFFERENCES = 10
+_ADVICE = {
+    "callbacks": "Pass the same callbacks on every rank: what must happen once, such as writing files, "
+    "only the chief does.",
+    r"(data|validation)\.(x|y|sample_weight)\[0\]": "Pass all examples on every rank. Each takes its own part "
+    "of every batch, so data is not cut by hand (x[rank::size]).",
+    r"(data|validation)\.(x|y|sample_weight)\[2\]": "The ranks have different examples. If each has drawn or "
+    "shuffled them, use the same seed on every rank; if each has a part of them (x[rank::size]), pass all of them on "
+    "every rank, which takes its own part of every batch.",
+}
 
 
 class Strategy(ABC):
@@ -164,7 +174,7 @@ class Strategy(ABC):
         """
         texts = [_without_numpy(text) for text in self._tell_numpy(description)]
         if any(text != texts[0] for text in texts):
-            raise ProtocolError(_differences([flatten(json.loads(text)) for text in texts]))
+            raise ProtocolError(_disagreement([flatten(json.loads(text)) for text in texts]), is_common=True)
         self.communicator.agree_on_model(hashlib.blake2b(texts[0], digest_size=8).digest())
 
     def _tell_numpy(self, description: Mapping[str, Any]) -> list[bytes]:
@@ -198,30 +208,15 @@ def as_reduce_op(op: ReduceOp | str) -> ReduceOp:
         raise ConfigError(f"Expected a reduce operation: {known}. Received: {op!r}.") from None
 
 
-def flatten(tree: Any, path: str = "") -> dict[str, Any]:
-    """Nested JSON values as `{"layers[0].units": 100, ...}`."""
-    if isinstance(tree, dict) and tree:
-        items = [(f"{path}.{key}" if path else key, value) for key, value in tree.items()]
-    elif isinstance(tree, list) and tree:
-        items = [(f"{path}[{index}]", value) for index, value in enumerate(tree)]
-    else:
-        return {path: tree}
-    return {key: leaf for name, value in items for key, leaf in flatten(value, name).items()}
-
-
-def _differences(descriptions: list[dict[str, Any]]) -> str:
-    keys = dict.fromkeys(key for description in descriptions for key in description)
-    differing = [key for key in keys if len({_json(d.get(key, "nothing")) for d in descriptions}) > 1]
-    lines = []
-    for key in differing[:_SHOWN_DIFFERENCES]:
-        values = [f"rank {rank}: {d.get(key, 'nothing')!r}" for rank, d in enumerate(descriptions)]
-        lines.append(f"  {key}: {', '.join(values)}")
-    if len(differing) > _SHOWN_DIFFERENCES:
-        lines.append(f"  ... and {len(differing) - _SHOWN_DIFFERENCES} more")
-    return (
-        "The replicas are not about to train the same thing. They differ in:\n"
-        + "\n".join(lines)
-        + "\nEvery replica must build the same model and pass the same data and arguments."
+def _disagreement(descriptions: Sequence[Mapping[str, Any]]) -> str:
+    lines = differences(descriptions)
+    found = [advice for about, advice in _ADVICE.items() if re.search(rf"^  {about}", lines, re.MULTILINE)]
+    return "\n".join(
+        [
+            "The replicas are not about to train the same thing. They differ in:",
+            lines,
+            *(found or ["Every replica must build the same model and pass the same data and arguments."]),
+        ]
     )
 
 

@@ -17,7 +17,7 @@ from distrib.comm.implementations import collectives
 from distrib.comm.single import SingleCommunicator
 from distrib.errors import ConfigError, ProtocolError
 from distrib.logs import tell
-from distrib.strategies.base import flatten
+from distrib.strategies.differences import flatten
 from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.placement import check_placement, placement
 

@@ -26,8 +26,10 @@ from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
 from distrib.nn.tally import Tally
 from distrib.ranges import Range
+from distrib.strategies.differences import differences, flatten
 from distrib.strategies.drift import drift
 from distrib.strategies.options import CommunicationOptions
+from distrib.strategies.replica_state import ReplicaState
 from distrib.strategies.updater import NonFinitePolicy, Rest, Saved, State, Updater
 
 _SUMMED = "the sum over replicas of the gradient"
@@ -68,8 +70,10 @@ class OwnerUpdater(Updater):
         if len(self._owned) > 1:
             self.filled = self._reduce_filled
         self._nonfinite = 0
+        self._num_pulls = optimizer.iterations  # no replica may count otherwise than the others
         self._verdict = np.zeros(1)
         self._sums = np.empty(0)
+        self._replica_state = ReplicaState(optimizer, network.buffer)
         self._wholes: list[Positions] = []  # the batches of the epoch
         self._num_begun = 0  # of them
         elements = f"{[(entry.name, entry.range) for entry in network.buffer.layout]} {self._owned}"
@@ -85,8 +89,9 @@ class OwnerUpdater(Updater):
     def pull(self) -> None:
         self._buckets.begin()
         self._nonfinite = 0
-        if self._check_every and self._optimizer.iterations % self._check_every == 0:
+        if self._check_every and self._num_pulls % self._check_every == 0:
             self._find_drift()
+        self._num_pulls += 1
 
     def settle(self) -> None:
         if self._check_every:
@@ -96,6 +101,7 @@ class OwnerUpdater(Updater):
         """Compare a hash of what all replicas must hold alike."""
         if self._world_size == 1:
             return
+        self._compare_settings()
         digest = zlib.crc32(self._network.buffer.values.data)
         for variable in self._network.fixed_variables.values():
             digest = zlib.crc32(variable.value.data, digest)
@@ -103,6 +109,19 @@ class OwnerUpdater(Updater):
         found = drift(digests, self._optimizer.iterations)
         if found:
             raise ProtocolError(found)
+
+    def _compare_settings(self) -> None:
+        """Raise `ProtocolError` where an optimizer was set on some replicas only: each updates a part."""
+        config = self._optimizer.get_config() | {"iterations": self._optimizer.iterations}
+        text = json.dumps(config, sort_keys=True, default=str).encode()
+        if len(set(self._communicator.gather_rows(np.array([float(zlib.crc32(text))]))[:, 0])) > 1:
+            texts = self._communicator.gather_bytes(text)
+            lines = differences([flatten(json.loads(text), "optimizer") for text in texts])
+            raise ProtocolError(
+                f"The optimizers of the replicas differ at step {self._optimizer.iterations}:\n{lines}\nSet the "
+                "optimizer's attributes on every replica alike.",
+                is_common=True,
+            )
 
     def _reduce_filled(self, begin: int) -> None:
         buffer = self._network.buffer
@@ -117,8 +136,8 @@ class OwnerUpdater(Updater):
         self._reduce_filled(0)
         tally.nonfinite = self._nonfinite
         tally.penalty = self._penalty()
-        rows = self._buckets.finish(tally.sums)
-        total = self._added(rows)
+        rows = self._buckets.finish(self._replica_state.row(tally.sums))
+        total = self._added(self._replica_state.check(rows, step))
         if total.nonfinite:
             return self._refuse(np.array([Tally(0, row).nonfinite for row in rows]), "the gradient", step)
         self._verdict[0] = self._judge_sum()
@@ -223,6 +242,7 @@ class OwnerUpdater(Updater):
             for part, own in self._slot_parts(slot):
                 part[...] = whole[own.slice]
         self._broadcast_fixed()
+        self._replica_state.begin()  # the chief has assigned what it has found
         step, optimizer.learning_rate, words = json.loads(text)
         optimizer.iterations = step
         self._communicator.at_step(step)

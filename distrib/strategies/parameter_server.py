@@ -166,7 +166,8 @@ class ParameterServerStrategy(Strategy):
             )
 
     def agree(self, description: Mapping[str, Any]) -> None:
-        self._description = description
+        # The chief's callbacks count, and nothing that others do in theirs is waited for.
+        self._description = {key: value for key, value in description.items() if key != "callbacks"}
 
     def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
         from distrib.strategies.ps_ahead import Ahead

@@ -16,6 +16,7 @@ from distrib.arrays import Array
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.sharding import Schedule, joined
 from distrib.errors import ConfigError, NonFiniteError
+from distrib.logs import LOGGER
 from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
 from distrib.nn.tally import Tally
@@ -74,6 +75,7 @@ class PsUpdater(Updater):
         self._stage = 0
         self._lease: Lease | None = None
         self._is_in_epoch = False
+        self._rate = optimizer.learning_rate
         self._totals = Tally(0)
         self._summary = ""
         self._spent = Spent()
@@ -157,7 +159,24 @@ class PsUpdater(Updater):
 
     def settle(self) -> Tally | None:
         self._is_in_epoch = False
+        self._follow_chief()
         return self._totals
+
+    def _follow_chief(self) -> None:
+        """Take the chief's learning rate, which the ps update with."""
+        rate = json.loads(self._summary).get("learning_rate") if self._summary else None
+        own, former = self._optimizer.learning_rate, self._rate
+        if rate is not None and self._client.worker:
+            if own not in (rate, former):
+                LOGGER.warning(
+                    "worker %d has set learning_rate=%g, which changes nothing: parameter servers update with that "
+                    "of the chief, %g. Set it on the chief.",
+                    self._client.worker,
+                    own,
+                    rate,
+                )
+            self._optimizer.learning_rate = rate
+        self._rate = self._optimizer.learning_rate
 
     def _message(self, tally: Tally) -> pb.Push:
         if self._lease is None:

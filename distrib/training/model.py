@@ -38,6 +38,7 @@ from distrib.training.callbacks.base import CallbackList, Logs
 from distrib.training.callbacks.model_checkpoint import series_of
 from distrib.training.callbacks.progress_bar import is_interactive
 from distrib.training.callbacks.sidecar_link import SidecarLink
+from distrib.training.collective import collective
 from distrib.training.compiled import Compiled
 from distrib.training.description import describe
 from distrib.training.evaluation_run import EvaluationRun
@@ -257,9 +258,15 @@ class Model(Savable):
             validation = None
             callbacks = callbacks_beside_evaluator(callbacks, series[0], self.strategy.is_chief)
         dataset = self._prepare(data)
-        self._draw_seed()
+        with collective("fit"):
+            self._draw_seed()
         schedule = Schedule(len(dataset), _size(batch_size), steps_per_epoch, shuffle, self.seed)
-        arguments = {"epochs": [initial_epoch, epochs], "data": data.describe(), **schedule.describe()}
+        arguments = {
+            "epochs": [initial_epoch, epochs],
+            "callbacks": [type(callback).__name__ for callback in callbacks],
+            "data": data.describe(),
+            **schedule.describe(),
+        }
         tests: tuple[ArrayDataset, Schedule] | None = None
         if validation is not None:
             tests = self._prepare(validation), Schedule(len(validation), test_size)
@@ -273,11 +280,14 @@ class Model(Savable):
         in_order = [*others, *links, *self._progress(verbose), self.history, *backups]
         params = {"epochs": epochs, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList(in_order, self, params)
-        trainer, updater = self._trainer_of(data), self._begin("fit", arguments)
+        trainer = self._trainer_of(data)
+        with collective("fit"):
+            updater = self._begin("fit", arguments)
         self.run = Run(self._built(), trainer, updater, dataset, schedule, called, tests, validation_freq)
         self._trained_by = threading.get_ident()
         try:
-            self.run.train(initial_epoch, epochs)
+            with collective("fit"):
+                self.run.train(initial_epoch, epochs)
         except BaseException as error:
             called.fail(error)
             raise
@@ -326,8 +336,8 @@ class Model(Savable):
         params = {"epochs": 1, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList([*listed(callbacks), *self._progress(verbose)], self, params)
         objective = self._trainer_of(data).objective
-        updater = self._begin("evaluate", {"data": data.describe(), **schedule.describe()})
-        with self._built().apart() as network:
+        with collective("evaluate"), self._built().apart() as network:
+            updater = self._begin("evaluate", {"data": data.describe(), **schedule.describe()})
             logs = EvaluationRun(network, called).evaluate(objective, updater, dataset, schedule)
         return _results(logs, return_dict)
 
@@ -359,13 +369,14 @@ class Model(Savable):
             check_not_alone(self.strategy, self.name)
         data = self._weighted_by_class(Examples(x, y, sample_weight), class_weight)
         dataset, trainer = self._prepare(data), self._trainer_of(data)
-        if self._updater is None:
-            self._draw_seed()
-            self._updater = self._begin("train_on_batch", {"data": data.describe()})
-        own = Range(0, len(dataset)).part(self.strategy.replica_id, self.strategy.num_replicas_in_sync)
-        # There are no epochs here, so the step stands for the epoch in what random layers draw.
-        batch = dataset.batch(own.slice, pass_index=self.optimizer.iterations, position=own.begin)
-        return _results(trainer.train_step(self._updater, batch), return_dict)
+        with collective("train_on_batch"):
+            if self._updater is None:
+                self._draw_seed()
+                self._updater = self._begin("train_on_batch", {"data": data.describe()})
+            own = Range(0, len(dataset)).part(self.strategy.replica_id, self.strategy.num_replicas_in_sync)
+            # There are no epochs here, so the step stands for the epoch in what random layers draw.
+            batch = dataset.batch(own.slice, pass_index=self.optimizer.iterations, position=own.begin)
+            return _results(trainer.train_step(self._updater, batch), return_dict)
 
     def reset_metrics(self) -> None:
         """Begin new means for `train_on_batch`."""

@@ -19,6 +19,7 @@ from distrib.io.checkpoint import read_checkpoint, write_checkpoint
 from distrib.nn.network import Network
 from distrib.strategies.base import Strategy
 from distrib.strategies.updater import Saved, Updater
+from distrib.training.collective import collective
 from distrib.training.compiled import Compiled
 from distrib.training.run import Run
 from distrib.training.saving import MODEL_FILE, Files, assign, check_model, check_optimizer, contents, fitting
@@ -26,6 +27,7 @@ from distrib.training.writing import (
     check_free,
     confirmed,
     read_weights,
+    say_unwritten,
     weights_path,
     write_alone,
     write_weights,
@@ -148,10 +150,12 @@ class Savable(HasAttributes):
             StorageError: on every replica: it cannot be written, or NaN or Inf in the values.
             ConfigError: there is one, and it may not be replaced.
         """
-        write_alone(self.strategy, lambda: check_free(Path(filepath), overwrite))
-        files, manifest = self.contents()
         path, confirm = Path(filepath), confirmed(self.strategy, Path(filepath))
-        write_alone(self.strategy, lambda: write_checkpoint(path, files, manifest, None, confirm))
+        with collective("save"):
+            say_unwritten(self.strategy, path)
+            write_alone(self.strategy, lambda: check_free(path, overwrite))
+            files, manifest = self.contents()
+            write_alone(self.strategy, lambda: write_checkpoint(path, files, manifest, None, confirm))
 
     def save_weights(self, filepath: str | Path, overwrite: bool = True) -> None:
         """Write the values of all variables to one file. Collective. The chief writes.
@@ -167,8 +171,10 @@ class Savable(HasAttributes):
         path = weights_path(filepath)
         self._check_whole("save_weights")
         network = self._built()
-        write_alone(self.strategy, lambda: check_free(path, overwrite))
-        write_alone(self.strategy, lambda: write_weights(path, network, confirmed(self.strategy, path)))
+        with collective("save_weights"):
+            say_unwritten(self.strategy, path)
+            write_alone(self.strategy, lambda: check_free(path, overwrite))
+            write_alone(self.strategy, lambda: write_weights(path, network, confirmed(self.strategy, path)))
 
     def load_weights(self, filepath: str | Path, skip_mismatch: bool = False) -> None:
         """Read the values of all variables, on this replica, from a file or from a folder that `save` has written.

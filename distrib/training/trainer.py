@@ -67,7 +67,8 @@ class Trainer:
             logs = self.train_step(updater, batch)
             self.steps_done = step + 1
             callbacks.call("on_train_batch_end", step, logs)
-            if callbacks.stop_training and updater.ends_early:
+            if updater.ends_early and callbacks.may_stop_in_batch and updater.stops(callbacks.stop_training):
+                callbacks.stop()
                 break
         settled = updater.settle()
         if settled is not None:

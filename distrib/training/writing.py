@@ -21,6 +21,7 @@ from distrib.errors import ConfigError, StorageError
 from distrib.io.files import write_bytes
 from distrib.io.owner import Owner, confirm_owned, own
 from distrib.io.space import check_writable, make_folder
+from distrib.logs import LOGGER
 from distrib.nn.network import Network
 from distrib.strategies.base import Strategy
 from distrib.training.saving import MODEL_FILE, contents
@@ -90,6 +91,20 @@ def confirmed(strategy: Strategy, path: Path) -> Callable[[], None]:
         confirm_owned(path)
 
     return confirm
+
+
+def say_unwritten(strategy: Strategy, path: Path) -> None:
+    """Warn, on the chief, about paths of other ranks: one model is saved, where the chief says. Collective."""
+    if strategy.communicator.world_size == 1:
+        return
+    paths = [each.decode() for each in strategy.communicator.gather_bytes(str(path).encode())]
+    others = sorted({each for each in paths if each != paths[0]})
+    if others and strategy.is_chief:
+        LOGGER.warning(
+            "The model is the same on every rank, and the chief alone writes it, to %s. Not written: %s.",
+            path,
+            ", ".join(others[:3]) + (", ..." if len(others) > 3 else ""),
+        )
 
 
 def check_free(path: Path, overwrite: bool) -> None:

@@ -30,7 +30,7 @@ def train(strategy=None):
         (HYDRA, "MPICH Hydra started 3 processes, of which this is number 0"),
         (SLURM, "srun started 2 processes, of which this is number 1"),
         (TORCHRUN, "torchrun started 2 processes, of which this is number 1"),
-        ({"TF_CONFIG": json.dumps(CLUSTER)}, "the cluster has 2 workers, of which this is worker 1"),
+        ({"TF_CONFIG": json.dumps(CLUSTER)}, "the cluster has 2 workers, of which this is worker:1"),
     ],
 )
 def test_a_forgotten_scope_is_an_error(monkeypatch, environ, words):

@@ -50,6 +50,8 @@ class BackupAndRestore(Callback):
         StorageError: from `fit`: it cannot be written, or all that there are are damaged, or of another model.
     """
 
+    stops_in_batch = False
+
     def __init__(
         self,
         backup_dir: str | Path,

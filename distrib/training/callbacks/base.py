@@ -16,6 +16,8 @@ if TYPE_CHECKING:
 
 Logs: TypeAlias = dict[str, float]
 
+_BEFORE_EPOCH_END = ("on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_train_batch_end")
+
 _OLDER_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
 
@@ -33,6 +35,10 @@ class Callback:
     """
 
     model: Model
+
+    stops_in_batch: ClassVar[bool] = True
+    """Whether it may set `model.stop_training` before the end of an epoch. Then replicas ask each other after every
+    batch whether to stop."""
 
     reads_test_logs: ClassVar[bool] = True
     """Whether `on_test_batch_end` reads its logs. Where it does not they may be empty."""
@@ -165,9 +171,18 @@ class CallbackList:
         return having
 
     @property
+    def may_stop_in_batch(self) -> bool:
+        """Whether one of them may end the training before the end of an epoch; the same on every replica."""
+        return any(callback.stops_in_batch for hook in _BEFORE_EPOCH_END for callback in self._having(hook))
+
+    @property
     def stop_training(self) -> bool:
         """Whether one of them has ended the training."""
         return self._model.stop_training
+
+    def stop(self) -> None:
+        """End the training: one of them has, on some replica."""
+        self._model.stop_training = True
 
     def fail(self, error: BaseException) -> None:
         """Call `on_train_failed` of each. What it raises is logged: the first error is the one to be seen."""

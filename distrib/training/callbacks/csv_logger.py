@@ -27,6 +27,8 @@ class CSVLogger(Callback):
         StorageError: from `fit`: the file cannot be written; where that is known at the beginning, on every replica.
     """
 
+    stops_in_batch = False
+
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
         super().__init__()
         self.filename, self.sep, self.append = str(filename), separator, append

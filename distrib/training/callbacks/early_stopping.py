@@ -27,6 +27,8 @@ class EarlyStopping(MonitorCallback):
     After an interruption (`BackupAndRestore`) it goes on counting; weights of a best epoch before it are not kept.
     """
 
+    stops_in_batch = False
+
     remembered = ("best", "wait", "stopped_epoch", "best_epoch")
 
     def __init__(

@@ -16,6 +16,8 @@ class History(Callback):
         counters: what became of gradients, where the strategy has more to say (`ParameterServerStrategy.counters`).
     """
 
+    stops_in_batch = False
+
     def __init__(self) -> None:
         super().__init__()
         self.epoch: list[int] = []

@@ -28,6 +28,8 @@ class LearningRateScheduler(Callback):
         ConfigError: from `fit`: the function returned no float, or one that cannot be a rate.
     """
 
+    stops_in_batch = False
+
     def __init__(self, schedule: Callable[..., float], verbose: int = 0) -> None:
         super().__init__()
         self.schedule, self.verbose = schedule, verbose

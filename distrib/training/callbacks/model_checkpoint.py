@@ -37,6 +37,8 @@ class ModelCheckpoint(MonitorCallback):
         StorageError: on every replica, from `fit`: it cannot be written. What was there stays.
     """
 
+    stops_in_batch = False
+
     remembered = ("best", "num_batches")
 
     def __init__(

@@ -43,6 +43,8 @@ class ProgressBar(Callback):
         verbose: 1 for a bar, 2 for one line an epoch.
     """
 
+    stops_in_batch = False
+
     reads_test_logs = False  # the chief alone has a bar
 
     def __init__(self, verbose: int = 1) -> None:

@@ -26,6 +26,8 @@ class ReduceLROnPlateau(MonitorCallback):
         ConfigError: a factor of 1 or more.
     """
 
+    stops_in_batch = False
+
     remembered = ("best", "wait", "cooldown_counter")
 
     def __init__(

@@ -17,6 +17,8 @@ class SidecarLink(Callback):
         directory: where the checkpoints are.
     """
 
+    stops_in_batch = False
+
     def __init__(self, directory: Path) -> None:
         super().__init__()
         self._sidecar = Sidecar(directory)

@@ -51,6 +51,8 @@ class TensorBoard(Callback):
             beginning of `fit`, on every replica.
     """
 
+    stops_in_batch = False
+
     def __init__(
         self,
         log_dir: str | Path = "logs",
