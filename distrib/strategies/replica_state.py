@@ -1,10 +1,11 @@
 """ReplicaState: what every replica holds for itself, but all must hold alike, looked at in every step.
 
 Owners update their ranges with the learning rate of the chief. A replica's rate, its number of updates, and a
-checksum of what its script has assigned to variables ride with its sums and reach all replicas with the gradients: 24 bytes
-more in a message that is sent in any case. Where the chief alone has set another rate, the others take it; where
-another replica has, or where anything else differs, all raise an error that names the replica. Without this, what one
-replica assigned would survive in the ranges that it owns, spread with the next values, and be the same everywhere.
+checksum of what its script has assigned to variables ride with its sums and reach all replicas with the gradients:
+24 bytes more in a message that is sent in any case. Where the chief alone has set another rate, the others take it;
+where another replica has, or where anything else differs, all raise an error that names the replica. Without this,
+what one replica assigned would survive in the ranges that it owns, spread with the next values, and be the same
+everywhere.
 """
 
 from __future__ import annotations
@@ -59,7 +60,14 @@ class ReplicaState:
         Raises:
             ProtocolError: on every replica, if one of them holds another state than the chief.
         """
-        iterations, rates, assigned = rows[:, -3], rows[:, -2], rows[:, -1]
+        states = rows[:, -_NUM_RIDING:]
+        if not (states == states[0]).all():
+            self._settle(*states.T, step)
+        self._rate = self._optimizer.learning_rate
+        return rows[:, :-_NUM_RIDING]
+
+    def _settle(self, iterations: Array, rates: Array, assigned: Array, step: int) -> None:
+        """Take the chief's rate, or raise."""
         if (iterations != iterations[0]).any():
             rank = int((iterations != iterations[0]).argmax())
             raise ProtocolError(
@@ -70,17 +78,14 @@ class ReplicaState:
         if (assigned != assigned[0]).any():
             raise ProtocolError(_assigned(assigned, step), is_common=True)
         rate = float(rates[0])
-        if (rates != rate).any():
-            for rank, other in enumerate(rates.tolist()):
-                if other not in (rate, self._rate):
-                    raise ProtocolError(
-                        f"Rank {rank} has set learning_rate={other:g} at step {step}, where rank 0 has {rate:g}. "
-                        "Set it on every rank alike, or on rank 0 alone: all ranks train with its rate.",
-                        is_common=True,
-                    )
-            self._optimizer.learning_rate = rate
-        self._rate = rate
-        return rows[:, :-_NUM_RIDING]
+        for rank, other in enumerate(rates.tolist()):
+            if other not in (rate, self._rate):
+                raise ProtocolError(
+                    f"Rank {rank} has set learning_rate={other:g} at step {step}, where rank 0 has {rate:g}. Set it "
+                    "on every rank alike, or on rank 0 alone: all ranks train with its rate.",
+                    is_common=True,
+                )
+        self._optimizer.learning_rate = rate
 
 
 def _assigned(checksums: Array, step: int) -> str:

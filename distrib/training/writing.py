@@ -97,7 +97,7 @@ def say_unwritten(strategy: Strategy, path: Path) -> None:
     """Warn, on the chief, about paths of other ranks: one model is saved, where the chief says. Collective."""
     if strategy.communicator.world_size == 1:
         return
-    paths = [each.decode() for each in strategy.communicator.gather_bytes(str(path).encode())]
+    paths = [os.fsdecode(each) for each in strategy.communicator.gather_bytes(os.fsencode(path))]
     others = sorted({each for each in paths if each != paths[0]})
     if others and strategy.is_chief:
         LOGGER.warning(
