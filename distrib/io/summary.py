@@ -12,7 +12,7 @@ import itertools
 import json
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -23,6 +23,7 @@ from numpy.typing import ArrayLike
 from distrib.errors import ConfigError, StorageError
 
 _NUMBER = itertools.count()
+_MARK = "tfevents"
 
 FLUSH_EVERY_S = 10.0  # at the latest when something is written: who watches sees the epoch that runs
 _BUCKETS = 30  # of a histogram, equally wide, as in TensorFlow
@@ -41,7 +42,8 @@ class SummaryWriter:
     """Writes one event file.
 
     Several roles may write to one folder, and begin in the same second: the name of the file ends in the process, a
-    number and the role, as in `events.out.tfevents.1767225600.host.4711.0.chief-0`.
+    number and the role (TensorBoard reads files in the order of their names), as in
+    `events.out.tfevents.1767225600.host.4711.000000.chief-0`.
 
     Args:
         folder: where; made if it is missing.
@@ -61,7 +63,7 @@ class SummaryWriter:
         self._summary, self._event = summary, event_pb2.Event
         self._messages, self._tensor = summary_pb2, tensor_pb2.TensorProto
         self._folder, self._flushed_at = Path(folder), time.monotonic()
-        suffix = f".{os.getpid()}.{next(_NUMBER)}.{role}"
+        suffix = f".{os.getpid()}.{next(_NUMBER):06d}.{role}"
         try:
             self._folder.mkdir(parents=True, exist_ok=True)
             self._file: Any = EventsWriter(str(self._folder / "events"), suffix)
@@ -126,3 +128,34 @@ class SummaryWriter:
         return StorageError(
             f"The summaries in {self._folder} cannot be written: {error}. Free space there, or choose another folder."
         )
+
+
+def event_files(log_dir: str | Path) -> dict[str, int]:
+    """The event files below a folder, by their paths from there, and their sizes."""
+    root = Path(log_dir)
+    files = sorted(path for path in root.rglob(f"*{_MARK}*") if path.is_file())
+    return {str(path.relative_to(root)): path.stat().st_size for path in files}
+
+
+def rewind_event_files(log_dir: str | Path, sizes: Mapping[str, int], others: Collection[str]) -> None:
+    """Take event files back to what they were: longer ones are cut, newer ones removed.
+
+    Args:
+        log_dir: the folder.
+        sizes: what `event_files` has returned for the files in question.
+        others: files that are left alone.
+
+    Raises:
+        StorageError: a file cannot be changed.
+    """
+    try:
+        for name, size in event_files(log_dir).items():
+            if name in others:
+                continue
+            path = Path(log_dir) / name
+            if name not in sizes:
+                path.unlink()
+            elif size > sizes[name]:
+                os.truncate(path, sizes[name])
+    except OSError as error:
+        raise StorageError(f"The summaries in {log_dir} cannot be changed: {error}.") from None

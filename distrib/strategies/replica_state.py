@@ -62,7 +62,7 @@ class ReplicaState:
         """
         states = rows[:, -_NUM_RIDING:]
         if not (states == states[0]).all():
-            self._settle(*states.T, step)
+            self._settle(states[:, 0], states[:, 1], states[:, 2], step)
         self._rate = self._optimizer.learning_rate
         return rows[:, :-_NUM_RIDING]
 

@@ -128,7 +128,7 @@ class Run:
             undone = [Positions(index, Range(begin, end)) for index, begin, end in progress["undone"]]
             self._rest = Rest(undone, np.array(progress["sums"]))
         self.is_stopped = bool(progress["stopped"])
-        self._callbacks.set_states(progress["callbacks"])
+        self._callbacks.resume(progress["callbacks"], self._epoch, self.trainer.steps_done)
 
     def _data(self) -> dict[str, Any]:
         schedule = self._schedule

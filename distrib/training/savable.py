@@ -74,11 +74,14 @@ class Savable(HasAttributes):
         files, manifest = contents(self.name, self._built(), self._compiled, slots)
         return files, manifest | {"progress": progress}
 
-    def resume(self, found: tuple[Path, Files, dict[str, Any]] | None) -> None:
+    def resume(self, found: tuple[Path, Files, dict[str, Any]] | None) -> bool:
         """Within `fit`, go on from what the chief has found. Collective.
 
         Args:
             found: folder, arrays and manifest of a checkpoint; None for none. What others pass is ignored.
+
+        Returns:
+            Whether there was anything, on every replica.
 
         Raises:
             StorageError: as of `take`; on the chief.
@@ -96,6 +99,7 @@ class Savable(HasAttributes):
             folder, progress = json.loads(words)
             if progress is not None:
                 self.run.resume(progress, folder)
+        return bool(words)
 
     def take(self, folder: Path, files: Files, manifest: Mapping[str, Any]) -> None:
         """Take the values and, if compiled, what the optimizer knows, from a checkpoint. On this replica.

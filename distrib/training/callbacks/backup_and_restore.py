@@ -36,8 +36,10 @@ _HANDLED = (signal.SIGUSR1, signal.SIGTERM)
 class BackupAndRestore(Callback):
     """Saves where training is, and goes on from there when the script is started again. As Keras' callback.
 
-    Also saves at the end of the step after SIGUSR1; and after SIGTERM, where every replica then ends with exit code
-    75 (worth a restart). Runs after all other callbacks, wherever it stands in the list.
+    Also saves at the beginning, so that training goes on whenever it is interrupted; at the end of the step after
+    SIGUSR1; and after SIGTERM, where every replica then ends with exit code 75 (worth a restart). Runs after all
+    other callbacks, wherever it stands in the list. Files that `CSVLogger` and `TensorBoard` write are the same as
+    without an interruption; callbacks of your own learn of one in `on_train_resume`.
 
     Args:
         backup_dir: where; on the chief.
@@ -77,7 +79,8 @@ class BackupAndRestore(Callback):
         self._signals = dict.fromkeys(_HANDLED, 0)
         self._owner = claim_folder(self.model, self.backup_dir, _NAME)
         is_chief = self.model.strategy.is_chief
-        self.model.resume(latest_whole(self.backup_dir, _NAME) if is_chief else None)
+        if not self.model.resume(latest_whole(self.backup_dir, _NAME) if is_chief else None):
+            self._save()  # so that what callbacks write before the next one is known, too
         if threading.current_thread() is threading.main_thread():
             self._former = {each: signal.signal(each, self._asked) for each in _HANDLED}
 

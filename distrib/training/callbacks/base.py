@@ -57,6 +57,14 @@ class Callback:
     def on_train_begin(self, logs: Logs | None = None) -> None:
         """Called once when `fit` begins."""
 
+    def on_train_resume(self, epoch: int, batch: int) -> None:
+        """Called after `on_train_begin` when `fit` goes on after an interruption (`BackupAndRestore`).
+
+        Args:
+            epoch: the epoch that comes next or goes on, from 0.
+            batch: its first batch that is still to be trained; 0 for all of the epoch.
+        """
+
     def on_train_end(self, logs: Logs | None = None) -> None:
         """Called once when `fit` ends, with the logs of the last epoch."""
 
@@ -108,11 +116,14 @@ class Callback:
         """Called after a batch of `predict`; `logs["outputs"]` are the batch's, `(batch, *output_shape)`."""
 
     def get_state(self) -> dict[str, Any]:
-        """What this callback must remember when training is interrupted, as JSON values; nothing by default."""
+        """What this callback must remember when training is interrupted, as JSON values; nothing by default.
+
+        Called whenever `BackupAndRestore` saves; the chief's is kept.
+        """
         return {}
 
     def set_state(self, state: dict[str, Any]) -> None:
-        """Take what `get_state` returned when training goes on; called after `on_train_begin`."""
+        """Take what `get_state` returned when training goes on; called before `on_train_resume`, on every replica."""
 
 
 class CallbackList:
@@ -136,13 +147,15 @@ class CallbackList:
         states = [[type(callback).__name__, callback.get_state()] for callback in self._callbacks]
         return [[name, state] for name, state in states if state]
 
-    def set_states(self, states: list[list[Any]]) -> None:
-        """Give every callback the state of one of its class, in order."""
+    def resume(self, states: list[list[Any]], epoch: int, batch: int) -> None:
+        """Give every callback the state of one of its class, in order, and call `on_train_resume`."""
         for callback in self._callbacks:
             found = next((each for each in states if each[0] == type(callback).__name__), None)
             if found is not None:
                 callback.set_state(found[1])
                 states = [each for each in states if each is not found]
+        for callback in self._having("on_train_resume"):
+            callback.on_train_resume(epoch, batch)
 
     @property
     def reads_test_batches(self) -> bool:

@@ -19,7 +19,7 @@ from typing import Any, Literal
 from distrib.cluster.resolve import resolve
 from distrib.errors import ConfigError
 from distrib.io.space import check_writable
-from distrib.io.summary import SummaryWriter, require_tensorboard
+from distrib.io.summary import SummaryWriter, event_files, require_tensorboard, rewind_event_files
 from distrib.training.callbacks.base import Callback, Logs
 from distrib.training.writing import write_alone
 
@@ -93,6 +93,7 @@ class TensorBoard(Callback):
         self._writers: dict[str, SummaryWriter] = {}
         self._is_training = self._is_held = False
         self._batch = 0
+        self._others: list[str] = []
         self._batch_began = 0.0
         self._epoch_began = 0.0
         self._counters: dict[str, float] = {}
@@ -101,7 +102,25 @@ class TensorBoard(Callback):
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._is_training, self._batch = True, 0
+        self._others = list(event_files(self.log_dir))
         write_alone(self.model.strategy, self._begin)
+
+    def get_state(self) -> dict[str, Any]:
+        if not self.model.strategy.is_chief:
+            return {}
+        for writer in self._writers.values():
+            writer.flush()
+        sizes = event_files(self.log_dir)
+        own = {name: size for name, size in sizes.items() if name not in self._others}
+        return {"batch": self._batch, "files": own, "others": self._others}
+
+    def set_state(self, state: dict[str, Any]) -> None:
+        self._batch = state["batch"]
+        if self.model.strategy.is_chief:
+            # What the interrupted training has written since is written again.
+            self._close()
+            self._others = state["others"]
+            rewind_event_files(self.log_dir, state["files"], self._others)
 
     def on_epoch_begin(self, epoch: int, logs: Logs | None = None) -> None:
         self._speed = None
