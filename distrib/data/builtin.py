@@ -92,14 +92,31 @@ def _verified(file: Path, digest: str) -> Array:
 
 
 def _download_fashion_mnist(url: str) -> Path:
-    cache = Path(os.environ.get("DISTRIB_CACHE", Path.home() / ".cache" / "distrib"))
-    folder = cache / "fashion-mnist"
-    folder.mkdir(parents=True, exist_ok=True)
+    folder = _cache() / "fashion-mnist"
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise DataError(
+            f"Fashion-MNIST cannot be kept in {folder}: {error}. Set DISTRIB_CACHE to a folder that can be written."
+        ) from None
     for name, digest in _FASHION_MNIST.items():
         target = folder / name
         if not target.is_file():
             _download(url + name, target, digest)
     return folder
+
+
+def _cache() -> Path:
+    """The folder for what is downloaded. Raises `DataError` where there is none."""
+    folder = os.environ.get("DISTRIB_CACHE")
+    if folder:
+        return Path(folder)
+    try:
+        return Path.home() / ".cache" / "distrib"
+    except RuntimeError:
+        raise DataError(
+            "Fashion-MNIST is downloaded to a folder of its own, but this user has no home folder. Set DISTRIB_CACHE."
+        ) from None
 
 
 def _download(url: str, target: Path, digest: str) -> None:

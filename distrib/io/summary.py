@@ -34,7 +34,7 @@ def require_tensorboard() -> None:
     if find_spec("tensorboardX") is None:
         raise ConfigError(
             "Files for TensorBoard are written with tensorboardX, which is not installed. "
-            "Run: pip install 'distrib[tensorboard]'."
+            "Run: pip install tensorboardX tensorboard."
         )
 
 

@@ -16,6 +16,7 @@ import os
 import secrets
 import shlex
 import sys
+import tempfile
 import time
 from dataclasses import replace
 from pathlib import Path
@@ -86,6 +87,15 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("rest", nargs=argparse.REMAINDER, help=argparse.SUPPRESS)
 
 
+def _give_home() -> None:
+    """A home for Open MPI, which does not start without one: the user's, or else the folder of temporary files."""
+    if not os.environ.get("HOME"):
+        os.environ["HOME"] = home = os.path.expanduser("~")
+        if not os.path.isabs(home):  # a user who is unknown here, as in a container
+            os.environ["HOME"] = home = tempfile.gettempdir()
+        say(f"HOME is not set, and Open MPI needs it: the tasks have HOME={home}")
+
+
 def launch(given: argparse.Namespace) -> int:
     """Do what the flags say; returns the exit code.
 
@@ -96,6 +106,7 @@ def launch(given: argparse.Namespace) -> int:
         ConfigError: a flag, the cluster or the environment cannot be right.
         StorageError: the logs cannot be written.
     """
+    _give_home()
     config, script = _config_and_script(given)
     python = config.launch.python or sys.executable
     made = plan(config, script, python, functools.cache(ssh.is_here), given.insecure)

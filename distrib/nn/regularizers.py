@@ -78,3 +78,16 @@ def get(identifier: str | Regularizer | None) -> Regularizer | None:
 def from_config(config: Mapping[str, Any]) -> Regularizer:
     """The regularizer that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
     return _REGISTRY.from_config(config)
+
+
+__all__ = [
+    "L1",
+    "L1L2",
+    "L2",
+    "Regularizer",
+    "get",
+]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -66,7 +66,7 @@ class ParameterServerStrategy(Strategy):
         ps_timeout_s: seconds to wait for a parameter server to come, or to come back.
 
     Raises:
-        ConfigError: no cluster with ps, no gRPC, or an argument that cannot be right.
+        ConfigError: no cluster with ps, or an argument that cannot be right.
     """
 
     def __init__(
@@ -105,13 +105,9 @@ class ParameterServerStrategy(Strategy):
             batch_size_factor=batch_size_factor,
             prefetch=prefetch,
         )
-        try:
-            from distrib.ps.client import Client
-            from distrib.strategies.ps_updater import Stages
-        except ImportError as error:
-            raise ConfigError(
-                f"ParameterServerStrategy needs gRPC ({error}). Run: pip install 'distrib[grpc]'."
-            ) from None
+        from distrib.ps.client import Client  # gRPC is imported where it is used
+        from distrib.strategies.ps_updater import Stages
+
         self._client: Client | None = None  # an evaluator does not meet the others
         if not evaluates:
             self._client = Client(found.ps, found.worker, run_token(), timeout_s, ps_timeout_s, share_memory)

@@ -1,7 +1,6 @@
 """Training around real servers: the contract, faults of links and workers, and what is refused."""
 
 import re
-import sys
 import threading
 import time
 
@@ -434,11 +433,6 @@ class TestRefusals:
 
         with pytest.raises(distrib.ConfigError, match=r"Received: train_on_batch\. Use fit"):
             on_workers(1, body)
-
-    def test_without_grpc_it_says_what_to_install(self, monkeypatch):
-        monkeypatch.setitem(sys.modules, "distrib.ps.client", None)
-        with pytest.raises(distrib.ConfigError, match=r"pip install 'distrib\[grpc\]'"):
-            distrib.ParameterServerStrategy(worker_of(0, 1, ("127.0.0.1:1",)))
 
     def test_off_the_loopback_interface_it_must_be_said(self):
         with pytest.raises(distrib.ConfigError, match="--insecure"):

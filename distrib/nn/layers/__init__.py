@@ -8,3 +8,7 @@ from distrib.nn.layers.flatten import Flatten
 from distrib.nn.layers.input import Input
 
 __all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "Layer"]
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -6,3 +6,7 @@ from distrib.nn.optimizers.registry import from_config, get
 from distrib.nn.optimizers.sgd import SGD
 
 __all__ = ["SGD", "Adam", "Optimizer", "from_config", "get"]
+
+
+def __dir__() -> list[str]:
+    return __all__
