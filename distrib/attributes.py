@@ -3,28 +3,28 @@
 from __future__ import annotations
 
 import difflib
-from abc import ABCMeta
 from typing import Any
 
+from distrib.arguments import Checked, HasArguments
 from distrib.errors import ConfigError
 
 _OTHER_NAMES = {"lr": "learning_rate", "decay": "weight_decay"}
 
 
-class Sealed(ABCMeta):
+class Sealed(Checked):
     """The metaclass of objects that have all their public attributes when `__init__` is over.
 
     Names that begin with an underscore are free, and so is everything on an instance of a user's subclass: it may
     have attributes of its own.
     """
 
-    def __call__(cls, *args: Any, **kwargs: Any) -> Any:
+    def __call__(cls, *args: Any, **kwargs: Any) -> Any:  # noqa: N805
         made = super().__call__(*args, **kwargs)
         object.__setattr__(made, "_is_sealed", cls.__module__.partition(".")[0] == "distrib")
         return made
 
 
-class HasAttributes(metaclass=Sealed):
+class HasAttributes(HasArguments, metaclass=Sealed):
     """Base of objects whose attributes are all known.
 
     Raises:

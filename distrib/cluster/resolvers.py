@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 
+from distrib.arguments import HasArguments
 from distrib.cluster.config import ClusterConfig, config_from_environment
 from distrib.cluster.fields import index
 from distrib.cluster.launched import launched
@@ -12,7 +13,7 @@ from distrib.cluster.spec import ClusterSpec
 from distrib.errors import ConfigError
 
 
-class ClusterResolver(ABC):
+class ClusterResolver(HasArguments):
     """Base of all resolvers.
 
     Attributes:

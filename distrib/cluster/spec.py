@@ -9,11 +9,12 @@ from __future__ import annotations
 
 from typing import Any
 
+from distrib.arguments import HasArguments
 from distrib.cluster.fields import index, string, table, wrong
 from distrib.errors import ConfigError
 
 
-class ClusterSpec:
+class ClusterSpec(HasArguments):
     """The tasks of a cluster. Immutable.
 
     Args:

@@ -22,6 +22,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from distrib.arguments import checked
 from distrib.cluster.resolve import ALONE, resolve
 from distrib.comm.cores import limit_blas_threads
 from distrib.errors import PeerLostError
@@ -37,6 +38,7 @@ READY = "ps listens on "
 _PR_SET_PDEATHSIG = 1
 
 
+@checked
 @contextmanager
 def local_cluster(num_workers: int, num_ps: int = 1) -> Iterator[None]:
     """Start `num_ps` parameter servers and `num_workers - 1` workers; they end with this context.

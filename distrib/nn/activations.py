@@ -9,19 +9,20 @@ from __future__ import annotations
 
 import copy
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, Self
 
 import numpy as np
 
+from distrib.arguments import HasArguments
 from distrib.arrays import Array
 from distrib.nn.erf import erf
 from distrib.nn.registry import Registry
 from distrib.nn.workspace import Workspace
 
 
-class Activation(ABC):
+class Activation(HasArguments):
     """A function of every element (softmax: of every row)."""
 
     needs_input = False

@@ -7,12 +7,13 @@ adding a layer does not change the values of the others.
 from __future__ import annotations
 
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from distrib.arguments import HasArguments
 from distrib.arrays import Array, Shape
 from distrib.errors import ConfigError
 from distrib.nn.random import generator
@@ -22,7 +23,7 @@ from distrib.nn.registry import Registry
 _TRUNCATED_NORMAL_STDDEV = 0.87962566103423978
 
 
-class Initializer(ABC):
+class Initializer(HasArguments):
     """Draws the first value of a variable.
 
     Args:

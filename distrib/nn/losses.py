@@ -13,13 +13,14 @@ from __future__ import annotations
 
 import copy
 import math
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.arguments import HasArguments
 from distrib.arrays import Array, Shape
 from distrib.errors import DataError, ShapeError
 from distrib.nn import activations
@@ -30,7 +31,7 @@ EPSILON = 1e-7
 """Probabilities are clipped to [EPSILON, 1 - EPSILON], as in Keras."""
 
 
-class Loss(ABC):
+class Loss(HasArguments):
     """One value an example, and its gradient."""
 
     fused_activation: ClassVar[type[activations.Activation] | None] = None
@@ -88,6 +89,9 @@ class Loss(ABC):
         """The same loss with scratch memory of its own."""
         twin = copy.copy(self)
         twin._scratch = Workspace()
+        for name, part in vars(self).items():
+            if isinstance(part, activations.Activation):
+                setattr(twin, name, part.twin())
         return twin
 
     def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:

@@ -8,20 +8,21 @@ of its examples, the strategy adds them, and only then they are divided.
 from __future__ import annotations
 
 import copy
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any, Literal, Self
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.arguments import HasArguments
 from distrib.arrays import Array, Shape
 from distrib.errors import ConfigError
 from distrib.nn.registry import Registry
 from distrib.nn.workspace import Workspace
 
 
-class Metric(ABC):
+class Metric(HasArguments):
     """A weighted mean of one value an example.
 
     Args:

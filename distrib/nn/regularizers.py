@@ -6,17 +6,18 @@ vector adds the penalty and its gradient for that range.
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Mapping
 from typing import Any
 
 import numpy as np
 
+from distrib.arguments import HasArguments
 from distrib.arrays import Array
 from distrib.nn.registry import Registry
 
 
-class Regularizer(ABC):
+class Regularizer(HasArguments):
     """A penalty on the elements of a variable."""
 
     @abstractmethod

@@ -6,13 +6,14 @@ its arrival: `version at apply - version at pull`. 0 is fresh. With N equal work
 
 from __future__ import annotations
 
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from typing import Any
 
+from distrib.arguments import HasArguments
 from distrib.errors import ConfigError
 
 
-class StalenessPolicy(ABC):
+class StalenessPolicy(HasArguments):
     """Judges gradients by their age, and workers by how far they are ahead."""
 
     @abstractmethod

@@ -9,7 +9,7 @@ from __future__ import annotations
 import hashlib
 import json
 import re
-from abc import ABC, abstractmethod
+from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, TypeVar
@@ -17,6 +17,7 @@ from typing import Any, TypeVar
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.arguments import HasArguments
 from distrib.arrays import Array
 from distrib.comm.communicator import Communicator, ReduceOp
 from distrib.comm.ring import COMBINE
@@ -41,7 +42,7 @@ _ADVICE = {
 }
 
 
-class Strategy(ABC):
+class Strategy(HasArguments):
     """Base of all strategies.
 
     Attributes:

@@ -5,13 +5,14 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
+from distrib.arguments import HasArguments
 from distrib.comm.implementations import IMPLEMENTATIONS, Implementation
 from distrib.comm.wait import DEFAULT_TIMEOUT_S
 from distrib.errors import ConfigError
 
 
 @dataclass(frozen=True, slots=True)
-class CommunicationOptions:
+class CommunicationOptions(HasArguments):
     """How replicas talk to each other.
 
     Attributes:

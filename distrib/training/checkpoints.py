@@ -11,6 +11,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distrib.arguments import HasArguments
 from distrib.cluster.launched import run_name
 from distrib.cluster.resolve import resolve
 from distrib.errors import ConfigError, StorageError
@@ -45,7 +46,7 @@ _TENSORFLOWS = {
 _EVALUATOR_BEGINS_S = 60.0
 
 
-class CheckpointManager:
+class CheckpointManager(HasArguments):
     """Saves a model again and again, and keeps the newest.
 
     Args:

@@ -15,6 +15,7 @@ from contextlib import ExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from distrib.arguments import HasArguments
 from distrib.errors import ConfigError, PeerLostError, StorageError
 from distrib.io.checkpoint import number_of, read_checkpoint, write_checkpoint
 from distrib.logs import LOGGER
@@ -35,7 +36,7 @@ BEST = "best"
 _POLL_S = 0.1
 
 
-class SidecarEvaluator:
+class SidecarEvaluator(HasArguments):
     """Evaluates every checkpoint as it comes; after Keras' class of that name.
 
     Args:

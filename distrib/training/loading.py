@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from distrib.arguments import checked
 from distrib.errors import ConfigError, StorageError
 from distrib.io.checkpoint import read_checkpoint
 from distrib.nn import losses, metrics, optimizers
@@ -13,10 +14,12 @@ from distrib.nn.layers import registry as layers
 from distrib.nn.layers.input import Input
 from distrib.training.arguments import refuse
 from distrib.training.sequential import Sequential
+from distrib.training.writing import check_readable
 
 _WEIGHTED = "weighted:"
 
 
+@checked
 def load_model(
     filepath: str | Path,
     custom_objects: Mapping[str, Any] | None = None,
@@ -42,6 +45,7 @@ def load_model(
         ConfigError: it has layers, a loss or metrics that are not built in; or an argument that is not supported.
     """
     refuse("load_model", {"custom_objects": custom_objects or None}, {"custom_objects": None})
+    check_readable(filepath)
     folder = Path(filepath)
     files, manifest = read_checkpoint(folder)
     config = manifest.get("model")

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.arguments import checked
 from distrib.arrays import Array, training_dtype
 from distrib.cluster.resolve import resolve
 from distrib.data.dataset import ArrayDataset, as_array
@@ -31,7 +32,7 @@ from distrib.strategies.base import Strategy
 from distrib.strategies.single import get_strategy
 from distrib.strategies.updater import NonFinitePolicy, Updater
 from distrib.training.alone import check_not_alone
-from distrib.training.arguments import Callbacks, listed, refuse
+from distrib.training.arguments import Callbacks, arrays_only, at_least, listed, refuse, several
 from distrib.training.beside_evaluator import callbacks_beside_evaluator, evaluator_of_fit
 from distrib.training.callbacks import BackupAndRestore, Callback, History, ProgressBar
 from distrib.training.callbacks.base import CallbackList, Logs
@@ -139,12 +140,13 @@ class Model(Savable):
     def summary(self, print_fn: Callable[[str], Any] = print) -> None:
         """Print a table of the layers."""
 
+    @checked
     def compile(
         self,
         optimizer: str | Optimizer,
         loss: str | Loss,
-        metrics: Sequence[str | Metric] | None = None,
-        weighted_metrics: Sequence[str | Metric] | None = None,
+        metrics: str | Metric | Sequence[str | Metric] | None = None,
+        weighted_metrics: str | Metric | Sequence[str | Metric] | None = None,
         *,
         on_nonfinite: NonFinitePolicy = "raise",
         **unsupported: Any,
@@ -154,8 +156,8 @@ class Model(Savable):
         Args:
             optimizer: name or instance.
             loss: name or instance.
-            metrics: names or instances, measured without sample weights.
-            weighted_metrics: names or instances, measured with sample weights.
+            metrics: names or instances, or one of them, measured without sample weights.
+            weighted_metrics: names or instances, or one of them, measured with sample weights.
             on_nonfinite: what to do about NaN or Inf in a gradient: `"raise"` an error that names rank, variable
                 and step; `"skip"` the step on all replicas; or `"allow"` it.
             unsupported: other arguments of Keras, with their defaults.
@@ -167,7 +169,8 @@ class Model(Savable):
         if on_nonfinite not in ("raise", "skip", "allow"):
             raise ConfigError(f"Expected on_nonfinite raise, skip or allow. Received: {on_nonfinite!r}.")
         self._check_not_training("compile")
-        self._compiled = Compiled(optimizer, loss, metrics or (), weighted_metrics or (), on_nonfinite)
+        unweighted, weighted = several("metrics", metrics), several("weighted_metrics", weighted_metrics)
+        self._compiled = Compiled(optimizer, loss, unweighted, weighted, on_nonfinite)
         self._trainer = self._updater = self._last_updater = self._saved = None
         self._frozen = self._frozen_now()
         if self._network is not None:
@@ -188,10 +191,11 @@ class Model(Savable):
         """How many examples there are in the running logs, over all replicas: those of the epoch so far."""
         return 0 if self._trainer is None else self._trainer.means.num_examples
 
+    @checked
     def fit(
         self,
         x: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: Verbose = "auto",
@@ -240,8 +244,15 @@ class Model(Savable):
         """
         self._check_not_training("fit")
         check_not_alone(self.strategy, self.name)
+        arrays_only("fit", x, y)
+        assert y is not None
+        at_least(1, batch_size=batch_size, validation_batch_size=validation_batch_size)
+        at_least(1, steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
+        at_least(1, validation_freq=validation_freq)
+        at_least(0, epochs=epochs, initial_epoch=initial_epoch)
+        _check_verbose("fit", verbose)
         data = Examples(x, y, sample_weight)
-        validation = None if validation_data is None else Examples(*validation_data)
+        validation = None if validation_data is None else Examples(*_checked_validation(validation_data))
         if validation is None and validation_split:
             data, validation = data.split(validation_split)
         data = self._weighted_by_class(data, class_weight)
@@ -299,10 +310,11 @@ class Model(Savable):
             print(report)
         return self.history
 
+    @checked
     def evaluate(
         self,
         x: ArrayLike,
-        y: ArrayLike,
+        y: ArrayLike | None = None,
         batch_size: int | None = None,
         verbose: Verbose = "auto",
         sample_weight: ArrayLike | None = None,
@@ -330,6 +342,10 @@ class Model(Savable):
         Raises:
             DataError, ShapeError, ConfigError, ProtocolError: as of `fit`.
         """
+        arrays_only("evaluate", x, y)
+        assert y is not None
+        at_least(1, batch_size=batch_size, steps=steps)
+        _check_verbose("evaluate", verbose)
         data = Examples(x, y, sample_weight).first(steps, _size(batch_size), "steps")
         dataset = self._prepare(data)
         schedule = Schedule(len(dataset), _size(batch_size))
@@ -341,6 +357,7 @@ class Model(Savable):
             logs = EvaluationRun(network, called).evaluate(objective, updater, dataset, schedule)
         return _results(logs, return_dict)
 
+    @checked
     def train_on_batch(
         self,
         x: ArrayLike,
@@ -364,6 +381,7 @@ class Model(Savable):
         Raises:
             DataError, ShapeError, ConfigError, ProtocolError: as of `fit`.
         """
+        arrays_only("train_on_batch", x, y)
         self._check_not_training("train_on_batch")
         if self._updater is None:
             check_not_alone(self.strategy, self.name)
@@ -383,11 +401,12 @@ class Model(Savable):
         if self._trainer is not None:
             self._trainer.means.reset()
 
+    @checked
     def predict(
         self,
         x: ArrayLike,
         batch_size: int | None = None,
-        verbose: Verbose = 0,
+        verbose: Verbose = "auto",
         steps: int | None = None,
         callbacks: Callbacks = None,
     ) -> Array:
@@ -406,6 +425,9 @@ class Model(Savable):
         Raises:
             DataError, ShapeError: `x` is not a batch of this model's inputs, or empty.
         """
+        arrays_only("predict", x)
+        at_least(1, batch_size=batch_size, steps=steps)
+        _check_verbose("predict", verbose)
         network, array = self._inputs(x)
         size = _size(batch_size)
         array = array[: checked_steps(steps, len(array), "steps") * size]
@@ -511,6 +533,22 @@ class Model(Savable):
         if not self.strategy.is_chief or verbose == 0:
             return []
         return [ProgressBar((1 if is_interactive() else 2) if verbose == "auto" else verbose)]
+
+
+def _check_verbose(call: str, verbose: object) -> None:
+    if verbose not in ("auto", 0, 1, 2):
+        raise ConfigError(f'{call} expects verbose "auto", 0, 1 or 2. Received: {verbose!r}.')
+
+
+def _checked_validation(data: Any) -> Any:
+    """`validation_data`, if it is two or three arrays."""
+    if isinstance(data, list | tuple) and len(data) in (2, 3):
+        arrays_only("validation_data", data[0], data[1])
+        return data
+    raise ConfigError(
+        "fit expects validation_data as (x, y) or (x, y, sample_weight). "
+        f"Received: {type(data).__name__}{f' of {len(data)}' if isinstance(data, list | tuple) else ''}."
+    )
 
 
 def _size(batch_size: int | None) -> int:

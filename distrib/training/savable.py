@@ -12,6 +12,7 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from distrib.arguments import checked
 from distrib.arrays import Array, Shape
 from distrib.attributes import HasAttributes
 from distrib.errors import ConfigError
@@ -25,7 +26,9 @@ from distrib.training.run import Run
 from distrib.training.saving import MODEL_FILE, Files, assign, check_model, check_optimizer, contents, fitting
 from distrib.training.writing import (
     check_free,
+    check_readable,
     confirmed,
+    folder_path,
     read_weights,
     say_unwritten,
     weights_path,
@@ -141,6 +144,7 @@ class Savable(HasAttributes):
                 "from a checkpoint (load_weights, or start again with BackupAndRestore), or set_weights."
             )
 
+    @checked
     def save(self, filepath: str | Path, overwrite: bool = True) -> None:
         """Write the model, what `compile` was told, and the optimizer's state, as a folder. Collective.
 
@@ -154,13 +158,14 @@ class Savable(HasAttributes):
             StorageError: on every replica: it cannot be written, or NaN or Inf in the values.
             ConfigError: there is one, and it may not be replaced.
         """
-        path, confirm = Path(filepath), confirmed(self.strategy, Path(filepath))
+        path, confirm = folder_path(filepath), confirmed(self.strategy, Path(filepath))
         with collective("save"):
             say_unwritten(self.strategy, path)
             write_alone(self.strategy, lambda: check_free(path, overwrite))
             files, manifest = self.contents()
             write_alone(self.strategy, lambda: write_checkpoint(path, files, manifest, None, confirm))
 
+    @checked
     def save_weights(self, filepath: str | Path, overwrite: bool = True) -> None:
         """Write the values of all variables to one file. Collective. The chief writes.
 
@@ -180,6 +185,7 @@ class Savable(HasAttributes):
             write_alone(self.strategy, lambda: check_free(path, overwrite))
             write_alone(self.strategy, lambda: write_weights(path, network, confirmed(self.strategy, path)))
 
+    @checked
     def load_weights(self, filepath: str | Path, skip_mismatch: bool = False) -> None:
         """Read the values of all variables, on this replica, from a file or from a folder that `save` has written.
 
@@ -191,6 +197,7 @@ class Savable(HasAttributes):
             ConfigError: another ending.
             StorageError: it is damaged, or of another model: the error shows where they differ.
         """
+        check_readable(filepath)
         network, path = self._built(), Path(filepath)
         files = read_checkpoint(path)[0] if path.is_dir() else {MODEL_FILE: read_weights(weights_path(path))}
         if skip_mismatch:

@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import inspect
 from pathlib import Path
 from typing import Any
 
+from distrib.arguments import checked, unknown
+from distrib.errors import ConfigError
 from distrib.training.arguments import Callbacks, listed
 from distrib.training.callbacks import History, ModelCheckpoint
 from distrib.training.examples import ValidationData
 from distrib.training.model import Model
 
 
+@checked
 def train_and_evaluate(
     model: Model,
     train_data: ValidationData,
@@ -42,6 +46,10 @@ def train_and_evaluate(
     Raises:
         DataError, ShapeError, ConfigError, ProtocolError, StorageError: as of `fit`.
     """
+    known = list(inspect.signature(Model.fit).parameters)[1:]
+    for name, value in fit_arguments.items():
+        if name not in known:
+            raise ConfigError(unknown("train_and_evaluate", name, value, known))
     x, y, *weight = train_data
     if weight:
         fit_arguments["sample_weight"] = weight[0]

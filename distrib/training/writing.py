@@ -30,6 +30,7 @@ if TYPE_CHECKING:
     from distrib.training.model import Model
 
 _ENDING = ".weights.safetensors"
+_OF_KERAS = (".keras", ".h5", ".hdf5")
 _MAX_BYTES = 1 << 40
 
 
@@ -111,6 +112,28 @@ def check_free(path: Path, overwrite: bool) -> None:
     """Raise `ConfigError` if there is something that may not be replaced."""
     if path.exists() and not overwrite:
         raise ConfigError(f"{path} exists, and overwrite=False. Choose another name.")
+
+
+def folder_path(filepath: str | Path) -> Path:
+    """The folder that a model is saved in. Raises `ConfigError` for the name of a file of Keras."""
+    path = Path(filepath)
+    if path.suffix.lower() in _OF_KERAS:
+        raise ConfigError(
+            f"save writes a folder, and files of Keras ({', '.join(_OF_KERAS)}) cannot be written yet. "
+            f"Received: {filepath}. Choose a name without {path.suffix}."
+        )
+    return path
+
+
+def check_readable(filepath: str | Path) -> None:
+    """Raise `StorageError` for a file of Keras."""
+    path = Path(filepath)
+    if path.suffix.lower() in _OF_KERAS and not path.is_dir():
+        there = "" if path.exists() else " There is none of that name, either."
+        raise StorageError(
+            f"{filepath}: files of Keras ({', '.join(_OF_KERAS)}) cannot be read yet.{there} In Python, "
+            "model.set_weights(keras_model.get_weights()) takes over the weights of a Keras model."
+        )
 
 
 def weights_path(filepath: str | Path) -> Path:

@@ -15,12 +15,12 @@ from distrib.cluster_resolver import SimpleClusterResolver, TFConfigClusterResol
 X, Y = np.ones((8, 3)), np.arange(8) % 2
 
 PUBLISHED = {
-    distrib.Sequential.fit: "x y batch_size=None epochs=1 verbose='auto' callbacks=None validation_split=0.0 "
+    distrib.Sequential.fit: "x y=None batch_size=None epochs=1 verbose='auto' callbacks=None validation_split=0.0 "
     "validation_data=None shuffle=True class_weight=None sample_weight=None initial_epoch=0 steps_per_epoch=None "
     "validation_steps=None validation_batch_size=None validation_freq=1",
-    distrib.Sequential.evaluate: "x y batch_size=None verbose='auto' sample_weight=None steps=None callbacks=None "
-    "return_dict=False",
-    distrib.Sequential.predict: "x batch_size=None verbose steps=None callbacks=None",
+    distrib.Sequential.evaluate: "x y=None batch_size=None verbose='auto' sample_weight=None steps=None "
+    "callbacks=None return_dict=False",
+    distrib.Sequential.predict: "x batch_size=None verbose='auto' steps=None callbacks=None",
     distrib.Sequential.train_on_batch: "x y sample_weight=None class_weight=None return_dict=False",
     distrib.Sequential.save: "filepath overwrite=True",
     distrib.Sequential.save_weights: "filepath overwrite=True",
@@ -101,7 +101,7 @@ UNSUPPORTED = {
     ),
     "objects": (lambda path: distrib.load_model(path, {"a": 1}), "does not support custom_objects"),
     "master": (
-        lambda _: SimpleClusterResolver(distrib.ClusterSpec({}), "worker", 0),
+        lambda _: SimpleClusterResolver(distrib.ClusterSpec({}), "worker", "0"),
         "not support master.*by name",
     ),
     "steps": (lambda _: made().evaluate(X, Y, steps=0), "Expected steps >= 1"),

@@ -25,7 +25,7 @@ class Adam(Optimizer):
         beta_2: decay of the second moment, in [0, 1).
         epsilon: keeps the division finite.
         name: name of the optimizer.
-        **options: `clipvalue`, `global_clipnorm` and `gradient_accumulation_steps`, as of `Optimizer`.
+        **kwargs: `clipvalue`, `global_clipnorm` and `gradient_accumulation_steps`, as of `Optimizer`.
     """
 
     slot_names = ("momentum", "velocity")
@@ -37,9 +37,9 @@ class Adam(Optimizer):
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
         name: str = "adam",
-        **options: Any,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, name, **options)
+        super().__init__(learning_rate, name, **kwargs)
         if not (0 <= beta_1 < 1 and 0 <= beta_2 < 1):
             raise ConfigError(f"Adam expects betas in [0, 1). Received: beta_1={beta_1}, beta_2={beta_2}.")
         self.beta_1, self.beta_2, self.epsilon = float(beta_1), float(beta_2), float(epsilon)

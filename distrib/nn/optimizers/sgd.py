@@ -23,7 +23,7 @@ class SGD(Optimizer):
         momentum: in [0, 1].
         nesterov: use Nesterov momentum.
         name: name of the optimizer.
-        **options: `clipvalue`, `global_clipnorm` and `gradient_accumulation_steps`, as of `Optimizer`.
+        **kwargs: `clipvalue`, `global_clipnorm` and `gradient_accumulation_steps`, as of `Optimizer`.
     """
 
     def __init__(
@@ -32,9 +32,9 @@ class SGD(Optimizer):
         momentum: float = 0.0,
         nesterov: bool = False,
         name: str = "SGD",
-        **options: Any,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(learning_rate, name, **options)
+        super().__init__(learning_rate, name, **kwargs)
         if not 0 <= momentum <= 1:
             raise ConfigError(f"SGD expects momentum in [0, 1]. Received: {momentum}.")
         self.momentum, self.nesterov = float(momentum), nesterov

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
+from distrib.arguments import HasArguments
 from distrib.logs import LOGGER
 
 if TYPE_CHECKING:
@@ -21,7 +22,7 @@ _BEFORE_EPOCH_END = ("on_train_begin", "on_epoch_begin", "on_train_batch_begin",
 _OLDER_NAMES = {"on_train_batch_begin": "on_batch_begin", "on_train_batch_end": "on_batch_end"}
 
 
-class Callback:
+class Callback(HasArguments):
     """Base of all callbacks: override the hooks you need.
 
     `logs` holds the running means of loss and metrics, over all replicas: of the epoch or evaluation so far at the

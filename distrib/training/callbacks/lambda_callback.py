@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
+from distrib.arguments import unknown
 from distrib.errors import ConfigError
 from distrib.training.callbacks.base import Callback
 
@@ -24,6 +25,6 @@ class LambdaCallback(Callback):
         known = sorted(name for name in dir(Callback) if name.startswith("on_"))
         for name, function in hooks.items():
             if name not in known:
-                raise ConfigError(f"LambdaCallback expects hooks: {', '.join(known)}. Received: {name}.")
+                raise ConfigError(unknown("LambdaCallback", name, function, known))
             if function is not None:
                 setattr(self, name, function)

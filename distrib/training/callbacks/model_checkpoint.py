@@ -11,7 +11,7 @@ from distrib.errors import ConfigError
 from distrib.io.owner import Owner
 from distrib.training.callbacks.base import Callback, Logs
 from distrib.training.callbacks.monitor import MonitorCallback
-from distrib.training.writing import claim_folder, weights_path
+from distrib.training.writing import claim_folder, folder_path, weights_path
 
 _SERIES = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,63})-\{epoch(?::0?\d*d?)?\}")
 
@@ -54,8 +54,8 @@ class ModelCheckpoint(MonitorCallback):
     ) -> None:
         super().__init__(monitor, mode, initial_value_threshold)
         check_freq("ModelCheckpoint", save_freq)
-        if save_weights_only:
-            weights_path(filepath)
+        check_path = weights_path if save_weights_only else folder_path
+        check_path(filepath)
         self.filepath, self.verbose = str(filepath), verbose
         self.save_best_only, self.save_weights_only, self.save_freq = (
             save_best_only,

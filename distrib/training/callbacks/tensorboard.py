@@ -61,7 +61,7 @@ class TensorBoard(Callback):
         write_images: bool = False,
         write_steps_per_second: bool = False,
         update_freq: int | Literal["epoch", "batch"] = "epoch",
-        profile_batch: int = 0,
+        profile_batch: int | tuple[int, int] = 0,
         embeddings_freq: int = 0,
         embeddings_metadata: None = None,
     ) -> None:
