@@ -11,7 +11,19 @@ import distrib
 PACKAGE = Path(distrib.__file__).parent
 FRONT_DOORS = {"callbacks", "cluster_resolver", "datasets", "models", "train"}
 FLOORS = [
-    {"arguments", "arrays", "attributes", "errors", "kernels", "logs", "names", "proto", "ranges", "version"},
+    {
+        "arguments",
+        "arrays",
+        "attributes",
+        "console",
+        "errors",
+        "kernels",
+        "logs",
+        "names",
+        "proto",
+        "ranges",
+        "version",
+    },
     {"cluster", "data", "nn", "comm", "io"},
     {"ps"},
     {"strategies"},

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from distrib.arguments import HasArguments
+from distrib.console import show
 from distrib.errors import ConfigError, PeerLostError, StorageError
 from distrib.io.checkpoint import number_of, read_checkpoint, write_checkpoint
 from distrib.logs import LOGGER
@@ -125,7 +126,7 @@ class SidecarEvaluator(HasArguments):
             is_best = self._is_best(logs)
             if is_best:
                 write_checkpoint(self._directory / BEST, files, manifest, None)
-            print(f"{folder.name}: {words}{' - best so far' if is_best else ''}", flush=True)
+            show(f"{folder.name}: {words}{' - best so far' if is_best else ''}")
             for board in boards:
                 board.write_validation(number_of(folder) - 1, logs)
             self._stop_early(number_of(folder) - 1, logs)

@@ -17,6 +17,7 @@ from numpy.typing import ArrayLike
 from distrib.arguments import checked
 from distrib.arrays import Array, training_dtype
 from distrib.cluster.resolve import resolve
+from distrib.console import show
 from distrib.data.dataset import ArrayDataset, as_array
 from distrib.data.sharding import Schedule
 from distrib.errors import ConfigError, DataError
@@ -37,7 +38,6 @@ from distrib.training.beside_evaluator import callbacks_beside_evaluator, evalua
 from distrib.training.callbacks import BackupAndRestore, Callback, History, ProgressBar
 from distrib.training.callbacks.base import CallbackList, Logs
 from distrib.training.callbacks.model_checkpoint import series_of
-from distrib.training.callbacks.progress_bar import is_interactive
 from distrib.training.callbacks.sidecar_link import SidecarLink
 from distrib.training.collective import collective
 from distrib.training.compiled import Compiled
@@ -137,7 +137,7 @@ class Model(Savable):
         """Overwrite the values of all variables, on this replica."""
 
     @abstractmethod
-    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+    def summary(self, print_fn: Callable[[str], Any] = show) -> None:
         """Print a table of the layers."""
 
     @checked
@@ -218,8 +218,8 @@ class Model(Savable):
             y: `(examples, ...)` targets.
             batch_size: examples of a step over *all* replicas (the global batch); 32 by default.
             epochs: the epoch to stop before.
-            verbose: 0 silent, 1 a progress bar, 2 one line an epoch; `"auto"` is 1 on a terminal, else 2. Only
-                the chief shows anything.
+            verbose: 0 silent, 1 a progress bar, 2 one line an epoch; `"auto"` is 1. Where nobody watches, a bar is
+                written once, when it is full. Only the chief shows anything.
             callbacks: called on every replica.
             validation_split: share of the examples, the last ones, to test on instead of training on them.
             validation_data: `(x, y)` or `(x, y, sample_weight)` to test on after each epoch.
@@ -307,7 +307,7 @@ class Model(Savable):
         self.history.counters = updater.counters()
         report = updater.report()
         if report and verbose != 0 and self.strategy.is_chief:
-            print(report)
+            show(report)
         return self.history
 
     @checked
@@ -532,7 +532,7 @@ class Model(Savable):
     def _progress(self, verbose: Verbose) -> list[Callback]:
         if not self.strategy.is_chief or verbose == 0:
             return []
-        return [ProgressBar((1 if is_interactive() else 2) if verbose == "auto" else verbose)]
+        return [ProgressBar(1 if verbose == "auto" else verbose)]
 
 
 def _check_verbose(call: str, verbose: object) -> None:

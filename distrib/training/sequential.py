@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from distrib.arrays import Array, Shape
+from distrib.console import show
 from distrib.errors import ConfigError, ShapeError
 from distrib.nn.layers.base import Layer, check_shape
 from distrib.nn.layers.input import Input
@@ -218,7 +219,7 @@ class Sequential(Model):
             )
         self._has_new_values(dict(zip(variables, arrays, strict=True)))
 
-    def summary(self, print_fn: Callable[[str], Any] = print) -> None:
+    def summary(self, print_fn: Callable[[str], Any] = show) -> None:
         """Print a table of the layers, their output shapes and numbers of parameters."""
         network = self._built()
         trainable = sum(variable.size for variable in self.trainable_variables)

@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from distrib.console import show
 from distrib.errors import ConfigError
 from distrib.training.callbacks.base import Callback, Logs
 
@@ -44,10 +45,7 @@ class LearningRateScheduler(Callback):
             raise ConfigError(f"The output of the `schedule` function should be 0 or more. Got: {rate}")
         optimizer.learning_rate = float(rate)
         if self.verbose > 0 and self.model.strategy.is_chief:
-            print(
-                f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.",
-                flush=True,
-            )
+            show(f"\nEpoch {epoch + 1}: LearningRateScheduler setting learning rate to {rate}.")
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
         if logs is not None:

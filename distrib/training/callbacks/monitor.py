@@ -6,6 +6,7 @@ import math
 import warnings
 from typing import Any, ClassVar
 
+from distrib.console import show
 from distrib.errors import ConfigError
 from distrib.training.callbacks.base import Callback, Logs
 
@@ -86,7 +87,7 @@ class MonitorCallback(Callback):
     def say(self, message: str) -> None:
         """Print a message, on the chief."""
         if self.model.strategy.is_chief:
-            print(message, flush=True)
+            show(message)
 
     def _less_is_better(self) -> bool:
         if self.mode != "auto":

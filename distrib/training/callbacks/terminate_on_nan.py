@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 
+from distrib.console import show
 from distrib.errors import NonFiniteError
 from distrib.training.callbacks.base import Callback, Logs
 
@@ -46,5 +47,5 @@ class TerminateOnNaN(Callback):
                 f"NaN or Inf loss encountered at {where}. Loss value: {loss}. Terminating training immediately."
             )
         if self.model.strategy.is_chief:
-            print(f"{when}: Invalid loss, terminating training", flush=True)
+            show(f"{when}: Invalid loss, terminating training")
         self.model.stop_training = True
