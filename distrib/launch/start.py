@@ -160,9 +160,11 @@ class Start:
             return
         servers, trainers = self._servers.processes, self._trainers.processes
         self._crew.wait(lambda: not running(servers + trainers), _END_S)
-        late = f"did not end within {_END_S:g} s of the chief, and is killed."
-        for worker in running(trainers):  # such as one that came when all was done
-            say(f"{worker.name} on {worker.host} {late}")
+        for worker in running(trainers):  # such as one that was starting when all was done
+            say(
+                f"{worker.name} on {worker.host} still runs {_END_S:g} s after the chief has ended, and is stopped: "
+                "the training is over. If it was starting, it came too late to take part."
+            )
             worker.kill()
         self._crew.wait(lambda: not running(servers), PS_END_S)
         for ps in running(servers):

@@ -5,9 +5,6 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-ABSENT_S = 60.0
-"""So long after the first worker those that never came are waited for."""
-
 
 class Absence:
     """Of one process.

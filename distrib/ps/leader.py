@@ -14,7 +14,7 @@ from queue import SimpleQueue
 
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps import absence, codec
+from distrib.ps import codec
 from distrib.ps.absence import Absence
 from distrib.ps.arrivals import Arrivals
 from distrib.ps.calls import Answer
@@ -50,7 +50,7 @@ class Leader:
         self.sequencer: Sequencer | None = None
         self._arrivals = Arrivals()
         self._followers = Followers()
-        self._absence_of_others = Absence(absence.ABSENT_S, self._give_up_absent)
+        self._absence_of_others: Absence | None = None
         self._stagnation = Stagnation()
 
     # --- workers ------------------------------------------------------------------------------------------------
@@ -85,6 +85,7 @@ class Leader:
         if self.sequencer is None:
             self.sequencer = Sequencer(rules)
             self.meet(num_ps)
+            self._absence_of_others = Absence(rules.start_timeout_s, self._give_up_absent)
             self._absence_of_others.begin()
         return self.sequencer
 
@@ -141,7 +142,8 @@ class Leader:
 
     def close(self) -> None:
         """Wait for nobody, and end the log."""
-        self._absence_of_others.end()
+        if self._absence_of_others is not None:
+            self._absence_of_others.end()
         self._followers.tell(None)
 
     # --- decisions ----------------------------------------------------------------------------------------------

@@ -115,6 +115,12 @@ class Members:
         return [worker for worker in range(self._num_workers) if worker not in self._all]
 
     @property
+    def num_awaited(self) -> int:
+        """How many have never been there, and are waited for."""
+        waits = self._waits_for_absent and not self.are_restored
+        return self._num_workers - len(self._all) if waits else 0
+
+    @property
     def num_lost(self) -> int:
         """How many were there and are not any more, and those that never were and are not waited for."""
         lost = sum(not member.is_alive for member in self._all.values())

@@ -1,5 +1,8 @@
 """Pace: who may compute now. The chief alone while it warms up; a fast worker not too far before the slowest one.
 
+Nobody begins before all workers have come, or the wait for them is over: importing NumPy on another host may take
+longer than a short training.
+
 A worker that comes later, or again, takes fresh values, so it begins beside the slowest one: nobody waits until it
 has done what the others did without it.
 """
@@ -28,6 +31,8 @@ class Pace:
             return True
         if self._is_warming_up(stage, version):
             return worker == CHIEF
+        if self._members.num_awaited:
+            return False
         slowest = min(
             (clock for each, clock in stage.clocks.items() if self._members.is_alive(each)), default=0
         )

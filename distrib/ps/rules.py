@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import asdict, dataclass, field
 from typing import Any
 
@@ -25,6 +26,7 @@ class Rules:
         learning_rate_factor: async: by what to multiply the optimizer's learning rate.
         batch_size_factor: async: by what to multiply the batch size of a push.
         prefetch: async: whether a worker may hold two leases, and pushes the one while it computes the other.
+        start_timeout_s: seconds after the first worker for which the first step waits for those that have not come.
 
     Raises:
         ConfigError: a number that cannot be right.
@@ -39,6 +41,7 @@ class Rules:
     learning_rate_factor: float = 1.0
     batch_size_factor: float = 1.0
     prefetch: bool = False
+    start_timeout_s: float = 60.0
 
     def __post_init__(self) -> None:
         if self.mode not in MODES:
@@ -57,6 +60,8 @@ class Rules:
         for name in ("warmup_steps", "warmup_epochs"):
             if getattr(self, name) < 0:
                 raise ConfigError(f"Expected {name} >= 0. Received: {getattr(self, name)}.")
+        if not 0 <= self.start_timeout_s < math.inf:
+            raise ConfigError(f"Expected start_timeout_s >= 0. Received: {self.start_timeout_s}.")
         for name in ("learning_rate_factor", "batch_size_factor"):
             if not getattr(self, name) > 0:
                 raise ConfigError(f"Expected {name} > 0. Received: {getattr(self, name)}.")

@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from distrib.data.sharding import Positions
-from distrib.ps.counts import CAUSES, NO_PUSH, Outcome, counts_from_json
+from distrib.ps.counts import CAUSES, NO_PUSH, Counts, Outcome, counts_from_json
 from distrib.ps.members import Member
 from distrib.ps.rules import rules_from_config
 from distrib.ps.sequencer import Sequencer
@@ -61,12 +61,15 @@ def summary_of(sequencer: Sequencer) -> dict[str, Any]:
         }
         for worker, member in sorted(sequencer.members.items())
     }
+    nothing = {**Counts().as_json(), "seconds": dict.fromkeys(CAUSES, 0.0)}
+    for worker in range(sequencer.rules.num_workers):
+        workers.setdefault(str(worker), nothing)  # one that never came
     rate = sequencer.updates.learning_rate
     return {
         "version": sequencer.version,
         "learning_rate": rate,
         **sequencer.counts.as_json(),
-        "workers": workers,
+        "workers": dict(sorted(workers.items(), key=lambda item: int(item[0]))),
     }
 
 

@@ -64,6 +64,8 @@ class ParameterServerStrategy(Strategy):
         share_memory: let parameter servers on this host read gradients and write values in place.
         timeout_s: seconds to wait for an answer.
         ps_timeout_s: seconds to wait for a parameter server to come, or to come back.
+        start_timeout_s: seconds for which the first step waits for workers of the cluster that have not come yet.
+            After that the others begin; one that comes later takes part from then on.
 
     Raises:
         ConfigError: no cluster with ps, or an argument that cannot be right.
@@ -83,6 +85,7 @@ class ParameterServerStrategy(Strategy):
         share_memory: bool = True,
         timeout_s: float = 600.0,
         ps_timeout_s: float = 60.0,
+        start_timeout_s: float = 60.0,
     ) -> None:
         self.communicator = SingleCommunicator()
         found = resolve(cluster_resolver)
@@ -104,6 +107,7 @@ class ParameterServerStrategy(Strategy):
             learning_rate_factor=learning_rate_factor,
             batch_size_factor=batch_size_factor,
             prefetch=prefetch,
+            start_timeout_s=start_timeout_s,
         )
         from distrib.ps.client import Client  # gRPC is imported where it is used
         from distrib.strategies.ps_updater import Stages

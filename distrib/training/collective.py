@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
+from types import TracebackType
 
 from distrib.errors import DistribError
 
@@ -16,17 +15,23 @@ _ADVICE = {
 }
 
 
-@contextmanager
-def collective(call: str) -> Iterator[None]:
+class collective:  # noqa: N801
     """Within, errors about ranks that make other calls name this one, and say how it is meant to be called.
 
     Args:
         call: a method of a model.
     """
-    try:
-        yield
-    except DistribError as error:
-        if error.calls_differ:
+
+    def __init__(self, call: str) -> None:
+        self._call = call
+
+    def __enter__(self) -> None:
+        pass
+
+    def __exit__(
+        self, kind: type[BaseException] | None, error: BaseException | None, traceback: TracebackType | None
+    ) -> None:
+        if isinstance(error, DistribError) and error.calls_differ:
             error.calls_differ = False  # the innermost call is the one to name
-            error.args = (f"{error} This rank is in {call}(), which is collective: {_ADVICE[call]}.",)
-        raise
+            words = f"This rank is in {self._call}(), which is collective: {_ADVICE[self._call]}."
+            error.args = (f"{error} {words}",)

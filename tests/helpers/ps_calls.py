@@ -28,11 +28,11 @@ def until(condition, what, deadline_s=10.0):
 class Calls:
     """Real servers, and clients that say what the test wants. Gradients are ones, so an update subtracts the rate."""
 
-    def __init__(self, mode, num_ps, num_workers=1, size=SIZE):
+    def __init__(self, mode, num_ps, num_workers=1, size=SIZE, start_timeout_s=60.0):
         self.num_workers, self.size = num_workers, size
         self.servers = [Server("127.0.0.1:0") for _ in range(num_ps)]
         self.addresses = [f"127.0.0.1:{server.port}" for server in self.servers]
-        self.rules = Rules(mode, num_workers)
+        self.rules = Rules(mode, num_workers, start_timeout_s=start_timeout_s)
         self.clients = []
 
     def __enter__(self):

@@ -108,7 +108,7 @@ with distrib.ParameterServerStrategy().scope():
 def test_a_worker_of_another_version_ends_with_76_and_the_job_goes_on(tmp_path):
     script = tmp_path / "train.py"
     script.write_text(OTHER_VERSION.format(step=-1))
-    with Calls("async", 1, num_workers=2) as job:
+    with Calls("async", 1, num_workers=2, start_timeout_s=0.1) as job:
         client, answer = job.begun()
         cluster = {"chief": ["x:0"], "worker": ["x:0"], "ps": job.addresses}
         config = {"cluster": cluster, "task": {"type": "worker", "index": 0}}

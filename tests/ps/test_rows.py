@@ -391,7 +391,7 @@ class TestHalf:
 @pytest.mark.parametrize("mode", ["sync", "async"])
 def test_c20_more_workers_than_threads_end_with_an_error_that_says_so(monkeypatch, mode):
     monkeypatch.setattr(server_module, "MAX_CALLS", 2)
-    with Calls(mode, 1, num_workers=3) as calls:
+    with Calls(mode, 1, num_workers=3, start_timeout_s=0.1) as calls:
         _, second = together(calls)
         third = calls.client(2)
         begin = time.monotonic()
