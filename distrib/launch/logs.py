@@ -19,7 +19,7 @@ from distrib.launch.record import Record, from_line
 from distrib.launch.supervisor import STARTED
 
 _MARK = b"\x1e"
-_LAST_LINES = 20
+_LAST_LINES = 24
 _LONGEST_LINE = 1 << 16
 _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
