@@ -437,7 +437,7 @@ class TestModelFiles:
         assert values(other) == values(model)
         for call in (model.save_weights, model.load_weights):
             with pytest.raises(distrib.ConfigError, match=r"ends in \.weights\.safetensors"):
-                call(tmp_path / "a.h5")
+                call(tmp_path / "a.npz")
         (tmp_path / "b.weights.safetensors").write_bytes(b"nonsense")
         for name in ("b", "none"):
             with pytest.raises(distrib.StorageError, match=name):

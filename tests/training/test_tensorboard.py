@@ -236,7 +236,7 @@ class TestRefusals:
             ({"update_freq": 0}, "a number of batches. Received: 0"),
             ({"update_freq": 1.5}, r"a number of batches. Received: 1\.5"),
             ({"update_freq": True}, "a number of batches. Received: True"),
-            ({"histogram_freq": -1}, "histogram_freq, or 0. Received: -1"),
+            ({"histogram_freq": -1}, "histogram_freq as a number of epochs, or 0. Received: -1"),
             ({"histogram_freq": "epoch"}, "histogram_freq"),
             ({"write_images": True}, "does not support write_images. Received: write_images=True"),
             ({"profile_batch": (1, 2)}, "does not support profile_batch"),
