@@ -20,6 +20,7 @@ FLOORS = [
         "kernels",
         "logs",
         "names",
+        "outside",
         "proto",
         "ranges",
         "version",

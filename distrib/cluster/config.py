@@ -11,7 +11,6 @@ Keys that we do not know are ignored, except in `launch`, which is ours. Without
 
 from __future__ import annotations
 
-import json
 import tomllib
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -24,6 +23,7 @@ from distrib.cluster.fields import index, string, table, wrong
 from distrib.cluster.launch_options import LaunchOptions, launch_options
 from distrib.cluster.spec import ClusterSpec, jobs_of
 from distrib.errors import ConfigError
+from distrib.outside import parse_json
 
 _LONGEST_TEXT = 1 << 20
 _EMPTY = ClusterSpec({})
@@ -168,16 +168,7 @@ def _optional(given: dict[str, Any], key: str) -> str | None:
     return None if given.get(key) is None else string(given[key], key)
 
 
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    found: dict[str, Any] = {}
-    for key, value in pairs:
-        if key in found:
-            raise ValueError(f"the key {key!r:.80} is there twice")
-        found[key] = value
-    return found
-
-
 _PARSE = {
-    "json": lambda text: json.loads(text, object_pairs_hook=_once),
+    "json": lambda text: parse_json(text, no_duplicates=True),
     "toml": tomllib.loads,
 }

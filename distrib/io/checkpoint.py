@@ -33,6 +33,7 @@ from distrib.io.files import read_file, sync, write_file
 from distrib.io.space import check_space, make_folder
 from distrib.logs import LOGGER
 from distrib.names import is_name
+from distrib.outside import parse_json
 
 FORMAT = 1
 """Version of the format, in the manifest. A newer one is refused."""
@@ -114,7 +115,7 @@ def read_checkpoint(folder: Path) -> tuple[_Files, dict[str, Any]]:
             if hashlib.sha256(data).hexdigest() != expected:
                 raise StorageError(f"{path} was changed since it was written.")
             header_bytes = int.from_bytes(data[:8], "little")
-            json.loads(data[8 : 8 + header_bytes], object_pairs_hook=_once)
+            parse_json(data[8 : 8 + header_bytes], no_duplicates=True)
             files[name] = load(data)
         except (
             OSError,
@@ -122,7 +123,6 @@ def read_checkpoint(folder: Path) -> tuple[_Files, dict[str, Any]]:
             TypeError,
             KeyError,
             MemoryError,
-            RecursionError,
             SafetensorError,
         ) as error:
             raise StorageError(f"{path} cannot be read: {error}") from None
@@ -140,7 +140,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         text, _, digest = read_file(path).decode().rstrip("\n").rpartition("\n")
         if hashlib.sha256(text.encode()).hexdigest() != digest:
             raise StorageError(f"{path} was changed since it was written.")
-        manifest: dict[str, Any] = json.loads(text)
+        manifest: dict[str, Any] = parse_json(text)
         if int(manifest["format"]) > FORMAT:
             raise StorageError(
                 f"{path} was written by a newer distrib. Expected: format {FORMAT}. "
@@ -149,7 +149,7 @@ def read_manifest(folder: Path) -> dict[str, Any]:
         named = [*manifest["sha256"].keys(), *manifest["bytes"].keys()]
         if not all(map(is_name, named)):
             raise StorageError(f"{path} names files outside of its folder: {named}.")
-    except (OSError, ValueError, TypeError, KeyError, AttributeError, RecursionError) as error:
+    except (OSError, ValueError, TypeError, KeyError, AttributeError, OverflowError) as error:
         raise StorageError(f"{path} cannot be read: {error!r}") from None
     return manifest
 
@@ -204,14 +204,6 @@ def name_of(folder: Path) -> str:
 def number_of(folder: Path) -> int:
     """The number in `<name>-<number>`."""
     return int(folder.name.rpartition("-")[2])
-
-
-def _once(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
-    """A JSON object. Of two values under one key it is not known which is meant."""
-    found = dict(pairs)
-    if len(found) < len(pairs):
-        raise ValueError("a key is there twice")
-    return found
 
 
 def unfinished(parent: Path, pid: object) -> list[Path]:

@@ -21,6 +21,7 @@ from distrib.errors import PeerLostError, StorageError
 from distrib.io.checkpoint import unfinished
 from distrib.io.space import make_folder
 from distrib.logs import LOGGER
+from distrib.outside import parse_json
 
 _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _MAX_BYTES = 4096
@@ -145,7 +146,7 @@ def _read(path: Path) -> dict[str, Any]:
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:
-            found = json.loads(os.read(descriptor, _MAX_BYTES))
+            found = parse_json(os.read(descriptor, _MAX_BYTES))
         finally:
             os.close(descriptor)
     except (OSError, ValueError):

@@ -12,13 +12,15 @@ import os
 import socket
 import sys
 from collections.abc import Mapping
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from distrib.cluster.launched import RUN_VARIABLE
+from distrib.outside import parse_json
 
 START_VARIABLE = "DISTRIB_START"
 
 _MARK = "\x1edistrib-end "
+_LARGEST_CODE = 255
 
 
 class Record(NamedTuple):
@@ -68,7 +70,19 @@ def from_line(line: str) -> tuple[str, Record | None]:
     shown, mark, text = line.partition(_MARK)
     if mark:
         try:
-            return shown, Record(**json.loads(text))
+            return shown, Record(**_checked(parse_json(text)))
         except (ValueError, TypeError):
             pass  # somebody else's words
     return line, None
+
+
+def _checked(fields: Any) -> dict[str, Any]:
+    """The fields of a record, if they are of the right types. Raises `ValueError`."""
+    kinds = {"run": str, "task": str, "host": str, "code": int, "what": str}
+    if not isinstance(fields, dict) or any(
+        type(fields.get(name)) is not kind for name, kind in kinds.items()
+    ):
+        raise ValueError("not a record")
+    if not 0 <= fields["code"] <= _LARGEST_CODE:
+        raise ValueError("not an exit code")
+    return fields

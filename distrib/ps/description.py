@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 from distrib.arrays import training_dtype
 from distrib.errors import ConfigError, ProtocolError
 from distrib.nn import optimizers, regularizers
+from distrib.outside import parse_json
 from distrib.ps.options import MAX_STREAMS
 from distrib.ps.rules import Rules, rules_from_config
 from distrib.ps.stages import LARGEST_RATE
@@ -59,7 +59,7 @@ def model_description(text: str) -> tuple[dict[str, Any], Rules]:
             _positions(begin, end)
     except ConfigError:
         raise
-    except (TypeError, ValueError, KeyError, AttributeError) as error:
+    except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
         raise ProtocolError(f"The description of the model cannot be right: {error}") from None
     return description, rules
 
@@ -87,7 +87,7 @@ def stage_description(text: str) -> dict[str, Any]:
             _positions(index, index)
             _positions(begin, end)
         totals = [float(each) for each in description.get("totals", [])]
-    except (TypeError, ValueError) as error:
+    except (TypeError, ValueError, OverflowError) as error:
         raise ProtocolError(f"What is left of an epoch cannot be right: {error}") from None
     if totals and len(totals) != description["num_sums"]:
         raise ProtocolError(f"Expected {description['num_sums']} sums. Received: {len(totals)}.")
@@ -107,8 +107,8 @@ def _positions(begin: Any, end: Any) -> None:
 
 def _parsed(text: str, expected: dict[str, Any]) -> dict[str, Any]:
     try:
-        description = json.loads(text)
-    except (ValueError, RecursionError) as error:
+        description = parse_json(text, finite=True)
+    except ValueError as error:
         raise ProtocolError(f"Expected a description as JSON: {error}") from None
     if not isinstance(description, dict):
         raise ProtocolError("Expected a description as a JSON object.")

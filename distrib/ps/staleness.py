@@ -98,7 +98,7 @@ _CLASSES: dict[str, type[StalenessPolicy]] = {
 
 def policy_from_config(config: dict[str, Any]) -> StalenessPolicy:
     """The policy that `get_config` described. Raises `ConfigError` for another."""
-    arguments = dict(config)
+    arguments = dict(config) if isinstance(config, dict) else {}
     kind = _CLASSES.get(str(arguments.pop("class", "")))
     if kind is None:
         raise ConfigError(f"Expected a staleness policy: {', '.join(_CLASSES)}. Received: {config}.")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import math
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -13,6 +14,7 @@ from distrib.nn import losses, metrics, optimizers
 from distrib.nn.layers import registry as layers
 from distrib.nn.layers.input import Input
 from distrib.training.arguments import refuse
+from distrib.training.saving import MODEL_FILE, Files
 from distrib.training.sequential import Sequential
 from distrib.training.writing import check_readable
 
@@ -54,15 +56,28 @@ def load_model(
     try:
         parts = [Input(config["input_shape"]), *(layers.from_config(each) for each in config["layers"])]
         model = Sequential(parts, name=config["name"], dtype=config["dtype"], seed=config["seed"])
-        model.build((None, *config["input_shape"]))
+        _build(model, config["input_shape"], files)
         if compile and manifest["compile"] is not None:
             _compile(model, manifest["compile"])
+        model.take(folder, files, manifest)
     except ConfigError as error:
         raise ConfigError(f"{folder}: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
         raise StorageError(f"{folder} does not describe a model: {error!r}") from None
-    model.take(folder, files, manifest)
     return model
+
+
+def _build(model: Sequential, input_shape: Sequence[int], files: Files) -> None:
+    """Make the variables. Raises `StorageError` for one that is larger than what the files hold."""
+    largest = max((array.size for array in files.get(MODEL_FILE, {}).values()), default=0)
+    for layer in model.layers:
+        layer.max_elements = largest
+    try:
+        model.build((None, *input_shape))
+    except ConfigError as error:
+        raise StorageError(str(error)) from None
+    for layer in model.layers:
+        layer.max_elements = math.inf
 
 
 def _compile(model: Sequential, config: Mapping[str, Any]) -> None:

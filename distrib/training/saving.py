@@ -95,7 +95,7 @@ def check_optimizer(
     """What training goes on from, besides the values.
 
     Raises:
-        StorageError: it is of another optimizer, or holds NaN or Inf.
+        StorageError: it is of another optimizer, holds NaN or Inf, or lacks the step or the learning rate.
     """
     config = (manifest["compile"] or {}).get("optimizer", {})
     if config.get("class") != type(optimizer).__name__:
@@ -113,7 +113,10 @@ def check_optimizer(
         slots[slot] = np.empty(network.buffer.size, dtype)
         for entry in layout:
             slots[slot][entry.range.slice] = arrays[f"{slot}/{entry.name}"].reshape(-1)
-    return Saved(slots, int(manifest["step"]), float(config["learning_rate"]), "restored")
+    try:
+        return Saved(slots, int(manifest["step"]), float(config["learning_rate"]), "restored")
+    except (KeyError, TypeError, ValueError, OverflowError) as error:
+        raise StorageError(f"{folder} does not tell where the optimizer was: {error!r}") from None
 
 
 def check_arrays(

@@ -22,6 +22,7 @@ from distrib.cluster.launched import run_name
 from distrib.errors import StorageError
 from distrib.io.files import write_bytes
 from distrib.io.space import make_folder
+from distrib.outside import parse_json
 
 _FINISHED, _STOP, _DONE, _ALIVE = "finished", "stop", "evaluator.json", ".evaluator"
 
@@ -123,11 +124,11 @@ class Sidecar:
 
     def _progress(self, name: str) -> Progress | None:
         try:
-            state = json.loads((self._directory / _DONE).read_text())
+            state = parse_json((self._directory / _DONE).read_text())
             if (state["run"], state["name"]) != (self._run, name):
                 return None
             return Progress(name, int(state["done"]), state["best"])
-        except (OSError, ValueError, KeyError, TypeError):
+        except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
     def _write(self, name: str) -> None:
@@ -137,7 +138,7 @@ class Sidecar:
         if not self._run:
             return self._state(name) not in (None, self._found[name])
         try:
-            said = json.loads((self._directory / name).read_text())
+            said = parse_json((self._directory / name).read_text())
             return isinstance(said, dict) and said.get("run") == self._run
         except (OSError, ValueError):
             return False

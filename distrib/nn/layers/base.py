@@ -11,6 +11,7 @@ it is given but twins of them, which have the same variables and scratch memory 
 from __future__ import annotations
 
 import copy
+import math
 import re
 from abc import abstractmethod
 from collections.abc import Callable, Sequence
@@ -22,6 +23,7 @@ from distrib.arrays import Array, Shape
 from distrib.attributes import HasAttributes
 from distrib.errors import ConfigError, ShapeError
 from distrib.nn.activations import Activation
+from distrib.nn.initializers import Initializer
 from distrib.nn.random import Draw
 from distrib.nn.regularizers import Regularizer
 from distrib.nn.variable import Variable
@@ -38,6 +40,7 @@ class Layer(HasAttributes):
 
     Attributes:
         built: whether the variables exist. They are made once, whatever model the layer is put into afterwards.
+        max_elements: a variable is not made with more of them; set where a model is read from files.
         variables: all variables, in Keras' order. Empty until built.
         regularizers: variable name -> its penalty.
         needs_input_gradient: set by the network; False where nothing below has anything to learn.
@@ -64,6 +67,7 @@ class Layer(HasAttributes):
         self.output_shape: Shape = ()
         self.dtype = np.dtype(np.float32)
         self.built = False
+        self.max_elements: float = math.inf
         self.variables: list[Variable] = []
         self.regularizers: dict[str, Regularizer] = {}
         self.needs_input_gradient = True
@@ -114,6 +118,25 @@ class Layer(HasAttributes):
     def make_variables(self, input_shape: Shape, seed: int) -> list[Variable]:
         """The layer's new variables, in order; none by default."""
         return []
+
+    def add_variable(self, role: str, shape: Shape, initializer: Initializer, seed: int) -> Variable:
+        """A new variable, named by the layer and its role in it.
+
+        Args:
+            role: such as `"kernel"`.
+            shape: its shape.
+            initializer: draws its first value.
+            seed: of the model.
+
+        Raises:
+            ConfigError: it has more elements than `max_elements`.
+        """
+        name = f"{self.name}/{role}"
+        if math.prod(shape) > self.max_elements:
+            raise ConfigError(
+                f"{name} of shape {shape} has more elements than the files: {self.max_elements}."
+            )
+        return Variable(initializer(shape, self.dtype, seed=seed, name=name), name=name)
 
     @abstractmethod
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -57,19 +57,13 @@ class Dense(ActivatedLayer):
         self.bias_regularizer = regularizers.get(bias_regularizer)
 
     def make_variables(self, input_shape: Shape, seed: int) -> list[Variable]:
-        variables = [self._variable("kernel", (input_shape[0], self.units), self.kernel_initializer, seed)]
+        variables = [self.add_variable("kernel", (input_shape[0], self.units), self.kernel_initializer, seed)]
         if self.use_bias:
-            variables.append(self._variable("bias", (self.units,), self.bias_initializer, seed))
+            variables.append(self.add_variable("bias", (self.units,), self.bias_initializer, seed))
         penalties = zip(variables, (self.kernel_regularizer, self.bias_regularizer), strict=False)
         self.regularizers = {variable.name: penalty for variable, penalty in penalties if penalty is not None}
         self._kernel, self._bias = variables[0], variables[1] if self.use_bias else None
         return variables
-
-    def _variable(
-        self, role: str, shape: Shape, initializer: initializers.Initializer, seed: int
-    ) -> Variable:
-        name = f"{self.name}/{role}"
-        return Variable(initializer(shape, self.dtype, seed=seed, name=name), name=name)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         if len(input_shape) != 1:
