@@ -11,7 +11,6 @@ one. Where the outpost and all ranks of a host have fallen silent, that host is 
 
 from __future__ import annotations
 
-import hmac
 import json
 import os
 import selectors
@@ -38,13 +37,11 @@ from distrib.comm.lines import (
 from distrib.comm.lookout import Lookout
 from distrib.comm.outpost import FarLookout
 from distrib.comm.postmortem import ENDED_BY_OPEN_MPI
+from distrib.comm.strangers import Strangers
 from distrib.errors import PeerLostError
 
 _START_S = 60.0
 """For the first rank to connect."""
-
-_GREETING_S = 2.0
-"""For who has connected to say who it is."""
 
 _CAUSE_S = 0.3
 """For the cause to be noticed of what is known to be a consequence."""
@@ -87,19 +84,16 @@ class Hub:
     """
 
     def __init__(self, peers: list[Peer], token: str, address: str) -> None:
-        self._peers, self._token = peers, token
-        self._listener = socket.create_server((address, 0), backlog=len(peers))
-        self.port: int = self._listener.getsockname()[1]
+        self._peers = peers
         self._lines: dict[int, Lines] = {}
         self._lookouts: list[Lookout | FarLookout] = [
             Lookout([peer for peer in peers if peer.host == peers[0].host])
         ]
         self._selector = selectors.DefaultSelector()
         self._connections: list[socket.socket] = []
-        self._strangers: dict[
-            socket.socket, float
-        ] = {}  # connected, but have not said who they are: since when
         self._awake = Awake()
+        self._strangers = Strangers(address, peers, token, self._selector, self._awake, self._welcome)
+        self.port: int = self._strangers.listener.getsockname()[1]
         self._table = [[-1, 0, 0] for _ in peers]
         self._heard = [0.0] * len(peers)
         self._left: dict[int, int] = {}
@@ -111,7 +105,7 @@ class Hub:
 
     def serve(self) -> None:
         """Serve until every rank has left or is gone; then close all connections."""
-        self._when_readable(self._listener, self._accept)
+        self._when_readable(self._strangers.listener, self._strangers.accept)
         next_beat = time.monotonic() + BEAT_S
         while len(self._left) < len(self._peers) and time.monotonic() < self._end_at:
             events = self._selector.select(max(0.0, next_beat - time.monotonic()))
@@ -126,47 +120,25 @@ class Hub:
                 self._find_stopped()
                 self._find_silent()
                 self._find_frozen_hosts()
-                self._turn_strangers_away()
+                self._strangers.turn_away_the_silent()
                 self._find_no_cause()
         if self._consequence is not None:
             self._lose(*self._consequence)
         if len(self._left) == len(self._peers):
             self._tell({"end": True})
-        for connection in (*self._connections, *self._strangers):
+        self._strangers.close()
+        for connection in self._connections:
             connection.close()
 
     def _when_readable(self, connection: socket.socket, action: Callable[[], None]) -> None:
         self._connections.append(connection)
         self._selector.register(connection, selectors.EVENT_READ, action)
 
-    def _accept(self) -> None:
-        connection, _ = self._listener.accept()
-        connection.settimeout(_GREETING_S)
-        self._strangers[connection] = self._awake.seconds
-        self._selector.register(connection, selectors.EVENT_READ, lambda: self._greet(connection))
-
-    def _turn_strangers_away(self) -> None:
-        for connection, since in list(self._strangers.items()):
-            if self._awake.seconds - since > _GREETING_S:
-                self._forget(connection)
-                connection.close()
-
-    def _forget(self, stranger: socket.socket) -> None:
-        self._selector.unregister(stranger)
-        del self._strangers[stranger]
-
-    def _greet(self, connection: socket.socket) -> None:
-        self._forget(connection)
-        lines = Lines(connection)
-        try:
-            hello, *more = lines.receive()  # a script that ends soon has said so by now
-            is_outpost = "outpost" in hello
-            rank = int(hello["outpost" if is_outpost else "rank"])
-            peer, is_taken = self._peers[rank], rank in self._lines and not is_outpost
-            if not hmac.compare_digest(str(hello["token"]), self._token) or is_taken:
-                raise ValueError
-        except (OSError, ValueError, KeyError, IndexError, TypeError):
-            connection.close()  # not one of ours
+    def _welcome(self, lines: Lines, rank: int, is_outpost: bool, more: list[dict[str, Any]]) -> None:
+        """Somebody has the token of the job, and says which rank it is or looks after."""
+        peer, connection = self._peers[rank], lines.socket
+        if rank in self._lines and not is_outpost:
+            connection.close()  # that one is there
             return
         if peer.host != self._peers[0].host:
             lines.between_hosts()
@@ -185,7 +157,10 @@ class Hub:
 
     def _hear_outpost(self, outpost: FarLookout) -> None:
         outpost.heard = self._awake.seconds
-        outpost.hear()
+        try:
+            outpost.hear()
+        except (KeyError, TypeError, ValueError):  # of another version
+            outpost.lines.closed = True
         if outpost.lines.closed:
             self._selector.unregister(outpost.lines.socket)
             if not outpost.is_done:
@@ -218,11 +193,20 @@ class Hub:
         return next(causes, "") or "its connection closed: killed, crashed or os._exit"
 
     def _take(self, rank: int, messages: list[dict[str, Any]]) -> None:
+        try:
+            self._take_each(rank, messages)
+        except (KeyError, TypeError, ValueError) as error:
+            self._lose(
+                rank, f"said what it should not ({error!r}): all hosts need the same version of distrib"
+            )
+
+    def _take_each(self, rank: int, messages: list[dict[str, Any]]) -> None:
         for message in messages:
             if "at" in message:
-                self._table[rank] = message["at"]
+                at, step, waits = message["at"]
+                self._table[rank] = [int(at), int(step), int(waits)]
             if "left" in message:
-                self._left[rank] = message["left"]
+                self._left[rank] = int(message["left"])
                 self._tell_places()
             if "fault" in message:
                 self._announce(Fault(**message["fault"]))

@@ -11,6 +11,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
+from distrib.outside import parse_json
+
 BEAT_S = 0.25
 """How often each side says that it lives."""
 
@@ -30,7 +32,12 @@ STOPPED_S = 2.0
 CONNECT_TIMEOUT_S = 30.0
 """For a connection to the hub."""
 
+_MAX_GREETING_BYTES = 4 * 1024
+"""Of who has connected and not said yet who it is."""
+
 _MAX_LINE_BYTES = 64 * 1024
+_BYTES_OF_RANK = 128
+"""In the table of all ranks: its place, and whether it has left."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -82,18 +89,29 @@ def say(text: str) -> None:
 class Lines:
     """Lines of JSON over a socket.
 
+    Args:
+        connection: the socket.
+        num_ranks: ranks of the job, whose table may come; None for a stranger, of whom little is read.
+
     Attributes:
         socket: the connection.
         closed: whether it has ended.
         timed_out: whether that is because the other host cannot be reached.
     """
 
-    def __init__(self, connection: socket.socket) -> None:
+    def __init__(self, connection: socket.socket, num_ranks: int | None = None) -> None:
         self.socket = connection
+        self._max_bytes = _MAX_GREETING_BYTES
+        if num_ranks is not None:
+            self.trust(num_ranks)
         self.closed = self.timed_out = False
         self._buffer = b""
         self._lock = threading.Lock()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+
+    def trust(self, num_ranks: int) -> None:
+        """From here on, lines are those of the job."""
+        self._max_bytes = _MAX_LINE_BYTES + _BYTES_OF_RANK * num_ranks
 
     def between_hosts(self) -> None:
         """Close when the other host cannot be reached; where both ends are on one host, that cannot happen."""
@@ -103,7 +121,7 @@ class Lines:
 
     def send(self, message: dict[str, Any]) -> None:
         """Send one message; a closed connection is noticed by `receive`."""
-        data = json.dumps(message).encode()[: _MAX_LINE_BYTES - 1] + b"\n"
+        data = json.dumps(message).encode() + b"\n"
         with self._lock:
             try:
                 self.socket.sendall(data)
@@ -113,7 +131,7 @@ class Lines:
     def receive(self) -> list[dict[str, Any]]:
         """The messages that have arrived; none if the socket's timeout passes first."""
         try:
-            data = self.socket.recv(_MAX_LINE_BYTES)
+            data = self.socket.recv(min(self._max_bytes, _MAX_LINE_BYTES))
         except OSError as error:
             if isinstance(error, TimeoutError) and error.errno is None:
                 return []  # the timeout of Python's socket, not that of the connection
@@ -121,10 +139,11 @@ class Lines:
             data = b""
         self._buffer += data
         *lines, self._buffer = self._buffer.split(b"\n")
-        if not data or len(self._buffer) > _MAX_LINE_BYTES:
+        if not data or max(map(len, [self._buffer, *lines])) > self._max_bytes:
             self.closed = True
         try:
-            return [message for message in map(json.loads, lines) if isinstance(message, dict)]
+            messages = [parse_json(line, finite=True) for line in lines]
         except ValueError:
             self.closed = True
             return []
+        return [message for message in messages if isinstance(message, dict)]

@@ -61,7 +61,7 @@ class Outpost:
     def __init__(self, peers: Sequence[Peer], token: str, hub: tuple[str, int]) -> None:
         self._lookout = Lookout(peers)
         self._dead: dict[int, str] = {}
-        self._lines = Lines(socket.create_connection(hub, CONNECT_TIMEOUT_S))
+        self._lines = Lines(socket.create_connection(hub, CONNECT_TIMEOUT_S), len(peers))
         self._lines.between_hosts()
         self._lines.send({"outpost": peers[0].rank, "token": token})
 

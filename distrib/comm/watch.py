@@ -15,7 +15,8 @@ Every rank reports in which collective and step it is, and whether it waits ther
 table on, so that a rank that waits too long can name the one that is late. In a ring each waits for its neighbour,
 and all but one of these only wait themselves: late is who does not wait.
 
-Messages are lines of JSON of at most 64 KiB. A connection begins with the job's token, which travels over MPI.
+Messages are lines of JSON, of bounded length. A connection begins with the job's token, which travels over MPI; one
+that does not is closed.
 The hub listens on loopback where all ranks are on one host.
 """
 
@@ -80,7 +81,7 @@ class Watch:
         self._announces, self._announced = False, threading.Event()
         self._heard = time.monotonic()
         self.hub_is_lost = False
-        self._lines = Lines(socket.create_connection(address, CONNECT_TIMEOUT_S))
+        self._lines = Lines(socket.create_connection(address, CONNECT_TIMEOUT_S), len(peers))
         self._lines.send({"rank": me.rank, "token": token})
         self._lines.socket.settimeout(BEAT_S)
         self._longest_silence_s = SILENCE_S
@@ -169,7 +170,13 @@ class Watch:
             messages = self._lines.receive()
             awake.tick()
             for message in messages:
-                self._take(message)
+                try:
+                    self._take(message)
+                except (KeyError, TypeError, ValueError, IndexError) as error:
+                    self._lose_hub(
+                        f"said what it should not ({error!r}): all hosts need the same version of distrib"
+                    )
+                    return
             if messages:
                 self._heard, heard = time.monotonic(), awake.seconds  # and what it said is taken
             if self._lines.closed and not self.ended.is_set():

@@ -13,6 +13,7 @@ import time
 import pytest
 
 from distrib.comm import hub as module
+from distrib.comm import strangers as strangers_module
 from distrib.comm import watch as watch_module
 from distrib.comm.awake import Awake
 from distrib.comm.hub import Hub, start_hub
@@ -128,7 +129,7 @@ class Job:
 def bare_job(monkeypatch):
     """Without an outpost."""
     monkeypatch.setattr(module, "STOPPED_S", STOPPED_S)
-    monkeypatch.setattr(module, "_GREETING_S", 0.3)
+    monkeypatch.setattr(strangers_module, "_GREETING_S", 0.3)
     with contextlib.ExitStack() as stack:
         made = Job(stack)
         yield made
