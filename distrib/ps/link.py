@@ -10,6 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distrib.arrays import Array, aligned_vector, training_dtype
+from distrib.comm.headroom import check_headroom
 from distrib.comm.segment import mapped
 from distrib.errors import ConfigError, ProtocolError
 from distrib.proto import parameter_server_pb2 as pb
@@ -204,8 +205,8 @@ def _mapped(segment: pb.Segment, size: int, dtype: np.dtype[Any], own: Range) ->
 
 
 def check_memory(num_bytes: int) -> None:
-    """Raise `ConfigError` if there is not so much memory left."""
-    with open("/proc/meminfo") as file:
-        free = next(1024 * int(line.split()[1]) for line in file if line.startswith("MemAvailable"))
-    if num_bytes > free:
-        raise ConfigError(f"The model needs {num_bytes} bytes on this ps. Free: {free}. Use more ps.")
+    """Raise `ConfigError` if there is not so much memory left, on this host or in this container."""
+    try:
+        check_headroom(num_bytes)
+    except OSError as error:
+        raise ConfigError(f"The model does not fit on this ps: {error}, or more ps.") from None

@@ -10,6 +10,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import stat
 import sys
 import zlib
 from collections.abc import Mapping
@@ -247,14 +248,27 @@ atexit.register(lambda: close_all(getattr(sys, "last_value", None)))
 
 
 def run_token() -> str:
-    """The token of the run, from the file that DISTRIB_TOKEN_FILE names; empty where there is none."""
+    """The token of the run, from the file that DISTRIB_TOKEN_FILE names; empty where it names none.
+
+    Raises:
+        ConfigError: the file cannot be read, is empty, or may be read by every user of the host.
+    """
     file = os.environ.get("DISTRIB_TOKEN_FILE")
     if not file:
         return ""
     try:
-        return Path(file).read_text().strip()
-    except OSError as error:
+        token, mode = Path(file).read_text().strip(), Path(file).stat().st_mode
+    except (OSError, UnicodeError) as error:
         raise ConfigError(f"DISTRIB_TOKEN_FILE cannot be read: {error}") from None
+    if not token:
+        raise ConfigError(
+            f"DISTRIB_TOKEN_FILE names {file}. Expected the token of the run. Received: an empty file."
+        )
+    if mode & stat.S_IROTH:
+        raise ConfigError(
+            f"DISTRIB_TOKEN_FILE names {file}, which every user of this host may read. Run: chmod 600 {file}"
+        )
+    return token
 
 
 def _checked(regularizer: object) -> L1L2:

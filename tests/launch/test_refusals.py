@@ -91,6 +91,7 @@ def test_d3_a_second_chief_of_an_mpirun_is_refused(tmp_path, strategy, mpi):
 def test_d10_a_task_of_another_run_is_refused(running, tmp_path):
     token = tmp_path / "token"
     token.write_text("f" * 64)
+    token.chmod(0o600)
     ended, seconds = another({**environ_of(running.task("worker 0")), "DISTRIB_TOKEN_FILE": str(token)})
     assert running.process.poll() is None, "it came too late"
     assert ended.returncode == 77, ended.stderr

@@ -83,6 +83,7 @@ class Job:
         token, program = folder / "token", folder / "program.py"
         program.write_text(PROGRAM)
         token.write_text("of this run")
+        token.chmod(0o600)
         agent, python = two_hosts.agent, sys.executable
         addresses = [f"10.77.0.2:{port}" for port in ports]
         flags = ("--insecure", "--no-shared-memory", "--token-file", token)

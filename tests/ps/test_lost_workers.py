@@ -74,6 +74,7 @@ class Job:
     def __init__(self, folder, ps_address, prefixes=((), ()), ps_timeout_s=60.0):
         token, program = folder / "token", folder / "program.py"
         token.write_text("of this run")
+        token.chmod(0o600)
         program.write_text(PROGRAM)
         self.go_on = folder / "go_on"
         python = sys.executable

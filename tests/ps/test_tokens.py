@@ -1,16 +1,20 @@
 """Who may do what on a ps with a token: each call without a token, with a wrong one and with the right one."""
 
+import subprocess
+import sys
 import time
 
 import grpc
 import pytest
 
+import distrib
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import codec, credentials
 from distrib.ps.server import Server
 from distrib.ps.stream import Stream
 from distrib.ps.wire import Frame
+from distrib.strategies.parameter_server import run_token
 
 TOKENS = {
     "no": [],
@@ -121,3 +125,42 @@ def test_s12_before_there_is_a_chief_no_worker_ends_the_job(incarnation, status)
     assert server.ended_within(0.0) == (status == "OK")
     stream.close()
     server.close()
+
+
+@pytest.mark.parametrize(
+    ("content", "mode", "words"),
+    [
+        (b"", 0o600, "Received: an empty file"),
+        (b" \n", 0o600, "Received: an empty file"),
+        (b"secret", 0o644, "every user of this host may read. Run: chmod 600"),
+        (b"secret", 0o604, "every user of this host may read"),
+        (b"\xff\xfe", 0o600, "cannot be read"),
+        (None, 0, "cannot be read"),
+    ],
+)
+def test_a_token_file_that_is_none_is_an_error(tmp_path, monkeypatch, content, mode, words):
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+        file.chmod(mode)
+    monkeypatch.setenv("DISTRIB_TOKEN_FILE", str(file))
+    with pytest.raises(distrib.ConfigError, match=words):
+        run_token()
+    ended = subprocess.run(
+        [sys.executable, "-m", "distrib", "ps", "--address", "127.0.0.1:0"],
+        capture_output=True,
+        text=True,
+        timeout=20,
+    )
+    assert ended.returncode == 64
+    assert words.partition(". Run")[0] in ended.stderr
+    assert "listens" not in ended.stdout
+
+
+@pytest.mark.parametrize("mode", [0o600, 0o400, 0o440])
+def test_a_token_file_for_this_user_is_read(tmp_path, monkeypatch, mode):
+    file = tmp_path / "token"
+    file.write_text("secret\n")
+    file.chmod(mode)
+    monkeypatch.setenv("DISTRIB_TOKEN_FILE", str(file))
+    assert run_token() == "secret"
