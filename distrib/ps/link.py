@@ -209,4 +209,4 @@ def check_memory(num_bytes: int) -> None:
     try:
         check_headroom(num_bytes)
     except OSError as error:
-        raise ConfigError(f"The model does not fit on this ps: {error}, or more ps.") from None
+        raise ConfigError(f"The model does not fit on this ps: {error}. Use more ps.") from None

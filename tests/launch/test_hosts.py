@@ -128,8 +128,9 @@ def test_the_example_trains_on_three_hosts_as_in_one_process(three, tmp_path, al
     assert nothing_is_left(three)
     result = json.loads(out.read_text())
     if name != "three_hosts_mirrored":
-        # No ps is on the chief's host, so its gradients travel: far more than its first values.
-        assert result["bytes_sent"] > 20 * MODEL_BYTES
+        # No ps is on the chief's host, so its gradients travel: far more than its first values. An asynchronous chief
+        # on a busy machine may do few of the steps.
+        assert result["bytes_sent"] > (5 if name.endswith("async") else 20) * MODEL_BYTES
     if name.endswith("async"):
         assert result["pushed"] == result["applied"] + result["dropped"]
         assert result["train_loss"][-1] < result["train_loss"][0]
