@@ -499,7 +499,7 @@ def test_cuts_are_at_borders_and_every_so_many_updates():
 def test_a_description_that_cannot_be_right_is_refused(wrong):
     right = {"kind": "train", "num_examples": 2, "batch_size": 1, "steps_per_epoch": 2, "num_sums": 4}
     assert stage_description(json.dumps(right | {"learning_rate": 0.1, "stops": True}))
-    with pytest.raises(ProtocolError, match="description of an epoch cannot be right|is no number of JSON"):
+    with pytest.raises(ProtocolError, match=r"description of an epoch cannot be right|is no number of JSON"):
         stage_description(json.dumps(right | wrong))
 
 
