@@ -157,10 +157,7 @@ class Hub:
 
     def _hear_outpost(self, outpost: FarLookout) -> None:
         outpost.heard = self._awake.seconds
-        try:
-            outpost.hear()
-        except (KeyError, TypeError, ValueError):  # of another version
-            outpost.lines.closed = True
+        outpost.hear()
         if outpost.lines.closed:
             self._selector.unregister(outpost.lines.socket)
             if not outpost.is_done:
@@ -195,7 +192,7 @@ class Hub:
     def _take(self, rank: int, messages: list[dict[str, Any]]) -> None:
         try:
             self._take_each(rank, messages)
-        except (KeyError, TypeError, ValueError) as error:
+        except (KeyError, TypeError, ValueError, OverflowError) as error:
             self._lose(
                 rank, f"said what it should not ({error!r}): all hosts need the same version of distrib"
             )

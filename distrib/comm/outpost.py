@@ -114,11 +114,17 @@ class FarLookout:
         self._dead: dict[int, str] = {}
 
     def hear(self) -> None:
-        """Take what has arrived; what is not of the ranks of that host is left out."""
-        for message in self.lines.receive():
-            self._places = {rank: place for rank, place in message["places"] if rank in self.ranks}
-            self._stopped = self.ranks.intersection(message["stopped"])
-            self._dead = {rank: cause for rank, cause in message["dead"] if rank in self.ranks}
+        """Take what has arrived; what is not of the ranks of that host is left out.
+
+        A message that an outpost of this version does not send closes the connection.
+        """
+        try:
+            for message in self.lines.receive():
+                self._places = {rank: place for rank, place in message["places"] if rank in self.ranks}
+                self._stopped = self.ranks.intersection(message["stopped"])
+                self._dead = {rank: cause for rank, cause in message["dead"] if rank in self.ranks}
+        except (KeyError, TypeError, ValueError):
+            self.lines.closed = True
 
     @property
     def is_done(self) -> bool:

@@ -10,6 +10,7 @@ from helpers.strangers import molest
 
 from distrib.comm.hub import Hub
 from distrib.comm.lines import Lines, Peer
+from distrib.comm.outpost import FarLookout
 
 TOKEN = "of this job"
 
@@ -104,6 +105,26 @@ def test_a_rank_of_another_version_is_named(hub, capfd):
     assert "rank 1" in capfd.readouterr().err
 
 
+def test_a_rank_whose_numbers_are_infinite_is_named(hub):
+    _, ranks, _ = hub
+    ranks[1].lines.socket.sendall(b'{"left": 1e999}\n')
+    ranks[0].until(lambda message: "same version of distrib" in str(message.get("fault")))
+
+
+@pytest.mark.parametrize("said", [{"places": 3}, {"else": []}, {"places": [], "stopped": [[]], "dead": []}])
+def test_an_outpost_of_another_version_ends_nothing(said):
+    """Also where the hub waits for its word of how a rank has died."""
+    listener = socket.create_server(("127.0.0.1", 0))
+    connection = socket.create_connection(listener.getsockname())
+    accepted, _ = listener.accept()
+    outpost = FarLookout(Lines(accepted, 2), [Peer(1, "there", os.getpid())])
+    Lines(connection, 2).send(said)
+    assert outpost.cause(1) == ""
+    assert outpost.lines.closed
+    for each in (listener, connection, accepted):
+        each.close()
+
+
 @pytest.mark.parametrize("num_ranks", [2, 4096])
 def test_the_table_of_all_ranks_arrives_whole(num_ranks):
     listener = socket.create_server(("127.0.0.1", 0))
@@ -130,7 +151,6 @@ def test_a_stranger_is_read_no_further_than_a_greeting():
     other, _ = listener.accept()
     lines = Lines(other)
     connection.sendall(b"x" * 5_000)
-    time.sleep(0.1)
     while not lines.closed:
         assert lines.receive() == []
         assert len(lines._buffer) < 10_000
