@@ -11,13 +11,20 @@ import distrib
 X, Y = np.ones((40, 3)), np.zeros((40, 1))
 
 
+class Slow(distrib.callbacks.Callback):
+    """Makes each step take long enough for the other workers to get their share of the steps."""
+
+    def on_train_batch_end(self, batch, logs=None):
+        time.sleep(0.02)
+
+
 def training(late_s):
     def body(strategy):
         if strategy.replica_id:
             time.sleep(late_s)
         model = distrib.Sequential([distrib.layers.Dense(1, input_shape=(3,))])
         model.compile("sgd", "mse")
-        model.fit(X, Y, batch_size=4, epochs=2, verbose=2)
+        model.fit(X, Y, batch_size=4, epochs=2, verbose=2, callbacks=[Slow()])
         return strategy.counters
 
     return body
