@@ -1,5 +1,6 @@
 """Three hosts with networks of their own and real sshd: one command starts everything, and everything ends."""
 
+import contextlib
 import json
 import os
 import re
@@ -290,9 +291,10 @@ def test_d7_an_agent_of_mpirun_that_is_killed_is_never_a_success(three, tmp_path
     pids = three.pids("h3") - three.idle["h3"]
     agents = [pid for pid in pids if _read(pid, "cmdline").split(b"\0")[0].endswith(b"prted")]
     launch.begin = time.monotonic()
-    assert agents
-    for agent in agents:
-        os.kill(agent, signal.SIGKILL)
+    os.kill(agents[0], signal.SIGKILL)
+    for agent in agents[1:]:
+        with contextlib.suppress(ProcessLookupError):  # a child of the first, which has ended with it
+            os.kill(agent, signal.SIGKILL)
     ended = launch.ended()
     assert ended.code == 75, ended.output
     assert ended.seconds < 10, ended.output
