@@ -12,7 +12,7 @@ from typing import NoReturn
 from distrib.cluster.config import hosts_of_cluster
 from distrib.cluster.launched import run_name
 from distrib.doctor import diagnosis
-from distrib.errors import ConfigError, DistribError
+from distrib.errors import ConfigError, DistribError, exit_code_of
 from distrib.inspection import ACTIONS, inspect
 from distrib.io.space import check_writable
 from distrib.launch import command, record
@@ -79,7 +79,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return runs[given.command](given)
     except DistribError as error:
         print(f"distrib {given.command}: {error}", file=sys.stderr)
-        return error.exit_code
+        return exit_code_of(error)
+    except KeyboardInterrupt:
+        print(f"distrib {given.command}: interrupted", file=sys.stderr)
+        return exit_code_of(KeyboardInterrupt())
 
 
 def _checkpoint(given: argparse.Namespace) -> int:
@@ -109,16 +112,21 @@ def _ps(given: argparse.Namespace) -> int:
             given.checkpoint_dir, given.checkpoint_steps, given.restore, start, given.only_own
         )
     host = given.address.rpartition(":")[0]
-    job_has_ended = run(
-        given.address,
-        run_token(),
-        given.insecure,
-        not given.no_shared_memory,
-        checkpoints,
-        given.chief_timeout,
-        lambda port: print(f"{READY}{host}:{port}", flush=True),
-        hosts_of_cluster(os.environ),
-    )
-    if job_has_ended and run_name():
+    try:
+        run(
+            given.address,
+            run_token(),
+            given.insecure,
+            not given.no_shared_memory,
+            checkpoints,
+            given.chief_timeout,
+            lambda port: print(f"{READY}{host}:{port}", flush=True),
+            hosts_of_cluster(os.environ),
+        )
+    except DistribError as error:
+        if run_name():
+            record.say("ps", error.exit_code, str(error))
+        raise
+    if run_name():
         record.say("ps")
     return 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import sys
 
 VARIABLE = "DISTRIB_SSH"
@@ -17,7 +18,9 @@ VARIABLE = "DISTRIB_SSH"
 
 
 def main() -> None:
-    """Become ssh."""
+    """Become ssh, which signals to every process of a job do not end."""
+    for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
+        signal.signal(number, signal.SIG_IGN)
     words = json.loads(os.environ.get(VARIABLE, '["ssh"]'))
     os.execvp(words[0], [*words, *sys.argv[1:]])
 

@@ -60,6 +60,12 @@ class Mpi:
         """What mpirun passes on and `launch/script.py` takes for SIGTERM."""
         return signal.SIGUSR2 if self.kind == "Open MPI" else signal.SIGTERM
 
+    @property
+    def blocked_signals(self) -> list[int]:
+        """What must not reach mpirun, which would kill the ranks while they save: the launcher passes it on."""
+        received = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR2}
+        return sorted(received - {self.stop_signal})
+
 
 def find_mpi(python: str) -> Mpi:
     """The MPI that belongs to an interpreter: the mpirun beside it, else that of the path.

@@ -52,6 +52,7 @@ class Process:
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             start_new_session=True,  # a terminal's Ctrl-C is for the launcher
+            preexec_fn=_ignore_signals,
         )
         self.open_streams = 2
         self._dead_since = 0.0
@@ -106,7 +107,7 @@ class Crew:
         signals: what was received and not yet looked at.
     """
 
-    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1)
+    SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
     def __init__(self) -> None:
         self.processes: list[Process] = []
@@ -120,7 +121,11 @@ class Crew:
         for end in (self._wakeup, write_end):
             end.setblocking(False)
         self._selector.register(self._wakeup, selectors.EVENT_READ)
-        self._before = {number: signal.signal(number, self._note) for number in self.SIGNALS}
+        ignored = (
+            [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else []
+        )  # as under nohup
+        heeded = [number for number in self.SIGNALS if number not in ignored]
+        self._before = {number: signal.signal(number, self._note) for number in heeded}
         self._wakeup_before = signal.set_wakeup_fd(write_end.fileno(), warn_on_full_buffer=False)
         return self
 
@@ -210,6 +215,12 @@ class Crew:
 
     def _note(self, number: int, frame: FrameType | None) -> None:
         self.signals.append(number)
+
+
+def _ignore_signals() -> None:
+    """Of a supervisor that starts, and of ssh: what a scheduler sends to every process is for the tasks."""
+    for number in Crew.SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
 
 
 def running(processes: Sequence[Process]) -> list[Process]:

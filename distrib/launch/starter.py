@@ -73,6 +73,7 @@ class Starter:
         job = self._job(plan, chief, self._settings.mpirun(plan), "", {})
         job["environ"] |= mpirun.variables(mpi, self._settings.ssh(plan))
         job["folder"] = mpirun.FOLDER if mpi.kind == "Open MPI" else ""
+        job["blocked"] = mpi.blocked_signals
         command = self._settings.command("localhost")
         self._processes["mpirun"] = process = Process("mpirun", "localhost", command, job, on_output)
         return self._crew.add(process)
@@ -94,6 +95,7 @@ class Starter:
             "environ": environ,
             "files": dict(secrets),
             "folder": "",
+            "blocked": [],
             "share": 1 if plan.by_mpirun else plan.share[task.host],
             "silence_s": 0.0 if task.host == "localhost" else 30.0,
         }

@@ -12,6 +12,8 @@ has started is killed, also those that have left its process group: this process
 and finds them among its children. So it is when the command ends by itself. The secrets lie in a folder of mode 700,
 which is removed at the end. The exit code is that of the command; 128 + n, as in a shell, if signal n has killed it.
 
+Signals to this process do nothing: a scheduler that means the command sends them to every process of the job.
+
 Only the standard library is used, so that it starts at once.
 """
 
@@ -39,11 +41,13 @@ _LINGER_S = 1.0
 
 _KILL_S = 5.0
 
+_MEANT_FOR_COMMAND = (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2)
+
 
 def main() -> int:
     """Read a job from stdin and see it to its end; returns its exit code."""
-    signal.signal(signal.SIGTERM, _leave)
-    signal.signal(signal.SIGHUP, _leave)
+    for number in _MEANT_FOR_COMMAND:
+        signal.signal(number, lambda *_: None)  # unlike SIG_IGN, a handler is not handed on to the command
     lines = _Lines(0)
     first = lines.read(60.0)
     if not first:
@@ -56,8 +60,9 @@ def run(job: dict[str, Any], lines: _Lines, waiting: list[bytes]) -> int:
 
     Args:
         job: `command`, `workdir`, `environ`, `files` (contents by the environment variable that is to name the file),
-            `folder` (the environment variable that is to name a folder for temporary files; empty for none), `share`
-            (how many such tasks share the cores of this host) and `silence_s` (0 for any).
+            `folder` (the environment variable that is to name a folder for temporary files; empty for none),
+            `blocked` (signals that do not reach the command), `share` (how many such tasks
+            share the cores of this host) and `silence_s` (0 for any).
         lines: what the launcher says.
         waiting: what it has said already.
     """
@@ -78,7 +83,7 @@ def run(job: dict[str, Any], lines: _Lines, waiting: list[bytes]) -> int:
                 env=environ,
                 stdin=subprocess.DEVNULL,
                 start_new_session=True,
-                preexec_fn=_die_with_parent,
+                preexec_fn=lambda: _prepare(job["blocked"]),
             )
         except OSError as error:
             print(f"distrib: cannot start {job['command'][0]} in {job['workdir']}: {error}", file=sys.stderr)
@@ -184,16 +189,14 @@ def _descendants() -> list[int]:
     return found
 
 
-def _die_with_parent() -> None:
+def _prepare(blocked: list[int]) -> None:
+    """Of the command, before it starts: it dies with this process, and does not receive these signals."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
+    signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
 
 
 def _prctl(option: int, value: int) -> None:
     ctypes.CDLL(None).prctl(option, value)
-
-
-def _leave(number: int, frame: object) -> None:
-    sys.exit(128 + number)
 
 
 if __name__ == "__main__":

@@ -130,6 +130,11 @@ class Leader:
         if self._arrivals.awaits(worker, incarnation):
             self._links.refuse(worker, SilentError(worker, ps))
 
+    def save_now(self) -> None:
+        """Save, and go on."""
+        self._keeper.cut(self.sequencer, lambda failure: None)
+        self.settle()
+
     def save_for_all(self, when_saved: WhenSaved) -> None:
         """Save, tell all ps, and call back."""
 

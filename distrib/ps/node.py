@@ -179,6 +179,11 @@ class Node:
         if not self._ending.wait(_LOST_AFTER_S):
             self._on_stop(f"ps:{ps} is lost")
 
+    def save_now(self) -> None:
+        """Save what all ps keep, and go on; ps:0 decides when."""
+        with self._lock:
+            self._leader.save_now()
+
     def save_last(self, seconds: float) -> None:
         """This ps ends: save what all keep. Raises `StorageError` if it is not on the disk after so many seconds."""
         saving = Saving()

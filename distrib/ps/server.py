@@ -5,8 +5,10 @@ from __future__ import annotations
 import ipaddress
 import signal
 import threading
+import time
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from queue import Empty, SimpleQueue
 
 import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
@@ -24,8 +26,16 @@ from distrib.ps.wire import SERVICE
 _GRACE_S = 0.3
 _CANCEL_S = 0.4
 _SAVE_S = 8.0
+_CHIEF_S = 5.0
+"""For a chief that has got the same signal as this ps, to save with its help and to end the job."""
+
+_STOP_S = 1.0
+"""For the chief to say that the job has ended, once its connection is closed."""
+
 _LINGER_S = 1.2
 """So long a worker that is late may ask, and is told that the job has ended."""
+
+_SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
 
 class Server:
@@ -43,7 +53,7 @@ class Server:
     Attributes:
         port: where it listens.
         reason: why the job ended; empty for a good end.
-        is_interrupted: whether this ps was told to end before its job.
+        interrupted_by: the signal that ended this ps before its job; 0 if none did.
 
     Raises:
         ConfigError: the address cannot be had, or is not loopback without `insecure`.
@@ -68,7 +78,8 @@ class Server:
             )
         keep_freed_memory()
         self._ended = threading.Event()
-        self.reason, self.is_interrupted = "", False
+        self._signals: SimpleQueue[int] = SimpleQueue()  # one that a signal handler may write to
+        self.reason, self.interrupted_by = "", 0
         self._threads = ThreadPoolExecutor(MAX_CALLS, thread_name_prefix="work")
         self._server = grpc.server(
             self._threads,
@@ -93,22 +104,40 @@ class Server:
         self._server.start()
 
     def wait(self) -> None:
-        """Return when the job has ended, and the workers know; or when this ps was told to end, and all is saved.
+        """Return when the job has ended, and the workers know; or when a signal ends this ps, and all is saved.
 
         Raises:
-            StorageError: it was told to end, and what it keeps is not saved.
+            StorageError: a signal ended it, and what it keeps is not saved.
         """
-        self._ended.wait()
+        while not self._ended.is_set() and not self.interrupted_by:
+            number = self._signals.get()
+            if number == signal.SIGUSR1:
+                self._servicer.save_now()
+            elif number:
+                self._let_chief_end()
+                self.interrupted_by = 0 if self._ended.is_set() else number
         try:
-            if self.is_interrupted:
+            if self.interrupted_by:
                 self._servicer.save_last(_SAVE_S)
         finally:
             self._wind_up()
 
+    def _let_chief_end(self) -> None:
+        """Serve on while a chief that the same signal may have reached saves and ends; a second signal ends that."""
+        deadline, had_chief = time.monotonic() + _CHIEF_S, self._servicer.has_chief
+        while self._servicer.has_chief and (left := deadline - time.monotonic()) > 0:
+            try:
+                if self._signals.get(timeout=min(left, 0.1)) != signal.SIGUSR1:
+                    return
+            except Empty:
+                pass
+        if had_chief and not self._servicer.has_chief:
+            self._ended.wait(_STOP_S)
+
     def _wind_up(self) -> None:
         self._health.enter_graceful_shutdown()
         self._servicer.close()
-        if not self.is_interrupted:
+        if not self.interrupted_by:
             self._servicer.wait_for_workers(_LINGER_S)
         self._stop(_GRACE_S)
 
@@ -119,6 +148,7 @@ class Server:
     def close(self) -> None:
         """Stop listening at once."""
         self._ended.set()
+        self._signals.put(0)
         self._stop(None)
 
     def _stop(self, grace_s: float | None) -> None:
@@ -132,10 +162,13 @@ class Server:
         stopping.join((grace_s or 0.0) + _CANCEL_S)
         self._threads.shutdown(wait=False)
 
-    def interrupt(self) -> None:
-        """End this ps, but not its job: workers wait for it to come back."""
-        self.is_interrupted = not self._ended.is_set()
-        self._ended.set()
+    def on_signal(self, number: int) -> None:
+        """Save now after SIGUSR1; after others end this ps, but not its job: workers wait for it to come back.
+
+        Args:
+            number: of the signal.
+        """
+        self._signals.put(number)
 
     def end(self, reason: str = "") -> None:
         """End the job here.
@@ -146,6 +179,7 @@ class Server:
         if not self._ended.is_set():
             self.reason = reason
             self._ended.set()
+            self._signals.put(0)
 
 
 def run(
@@ -157,8 +191,8 @@ def run(
     chief_timeout_s: float,
     on_ready: Callable[[int], None],
     others: Sequence[str] = (),
-) -> bool:
-    """Be a ps until the job ends well, or until a signal ends it; returns whether the job has ended.
+) -> None:
+    """Be a ps until the job ends well.
 
     Args:
         address: as of `Server`.
@@ -171,17 +205,23 @@ def run(
         others: as of `Server`.
 
     Raises:
-        PeerLostError: the chief failed, or the chief or another ps is lost.
+        PeerLostError: the chief failed, the chief or another ps is lost, or SIGTERM or SIGHUP has ended it.
+        KeyboardInterrupt: SIGINT has ended it.
         StorageError: a signal ended it, and what it keeps is not saved.
     """
     server = Server(address, token, insecure, share_memory, checkpoints, chief_timeout_s, others)
-    for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: server.interrupt())
+    for number in _SIGNALS:
+        signal.signal(number, lambda received, frame: server.on_signal(received))
     on_ready(server.port)
     server.wait()
     if server.reason:
         raise PeerLostError(f"The job of the ps at {address} has ended: {server.reason}.")
-    return not server.is_interrupted
+    if server.interrupted_by == signal.SIGINT:
+        raise KeyboardInterrupt
+    if server.interrupted_by:
+        name = signal.Signals(server.interrupted_by).name
+        kept = f"what it keeps is saved in {checkpoints.folder}" if checkpoints else "it saves nothing"
+        raise PeerLostError(f"{name} has ended the ps at {address} before its job; {kept}.")
 
 
 def _is_loopback(host: str) -> bool:

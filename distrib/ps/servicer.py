@@ -62,6 +62,7 @@ class Servicer(services.ParameterServerServicer):
         self._node = Node(token, on_stop, checkpoints, chief_timeout_s)
         self._end: str | None = None  # why the job has ended; empty for a good end, None before it
         self._there: set[int] = set()  # workers that do not know yet that the job has ended
+        self._chiefs = 0  # open streams of the chief
         self._changed = threading.Condition()
         self._patience = Patience()
 
@@ -86,6 +87,7 @@ class Servicer(services.ParameterServerServicer):
             link = self._welcome(first.head)
             with self._changed:
                 self._there.add(link.worker)
+                self._chiefs += link.worker == CHIEF
             context.add_callback(lambda: self._node.leave(link))
             welcome = pb.Welcome(ps_incarnation=self._incarnation, shared=link.memory is not None)
             yield Frame(pb.WorkReply(call=first.head.call, welcome=welcome, last=True))
@@ -112,7 +114,14 @@ class Servicer(services.ParameterServerServicer):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{type(error).__name__}: {error}")
         finally:
             if link is not None:
+                with self._changed:
+                    self._chiefs -= link.worker == CHIEF
                 self._node.leave(link)
+
+    @property
+    def has_chief(self) -> bool:
+        """Whether the chief is connected."""
+        return self._chiefs > 0
 
     def _check_end(self, worker: int) -> None:
         """Raise `JobEndedError` if the job has ended: then this worker knows."""
@@ -242,6 +251,10 @@ class Servicer(services.ParameterServerServicer):
         """Return when all workers know that the job has ended, or after so many seconds."""
         with self._changed:
             self._changed.wait_for(lambda: not self._there, seconds)
+
+    def save_now(self) -> None:
+        """Let all ps save, and go on. On others than ps:0, and where nothing is saved, this does nothing."""
+        self._node.save_now()
 
     def save_last(self, seconds: float) -> None:
         """Save what all ps keep before this one ends.
