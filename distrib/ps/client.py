@@ -138,14 +138,16 @@ class Client:
         return self._ask(pb.WorkRequest(push=message), gradient, values)
 
     def stop(self, reason: str = "") -> None:
-        """End the job on every ps; those that do not answer are left alone."""
-        message = pb.StopRequest(reason=reason, incarnation=self.incarnation)
-        tell_all(self._addresses, self._metadata, message)
+        """End the job on every ps, and close; those that do not answer are left alone."""
+        self._tell_all(pb.StopRequest(reason=reason, incarnation=self.incarnation))
 
     def leave(self) -> None:
-        """Say on every ps that this worker has ended; those that do not answer are left alone."""
-        message = pb.LeaveRequest(worker=self.worker, incarnation=self.incarnation)
-        tell_all(self._addresses, self._metadata, message)
+        """Say on every ps that this worker has ended, and close; those that do not answer are left alone."""
+        self._tell_all(pb.LeaveRequest(worker=self.worker, incarnation=self.incarnation))
+
+    def _tell_all(self, message: pb.StopRequest | pb.LeaveRequest) -> None:
+        tell_all([each.channel for each in self._streams], self._addresses, self._metadata, message)
+        self.close()
 
     def close(self) -> None:
         """Let go of the streams and of the memory that is shared."""

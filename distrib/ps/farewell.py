@@ -1,6 +1,7 @@
 """Farewell: what a worker says to every ps in the end, to all at once. Those that do not answer are left alone.
 
-One after the other, a ps that is told late would take those that have ended by then for lost.
+One after the other, a ps that is told late would take those that have ended by then for lost. It is said over the
+connections that are there: a ps or a host that has no room for one more must not miss the end of the job.
 """
 
 from __future__ import annotations
@@ -15,27 +16,31 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import credentials
 
-_TIMEOUT_S = 1.0
+_TIMEOUT_S = 3.0
 
 
 def tell_all(
-    addresses: Sequence[str], metadata: list[tuple[str, str]], message: pb.StopRequest | pb.LeaveRequest
+    channels: Sequence[grpc.Channel],
+    addresses: Sequence[str],
+    metadata: list[tuple[str, str]],
+    message: pb.StopRequest | pb.LeaveRequest,
 ) -> None:
     """Call `Stop` or `Leave` on every ps.
 
     Args:
+        channels: to the first of them, as far as there are any.
         addresses: `host:port` of each.
         metadata: of the call: the token.
         message: says which call it is.
     """
     method = "Stop" if isinstance(message, pb.StopRequest) else "Leave"
-    channels = [credentials.channel(address) for address in addresses]
-    stubs: list[Any] = [services.ParameterServerStub(channel) for channel in channels]  # type: ignore[no-untyped-call]
+    missing = [credentials.channel(address) for address in addresses[len(channels) :]]
+    stubs: list[Any] = [services.ParameterServerStub(each) for each in (*channels, *missing)]  # type: ignore[no-untyped-call]
     calls = [getattr(stub, method).future(message, timeout=_TIMEOUT_S, metadata=metadata) for stub in stubs]
     for address, call in zip(addresses, calls, strict=True):
         try:
             call.result()
         except grpc.RpcError as error:
             LOGGER.info("%s was not told %s: %s", address, method, error)
-    for channel in channels:
+    for channel in missing:
         channel.close()

@@ -23,13 +23,16 @@ class Stream:
     Args:
         address: `host:port`.
         metadata: of the call: the token.
+
+    Attributes:
+        channel: the connection, for other calls too.
     """
 
     def __init__(self, address: str, metadata: list[tuple[str, str]]) -> None:
         keep_freed_memory()
-        self._channel = credentials.channel(address)
+        self.channel = credentials.channel(address)
         self._requests: SimpleQueue[Frame[pb.WorkRequest] | None] = SimpleQueue()
-        work = self._channel.stream_stream(wire.WORK, wire.write_request, wire.read_reply)
+        work = self.channel.stream_stream(wire.WORK, wire.write_request, wire.read_reply)
         self._replies = work(iter(self._requests.get, None), metadata=metadata)
 
     def send(self, request: Frame[pb.WorkRequest]) -> None:
@@ -67,7 +70,7 @@ class Stream:
         """End the stream."""
         self._requests.put(None)
         self._replies.cancel()
-        self._channel.close()
+        self.channel.close()
 
 
 _REMIND_EVERY_S = 10.0
