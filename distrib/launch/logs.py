@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import os
 import re
+import stat
 import sys
 from collections import deque
 from pathlib import Path
@@ -16,6 +17,7 @@ from typing import BinaryIO
 from distrib.errors import StorageError
 from distrib.io.space import check_writable
 from distrib.launch.record import Record, from_line
+from distrib.launch.say import say
 from distrib.launch.supervisor import STARTED
 
 _MARK = b"\x1e"
@@ -47,14 +49,7 @@ class TaskLog:
         self._prefix, self._shown = prefix, shown
         self._pending = {"stdout": b"", "stderr": b""}
         self._line = {"stdout": b"", "stderr": b""}
-        try:
-            self._file = os.fdopen(
-                os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | os.O_NOFOLLOW, 0o600), "ab"
-            )
-        except OSError as error:
-            raise StorageError(
-                f"The log of a task cannot be written: {error}. Choose another --log-dir."
-            ) from None
+        self._file = LogFile(path)
 
     def write(self, stream: str, data: bytes) -> None:
         """Take what the task has written.
@@ -106,7 +101,6 @@ class TaskLog:
         if not data:
             return
         self._file.write(data)
-        self._file.flush()
         if self._shown and self._prefix is None:
             _show(stream, data)
         *lines, self._line[stream] = (self._line[stream] + data).split(b"\n")
@@ -125,6 +119,52 @@ class TaskLog:
         self.lines.append(words)
         if self._shown and self._prefix is not None:
             _show(stream, f"{self._prefix}{words}\n".encode())
+
+
+class LogFile:
+    """A file of the launcher's that is written as long as it can be: the training is worth more than its log.
+
+    At the first failure, such as a full disk, a warning says so, and nothing more is written.
+
+    Args:
+        path: of the file, for this user's eyes only.
+        truncate: begin anew, and not append.
+    """
+
+    def __init__(self, path: Path, truncate: bool = False) -> None:
+        self._path = path
+        self._fd = -1
+        flags = os.O_WRONLY | os.O_CREAT | os.O_NOFOLLOW | (os.O_TRUNC if truncate else os.O_APPEND)
+        try:
+            self._fd = os.open(path, flags | os.O_NONBLOCK, 0o600)  # else a pipe would be waited for
+            found = os.fstat(self._fd)
+            if not stat.S_ISREG(found.st_mode):
+                raise OSError(f"{path} is not a regular file")
+            if found.st_uid != os.geteuid():
+                raise OSError(f"{path} belongs to user {found.st_uid}")
+        except OSError as error:
+            self._give_up(error)
+
+    def write(self, data: bytes) -> None:
+        """Append."""
+        while data and self._fd >= 0:
+            try:
+                data = data[os.write(self._fd, data) :]
+            except OSError as error:
+                self._give_up(error)
+
+    def close(self) -> None:
+        """Close the file. A second call does nothing."""
+        fd, self._fd = self._fd, -1
+        if fd >= 0:
+            try:
+                os.close(fd)
+            except OSError as error:
+                self._give_up(error)
+
+    def _give_up(self, error: OSError) -> None:
+        say(f"warning: {self._path} is not written any more, and the tasks go on: {error}")
+        self.close()
 
 
 def printable(text: str) -> str:

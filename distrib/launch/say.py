@@ -9,4 +9,7 @@ def say(line: str) -> None:
     """Tell the user something."""
     if not line.lstrip().startswith(("distrib:", "|")):
         line = f"distrib: {line}"
-    print(line, file=sys.stderr, flush=True)
+    try:
+        print(line, file=sys.stderr, flush=True)
+    except (OSError, ValueError):
+        pass  # nobody reads it any more

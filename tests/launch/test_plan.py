@@ -1,6 +1,7 @@
 """What is started where, how output is taken apart, and which failure is the cause: values, without any process."""
 
 import json
+import os
 import shutil
 import signal
 import stat
@@ -276,11 +277,32 @@ def test_a_log_keeps_what_was_written_and_hears_what_was_meant_for_the_launcher(
     assert stat.S_IMODE((tmp_path / "a.log").stat().st_mode) == 0o600
 
 
-def test_a_log_is_no_way_to_write_elsewhere(tmp_path):
-    (tmp_path / "a.log").symlink_to(tmp_path / "target")
-    with pytest.raises(distrib.StorageError, match="log of a task cannot be written"):
-        logs.TaskLog(tmp_path / "a.log", None, False)
+@pytest.mark.parametrize("obstacle", ["link", "pipe", "pipe that is read", "folder", "full disk"])
+def test_a_log_that_cannot_be_written_is_given_up_with_one_warning(tmp_path, obstacle, capsys):
+    path, reader = tmp_path / "a.log", -1
+    if obstacle == "link":
+        path.symlink_to(tmp_path / "target")
+    elif obstacle.startswith("pipe"):
+        os.mkfifo(path)
+        if obstacle != "pipe":
+            reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    elif obstacle == "folder":
+        path.mkdir()
+    log = logs.TaskLog(path, None, True)
+    if obstacle == "full disk":
+        with open("/dev/full", "wb") as full:
+            os.dup2(full.fileno(), log._file._fd)
+    for _ in range(3):
+        log.write("stdout", b"shown\n")
+    log.close()
+    said = capsys.readouterr()
+    assert said.out == "shown\n" * 3
+    assert said.err.count("warning: ") == 1
+    assert f"{path} is not written any more, and the tasks go on" in said.err
+    assert list(log.lines) == ["shown"] * 3
     assert not (tmp_path / "target").exists()
+    if reader >= 0:
+        os.close(reader)
 
 
 def test_control_characters_of_others_are_spelled_out():

@@ -163,3 +163,57 @@ def test_d11_all_ranks_of_a_job_end_with_74(tmp_path):
     assert "TRAINING" not in ended.output
     assert f"failed with exit code 74: StorageError: {tmp_path / 'file'} cannot be written to" in ended.output
     assert not ended.survivors
+
+
+def test_what_only_records_is_given_up_when_the_disk_is_full(tmp_path):
+    """With a warning each; training, and the callbacks that save, go on as before."""
+    program = """
+        import subprocess, sys, logging
+        from pathlib import Path
+        import numpy as np
+        import distrib
+        from distrib import callbacks, layers
+        folder = Path(sys.argv[1])
+        subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", folder], check=True)
+
+        class Fill(callbacks.Callback):
+            def on_epoch_end(self, epoch, logs=None):
+                print("EPOCH", epoch)
+                if epoch == 1:
+                    try:
+                        with open(folder / "ballast", "wb", buffering=0) as ballast:
+                            while ballast.write(bytes(1 << 12)):
+                                pass
+                    except OSError as error:
+                        print("FULL", error)
+
+        model = distrib.Sequential([layers.Dense(4, input_shape=(32,))])
+        model.compile("adam", "mse")
+        board = callbacks.TensorBoard(folder / "logs", histogram_freq=1)
+        recording = [board, callbacks.CSVLogger(folder / "log.csv")]
+        kept = Path(sys.argv[1] + "-backup")
+        recording += [Fill(), callbacks.BackupAndRestore(kept, delete_checkpoint=False)]
+        model.fit(np.ones((256, 32)), np.ones((256, 4)), batch_size=64, epochs=300, verbose=0, callbacks=recording)
+        print("END")
+    """
+    ended = in_mounts(sys.executable, "-c", textwrap.dedent(program), tmp_path)
+    assert ended.returncode == 0, ended.stderr
+    assert "FULL [Errno 28]" in ended.stdout
+    assert "EPOCH 299\nEND" in ended.stdout
+    for name in ("TensorBoard", "CSVLogger"):
+        assert ended.stderr.count(f"{name} writes no more, and training goes on:") == 1, ended.stderr
+    assert "Traceback" not in ended.stderr
+
+
+@pytest.mark.parametrize("obstacle", ["full", "pipe"])
+def test_a_launcher_whose_logs_cannot_be_written_goes_on(tmp_path, obstacle):
+    (tmp_path / "script.py").write_text("print('y' * 2_000_000)\nprint('END')")
+    logs = tmp_path / "logs"
+    logs.mkdir()
+    before = f"mount -t tmpfs -o size=1m tmpfs {logs}" if obstacle == "full" else f"mkfifo {logs}/chief-0.log"
+    command = (sys.executable, "-m", "distrib", "launch", "-n", 1, "--log-dir", logs, tmp_path / "script.py")
+    ended = in_mounts("bash", "-c", f'{before}; exec "$@"', "bash", *command)
+    assert ended.returncode == 0, ended.stderr
+    assert ended.stdout.endswith("y\nEND\n")
+    assert ended.stderr.count("chief-0.log is not written any more, and the tasks go on:") == 1, ended.stderr
+    assert obstacle == "full" or (logs / "result.json").exists()

@@ -10,6 +10,7 @@ from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
 from distrib.arguments import HasArguments
+from distrib.errors import StorageError
 from distrib.logs import LOGGER
 
 if TYPE_CHECKING:
@@ -43,6 +44,10 @@ class Callback(HasArguments):
 
     reads_test_logs: ClassVar[bool] = True
     """Whether `on_test_batch_end` reads its logs. Where it does not they may be empty."""
+
+    only_records: ClassVar[bool] = False
+    """Whether training goes on when it can no longer write, as on a full disk: a warning says so, and it is called
+    no more. A `StorageError` of `on_train_begin` ends `fit` before the first step all the same."""
 
     def __init__(self) -> None:
         self.params: dict[str, Any] = {}
@@ -139,14 +144,23 @@ class CallbackList:
     def __init__(self, callbacks: Iterable[Callback], model: Model, params: dict[str, Any]) -> None:
         self._callbacks, self._model = list(callbacks), model
         self._overriding: dict[str, list[Callback]] = {}
+        self._given_up: set[Callback] = set()
+        self._states: dict[Callback, dict[str, Any]] = {}  # as last asked for
         for callback in self._callbacks:
             callback.set_params(params)
             callback.set_model(model)
 
     def states(self) -> list[list[Any]]:
         """The class and the state of every callback that has one."""
-        states = [[type(callback).__name__, callback.get_state()] for callback in self._callbacks]
-        return [[name, state] for name, state in states if state]
+        for callback in self._callbacks:
+            if callback in self._given_up:
+                continue  # what was last in its files
+            try:
+                self._states[callback] = callback.get_state()
+            except StorageError as error:
+                self._give_up(callback, error)
+        states = [(callback, self._states.get(callback)) for callback in self._callbacks]
+        return [[type(callback).__name__, state] for callback, state in states if state]
 
     def resume(self, states: list[list[Any]], epoch: int, batch: int) -> None:
         """Give every callback the state of one of its class, in order, and call `on_train_resume`."""
@@ -171,9 +185,24 @@ class CallbackList:
             at: the batch or the epoch; None for a hook that has none.
             logs: for the hook; an empty dict by default, as in Keras.
         """
+        arguments = () if at is None else (at,)
         for callback in self._having(hook):
-            arguments = () if at is None else (at,)
-            getattr(callback, hook)(*arguments, {} if logs is None else logs)
+            if callback in self._given_up:
+                continue
+            try:
+                getattr(callback, hook)(*arguments, {} if logs is None else logs)
+            except StorageError as error:
+                if hook == "on_train_begin":
+                    raise
+                self._give_up(callback, error)
+
+    def _give_up(self, callback: Callback, error: StorageError) -> None:
+        """Do without a callback that only records. Raises `error` for others."""
+        if not callback.only_records:
+            raise error
+        self._given_up.add(callback)
+        LOGGER.warning("%s writes no more, and training goes on: %s", type(callback).__name__, error)
+        self._fail(callback, error)
 
     def _having(self, hook: str) -> list[Callback]:
         """The callbacks that do something there."""
@@ -201,9 +230,14 @@ class CallbackList:
     def fail(self, error: BaseException) -> None:
         """Call `on_train_failed` of each. What it raises is logged: the first error is the one to be seen."""
         for callback in self._callbacks:
-            try:
-                callback.on_train_failed(error)
-            except Exception as other:
+            if callback not in self._given_up:
+                self._fail(callback, error)
+
+    def _fail(self, callback: Callback, error: BaseException) -> None:
+        try:
+            callback.on_train_failed(error)
+        except Exception as other:
+            if callback not in self._given_up:
                 LOGGER.warning("%s.on_train_failed raised %r", type(callback).__name__, other)
 
 

@@ -25,10 +25,12 @@ class CSVLogger(Callback):
         append: go on with a file that exists, and not overwrite it.
 
     Raises:
-        StorageError: from `fit`: the file cannot be written; where that is known at the beginning, on every replica.
+        StorageError: from `fit`, on every replica: the file cannot be written, and that is known at the beginning.
+            Later a warning says so, and training goes on.
     """
 
     stops_in_batch = False
+    only_records = True
 
     def __init__(self, filename: str | Path, separator: str = ",", append: bool = False) -> None:
         super().__init__()

@@ -47,11 +47,12 @@ class TensorBoard(Callback):
 
     Raises:
         ConfigError: tensorboardX is not installed, or an argument cannot be right.
-        StorageError: from `fit` and `evaluate`, on the chief: the files cannot be written; where that is known at the
-            beginning of `fit`, on every replica.
+        StorageError: from `fit`, on every replica: the files cannot be written, and that is known at the beginning.
+            Later a warning says so, and training goes on.
     """
 
     stops_in_batch = False
+    only_records = True
 
     def __init__(
         self,
