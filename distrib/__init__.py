@@ -21,6 +21,7 @@ from distrib.errors import (
     ShapeError,
     StorageError,
 )
+from distrib.exit_codes import install as _install_exit_codes
 from distrib.launch.local import local_cluster
 from distrib.nn import activations, initializers, layers, losses, metrics, optimizers, regularizers
 from distrib.nn.layers import Input
@@ -92,6 +93,8 @@ __all__ = [
     "train",
     "train_and_evaluate",
 ]
+
+_install_exit_codes()
 
 
 def __dir__() -> list[str]:

@@ -77,5 +77,15 @@ class AuthenticationError(DistribError):
 
 
 def exit_code_of(error: BaseException) -> int:
-    """The exit code of a process that ends by `error` (70 where the error is not ours)."""
+    """The exit code of a process that ends by `error`.
+
+    That of its class for an error of ours, what the script has chosen for `SystemExit`, 130 for `KeyboardInterrupt`
+    (as shells show SIGINT), and 70 for every other.
+    """
+    if isinstance(error, SystemExit):
+        if error.code is None or isinstance(error.code, int):
+            return error.code or 0
+        return 1  # a message, as Python takes it
+    if isinstance(error, KeyboardInterrupt):
+        return 130
     return error.exit_code if isinstance(error, DistribError) else DistribError.exit_code

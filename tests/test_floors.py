@@ -17,6 +17,7 @@ FLOORS = [
         "attributes",
         "console",
         "errors",
+        "exit_codes",
         "kernels",
         "logs",
         "names",

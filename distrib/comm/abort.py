@@ -14,7 +14,9 @@ for ever, and MPI's own clean-up waits for them. `Ending` makes that safe, as `p
 from __future__ import annotations
 
 import atexit
+import contextlib
 import logging
+import math
 import os
 import sys
 import threading
@@ -22,6 +24,7 @@ import time
 from collections.abc import Callable
 from types import TracebackType
 
+from distrib import exit_codes
 from distrib.comm.light_process import LightProcess
 from distrib.comm.lines import Fault, say
 from distrib.comm.watch import Watch
@@ -35,6 +38,9 @@ _HANDLING_GRACE_S = 10.0
 
 _FINALIZE_GRACE_S = 10.0
 
+_CAUSE_FIRST_S = 0.3
+"""For a rank that has failed to end before those that it has failed."""
+
 _COMMON_S = 2.0
 """For rank 0 to say what all ranks would."""
 
@@ -45,9 +51,17 @@ class Ending:
     Args:
         finalize: finalises MPI.
         progress: lets MPI deliver what is still under way; called while waiting for the others.
+        keeps_first_code: whether mpirun ends with the code of the rank that ends first. Then a rank that another
+            has failed lets that one go before it, so that the code tells the cause.
     """
 
-    def __init__(self, finalize: Callable[[], None], progress: Callable[[], object]) -> None:
+    def __init__(
+        self,
+        finalize: Callable[[], None],
+        progress: Callable[[], object],
+        keeps_first_code: bool = False,
+    ) -> None:
+        self._keeps_first_code = keeps_first_code
         self._finalize, self._progress = finalize, progress
         self._watch: Watch | None = None
         self._helper: LightProcess | None = None
@@ -111,7 +125,8 @@ class Ending:
             while watch.failure is None and time.monotonic() < deadline:
                 time.sleep(0.01)
             return  # rank 0 has raised the same, and said so for all
-        self._previous_hook(kind, error, traceback)
+        with contextlib.suppress(SystemExit):  # the exit code is set here
+            self._previous_hook(kind, error, traceback)
         if os.getpid() != self._pid:
             return
         self._exit_code = exit_code_of(error)
@@ -129,6 +144,8 @@ class Ending:
         if os.getpid() != self._pid:
             return
         if self._exit_code is not None:
+            if self._keeps_first_code and self._exit_code == PeerLostError.exit_code:
+                time.sleep(_CAUSE_FIRST_S)
             _leave_now(self._exit_code)
         if self._watch is not None:
             self._leave_together(self._watch)
@@ -142,10 +159,16 @@ class Ending:
         """Wait until every rank has ended its script. The watch notices those that never will."""
         sys.stdout.flush()
         watch.leave()
+        chosen = exit_codes.chosen()
+        # The others may have ended with the same code, as after SIGTERM. If not they fail now, and this is the cause.
+        is_cause = chosen is not None and exit_code_of(chosen) != PeerLostError.exit_code
+        deadline = time.monotonic() + (_CAUSE_FIRST_S / 2 if is_cause else math.inf)
         while not watch.ended.wait(0.001):
             self._progress()
+            if chosen is not None and time.monotonic() > deadline:
+                _leave_now(exit_code_of(chosen))
             if watch.failure is not None:
-                _leave_now(exit_code_of(watch.failure))
+                _leave_now(exit_code_of(chosen or watch.failure))
         if self._helper is not None:
             self._helper.close()
 

@@ -88,7 +88,7 @@ def _start(launcher: str, num_launched: int) -> MPITransport:
             f"({_library_name(MPI)}) is not the launcher's. Use the mpirun of the "
             "same environment (.venv/bin/mpirun); under Slurm, srun --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH."
         )
-    ending = Ending(MPI.Finalize, world.Iprobe)
+    ending = Ending(MPI.Finalize, world.Iprobe, keeps_first_code=_library_name(MPI).startswith("Open MPI"))
     transport = MPITransport(world, ending)
     enable(transport.rank, transport.host)
     if world.size > 1:

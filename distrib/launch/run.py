@@ -8,13 +8,14 @@ that is killed three times in a row is the end too: something on its host kills 
 from __future__ import annotations
 
 import json
-import os
 import signal
 from collections.abc import Iterator
 from pathlib import Path
 
+from distrib.errors import PeerLostError
 from distrib.launch.backoff import Backoff
 from distrib.launch.cause import Failure, root_cause
+from distrib.launch.logs import LogFile
 from distrib.launch.plan import Plan
 from distrib.launch.process import Crew
 from distrib.launch.result import Result
@@ -49,9 +50,9 @@ def run(plan: Plan, settings: Settings, name: str, max_restarts: int) -> int:
     }
     told = [f"{each.task} on {each.host} {each.words}" for each in causes]
     text = json.dumps({**outcome, "causes": told, "signal": last.stopped_by}, indent=2)
-    file = settings.log_dir / "result.json"
-    with open(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_NOFOLLOW, 0o600), "w") as stream:
-        stream.write(text + "\n")
+    file = LogFile(settings.log_dir / "result.json", truncate=True)
+    file.write(f"{text}\n".encode())
+    file.close()
     _tell(last, causes, code, settings.log_dir)
     return code
 
@@ -88,7 +89,10 @@ def _is_killed_again(causes: list[Failure]) -> bool:
 
 def _code(last: Result, causes: list[Failure]) -> int:
     if last.stopped_by:
-        return 0 if last.has_finished else 128 + last.stopped_by
+        if last.has_ended_well:
+            return 0
+        has_saved = last.has_finished and last.stopped_by != signal.SIGINT
+        return PeerLostError.exit_code if has_saved else 128 + last.stopped_by
     if not last.failures:
         return 0
     return _UNREACHABLE if _is_killed_again(causes) else causes[-1].code
@@ -97,6 +101,7 @@ def _code(last: Result, causes: list[Failure]) -> int:
 def _tell(last: Result, causes: list[Failure], code: int, folder: Path) -> None:
     if last.stopped_by:
         how = "all tasks have saved and ended" if last.has_finished else "the tasks did not end well in time"
+        how = "all tasks have come to their end" if last.has_ended_well else how
         say(f"{signal.Signals(last.stopped_by).name}: {how}. Logs: {folder}")
     elif causes and last.failures:
         for number, cause in enumerate(causes[:-1], 1):

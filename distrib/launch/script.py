@@ -46,6 +46,8 @@ def main() -> None:
     atexit.register(end.at_exit)  # the first one, so it is called last
     for stream in (sys.stdout, sys.stderr):
         stream.reconfigure(line_buffering=True, write_through=False)  # type: ignore[union-attr]
+    # mpirun may have been started with some blocked.
+    signal.pthread_sigmask(signal.SIG_UNBLOCK, {signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR2})
     signal.signal(signal.SIGUSR1, lambda *_: None)
     signal.signal(signal.SIGUSR2, lambda *_: signal.raise_signal(signal.SIGTERM))
     sys.argv = arguments
@@ -90,7 +92,7 @@ class _End:
 
     def on_exit(self, error: SystemExit) -> None:
         """The script has called sys.exit."""
-        self._code = error.code if isinstance(error.code, int) else int(error.code is not None)
+        self._code = exit_code_of(error)
         if self._code:
             self._error, self._what = error, f"sys.exit({error.code!r})"[:_LONGEST_WHAT]
             self._say()  # now: the others will not wait for the end of a rank that leaves them

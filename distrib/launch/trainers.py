@@ -63,11 +63,12 @@ class Trainers:
         """Whether the chief, which has ended, or mpirun with every rank, has come to its end."""
         if self._result.stopped_by and self._have_saved(chief):
             self._result.has_finished = True
+            self._result.has_ended_well = not any(self._codes(chief))
         elif chief.name == "mpirun":
             self._failures.notice(chief.name)  # its ranks are judged instead
             self._judge_mpirun(chief)
         elif self._failures.is_done(chief):
-            self._result.has_finished = True
+            self._result.has_finished = self._result.has_ended_well = True
         else:
             self._failures.lose(chief)
 
@@ -99,14 +100,18 @@ class Trainers:
 
     def _have_saved(self, chief: Process) -> bool:
         """Whether the chief, or every rank, has ended as asked: with 75, as it is worth a restart, or with 0."""
+        return all(code in (0, PeerLostError.exit_code) for code in self._codes(chief))
+
+    def _codes(self, chief: Process) -> list[int | None]:
+        """The exit code that the chief, or every rank, has said; None where it has said nothing."""
         names = [task.name for task in self._plan.trainers] if chief.name == "mpirun" else [chief.name]
         records = [self._starter.record(name) for name in names]
-        return all(each is not None and each.code in (0, PeerLostError.exit_code) for each in records)
+        return [None if record is None else record.code for record in records]
 
     def _judge_mpirun(self, process: Process) -> None:
         records = {task.name: self._starter.record(task.name) for task in self._plan.trainers}
         lines = [line for name in (*records, "mpirun") for line in self._starter.logs[name].lines]
         verdicts = failures_of_mpirun(process.code or 0, records, lines)
-        self._result.has_finished = not verdicts
+        self._result.has_finished = self._result.has_ended_well = not verdicts
         for verdict in verdicts if not self._result.stopped_by else ():
             self._failures.add(*verdict)

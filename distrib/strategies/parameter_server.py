@@ -20,12 +20,13 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib import exit_codes
 from distrib.arrays import Array
 from distrib.cluster.resolve import resolve
 from distrib.cluster.resolvers import ClusterResolver
 from distrib.comm.communicator import ReduceOp
 from distrib.comm.single import SingleCommunicator
-from distrib.errors import ConfigError
+from distrib.errors import ConfigError, exit_code_of
 from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
 from distrib.nn.regularizers import L1L2
@@ -223,12 +224,10 @@ class ParameterServerStrategy(Strategy):
             _OPEN.discard(self)
             if self._updater is not None:
                 self._updater.close()
-            if self._client is not None:
-                self._client.close()
-                if self.is_chief:
-                    self._client.stop(reason)
-                else:
-                    self._client.leave()
+            if self._client is not None and self.is_chief:
+                self._client.stop(reason)
+            elif self._client is not None:
+                self._client.leave()
 
 
 _OPEN: set[ParameterServerStrategy] = set()
@@ -241,7 +240,16 @@ def close_all(error: BaseException | None = None) -> None:
         error: that ended the script, if one did.
     """
     for strategy in list(_OPEN):
-        strategy.close("" if error is None else f"the chief failed: {error!r}")
+        strategy.close(_reason(error or exit_codes.chosen()))
+
+
+def _reason(error: BaseException | None) -> str:
+    """Why a chief ends its job that `error` has ended."""
+    if error is None:
+        return ""
+    if isinstance(error, SystemExit):
+        return f"the chief ended early, with exit code {exit_code_of(error)}"
+    return f"the chief failed: {error!r}"
 
 
 atexit.register(lambda: close_all(getattr(sys, "last_value", None)))

@@ -14,6 +14,7 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib import exit_codes
 from distrib.arguments import checked
 from distrib.arrays import Array, training_dtype
 from distrib.cluster.resolve import resolve
@@ -296,11 +297,13 @@ class Model(Savable):
             updater = self._begin("fit", arguments)
         self.run = Run(self._built(), trainer, updater, dataset, schedule, called, tests, validation_freq)
         self._trained_by = threading.get_ident()
+        exit_codes.note(None)
         try:
             with collective("fit"):
                 self.run.train(initial_epoch, epochs)
         except BaseException as error:
             called.fail(error)
+            exit_codes.note(error)
             raise
         finally:
             self._trained_by = None

@@ -242,9 +242,11 @@ def test_without_a_ps_everything_ends(tmp_path, victim):
     )
     ended = launch.ended()
     assert ended.code == 75, ended.output
-    assert ended.seconds < 6
+    assert ended.seconds < (6 if victim == "ps 0" else 11), "a ps serves on for 5 s after SIGTERM"
     assert not ended.survivors
-    words = "was killed by signal 9" if victim == "ps 0" else "ended with 0, but too early"
+    words = (
+        "was killed by signal 9" if victim == "ps 0" else "failed with exit code 75: SIGTERM has ended the ps"
+    )
     assert f"{victim} on localhost {words}" in ended.output.splitlines()[-1]
 
 
@@ -386,7 +388,7 @@ def test_a12_everybody_saves_and_ends(tmp_path, strategy, number):
     assert "evaluator 0 on" not in ended.output, "it has not failed"
     outcome = result(tmp_path / "logs")
     assert (outcome["code"], outcome["signal"], outcome["causes"]) == (0, number, []), "the marker"
-    assert f"{number.name}: all tasks have saved and ended" in ended.output
+    assert f"{number.name}: all tasks have come to their end" in ended.output
     assert not ended.survivors
     assert ended.seconds < 8
 
@@ -399,7 +401,7 @@ def command_line(pid):
 
 
 @pytest.mark.parametrize("strategy", ["ps-sync", "mirrored"])
-def test_a_preempted_run_saves_ends_with_0_and_goes_on(tmp_path, strategy):
+def test_a_preempted_run_saves_ends_with_75_and_goes_on(tmp_path, strategy):
     file, folder = config(tmp_path, strategy), tmp_path / "run"
     command = ("examples/train_images.py", "--checkpoint-dir", folder, "--epochs")
     named = ("--strategy", strategy)  # that of the flag uses the cluster's tasks, and starts none of its own
@@ -409,7 +411,7 @@ def test_a_preempted_run_saves_ends_with_0_and_goes_on(tmp_path, strategy):
     assert len(servers) == (0 if strategy == "mirrored" else 2)
     launch.signal(signal.SIGTERM)
     ended = launch.ended()
-    assert ended.code == 0, ended.output
+    assert ended.code == 75, ended.output
     assert "all tasks have saved and ended" in ended.output
     assert ended.seconds < 10
     (saved,) = (folder / "backup").glob("*-*")
