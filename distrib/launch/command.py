@@ -64,7 +64,10 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("-m", dest="module", action="store_true", help="SCRIPT is a module")
     parser.add_argument(
-        "--check", action="store_true", help="first see that every host can be reached and has this distrib"
+        "--check",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="first see that every other host can be reached and has this distrib",
     )
     parser.add_argument("--dry-run", action="store_true", help="print what would be started")
     parser.add_argument(

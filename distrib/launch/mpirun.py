@@ -166,7 +166,12 @@ def command(
             "\x1e%r\x1f",
             *(["-genvlist", ",".join(environ)] if environ and not here else []),
         ]
-        line += [] if here else ["-launcher", "ssh", *(["-localhost", address] if address else [])]
+        # Within a Slurm allocation it would start even what is here by srun.
+        line += (
+            ["-launcher", "fork"]
+            if here
+            else ["-launcher", "ssh", *(["-localhost", address] if address else [])]
+        )
         line += ["-wdir", workdir] if workdir else []
     return [*line, *options, *program]
 
@@ -182,7 +187,9 @@ def variables(mpi: Mpi, ssh: Sequence[str]) -> Mapping[str, str]:
     if mpi.kind == "MPICH":
         executable, *words = _AGENT
         return {**given, "HYDRA_LAUNCHER_EXEC": executable, "HYDRA_LAUNCHER_EXTRA_ARGS": " ".join(words)}
-    return {**given, "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
+    # The hosts are named. Within a Slurm allocation mpirun would look for its own, and start them by srun.
+    elsewhere = {"PRTE_MCA_ras": "^slurm", "PRTE_MCA_plm": "^slurm"}
+    return {**given, **elsewhere, "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}
 
 
 class ByRank:

@@ -1,6 +1,7 @@
 """The program of every task: runs the user's script as Python would, and says at the end how it went.
 
     python -m distrib.launch.script [-m] train.py --epochs 5
+    python -m distrib.launch.script --json '["train.py", "--epochs", "5"]'
 
 - An exception ends the process with the exit code of `distrib/errors.py`; its traceback begins at the script.
 - The record (`launch/record.py`) is printed after everything else, so under MPI after all ranks have ended.
@@ -8,6 +9,8 @@
 - SIGUSR1 means "save now" and SIGTERM "save and end". A script that saves on them installs its own handlers; for the
   others SIGUSR1 does nothing here. Open MPI does not pass SIGTERM on, but SIGUSR2, which is turned into it.
 - A rank of an MPI job learns which task of TF_CONFIG it is.
+- Standard input is empty: mpirun would keep it open, and a script that reads it would wait for ever.
+- mpirun takes a word `:` for the beginning of another program, so it gets the script's arguments as one word of JSON.
 """
 
 from __future__ import annotations
@@ -19,7 +22,7 @@ import os
 import runpy
 import signal
 import sys
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
@@ -30,12 +33,18 @@ from distrib.strategies.parameter_server import close_all
 
 _RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 _LONGEST_WHAT = 2000
+_AS_JSON = "--json"
 
 
 def main() -> None:
     """Run the script of the command line."""
-    as_module = sys.argv[1:2] == ["-m"]
-    arguments = sys.argv[1 + as_module :]
+    words = json.loads(sys.argv[2]) if sys.argv[1:2] == [_AS_JSON] else sys.argv[1:]
+    as_module = words[:1] == ["-m"]
+    arguments = words[as_module:]
+    nothing = os.open(os.devnull, os.O_RDONLY)
+    if nothing:
+        os.dup2(nothing, 0)
+        os.close(nothing)
     config = json.loads(os.environ["TF_CONFIG"])
     rank = next((int(os.environ[name]) for name in _RANKS if name in os.environ), None)
     if rank is not None:
@@ -60,6 +69,15 @@ def main() -> None:
     except SystemExit as error:
         end.on_exit(error)
         raise
+
+
+def in_one_word(command: Sequence[str]) -> list[str]:
+    """The command of a task with the words of the script, which may be any, as one that has no special meaning.
+
+    Args:
+        command: interpreter, `-m`, this module, and what it is to run.
+    """
+    return [*command[:3], _AS_JSON, json.dumps(command[3:])]
 
 
 def task_of_rank(cluster: ClusterSpec, rank: int) -> dict[str, object]:

@@ -8,7 +8,7 @@ from pathlib import Path
 
 from distrib.cluster.launched import RUN_VARIABLE
 from distrib.comm.address import own_address
-from distrib.launch import mpirun, ssh
+from distrib.launch import mpirun, script, ssh
 from distrib.launch.mpirun import Mpi
 from distrib.launch.plan import Plan
 from distrib.launch.record import START_VARIABLE
@@ -51,7 +51,7 @@ class Settings:
         hosts = [task.host for task in plan.trainers]
         names = list(dict.fromkeys([*self.environ, *plan.environ(plan.trainers[0]), *_OWN]))
         options = plan.config.launch.mpirun_options
-        program = plan.trainers[0].command
+        program = script.in_one_word(plan.trainers[0].command)
         others = dict.fromkeys(host for host in hosts if host != "localhost")
         address = own_address(others) if others else ""
         return mpirun.command(self.mpi, hosts, program, names, self.workdir, options, address)
