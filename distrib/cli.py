@@ -11,13 +11,14 @@ from typing import NoReturn
 
 from distrib.cluster.config import hosts_of_cluster
 from distrib.cluster.launched import run_name
+from distrib.cluster.resolve import resolve
 from distrib.doctor import diagnosis
 from distrib.errors import ConfigError, DistribError, exit_code_of
 from distrib.inspection import ACTIONS, inspect
 from distrib.io.space import check_writable
 from distrib.launch import command, record
 from distrib.launch.local import READY, end_with_parent
-from distrib.strategies.parameter_server import run_token
+from distrib.ps.needs import run_token
 from distrib.version import __version__
 
 
@@ -44,7 +45,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     ps = commands.add_parser("ps", help="be a parameter server until the chief has ended the job")
     ps.add_argument(
-        "--address", default="127.0.0.1:0", metavar="HOST:PORT", help="where to listen; port 0 is a free one"
+        "--address",
+        metavar="HOST:PORT",
+        help="where to listen; port 0 is a free one. By default the address that TF_CONFIG has for this ps, or "
+        "127.0.0.1:0",
     )
     ps.add_argument("--token-file", type=Path, metavar="FILE", help="holds the token of the run")
     ps.add_argument("--insecure", action="store_true", help="listen off the loopback interface without TLS")
@@ -96,6 +100,12 @@ def _doctor(given: argparse.Namespace) -> int:
     return 0
 
 
+def _address_of_task() -> str:
+    """Where this process listens if TF_CONFIG describes a ps; else a free port that only this host sees."""
+    task = resolve()
+    return task.cluster.task_address("ps", task.index) if task.type == "ps" else "127.0.0.1:0"
+
+
 def _ps(given: argparse.Namespace) -> int:
     from distrib.ps.saver import Checkpoints
     from distrib.ps.server import run
@@ -111,10 +121,11 @@ def _ps(given: argparse.Namespace) -> int:
         checkpoints = Checkpoints(
             given.checkpoint_dir, given.checkpoint_steps, given.restore, start, given.only_own
         )
-    host = given.address.rpartition(":")[0]
+    address = given.address or _address_of_task()
+    host = address.rpartition(":")[0]
     try:
         run(
-            given.address,
+            address,
             run_token(),
             given.insecure,
             not given.no_shared_memory,

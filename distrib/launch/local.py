@@ -3,11 +3,14 @@
 with local_cluster(num_workers=2, num_ps=1):
     strategy = distrib.ParameterServerStrategy()
 
-The workers run the same command line as this process.
+The workers run the same command line as this process, so there must be a script: in an interactive interpreter or a
+notebook there is none. A thread watches them. One that ends before the training has begun ends the training, unless
+it may do without; one that ends later is named, and the others take over what it was computing.
 """
 
 from __future__ import annotations
 
+import builtins
 import ctypes
 import json
 import os
@@ -17,6 +20,7 @@ import signal
 import subprocess
 import sys
 import tempfile
+import threading
 import time
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -25,12 +29,14 @@ from pathlib import Path
 from distrib.arguments import checked
 from distrib.cluster.resolve import ALONE, resolve
 from distrib.comm.cores import limit_blas_threads
-from distrib.errors import PeerLostError
+from distrib.errors import ConfigError, PeerLostError
 from distrib.logs import LOGGER
-from distrib.strategies.parameter_server import close_all
+from distrib.ps.needs import require_grpc
+from distrib.strategies.parameter_server import close_all, lose_worker
 
 _START_TIMEOUT_S = 30.0
 _END_TIMEOUT_S = 2.5
+_LOOK_EVERY_S = 0.1
 
 READY = "ps listens on "
 """What a ps prints, and then its address."""
@@ -40,7 +46,7 @@ _PR_SET_PDEATHSIG = 1
 
 @checked
 @contextmanager
-def local_cluster(num_workers: int, num_ps: int = 1) -> Iterator[None]:
+def local_cluster(num_workers: int, num_ps: int = 1, allow_missing_workers: bool = False) -> Iterator[None]:
     """Start `num_ps` parameter servers and `num_workers - 1` workers; they end with this context.
 
     In a process that belongs to a cluster already, because one of these or another launcher started it, it does
@@ -49,14 +55,18 @@ def local_cluster(num_workers: int, num_ps: int = 1) -> Iterator[None]:
     Args:
         num_workers: workers, this process among them.
         num_ps: parameter servers.
+        allow_missing_workers: train without workers that end before the training has begun.
 
     Raises:
-        ConfigError: the environment names a cluster that cannot be right.
-        PeerLostError: a parameter server did not start.
+        ConfigError: the environment names a cluster that cannot be right; there is no script that workers could run;
+            or a package is missing.
+        PeerLostError: a parameter server did not start; from `fit`: a worker has ended before the training has begun.
     """
     if resolve() != ALONE:
         yield
         return
+    _check_script()
+    require_grpc()
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="distrib-") as folder:
         token = Path(folder) / "token"
@@ -66,6 +76,7 @@ def local_cluster(num_workers: int, num_ps: int = 1) -> Iterator[None]:
         threads = max(1, len(os.sched_getaffinity(0)) // num_workers)
         unlimit = limit_blas_threads(threads)  # of this process; the others read the environment
         os.environ.setdefault("OPENBLAS_NUM_THREADS", str(threads))
+        over = threading.Event()
         servers: list[subprocess.Popen[str]] = []
         workers: list[subprocess.Popen[bytes]] = []
         try:
@@ -76,12 +87,21 @@ def local_cluster(num_workers: int, num_ps: int = 1) -> Iterator[None]:
                 environ = {**os.environ, "TF_CONFIG": _config(addresses, num_workers, "worker", index)}
                 workers.append(
                     subprocess.Popen(
-                        command, env=environ, stdout=subprocess.DEVNULL, preexec_fn=end_with_parent
+                        command,
+                        env=environ,
+                        stdin=subprocess.DEVNULL,
+                        stdout=subprocess.DEVNULL,
+                        preexec_fn=end_with_parent,
                     )
                 )
             os.environ["TF_CONFIG"] = _config(addresses, num_workers, "chief", 0)
+            watching = threading.Thread(
+                target=_watch, args=(workers, over, allow_missing_workers), name="local cluster", daemon=True
+            )
+            watching.start()
             yield
         finally:
+            over.set()
             error = sys.exc_info()[1]
             close_all(error)
             unlimit()
@@ -92,6 +112,35 @@ def local_cluster(num_workers: int, num_ps: int = 1) -> Iterator[None]:
                     LOGGER.warning(line)
 
 
+def _check_script() -> None:
+    """Raise `ConfigError` where the command line of this process is not that of a script, which workers could run."""
+    is_interactive = hasattr(sys, "ps1") or "get_ipython" in dir(builtins)
+    if is_interactive or not sys.argv or sys.argv[0] in ("", "-"):
+        raise ConfigError(
+            "local_cluster expects to be called in a script: its workers run the same command line as this "
+            "process. Received: an interactive interpreter, a notebook, or a program from standard input. Write the "
+            "program to a file, and run: python FILE."
+        )
+
+
+def _watch(workers: list[subprocess.Popen[bytes]], over: threading.Event, allow_missing: bool) -> None:
+    """Name workers that end with an error while the chief trains, and end the training if it has not begun."""
+    left = dict(enumerate(workers, 1))
+    while not over.wait(_LOOK_EVERY_S):
+        for index, worker in list(left.items()):
+            if worker.poll() is None:
+                continue
+            words = f"worker {index} (pid {worker.pid}) has ended with {worker.returncode}"
+            lost: bool | None = False
+            if worker.returncode and not allow_missing:
+                lost = lose_worker(f"{words} before the training has begun; its error stands above.")
+                if lost is None:
+                    continue  # there is nobody yet who could be told
+            del left[index]
+            if worker.returncode and not lost and not over.is_set():
+                LOGGER.warning("%s. The others go on without it.", words)
+
+
 def end_with_parent() -> None:
     """Let the kernel end this process (SIGTERM) when the one that started it ends, even by SIGKILL. Linux only."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
@@ -99,7 +148,7 @@ def end_with_parent() -> None:
 
 def _start_ps() -> subprocess.Popen[str]:
     command = [sys.executable, "-m", "distrib", "ps", "--address", "127.0.0.1:0", "--with-parent"]
-    return subprocess.Popen(command, stdout=subprocess.PIPE, text=True)
+    return subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, text=True)
 
 
 def _address(server: subprocess.Popen[str]) -> str:

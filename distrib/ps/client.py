@@ -31,8 +31,6 @@ from distrib.ranges import Range, split
 _RETRY_S = 0.2
 _MAX_TRIES = 1000
 _TELL_EVERY_S = 5.0
-_TURNED_AWAY_S = 5.0
-"""So long a ps may close every connection before it is said to be for want of certificates."""
 
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 
@@ -51,6 +49,7 @@ class Client:
     Attributes:
         bytes_sent: of gradients, over streams.
         pull_s: seconds in which the values of the last answer came.
+        has_pushed: whether a push was answered.
     """
 
     def __init__(
@@ -71,11 +70,12 @@ class Client:
         self._broken: list[Stream] = []  # of those, in the order in which they broke
         self._ps_incarnations = [0] * len(self._addresses)
         self._call = 0
-        self._turned_away_since = 0.0
+        self._handshakes = credentials.Handshakes()
         self._size, self._dtype = 0, np.dtype(np.float32)
         self._segment: Segment | None = None
         self._shares: list[bool] = []  # of every stream: whether vectors go through the segment
-        self._is_closed = False
+        self._is_closed = self.has_pushed = False
+        self._failure = ""
         self._deadline = Deadline(self._cancel, self._remind)
 
     def place(self, size: int, dtype: np.dtype[Any]) -> tuple[Array, Array] | None:
@@ -135,7 +135,9 @@ class Client:
             gradient: `(num_elements,)`; None where nothing is trained.
             values: overwritten with fresh ones.
         """
-        return self._ask(pb.WorkRequest(push=message), gradient, values)
+        answer = self._ask(pb.WorkRequest(push=message), gradient, values)
+        self.has_pushed = True
+        return answer
 
     def stop(self, reason: str = "") -> None:
         """End the job on every ps, and close; those that do not answer are left alone."""
@@ -148,6 +150,11 @@ class Client:
     def _tell_all(self, message: pb.StopRequest | pb.LeaveRequest) -> None:
         tell_all([each.channel for each in self._streams], self._addresses, self._metadata, message)
         self.close()
+
+    def fail(self, reason: str) -> None:
+        """Let what is asked for now or next raise `PeerLostError`. From another thread."""
+        self._failure = reason
+        self._cancel()
 
     def close(self) -> None:
         """Let go of the streams and of the memory that is shared."""
@@ -178,8 +185,8 @@ class Client:
         request.call = self._call
         lost_since, told, tries = 0.0, 0.0, 0
         while True:
-            if self._is_closed:
-                raise PeerLostError(f"Worker {self.worker} has left the job.")
+            if self._is_closed or self._failure:
+                raise PeerLostError(self._failure or f"Worker {self.worker} has left the job.")
             try:
                 if not self._streams:
                     self._connect(time.monotonic() - lost_since if lost_since else 0.0)
@@ -212,23 +219,15 @@ class Client:
             raise PeerLostError(f"Worker {self.worker}: {words}") from None
         if code not in _RETRIED:
             raise ProtocolError(f"Worker {self.worker}: {words}") from None
-        self._judge_handshake(words)
+        if self._handshakes.is_hopeless(words, any(self._ps_incarnations)):
+            raise AuthenticationError(
+                f"Worker {self.worker} does not get through to the ps at {', '.join(self._addresses)}: {words}. "
+                f"{credentials.ADVICE}"
+            ) from None
         if lost_s > self._connect_timeout_s or tries > _MAX_TRIES:
             raise PeerLostError(
                 f"Worker {self.worker} waited {self._connect_timeout_s:g} s for the ps at "
                 f"{', '.join(self._addresses)}: {words}"
-            ) from None
-
-    def _judge_handshake(self, words: str) -> None:
-        """Raise where waiting would not help: a ps that is there, but not of this run, looks like one that is not."""
-        is_turned_away = credentials.is_turned_away(words) and not any(self._ps_incarnations)
-        now = time.monotonic()
-        self._turned_away_since = (self._turned_away_since or now) if is_turned_away else 0.0
-        is_long = is_turned_away and now - self._turned_away_since > _TURNED_AWAY_S
-        if credentials.is_distrusted(words) or is_long:
-            raise AuthenticationError(
-                f"Worker {self.worker} does not get through to the ps at {', '.join(self._addresses)}: {words}. "
-                f"{credentials.ADVICE}"
             ) from None
 
     def _connect(self, waited_s: float = 0.0) -> None:

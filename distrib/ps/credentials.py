@@ -6,6 +6,7 @@ Three files, which DISTRIB_TLS_CERT, DISTRIB_TLS_KEY and DISTRIB_TLS_CA name, in
 from __future__ import annotations
 
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -25,6 +26,9 @@ ADVICE = (
 """What to do where a handshake fails."""
 
 _HAS_FAILED = "SSL_ERROR_SSL"
+_TURNED_AWAY_S = 5.0
+"""So long a ps may close every connection before it is said to be for want of certificates."""
+
 _WAS_CLOSED = ("Socket closed", "Connection reset", "Broken pipe")
 
 
@@ -58,14 +62,24 @@ def tls_from_environment(environ: Mapping[str, str] | None = None) -> Tls | None
         raise ConfigError(f"TLS: {error}") from None
 
 
-def is_distrusted(words: str) -> bool:
-    """Whether gRPC's words mean that this process does not trust a ps, or that only one of them has TLS."""
-    return _HAS_FAILED in words
+class Handshakes:
+    """Tells processes that do not trust each other from a ps that is absent, which look alike to gRPC."""
 
+    def __init__(self) -> None:
+        self._turned_away_since = 0.0
 
-def is_turned_away(words: str) -> bool:
-    """Whether they may mean that a ps does not trust this process: somebody is there and closes the connection."""
-    return words.startswith("failed to connect") and any(each in words for each in _WAS_CLOSED)
+    def is_hopeless(self, words: str, has_met: bool) -> bool:
+        """Whether another try would fail, too.
+
+        Args:
+            words: gRPC's, of a failed connection.
+            has_met: whether there was a connection before.
+        """
+        is_turned_away = words.startswith("failed to connect") and any(each in words for each in _WAS_CLOSED)
+        now = time.monotonic()
+        self._turned_away_since = (self._turned_away_since or now) if is_turned_away and not has_met else 0.0
+        is_long = bool(self._turned_away_since) and now - self._turned_away_since > _TURNED_AWAY_S
+        return _HAS_FAILED in words or is_long
 
 
 def channel(address: str) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ipaddress
+import os
 import signal
 import threading
 import time
@@ -14,10 +15,14 @@ import grpc
 from grpc_health.v1 import health, health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection
 
+from distrib.cluster.config import hosts_of_cluster
+from distrib.cluster.task import Task
 from distrib.comm.address import is_loopback, own_address
 from distrib.errors import ConfigError, PeerLostError
+from distrib.logs import tell
 from distrib.ps.allocator import keep_freed_memory
 from distrib.ps.credentials import VARIABLES, listen, tls_from_environment
+from distrib.ps.needs import run_token
 from distrib.ps.options import MAX_CALLS, SERVER
 from distrib.ps.saver import Checkpoints
 from distrib.ps.servicer import Servicer, add_to_server
@@ -210,8 +215,9 @@ def run(
         StorageError: a signal ended it, and what it keeps is not saved.
     """
     server = Server(address, token, insecure, share_memory, checkpoints, chief_timeout_s, others)
-    for number in _SIGNALS:
-        signal.signal(number, lambda received, frame: server.on_signal(received))
+    if threading.current_thread() is threading.main_thread():
+        for number in _SIGNALS:
+            signal.signal(number, lambda received, frame: server.on_signal(received))
     on_ready(server.port)
     server.wait()
     if server.reason:
@@ -222,6 +228,29 @@ def run(
         name = signal.Signals(server.interrupted_by).name
         kept = f"what it keeps is saved in {checkpoints.folder}" if checkpoints else "it saves nothing"
         raise PeerLostError(f"{name} has ended the ps at {address} before its job; {kept}.")
+
+
+def serve(task: Task) -> None:
+    """Be the ps that the cluster describes until the job ends well, where a script is started as one.
+
+    Args:
+        task: the ps.
+
+    Raises:
+        ConfigError, PeerLostError, KeyboardInterrupt: as of `run`.
+    """
+    address = task.cluster.task_address("ps", task.index)
+    others = hosts_of_cluster(os.environ)
+    run(
+        address,
+        run_token(),
+        False,
+        True,
+        None,
+        60.0,
+        lambda port: tell(f"{task} serves at {address}"),
+        others,
+    )
 
 
 def _is_loopback(host: str) -> bool:

@@ -9,12 +9,9 @@ from __future__ import annotations
 
 import atexit
 import json
-import os
-import stat
 import sys
 import zlib
 from collections.abc import Mapping
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -30,6 +27,7 @@ from distrib.errors import ConfigError, exit_code_of
 from distrib.nn.network import Network
 from distrib.nn.optimizers.base import Optimizer
 from distrib.nn.regularizers import L1L2
+from distrib.ps.needs import run_token
 from distrib.ps.rules import Rules
 from distrib.ps.staleness import AcceptStale, StalenessPolicy
 from distrib.ranges import Range
@@ -44,9 +42,10 @@ if TYPE_CHECKING:
 class ParameterServerStrategy(Strategy):
     """Training on workers around parameter servers, which the cluster names.
 
-    Every worker runs the same script; the chief is worker 0. Examples are leased, so in each epoch each example is
-    applied exactly once, whoever is slow or dies. With `mode="sync"` and no backup workers the result is that of one
-    process, up to the rounding of a reordered sum.
+    Every worker runs the same script; the chief is worker 0. In a ps, which may run the script too, making a strategy
+    serves until the job ends, and then ends the process, as with TensorFlow. Examples are leased, so in each epoch
+    each example is applied exactly once, whoever is slow or dies. With `mode="sync"` and no backup workers the result
+    is that of one process, up to the rounding of a reordered sum.
 
     Args:
         cluster_resolver: knows the cluster and the task of this process; by default the environment does
@@ -92,7 +91,12 @@ class ParameterServerStrategy(Strategy):
         self.communicator = SingleCommunicator()
         found = resolve(cluster_resolver)
         evaluates = found.type == "evaluator"
-        if found.type == "ps" or not (found.ps or evaluates):
+        if found.type == "ps":
+            from distrib.ps.server import serve
+
+            serve(found)
+            sys.exit()
+        if not (found.ps or evaluates):
             raise ConfigError(
                 "ParameterServerStrategy expects to be a chief, worker or evaluator of a cluster with parameter "
                 f"servers. Received: {found} of a cluster with {len(found.ps)} ps. Start one with "
@@ -255,28 +259,23 @@ def _reason(error: BaseException | None) -> str:
 atexit.register(lambda: close_all(getattr(sys, "last_value", None)))
 
 
-def run_token() -> str:
-    """The token of the run, from the file that DISTRIB_TOKEN_FILE names; empty where it names none.
+def lose_worker(reason: str) -> bool | None:
+    """End the training with `PeerLostError` if it has not begun yet, since a worker of it will not come.
 
-    Raises:
-        ConfigError: the file cannot be read, is empty, or may be read by every user of the host.
+    Args:
+        reason: who it is, and why.
+
+    Returns:
+        False if the training has begun, and None if there is none yet that could.
     """
-    file = os.environ.get("DISTRIB_TOKEN_FILE")
-    if not file:
-        return ""
-    try:
-        token, mode = Path(file).read_text().strip(), Path(file).stat().st_mode
-    except (OSError, UnicodeError) as error:
-        raise ConfigError(f"DISTRIB_TOKEN_FILE cannot be read: {error}") from None
-    if not token:
-        raise ConfigError(
-            f"DISTRIB_TOKEN_FILE names {file}. Expected the token of the run. Received: an empty file."
-        )
-    if mode & stat.S_IROTH:
-        raise ConfigError(
-            f"DISTRIB_TOKEN_FILE names {file}, which every user of this host may read. Run: chmod 600 {file}"
-        )
-    return token
+    clients = [strategy._client for strategy in list(_OPEN) if strategy._client is not None]
+    if not clients:
+        return None
+    if any(client.has_pushed for client in clients):
+        return False
+    for client in clients:
+        client.fail(reason)
+    return True
 
 
 def _checked(regularizer: object) -> L1L2:

@@ -11,10 +11,10 @@ import distrib
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import codec, credentials
+from distrib.ps.needs import run_token
 from distrib.ps.server import Server
 from distrib.ps.stream import Stream
 from distrib.ps.wire import Frame
-from distrib.strategies.parameter_server import run_token
 
 TOKENS = {
     "no": [],
