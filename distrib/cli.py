@@ -68,6 +68,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
         metavar="SECONDS",
         help="how long to wait for a chief that is gone",
     )
+    ps.add_argument(
+        "--ps-timeout",
+        type=float,
+        default=30.0,
+        metavar="SECONDS",
+        help="how long to wait for another ps that does not answer",
+    )
     ps.add_argument("--with-parent", action="store_true", help="end when the process that started it ends")
     checkpoint = commands.add_parser("checkpoint", help="list, show or verify checkpoints")
     checkpoint.add_argument("action", choices=list(ACTIONS), help="; ".join(map(": ".join, ACTIONS.items())))
@@ -131,6 +138,7 @@ def _ps(given: argparse.Namespace) -> int:
             not given.no_shared_memory,
             checkpoints,
             given.chief_timeout,
+            given.ps_timeout,
             lambda port: print(f"{READY}{host}:{port}", flush=True),
             hosts_of_cluster(os.environ),
         )

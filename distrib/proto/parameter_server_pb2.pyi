@@ -205,18 +205,22 @@ class PushId(_message.Message):
     def __init__(self, worker: _Optional[int] = ..., incarnation: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class FollowRequest(_message.Message):
-    __slots__ = ("ps", "arrived", "part", "ends", "silent")
+    __slots__ = ("ps", "arrived", "part", "ends", "silent", "has", "incarnation")
     PS_FIELD_NUMBER: _ClassVar[int]
     ARRIVED_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
     ENDS_FIELD_NUMBER: _ClassVar[int]
     SILENT_FIELD_NUMBER: _ClassVar[int]
+    HAS_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
     ps: int
     arrived: PushId
     part: Part
     ends: bool
     silent: PushId
-    def __init__(self, ps: _Optional[int] = ..., arrived: _Optional[_Union[PushId, _Mapping]] = ..., part: _Optional[_Union[Part, _Mapping]] = ..., ends: bool = ..., silent: _Optional[_Union[PushId, _Mapping]] = ...) -> None: ...
+    has: int
+    incarnation: int
+    def __init__(self, ps: _Optional[int] = ..., arrived: _Optional[_Union[PushId, _Mapping]] = ..., part: _Optional[_Union[Part, _Mapping]] = ..., ends: bool = ..., silent: _Optional[_Union[PushId, _Mapping]] = ..., has: _Optional[int] = ..., incarnation: _Optional[int] = ...) -> None: ...
 
 class Part(_message.Message):
     __slots__ = ("cut", "name", "chunk", "count", "last")
@@ -233,7 +237,7 @@ class Part(_message.Message):
     def __init__(self, cut: _Optional[int] = ..., name: _Optional[str] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., count: _Optional[int] = ..., last: bool = ...) -> None: ...
 
 class FollowReply(_message.Message):
-    __slots__ = ("apply", "discard", "keep", "install", "pull", "cut", "saved")
+    __slots__ = ("apply", "discard", "keep", "install", "pull", "cut", "saved", "has", "incarnation")
     APPLY_FIELD_NUMBER: _ClassVar[int]
     DISCARD_FIELD_NUMBER: _ClassVar[int]
     KEEP_FIELD_NUMBER: _ClassVar[int]
@@ -241,6 +245,8 @@ class FollowReply(_message.Message):
     PULL_FIELD_NUMBER: _ClassVar[int]
     CUT_FIELD_NUMBER: _ClassVar[int]
     SAVED_FIELD_NUMBER: _ClassVar[int]
+    HAS_FIELD_NUMBER: _ClassVar[int]
+    INCARNATION_FIELD_NUMBER: _ClassVar[int]
     apply: Apply
     discard: PushId
     keep: PushId
@@ -248,7 +254,9 @@ class FollowReply(_message.Message):
     pull: Pull
     cut: int
     saved: Saved
-    def __init__(self, apply: _Optional[_Union[Apply, _Mapping]] = ..., discard: _Optional[_Union[PushId, _Mapping]] = ..., keep: _Optional[_Union[PushId, _Mapping]] = ..., install: _Optional[_Union[Install, _Mapping]] = ..., pull: _Optional[_Union[Pull, _Mapping]] = ..., cut: _Optional[int] = ..., saved: _Optional[_Union[Saved, _Mapping]] = ...) -> None: ...
+    has: int
+    incarnation: int
+    def __init__(self, apply: _Optional[_Union[Apply, _Mapping]] = ..., discard: _Optional[_Union[PushId, _Mapping]] = ..., keep: _Optional[_Union[PushId, _Mapping]] = ..., install: _Optional[_Union[Install, _Mapping]] = ..., pull: _Optional[_Union[Pull, _Mapping]] = ..., cut: _Optional[int] = ..., saved: _Optional[_Union[Saved, _Mapping]] = ..., has: _Optional[int] = ..., incarnation: _Optional[int] = ...) -> None: ...
 
 class Saved(_message.Message):
     __slots__ = ("failure",)

@@ -18,7 +18,7 @@ from distrib.ps.log import Apply, Cut, Discard, Entry, Install, Keep, Pull, Push
 from distrib.ps.options import CHUNK_BYTES
 from distrib.ranges import Range
 
-PROTOCOL = 3
+PROTOCOL = 4
 
 _DECISIONS = {
     "": pb.NOTHING,

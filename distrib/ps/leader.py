@@ -10,7 +10,6 @@ import json
 import threading
 import time
 from collections.abc import Callable
-from queue import SimpleQueue
 
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
@@ -18,7 +17,7 @@ from distrib.ps import codec
 from distrib.ps.absence import Absence
 from distrib.ps.arrivals import Arrivals
 from distrib.ps.calls import Answer
-from distrib.ps.followers import Followers
+from distrib.ps.followers import Followed, Followers
 from distrib.ps.keeper import Keeper
 from distrib.ps.link import Link, Links
 from distrib.ps.log import Discard, Entry, PushId
@@ -111,9 +110,9 @@ class Leader:
         self._arrivals.num_ps = num_ps
         self._keeper.begin(num_ps)
 
-    def entries_for(self, ps: int) -> SimpleQueue[pb.FollowReply | None]:
-        """The log for another ps, from its beginning; None ends it. Raises `RefusedError` for none of the job."""
-        return self._followers.queue(ps)
+    def followed(self, ps: int) -> Followed:
+        """Another ps, which is told the log. Raises `RefusedError` for none of the job."""
+        return self._followers.of(ps)
 
     def arrived(self, push: PushId, ps: int) -> None:
         """A vector is whole on a ps."""
@@ -149,7 +148,7 @@ class Leader:
         """Wait for nobody, and end the log."""
         if self._absence_of_others is not None:
             self._absence_of_others.end()
-        self._followers.tell(None)
+        self._followers.close()
 
     # --- decisions ----------------------------------------------------------------------------------------------
 

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from queue import SimpleQueue
 from typing import Any
 
 import numpy as np
@@ -15,7 +14,9 @@ import numpy as np
 from distrib.arrays import Array
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.absence import Absence
+from distrib.ps.away import Away
 from distrib.ps.follower import Follower
+from distrib.ps.followers import Followed
 from distrib.ps.keeper import Keeper
 from distrib.ps.leader import Leader
 from distrib.ps.link import Link, Links
@@ -37,6 +38,7 @@ class Node:
         on_stop: called when the job has ended, with the reason; empty for a good end.
         checkpoints: where ps:0 saves what all ps keep, and whether to begin from there; None for nowhere.
         chief_timeout_s: seconds to wait for a chief that is gone.
+        ps_timeout_s: seconds to wait for another ps that does not answer.
     """
 
     def __init__(
@@ -45,7 +47,10 @@ class Node:
         on_stop: Callable[[str], None],
         checkpoints: Checkpoints | None = None,
         chief_timeout_s: float = 60.0,
+        ps_timeout_s: float = 30.0,
     ) -> None:
+        self._ps_timeout_s = ps_timeout_s
+        self._away: dict[int, Away] = {}
         self._token, self._on_stop = token, on_stop
         self._keeper = Keeper(checkpoints)
         lost = f"the chief is lost: it was gone for {chief_timeout_s:g} s"
@@ -154,10 +159,26 @@ class Node:
             elif gradient is not None and self._follower is not None:
                 self._follower.arrived(push)
 
-    def entries_for(self, ps: int) -> SimpleQueue[pb.FollowReply | None]:
-        """The log for another ps, from its beginning; None ends it. Raises `RefusedError` for none of the job."""
+    def followed(self, ps: int) -> Followed:
+        """Another ps, which is told the log. Raises `RefusedError` for none of the job."""
         with self._lock:
-            return self._leader.entries_for(ps)
+            return self._leader.followed(ps)
+
+    def is_back(self, ps: int) -> None:
+        """Another ps follows, or does so again."""
+        with self._lock:
+            if ps in self._away:
+                self._away[ps].end()
+
+    def is_away(self, ps: int) -> None:
+        """The stream of another ps has broken: it may come back."""
+        with self._lock:
+            if self._ending.is_set():
+                return
+            addresses = self._shard.description["ps"] if self._shard is not None else []
+            address = addresses[ps] if ps < len(addresses) else ""
+            self._away[ps] = Away(f"ps:{ps}", address, self._ps_timeout_s, self._ending, self._on_stop)
+            self._away[ps].begin()
 
     def arrived(self, push: PushId, ps: int) -> None:
         """A vector is whole on another ps."""
@@ -174,10 +195,10 @@ class Node:
         if self._shard is not None:
             self._keeper.collect(ps, part, self._shard.description)
 
-    def lost(self, ps: int) -> None:
+    def lost(self, reason: str) -> None:
         """Another ps is gone. At the end of the job it may only have been told a little earlier."""
         if not self._ending.wait(_LOST_AFTER_S):
-            self._on_stop(f"ps:{ps} is lost")
+            self._on_stop(reason)
 
     def save_now(self) -> None:
         """Save what all ps keep, and go on; ps:0 decides when."""
@@ -219,6 +240,8 @@ class Node:
         self._ending.set()
         with self._lock:
             self._absence_of_chief.end()
+            for away in self._away.values():
+                away.end()
             if self._follower is not None:
                 self._follower.close()
             self._leader.close()
@@ -235,12 +258,14 @@ class Node:
     def _follow(self, address: str, ps: int) -> None:
         """Follow ps:0; no longer where it was when that was saved from which this ps has begun."""
 
-        def lost() -> None:
+        def lost(reason: str) -> None:
             if self._follower is None or self._follower.address == address:
-                self.lost(SEQUENCER)
+                self.lost(reason)
 
         former = self._follower
-        self._follower = Follower(address, ps, self._token, self.execute, lost)
+        self._follower = Follower(
+            address, ps, self._token, self.execute, lost, self._ending, self._ps_timeout_s
+        )
         if former is not None:
             former.close()
 

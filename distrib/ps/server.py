@@ -53,6 +53,7 @@ class Server:
         share_memory: use the memory that workers of this host offer.
         checkpoints: where to save, and whether to begin from there; None for nowhere.
         chief_timeout_s: seconds to wait for a chief that is gone.
+        ps_timeout_s: seconds to wait for another ps that does not answer.
         others: hosts of the cluster, from which workers connect.
 
     Attributes:
@@ -72,6 +73,7 @@ class Server:
         share_memory: bool = True,
         checkpoints: Checkpoints | None = None,
         chief_timeout_s: float = 60.0,
+        ps_timeout_s: float = 30.0,
         others: Sequence[str] = (),
     ) -> None:
         host = address.rpartition(":")[0].strip("[]")
@@ -91,7 +93,9 @@ class Server:
             options=SERVER,
             maximum_concurrent_rpcs=MAX_CALLS,
         )
-        self._servicer = servicer = Servicer(token, self.end, share_memory, checkpoints, chief_timeout_s)
+        self._servicer = servicer = Servicer(
+            token, self.end, share_memory, checkpoints, chief_timeout_s, ps_timeout_s
+        )
         add_to_server(servicer, self._server)
         self._health = health.HealthServicer()
         health_pb2_grpc.add_HealthServicer_to_server(self._health, self._server)
@@ -194,6 +198,7 @@ def run(
     share_memory: bool,
     checkpoints: Checkpoints | None,
     chief_timeout_s: float,
+    ps_timeout_s: float,
     on_ready: Callable[[int], None],
     others: Sequence[str] = (),
 ) -> None:
@@ -206,6 +211,7 @@ def run(
         share_memory: as of `Server`.
         checkpoints: as of `Server`.
         chief_timeout_s: as of `Server`.
+        ps_timeout_s: as of `Server`.
         on_ready: called with the port.
         others: as of `Server`.
 
@@ -214,7 +220,9 @@ def run(
         KeyboardInterrupt: SIGINT has ended it.
         StorageError: a signal ended it, and what it keeps is not saved.
     """
-    server = Server(address, token, insecure, share_memory, checkpoints, chief_timeout_s, others)
+    server = Server(
+        address, token, insecure, share_memory, checkpoints, chief_timeout_s, ps_timeout_s, others
+    )
     if threading.current_thread() is threading.main_thread():
         for number in _SIGNALS:
             signal.signal(number, lambda received, frame: server.on_signal(received))
@@ -248,6 +256,7 @@ def serve(task: Task) -> None:
         True,
         None,
         60.0,
+        30.0,
         lambda port: tell(f"{task} serves at {address}"),
         others,
     )

@@ -15,11 +15,11 @@ import grpc
 
 from distrib.arrays import Array, aligned_vector
 from distrib.errors import ConfigError, ProtocolError, StorageError
-from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps import codec, wire
 from distrib.ps.description import model_description, stage_description
+from distrib.ps.following import Following
 from distrib.ps.link import Link
 from distrib.ps.node import Node
 from distrib.ps.patience import Patience
@@ -46,6 +46,7 @@ class Servicer(services.ParameterServerServicer):
         share_memory: use the memory that workers of this host offer.
         checkpoints: where ps:0 saves what all ps keep, and whether to begin from there; None for nowhere.
         chief_timeout_s: seconds to wait for a chief that is gone.
+        ps_timeout_s: seconds to wait for another ps that does not answer.
     """
 
     def __init__(
@@ -55,11 +56,13 @@ class Servicer(services.ParameterServerServicer):
         share_memory: bool = True,
         checkpoints: Checkpoints | None = None,
         chief_timeout_s: float = 60.0,
+        ps_timeout_s: float = 30.0,
     ) -> None:
         self._token, self._on_stop, self._share_memory = token, on_stop, share_memory
         self._incarnation = secrets.randbits(62) + 1
         self._processes: dict[int, int] = {}  # the newest incarnation of every worker that was let in
-        self._node = Node(token, on_stop, checkpoints, chief_timeout_s)
+        self._node = Node(token, on_stop, checkpoints, chief_timeout_s, ps_timeout_s)
+        self._following = Following(self._node, self._incarnation)
         self._end: str | None = None  # why the job has ended; empty for a good end, None before it
         self._there: set[int] = set()  # workers that do not know yet that the job has ended
         self._chiefs = 0  # open streams of the chief
@@ -190,37 +193,7 @@ class Servicer(services.ParameterServerServicer):
     ) -> Iterator[pb.FollowReply]:
         """Serve one other ps until its stream ends."""
         self._authorize(context)
-        first = next(request_iterator, None)
-        if first is None:
-            return
-        try:
-            queue = self._node.entries_for(first.ps)
-        except RefusedError as error:
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        context.add_callback(lambda: queue.put(None))
-        listening = threading.Thread(
-            target=self._listen, args=(first.ps, request_iterator), name=f"ps:{first.ps}", daemon=True
-        )
-        listening.start()
-        while (entry := queue.get()) is not None:
-            yield entry
-
-    def _listen(self, ps: int, requests: Iterator[pb.FollowRequest]) -> None:
-        try:
-            for request in requests:
-                if request.ends:
-                    self._node.save_for_all()
-                elif request.HasField("silent"):
-                    self._node.was_silent(ps, request.silent.worker, request.silent.incarnation)
-                elif request.HasField("part"):
-                    self._node.collect(ps, request.part)
-                else:
-                    self._node.arrived(codec.push_of(request.arrived), ps)
-        except grpc.RpcError:
-            pass
-        except Exception:
-            LOGGER.exception("ps:%d has said what cannot be right", ps)
-        self._node.lost(ps)
+        yield from self._following.serve(request_iterator, context)
 
     def Stop(  # noqa: N802
         self, request: pb.StopRequest, context: grpc.ServicerContext

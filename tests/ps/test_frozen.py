@@ -1,0 +1,157 @@
+"""One of several ps that is frozen for a while, or killed: waited for, or given up at once."""
+
+import os
+import signal
+import subprocess
+import sys
+import threading
+import time
+
+import numpy as np
+import pytest
+from helpers.ps import worker_of
+from helpers.replicas import difference, in_one_process
+from ps.test_restore import Versions, training
+
+from distrib.errors import ProtocolError
+from distrib.ps.outbox import Outbox
+from distrib.strategies.parameter_server import ParameterServerStrategy
+
+
+class Job:
+    """Two ps as processes, and two workers as threads, which stand still after 12 updates until they are released."""
+
+    def __init__(self, mode, *flags):
+        self.ps = [
+            subprocess.Popen(
+                [sys.executable, "-m", "distrib", "ps", *flags],
+                stdout=subprocess.PIPE,
+                stderr=subprocess.STDOUT,
+                text=True,
+            )
+            for _ in range(2)
+        ]
+        addresses = tuple(each.stdout.readline().split()[-1] for each in self.ps)
+        self.versions, self.results, self.errors, self.strategies = Versions(hold_at=12), {}, {}, {}
+
+        def work(worker):
+            self.strategies[worker] = ParameterServerStrategy(worker_of(worker, 2, addresses), mode)
+            try:
+                with self.strategies[worker].scope():
+                    self.results[worker] = training(
+                        self.strategies[worker], callbacks=[] if worker else [self.versions]
+                    )
+            except Exception as error:
+                self.errors[worker] = error
+
+        self._threads = [threading.Thread(target=work, args=(worker,)) for worker in range(2)]
+        for thread in self._threads:
+            thread.start()
+        deadline = time.monotonic() + 20
+        while not self.versions.acknowledged or self.versions.acknowledged[-1] < 12:
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+
+    def ended(self):
+        """Exit codes and outputs of the ps, when all has ended."""
+        self.versions.released.set()
+        for thread in self._threads:
+            thread.join(40)
+        for strategy in self.strategies.values():
+            strategy.close()
+        outputs = [each.communicate(timeout=20)[0] for each in self.ps]
+        return [each.returncode for each in self.ps], outputs
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+@pytest.mark.parametrize("victim", [0, 1])
+@pytest.mark.parametrize("when", ["all wait", "all train"])
+def test_one_that_is_frozen_for_some_seconds_is_waited_for(victim, mode, when):
+    job = Job(mode)
+    if when == "all train":
+        job.versions.released.set()
+    os.kill(job.ps[victim].pid, signal.SIGSTOP)
+    time.sleep(5)
+    assert not job.results, "the fault came too late"
+    assert all(each.poll() is None for each in job.ps)
+    os.kill(job.ps[victim].pid, signal.SIGCONT)
+    codes, outputs = job.ended()
+    assert not job.errors
+    assert codes == [0, 0], outputs
+    assert f"ps:{victim} at 127.0.0.1:" in outputs[1 - victim]
+    assert "does not answer, and is waited for, up to 30 s" in outputs[1 - victim]
+    assert f"ps:{victim} is back" in outputs[1 - victim]
+    if mode == "sync":
+        expected, history = in_one_process(training)
+        assert difference(job.results[0][0], expected) <= 1e-12
+        np.testing.assert_allclose(job.results[0][1]["loss"], history["loss"], rtol=1e-9)
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_one_that_is_frozen_for_longer_is_given_up(victim):
+    job = Job("sync", "--ps-timeout", "3")
+    os.kill(job.ps[victim].pid, signal.SIGSTOP)
+    begin = time.monotonic()
+    output, _ = job.ps[1 - victim].communicate(timeout=20)
+    assert 3 < time.monotonic() - begin < 11, "seen, and waited for"
+    assert f"ps:{victim} is lost: it has not answered for 3 s" in output.splitlines()[-1]
+    assert job.ps[1 - victim].returncode == 75
+    os.kill(job.ps[victim].pid, signal.SIGKILL)
+    for strategy in job.strategies.values():
+        strategy.close()
+    job.versions.released.set()
+    for thread in job._threads:
+        thread.join(20)
+    job.ps[victim].communicate()
+
+
+@pytest.mark.parametrize("victim", [0, 1])
+def test_one_that_is_killed_is_not_waited_for(victim):
+    job = Job("sync")
+    os.kill(job.ps[victim].pid, signal.SIGKILL)
+    begin = time.monotonic()
+    output, _ = job.ps[1 - victim].communicate(timeout=20)
+    assert time.monotonic() - begin < 4
+    assert f"ps:{victim} is lost." in output.splitlines()[-1]
+    assert job.ps[1 - victim].returncode == 75
+    for strategy in job.strategies.values():
+        strategy.close()
+    job.versions.released.set()
+    for thread in job._threads:
+        thread.join(20)
+    job.ps[victim].communicate()
+
+
+def test_an_outbox_goes_on_behind_what_has_arrived():
+    outbox = Outbox()
+    for number in range(5):
+        outbox.put(number)
+    first = outbox.stream(0)
+    assert [next(first) for _ in range(4)] == [0, 1, 2, 3]
+    outbox.acknowledge(2)
+    second = outbox.stream(3)  # the other side has one more than it had said
+    assert list(first) == [], "a new stream ends the one before"
+    assert [next(second), next(second)] == [3, 4]
+    outbox.put(5)
+    assert next(second) == 5
+    outbox.end_stream()
+    assert list(second) == []
+    third = outbox.stream(6)
+    outbox.put(6)
+    outbox.close()
+    assert list(third) == [6], "what was put before the end"
+    for count, words in ((5, "was it started again"), (8, "at most 7")):
+        with pytest.raises(ProtocolError, match=words):
+            outbox.stream(count)
+
+
+def test_a_stream_waits_for_messages():
+    outbox, got = Outbox(), []
+    stream = outbox.stream(0)
+    thread = threading.Thread(target=lambda: got.extend(stream))
+    thread.start()
+    outbox.put("a")
+    outbox.put("b")
+    outbox.close()
+    thread.join(5)
+    assert got == ["a", "b"]
