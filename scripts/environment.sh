@@ -27,6 +27,9 @@ environment() {
   fi
 }
 
+# Open MPI does not start without a home.
+export HOME=${HOME:-$("$python" -c 'import os.path; print(os.path.expanduser("~"))')}
+
 # Open MPI refuses to run as root, as in a container, unless it is told twice that this is meant.
 if [ "$(id -u)" = 0 ]; then
   export OMPI_ALLOW_RUN_AS_ROOT=1 OMPI_ALLOW_RUN_AS_ROOT_CONFIRM=1
