@@ -26,6 +26,8 @@ from distrib.ps.saver import WhenSaved
 
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 _RETRY_S = 0.2
+_LOST_AFTER_S = 1.0
+"""For the word that the job has ended, which ps:0 may have heard a little earlier."""
 
 
 class Follower:
@@ -62,7 +64,7 @@ class Follower:
         self._when_saved: WhenSaved = lambda failure: None
         self._saved: str | None = None  # what ps:0 has said about that; also when another ps ends
         self._lock = threading.Lock()
-        self._closed = threading.Event()
+        self._closed, self._ending = threading.Event(), ending
         self._away = Away("ps:0", address, timeout_s, ending, self._give_up)
         self._channel = credentials.channel(address)
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
@@ -126,7 +128,7 @@ class Follower:
         except Exception:
             LOGGER.exception("ps:%d cannot execute the log of ps:0", self._index)
         self._away.end()
-        if not self._closed.is_set():
+        if not self._closed.is_set() and not self._ending.wait(_LOST_AFTER_S):
             self._end("ps:0 is lost")
 
     def _end(self, reason: str) -> None:

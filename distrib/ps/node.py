@@ -259,8 +259,9 @@ class Node:
         """Follow ps:0; no longer where it was when that was saved from which this ps has begun."""
 
         def lost(reason: str) -> None:
-            if self._follower is None or self._follower.address == address:
-                self.lost(reason)
+            is_current = self._follower is None or self._follower.address == address
+            if is_current and not self._ending.is_set():
+                self._on_stop(reason)
 
         former = self._follower
         self._follower = Follower(

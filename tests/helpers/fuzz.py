@@ -18,6 +18,7 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import server as server_module
 from distrib.ps import servicer as servicer_module
 from distrib.ps import wire
+from distrib.ps.following import Following
 from distrib.ps.servicer import Servicer
 from helpers.ps import on_workers
 
@@ -58,7 +59,7 @@ class Recording:
 
     def __init__(self, num_ps):
         logs, self.follow = [], []
-        add, read, listen = server_module.add_to_server, wire.read_request, Servicer._listen
+        add, read, listen = server_module.add_to_server, wire.read_request, Following._listen
 
         def add_and_record(servicer, server):
             log = []
@@ -71,17 +72,19 @@ class Recording:
             with mock.patch.object(servicer_module.wire, "read_request", read_and_record):
                 add(servicer, server)
 
-        def listen_and_record(servicer, ps, requests):
+        def listen_and_record(following, ps, followed, stream, requests):
             def each():
                 for request in requests:
-                    self.follow.append(request.SerializeToString())
+                    said = pb.FollowRequest.FromString(request.SerializeToString())
+                    said.has = 0  # in another run it has others
+                    self.follow.append(said.SerializeToString())
                     yield request
 
-            listen(servicer, ps, each())
+            listen(following, ps, followed, stream, each())
 
         with (
             mock.patch.object(server_module, "add_to_server", add_and_record),
-            mock.patch.object(Servicer, "_listen", listen_and_record),
+            mock.patch.object(Following, "_listen", listen_and_record),
         ):
             on_workers(1, self._train, num_ps)
         greetings = [index for index, raw in enumerate(logs[0]) if read(raw).head.HasField("hello")]
@@ -255,7 +258,7 @@ class Fuzzer:
     def _follow(self):
         """The bad one comes before the last gradient has come to ps:1."""
         draw, good = self._draw, self._pair.follow
-        begin = pb.FollowRequest(ps=1).SerializeToString()
+        begin = pb.FollowRequest(ps=1, incarnation=7).SerializeToString()
         bad = changed(draw.choice([begin, *self.kinds_of_follow(), *good]), good, pb.FollowRequest, draw)
         served, context, handled = Served(), Context(), threading.Event()
         lost = []
@@ -269,7 +272,7 @@ class Fuzzer:
         goes_on, is_over = threading.Event(), threading.Event()
 
         def requests():
-            yield pb.FollowRequest(ps=1)
+            yield pb.FollowRequest(ps=1, incarnation=7)
             yield from map(pb.FollowRequest.FromString, good[:-1])
             assert goes_on.wait(5)
             yield message

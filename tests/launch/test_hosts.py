@@ -308,7 +308,7 @@ def test_a_host_that_cannot_be_reached_is_named(three, tmp_path):
     launch = launch_on_h1(three, "--log-dir", tmp_path / "logs", file, PROGRAM, 5, "none", 0, tmp_path)
     ended = launch.ended()
     assert ended.code == 69, ended.output
-    assert "on 10.77.0.9 cannot be reached by ssh" in ended.output
+    assert "distrib launch: 10.77.0.9 cannot be reached by ssh: ssh: connect" in ended.output
     assert "No route to host" in ended.output
     assert nothing_is_left(three)
 

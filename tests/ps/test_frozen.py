@@ -111,7 +111,7 @@ def test_one_that_is_killed_is_not_waited_for(victim):
     os.kill(job.ps[victim].pid, signal.SIGKILL)
     begin = time.monotonic()
     output, _ = job.ps[1 - victim].communicate(timeout=20)
-    assert time.monotonic() - begin < 4
+    assert time.monotonic() - begin < 6
     assert f"ps:{victim} is lost." in output.splitlines()[-1]
     assert job.ps[1 - victim].returncode == 75
     for strategy in job.strategies.values():

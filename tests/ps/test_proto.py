@@ -76,10 +76,13 @@ def test_what_lacks_one_is_found(tmp_path, line, missing):
 
 
 def test_every_status_has_a_sentence_at_the_call_that_answers_with_it(tmp_path):
-    code = (ROOT / "distrib" / "ps" / "servicer.py").read_text()
+    code, following = [
+        (ROOT / "distrib" / "ps" / f"{name}.py").read_text() for name in ("servicer", "following")
+    ]
     service = (ROOT / "protos" / PROTO).read_text().partition("service ParameterServer")
     always = set(re.findall(r"^// ([A-Z_]+): .+\.$", service[0], re.M))
     bodies = dict(re.findall(r"    def (\w+)\((.*?)(?=\n    def |\n\n\n)", code, re.S))
+    bodies["Follow"] += following
     calls = re.findall(r"((?:  //.*\n)+)  rpc (\w+)", service[2])
     assert [method for _, method in calls] == ["Work", "Follow", "Stop", "Leave"]
     said = set(re.findall(r"StatusCode\.(\w+)", bodies["_authorize"]))
@@ -89,7 +92,7 @@ def test_every_status_has_a_sentence_at_the_call_that_answers_with_it(tmp_path):
         assert answered - written == set(), f"{method} answers with what the proto does not explain"
         assert written - answered <= BY_GRPC, f"the proto explains what {method} never answers with"
         said |= answered
-    assert said == set(re.findall(r"StatusCode\.(\w+)", code)), "a status of no call"
+    assert said == set(re.findall(r"StatusCode\.(\w+)", code + following)), "a status of no call"
     assert always - BY_GRPC == {"UNAUTHENTICATED"}
 
 
