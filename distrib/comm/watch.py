@@ -29,6 +29,7 @@ from collections.abc import Callable
 from dataclasses import asdict
 from typing import Any
 
+from distrib import background
 from distrib.comm.awake import Awake
 from distrib.comm.lines import (
     BEAT_S,
@@ -88,8 +89,9 @@ class Watch:
         if me.host != peers[0].host:
             self._lines.between_hosts()
             self._longest_silence_s = HOST_SILENCE_S
-        self._thread = threading.Thread(target=self._run, name="distrib-watch", daemon=True)
-        self._thread.start()
+        self._thread = background.start(
+            self._run, "distrib-watch", lambda error: self._lose_hub(f"cannot be heard any more ({error!r})")
+        )
 
     # --- called by the training thread
 

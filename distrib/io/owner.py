@@ -1,8 +1,9 @@
 """Owner: of a series of checkpoints there is one writer at a time, and one that was replaced notices it.
 
 The owner holds a lock on a small file beside the checkpoints, which says who it is. The kernel lets go of the lock
-when the owner dies, however it dies. A second run is refused by name. Two kinds of owners are replaced all the same:
-one that is stopped (SIGSTOP, Ctrl-Z), for it may never wake; and one of the same run, which was started again.
+when the owner dies, however it dies. A second run is refused by name. Some owners are replaced all the same: one that
+is stopped (SIGSTOP, Ctrl-Z), for it may never wake; one that is dead while a child that it has forked still holds the
+lock; and one of the same run, which was started again.
 Whoever replaces puts a new file in the place of the old one, and removes what the old owner has not finished. So the
 old one, when it wakes, finds that the file of that name is not the one it holds, and nothing to give a name to.
 """
@@ -44,7 +45,7 @@ class Owner:
 
     def __init__(self, folder: Path, name: str, run: str) -> None:
         self.folder, self._name, self._uses = folder.absolute(), name, 0
-        self._me = {"run": run, "host": socket.gethostname(), "pid": os.getpid()}
+        self._me = {"run": run, "host": socket.gethostname(), "pid": os.getpid(), "pids": _pid_namespace()}
         self._path = self.folder / f".{name}.owner"
         try:
             make_folder(self.folder)
@@ -86,7 +87,8 @@ class Owner:
     def _replace(self, holder: dict[str, Any]) -> int:
         """Take the place of a process that has it, if that may be."""
         is_restart = bool(self._me["run"]) and holder.get("run") == self._me["run"]
-        if not is_restart and not (holder.get("host") == self._me["host"] and _is_stopped(holder.get("pid"))):
+        is_here = (holder.get("host"), holder.get("pids")) == (self._me["host"], self._me["pids"])
+        if not is_restart and not (is_here and _is_stopped(holder.get("pid"))):
             raise StorageError(
                 f"{self.folder}: another run ({_words(holder)}) writes '{self._name}' there. Wait until it has "
                 "ended, end it, or choose another folder."
@@ -158,9 +160,19 @@ def _is_stopped(pid: object) -> bool:
     """Whether a process of this host is stopped by a signal, or has ended."""
     try:
         state = Path(f"/proc/{int(str(pid))}/stat").read_text().rpartition(")")[2].split()[0]
+    except FileNotFoundError:
+        return True  # a child of it has the lock, as it was forked
     except (OSError, ValueError, IndexError):
         return False
     return state in "TtZX"
+
+
+def _pid_namespace() -> str:
+    """Where a pid means the same process as here: containers may have one host name."""
+    try:
+        return os.readlink("/proc/self/ns/pid")
+    except OSError:
+        return ""
 
 
 def _words(holder: dict[str, Any]) -> str:

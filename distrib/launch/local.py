@@ -26,6 +26,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
+from distrib import background
 from distrib.arguments import checked
 from distrib.cluster.resolve import ALONE, resolve
 from distrib.comm.cores import limit_blas_threads
@@ -95,10 +96,7 @@ def local_cluster(num_workers: int, num_ps: int = 1, allow_missing_workers: bool
                     )
                 )
             os.environ["TF_CONFIG"] = _config(addresses, num_workers, "chief", 0)
-            watching = threading.Thread(
-                target=_watch, args=(workers, over, allow_missing_workers), name="local cluster", daemon=True
-            )
-            watching.start()
+            background.start(lambda: _watch(workers, over, allow_missing_workers), "local cluster")
             yield
         finally:
             over.set()

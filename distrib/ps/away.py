@@ -11,6 +11,7 @@ import threading
 import time
 from collections.abc import Callable
 
+from distrib import background
 from distrib.logs import LOGGER
 
 _LOOK_EVERY_S = 0.3
@@ -39,8 +40,12 @@ class Away:
     def begin(self) -> None:
         """Its stream has broken."""
         if self._is_back is None or self._is_back.is_set():
-            self._is_back = threading.Event()
-            threading.Thread(target=self._wait, args=(self._is_back,), name="away", daemon=True).start()
+            self._is_back = is_back = threading.Event()
+            background.start(
+                lambda: self._wait(is_back),
+                "away",
+                lambda error: self._lost(f"{self._name} is lost: {error!r}"),
+            )
 
     def end(self) -> None:
         """It is back, or is not waited for."""

@@ -31,15 +31,17 @@ class Cuts:
         """Number the cuts behind this one, as of an earlier job."""
         self.number = max(self.number, number)
 
-    def is_due(self, num_borders: int, version: int) -> bool:
+    def is_due(self, num_borders: int, version: int, is_busy: bool = False) -> bool:
         """Whether to cut now; `number` is that of the cut then.
 
         Args:
+            is_busy: whether the last cut is still being saved: then only borders are cut, so that what waits to be
+                written does not grow.
             num_borders: beginnings and ends of stages so far.
             version: updates so far.
         """
         at_border = num_borders > self._num_borders
-        if not at_border and version < self._version + self._every:
+        if not at_border and (is_busy or version < self._version + self._every):
             return False
         self._num_borders, self._version = num_borders, version
         self.next()

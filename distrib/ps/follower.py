@@ -13,6 +13,7 @@ from typing import Any
 
 import grpc
 
+from distrib import background
 from distrib.arrays import Array
 from distrib.errors import ProtocolError
 from distrib.logs import LOGGER
@@ -70,7 +71,7 @@ class Follower:
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
         self._stub: Any = services.ParameterServerStub(self._channel)  # type: ignore[no-untyped-call]
         self._stream: Any = None
-        threading.Thread(target=self._run, name="follower", daemon=True).start()
+        background.start(self._run, "follower", lambda error: lost(f"ps:0 is not followed: {error!r}"))
 
     def arrived(self, push: PushId) -> None:
         """The slice of a push is here, whole."""

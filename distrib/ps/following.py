@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator
 
 import grpc
 
+from distrib import background
 from distrib.errors import ProtocolError
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
@@ -41,12 +41,11 @@ class Following:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
         self._node.is_back(first.ps)
         context.add_callback(lambda: followed.end(stream))
-        threading.Thread(
-            target=self._listen,
-            args=(first.ps, followed, stream, requests),
-            name=f"ps:{first.ps}",
-            daemon=True,
-        ).start()
+        background.start(
+            lambda: self._listen(first.ps, followed, stream, requests),
+            f"ps:{first.ps}",
+            lambda error: self._node.lost(f"ps:{first.ps} is not heard: {error!r}"),
+        )
         yield pb.FollowReply(has=heard, incarnation=self._incarnation)
         for message in messages:
             reply = pb.FollowReply(has=followed.heard)

@@ -68,7 +68,9 @@ class Keeper:
 
     def cut_if_due(self, sequencer: Sequencer) -> None:
         """Let all ps save where it is time."""
-        if self._saver is not None and self._cuts.is_due(sequencer.stages.num_borders, sequencer.version):
+        if self._saver is None:
+            return
+        if self._cuts.is_due(sequencer.stages.num_borders, sequencer.version, self._saver.is_busy):
             sequencer.log.append(Cut(self._cuts.number))
 
     def cut(self, sequencer: Sequencer | None, when_saved: WhenSaved) -> None:

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterator
 from typing import TypeVar
 
+from distrib import background
 from distrib.logs import LOGGER
 
 Message = TypeVar("Message")
@@ -45,8 +46,7 @@ class Patience:
             give_up: called, from another thread, when one has not come; it ends the stream.
         """
         if self._thread is None:
-            self._thread = threading.Thread(target=self._watch, name="patience", daemon=True)
-            self._thread.start()
+            self._thread = background.start(self._watch, "patience")
         key = object()
         while True:
             self._awaited[key] = time.monotonic() + self._limit_s, peer, give_up
@@ -71,4 +71,7 @@ class Patience:
                         "%s has begun a call, and sent no more of it for %g s. Its stream is ended.",
                         *(peer, self._limit_s),
                     )
-                    give_up()
+                    try:
+                        give_up()
+                    except Exception:
+                        LOGGER.exception("The stream of %s cannot be ended.", peer)

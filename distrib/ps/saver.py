@@ -11,6 +11,7 @@ newest is written.
 
 from __future__ import annotations
 
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -19,6 +20,7 @@ from typing import Any, NamedTuple, TypeAlias
 
 import numpy as np
 
+from distrib import background
 from distrib.arrays import Array
 from distrib.errors import ConfigError, ProtocolError, StorageError
 from distrib.io.checkpoint import latest_whole, write_checkpoint
@@ -89,11 +91,16 @@ class Saver:
         self._incomplete: dict[int, dict[str, bytearray]] = {}
         self._ready: tuple[int, dict[str, Any], dict[str, Array]] | None = None
         self._changed = threading.Condition()
-        self._is_closed = False
+        self._is_closed = self._is_writing = False
         self._done, self._failure = 0, ""  # the last cut that was written, or could not be
         self._callbacks: list[tuple[int, WhenSaved]] = []
-        self._thread = threading.Thread(target=self._run, name="saver", daemon=True)
-        self._thread.start()
+        self._thread = background.start(self._run, "saver", self._has_died)
+
+    @property
+    def is_busy(self) -> bool:
+        """Whether a cut is being collected or written."""
+        with self._changed:
+            return bool(self._parts) or self._ready is not None or self._is_writing
 
     def begin(self, cut: int, manifest: dict[str, Any]) -> None:
         """ps:0 has come to a cut."""
@@ -174,19 +181,29 @@ class Saver:
                 if self._ready is None:
                     return
                 cut, manifest, vectors = self._ready
-                self._ready = None
+                self._ready, self._is_writing = None, True
             failure = ""
             try:
                 write_checkpoint(self._folder / f"{NAME}-{cut}", {_FILE: vectors}, manifest)
-            except StorageError as error:
-                failure = str(error)
+            except Exception as error:
+                failure = (
+                    str(error) if isinstance(error, StorageError) else f"{type(error).__name__}: {error}."
+                )
                 LOGGER.error("%s The checkpoint before it stays.", failure)
-            with self._changed:
-                self._done, self._failure = cut, failure
-                due = [callback for number, callback in self._callbacks if number <= cut]
-                self._callbacks = [each for each in self._callbacks if each[0] > cut]
-            for callback in due:
-                callback(failure)
+            self._tell(cut, failure)
+
+    def _tell(self, cut: int, failure: str) -> None:
+        """All cuts up to this one are on the disk, or cannot be written."""
+        with self._changed:
+            self._done, self._failure, self._is_writing = cut, failure, False
+            due = [callback for number, callback in self._callbacks if number <= cut]
+            self._callbacks = [each for each in self._callbacks if each[0] > cut]
+        for callback in due:
+            callback(failure)
+
+    def _has_died(self, error: BaseException) -> None:
+        """Nothing will be written any more: training goes on, and who asks hears why."""
+        self._tell(sys.maxsize, f"the thread that saves has ended: {error!r}.")
 
 
 def load(checkpoints: Checkpoints, size: int, dtype: str) -> tuple[dict[str, Array], dict[str, Any]] | None:

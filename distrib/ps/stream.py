@@ -11,6 +11,7 @@ from queue import SimpleQueue
 
 import grpc
 
+from distrib import background
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import credentials, wire
 from distrib.ps.allocator import keep_freed_memory
@@ -95,8 +96,7 @@ class Deadline:
     def of(self, seconds: float) -> Iterator[None]:
         """What is waited for inside must come within so many seconds."""
         if self._thread is None:
-            self._thread = threading.Thread(target=self._watch, name="deadline", daemon=True)
-            self._thread.start()
+            self._thread = background.start(self._watch, "deadline", lambda error: self._cancel())
         self._since = time.monotonic()
         self._next_reminder = self._since + _REMIND_EVERY_S
         self._until = self._since + seconds

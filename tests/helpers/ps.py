@@ -26,7 +26,16 @@ def nothing_is_staged(servers):
 
 
 def on_workers(
-    num_workers, body, num_ps=1, share_memory=False, token="", elsewhere=(), look=None, absent=0, **options
+    num_workers,
+    body,
+    num_ps=1,
+    share_memory=False,
+    token="",
+    elsewhere=(),
+    look=None,
+    absent=0,
+    checkpoints=None,
+    **options,
 ):
     """Call `body(strategy)` on every worker; the results in their order. The chief's end ends the servers.
 
@@ -38,10 +47,14 @@ def on_workers(
         token: of the run.
         elsewhere: the ps that are as on another host, where memory cannot be shared.
         absent: how many of the workers, the last ones, never come.
+        checkpoints: where the ps save.
         look: called with the servers when all workers are through, before the chief ends them.
         options: of the strategy.
     """
-    servers = [Server("127.0.0.1:0", token, share_memory=ps not in elsewhere) for ps in range(num_ps)]
+    servers = [
+        Server("127.0.0.1:0", token, share_memory=ps not in elsewhere, checkpoints=checkpoints)
+        for ps in range(num_ps)
+    ]
     addresses = tuple(f"127.0.0.1:{server.port}" for server in servers)
     results, failures = [None] * num_workers, [None] * num_workers
 

@@ -1,11 +1,15 @@
 """One writer at a time: rows E13 and D3 for a folder of checkpoints."""
 
+import fcntl
 import json
 import os
 import re
 import signal
+import subprocess
+import sys
 import time
 from contextlib import ExitStack
+from pathlib import Path
 
 import pytest
 from helpers.checkpoint_campaign import make
@@ -127,3 +131,47 @@ def test_a_link_is_not_followed(tmp_path):
     with pytest.raises(distrib.StorageError, match="owner cannot be written"):
         CheckpointManager(make(), tmp_path).save()
     assert (tmp_path / "precious").read_text() == "x"
+
+
+FORKS = """
+import os, sys, time
+from pathlib import Path
+from distrib.io.owner import own
+own(Path(sys.argv[1]), "ckpt", "")
+if os.fork() == 0:
+    print("FORKED", os.getpid(), flush=True)
+    time.sleep(60)
+os._exit(0)  # the owner ends, and its child holds the lock
+"""
+
+
+def test_an_owner_that_is_dead_is_replaced_while_its_child_holds_the_lock(tmp_path, caplog):
+    parent = subprocess.Popen([sys.executable, "-c", FORKS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline().split()[-1])
+    try:
+        assert parent.wait(10) == 0
+        assert Path(f"/proc/{child}").exists()
+        with (tmp_path / ".ckpt.owner").open() as file, pytest.raises(BlockingIOError):
+            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        mine = owner.own(tmp_path, "ckpt", "")
+        mine.confirm()
+        mine.release()
+        assert f"takes the place of pid {parent.pid}" in caplog.text
+    finally:
+        os.kill(child, signal.SIGKILL)
+        parent.stdout.close()
+
+
+def test_a_dead_owner_of_other_pids_is_not_taken_for_dead(tmp_path):
+    """Such as one in another container with the same host name."""
+    parent = subprocess.Popen([sys.executable, "-c", FORKS, str(tmp_path)], stdout=subprocess.PIPE, text=True)
+    child = int(parent.stdout.readline().split()[-1])
+    try:
+        parent.wait(10)
+        file = tmp_path / ".ckpt.owner"
+        file.write_text(json.dumps({**json.loads(file.read_text()), "pids": "pid:[1]"}))
+        with pytest.raises(distrib.StorageError, match="another run"):
+            owner.own(tmp_path, "ckpt", "")
+    finally:
+        os.kill(child, signal.SIGKILL)
+        parent.stdout.close()
