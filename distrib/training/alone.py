@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 
-from distrib.cluster.launched import started_as_one_of_several
+from distrib.cluster.launched import launched, started_as_one_of_several
 from distrib.cluster.resolve import resolve
 from distrib.errors import ConfigError
 from distrib.strategies.base import Strategy
@@ -33,14 +33,18 @@ def check_not_alone(strategy: Strategy, model_name: str) -> None:
         who = f"{job.launcher} started {job.world_size} processes, of which this is number {job.rank}"
     else:
         who = f"the cluster has {task.num_workers} workers, of which this is {task}"
+    advice: list[str] = []
     if isinstance(strategy, DefaultStrategy):
-        advice = (
+        advice.append(
             "Make the model in `with strategy.scope():`, where strategy = distrib.MirroredStrategy() for one."
         )
-    else:
-        advice = "Start them with mpirun, with srun --mpi=pmix or with distrib launch, so that they find each other."
+    if launched() is None:
+        advice.append(
+            "Start the processes so that they find each other: with mpirun, with distrib launch, or with srun "
+            "--mpi=pmix where the MPI is Open MPI and srun --mpi=pmi2 where it is MPICH."
+        )
     raise ConfigError(
         f"Model '{model_name}' would be trained in this process alone ({type(strategy).__name__}, one replica), but "
-        f"{who}. Each would train all of it. {advice} If they are independent of each other on purpose, set "
-        f"{ALLOW_VARIABLE}=1."
+        f"{who}. Each would train all of it. {' '.join(advice)} If they are independent of each other on purpose, "
+        f"set {ALLOW_VARIABLE}=1."
     )
