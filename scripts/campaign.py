@@ -6,6 +6,7 @@ scripts/campaign.py messages    # 10 000 mutated messages
 scripts/campaign.py checkpoint  # 1000 flipped bits, 200 kills of a process that saves
 scripts/campaign.py roles       # 50 kills of chief, worker, ps, evaluator, mpirun and launcher in turn
 scripts/campaign.py ends        # 20 runs of all roles that nothing happens to
+scripts/campaign.py strangers   # 10 000 bad connections and calls to the ports of MPI jobs and of a ps job, each
 """
 
 from __future__ import annotations
@@ -107,7 +108,21 @@ def ends(options: argparse.Namespace) -> bool:
     return longest < 2.0
 
 
+def strangers(options: argparse.Namespace) -> bool:
+    """The right weights and codes, whoever connects."""
+    campaign = importlib.import_module("helpers.stranger_campaign")
+    with tempfile.TemporaryDirectory() as folder:
+        for number, job in enumerate(campaign.JOBS):
+            begin = time.monotonic()
+            made = campaign.run(Path(folder) / str(number), job, options.count, options.seed)
+            print(
+                f"{job}: {made} connections and calls in {time.monotonic() - begin:.0f} s: the right weights, code 0"
+            )
+    return True
+
+
 CAMPAIGNS = {
+    "strangers": (strangers, 10_000),
     "ps": (pushes, 10_000),
     "messages": (messages, 10_000),
     "checkpoint": (checkpoints, 1000),

@@ -1,16 +1,30 @@
 """Threads of our own that end by an error: somebody knows, and nobody waits for what they would do."""
 
+import os
+import re
+import signal
+import threading
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.mpi import available, mpirun
-from helpers.ps import on_workers
+from helpers.launch import Launch, config
+from helpers.mpi import ROOT, available, job_pids, mpirun, on_ranks, started
+from helpers.ps import on_workers, worker_of
 
 import distrib
 from distrib import background
+from distrib.comm import buckets
+from distrib.ps import codec, stream
 from distrib.ps import saver as saver_module
+from distrib.ps.node import Node
+from distrib.ps.patience import Patience
 from distrib.ps.saver import Checkpoints, Saver
+from distrib.ps.server import Server
+from distrib.strategies.ps_ahead import Ahead
+
+ENDS = ROOT / "tests" / "launch" / "programs" / "ends.py"
 
 
 def test_an_error_is_logged_with_the_name_of_the_thread_and_told(caplog):
@@ -144,3 +158,160 @@ def test_cuts_do_not_pile_up_behind_a_slow_disk(tmp_path, monkeypatch):
     on_workers(1, body, num_ps=2, checkpoints=Checkpoints(tmp_path, every=1))
     assert max(waiting) <= 2, "the one that is collected, and a border"
     assert 4 <= len(written) < 40
+
+
+def training(strategy):
+    model = distrib.Sequential([distrib.layers.Dense(1, input_shape=(3,))])
+    model.compile("sgd", "mse")
+    return model.fit(np.ones((400, 3)), np.zeros((400, 1)), batch_size=4, epochs=2, verbose=0).history
+
+
+def fails_later(function, after):
+    """`function`, and a bug of ours from its call `after` on; the list of what it was called with then."""
+    calls, failed = [], []
+
+    def changed(*arguments):
+        calls.append(arguments)
+        if len(calls) > after:
+            failed.append(arguments)
+            raise KeyError("a bug of ours")
+        return function(*arguments)
+
+    return changed, failed
+
+
+@pytest.mark.parametrize(
+    ("where", "name", "words"),
+    [
+        (codec, "entry_of", "ps:1 cannot execute the log of ps:0"),  # the thread `follower` of ps:1
+        (Node, "arrived", "ps:1 has said what cannot be right"),  # the thread `ps:1` of ps:0
+    ],
+)
+def test_a_job_ends_where_a_ps_no_longer_follows_or_is_heard(monkeypatch, caplog, where, name, words):
+    changed, failed = fails_later(getattr(where, name), 5)
+    monkeypatch.setattr(where, name, changed)
+    servers = [Server("127.0.0.1:0") for _ in range(2)]
+    waiting = [threading.Thread(target=server.wait) for server in servers]  # as the command `distrib ps`
+    for thread in waiting:
+        thread.start()
+    strategy = distrib.ParameterServerStrategy(
+        worker_of(0, 1, tuple(f"127.0.0.1:{server.port}" for server in servers)), ps_timeout_s=3.0
+    )
+    begin = time.monotonic()
+    with strategy.scope(), pytest.raises(distrib.PeerLostError, match=r"ps:[01] is lost|waited"):
+        training(strategy)
+    strategy.close()
+    for thread in waiting:
+        thread.join(10)
+    assert time.monotonic() - begin < 12
+    assert failed
+    assert words in caplog.text
+    assert any("is lost" in server.reason for server in servers)
+
+
+def test_a_call_whose_deadline_nobody_watches_is_given_up(monkeypatch, caplog):
+    monkeypatch.setattr(stream, "_REMIND_EVERY_S", 0.1)
+    cancelled = threading.Event()
+
+    def remind(seconds):
+        raise KeyError("a bug of ours")
+
+    deadline = stream.Deadline(cancelled.set, remind)
+    with deadline.of(1000):
+        assert cancelled.wait(3)
+    assert "The thread 'deadline' has ended" in caplog.text
+    deadline.close()
+
+
+def test_a_stream_that_cannot_be_given_up_does_not_keep_others(caplog):
+    patience, given_up, forever = Patience(limit_s=0.3), threading.Event(), threading.Event()
+
+    def fail():
+        raise KeyError("a bug of ours")
+
+    def waits():
+        forever.wait(20)
+        return iter(())
+
+    def messages():
+        yield from waits()
+
+    threads = [
+        threading.Thread(target=lambda give_up=give_up: list(patience.watched(messages(), "peer", give_up)))
+        for give_up in (fail, given_up.set)
+    ]
+    for thread in threads:
+        thread.start()
+        time.sleep(0.05)
+    assert given_up.wait(3)
+    assert "The stream of peer cannot be ended" in caplog.text
+    forever.set()
+    patience.close()
+    for thread in threads:
+        thread.join(5)
+
+
+def test_what_is_done_ahead_or_bucket_by_bucket_raises_where_it_is_waited_for():
+    def fail(*arguments):
+        raise KeyError("a bug of ours")
+
+    client = type("Client", (), {"push": fail})()
+    ahead = Ahead(client, np.zeros(3), np.zeros(3))
+    ahead.push(None, np.ones(3))
+    with pytest.raises(KeyError, match="a bug of ours"):
+        ahead.answer()
+    ahead.close()
+    thread = buckets._Thread(fail)
+    thread.tasks.put(0)
+    with pytest.raises(KeyError, match="a bug of ours"):
+        thread.finish()
+
+
+@pytest.mark.parametrize("mpi", available())
+def test_a_hub_that_is_killed_is_noticed_by_every_rank(tmp_path, mpi):
+    with started(on_ranks(mpi, 2), ENDS, "wait", tmp_path) as (process, job):
+        wait_until(lambda: len(list(tmp_path.glob("trains-*"))) == 2)
+        (hub,) = pids_of(job, b"distrib.comm.")
+        os.kill(hub, signal.SIGKILL)
+        output, _ = process.communicate(timeout=5)
+    assert process.returncode
+    assert "the hub of the watch beside it died" in output
+
+
+@pytest.mark.parametrize(("victim", "code"), [("ps 0", 75), ("worker 0", 0), ("chief 0", 75)])
+def test_a_supervisor_that_is_killed_takes_its_task_along(tmp_path, victim, code):
+    job = Launch(
+        "--tee", "--log-dir", tmp_path / "logs", config(tmp_path, "ps-async"), ENDS, "slow", tmp_path
+    )
+    wait_until(lambda: len(list(tmp_path.glob("trains-*"))) == 2)
+    task = job.task(victim)
+    supervisor = int(Path(f"/proc/{task}/stat").read_text().rpartition(")")[2].split()[1])
+    assert b"supervisor" in Path(f"/proc/{supervisor}/cmdline").read_bytes()
+    os.kill(supervisor, signal.SIGKILL)
+    ended = job.ended()
+    assert ended.code == code, ended.output
+    assert f"{victim} on localhost was killed by signal 9" in ended.output
+    assert not ended.survivors
+
+
+def wait_until(condition):
+    deadline = time.monotonic() + 30
+    while not condition():
+        assert time.monotonic() < deadline
+        time.sleep(0.05)
+
+
+def pids_of(job, mark):
+    return [pid for pid in job_pids(job) if mark in Path(f"/proc/{pid}/cmdline").read_bytes()]
+
+
+def test_every_thread_stands_in_the_documentation():
+    documented = (ROOT / "docs" / "faults.md").read_text()
+    started = set()
+    for path in (ROOT / "distrib").rglob("*.py"):
+        text = path.read_text()
+        started |= set(re.findall(r'background\.start\([^"]*?"([a-z -]+)"', text))
+        started |= set(re.findall(r'Thread\([^)]*name="([a-z -]+)"', text))
+    assert started >= {"saver", "distrib-watch", "follower", "buckets", "ahead"}
+    missing = [name for name in started - {"stop"} if f"| `{name}`" not in documented]
+    assert not missing

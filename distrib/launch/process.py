@@ -5,13 +5,18 @@ from __future__ import annotations
 import json
 import os
 import selectors
+import shutil
 import signal
 import socket
 import subprocess
+import tempfile
 import time
 from collections.abc import Callable, Sequence
+from pathlib import Path
 from types import FrameType
 from typing import IO, Any
+
+from distrib.launch.supervisor import folder_prefix
 
 _BEAT_S = 1.0
 _DRAIN_S = 0.5
@@ -89,6 +94,13 @@ class Process:
             self.code = returned if returned >= 0 else 128 - returned
             self.when = time.monotonic()
             self._hang_up()
+            if returned < 0:
+                self._clean_up()
+
+    def _clean_up(self) -> None:
+        """Remove what a supervisor that was killed could not."""
+        for folder in Path(tempfile.gettempdir()).glob(f"{folder_prefix(self.supervisor.pid)}*"):
+            shutil.rmtree(folder, ignore_errors=True)
 
     def _say(self, line: bytes) -> None:
         try:

@@ -67,7 +67,7 @@ def run(job: dict[str, Any], lines: _Lines, waiting: list[bytes]) -> int:
         waiting: what it has said already.
     """
     _prctl(_PR_SET_CHILD_SUBREAPER, 1)
-    folder = tempfile.mkdtemp(prefix="distrib-run-") if job["files"] or job["folder"] else ""
+    folder = tempfile.mkdtemp(prefix=folder_prefix(os.getpid())) if job["files"] or job["folder"] else ""
     child: subprocess.Popen[bytes] | None = None
     linger_s = _LINGER_S
     try:
@@ -99,6 +99,15 @@ def run(job: dict[str, Any], lines: _Lines, waiting: list[bytes]) -> int:
             _end_descendants(linger_s)
         if folder:
             shutil.rmtree(folder, ignore_errors=True)
+
+
+def folder_prefix(pid: int) -> str:
+    """How the name of a supervisor's folder begins. If it is killed, the launcher removes the folder.
+
+    Args:
+        pid: of the supervisor.
+    """
+    return f"distrib-run-{pid}-"
 
 
 class _Lines:

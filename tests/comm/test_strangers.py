@@ -6,6 +6,7 @@ import threading
 import time
 
 import pytest
+from helpers.stranger_campaign import JOBS, run
 from helpers.strangers import molest
 
 from distrib.comm.hub import Hub
@@ -156,3 +157,10 @@ def test_a_stranger_is_read_no_further_than_a_greeting():
         assert len(lines._buffer) < 10_000
     for each in (listener, connection, other):
         each.close()
+
+
+@pytest.mark.timeout(150)
+@pytest.mark.parametrize("job", JOBS)
+def test_a_job_ends_as_if_nobody_had_come(tmp_path, job):
+    """A small sample of `scripts/campaign.py strangers`."""
+    assert run(tmp_path / "job", job, 300, seed=0) >= 300

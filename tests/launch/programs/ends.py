@@ -7,6 +7,7 @@ goes on until a signal ends it; with `slow` it takes some seconds.
 """
 
 import hashlib
+import json
 import os
 import signal
 import sys
@@ -60,5 +61,6 @@ if cause in ("storage", "wait", "slow"):
 epochs = {"wait": 100_000, "slow": 40}.get(cause, 2)
 model.fit(x, y, batch_size=8, epochs=epochs, verbose=0, callbacks=callbacks)
 if strategy.is_chief:
+    print("values", json.dumps([float(value) for each in model.get_weights() for value in each.ravel()]))
     print("weights", hashlib.sha256(b"".join(each.tobytes() for each in model.get_weights())).hexdigest())
 print("END OF SCRIPT")
