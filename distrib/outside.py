@@ -7,7 +7,10 @@ numbers that JSON does not have.
 from __future__ import annotations
 
 import json
+import os
 from typing import Any
+
+from distrib.errors import ConfigError
 
 
 def parse_json(text: str | bytes, *, finite: bool = False, no_duplicates: bool = False) -> Any:
@@ -30,6 +33,28 @@ def parse_json(text: str | bytes, *, finite: bool = False, no_duplicates: bool =
         return json.loads(text, **options)
     except (RecursionError, MemoryError) as error:
         raise ValueError(f"it cannot be parsed ({type(error).__name__})") from None
+
+
+def seconds(variable: str, default: float) -> float:
+    """How long, as an environment variable says.
+
+    Args:
+        variable: its name.
+        default: where it is not set.
+
+    Raises:
+        ConfigError: it says no number of seconds above 0.
+    """
+    text = os.environ.get(variable, "")
+    if not text:
+        return default
+    try:
+        value = float(text)
+    except ValueError:
+        value = 0.0
+    if not 0.0 < value < 1e6:
+        raise ConfigError(f"{variable}: expected seconds, above 0. Received: {text!r:.80}.")
+    return value
 
 
 def _refuse(constant: str) -> float:

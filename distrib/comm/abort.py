@@ -175,7 +175,7 @@ class Ending:
     def _in_forked_child(self) -> None:
         """A child keeps no copy of the connections: they must close when the rank dies."""
         if self._watch is not None:
-            os.close(self._watch.socket.fileno())
+            os.close(self._watch.socket.detach())
         self._helper = self._watch = None
 
 

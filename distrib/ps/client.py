@@ -19,20 +19,17 @@ import numpy as np
 
 from distrib.arrays import Array
 from distrib.comm.segment import Segment, why_not
-from distrib.errors import AuthenticationError, ConfigError, PeerLostError, ProtocolError
+from distrib.errors import AuthenticationError, PeerLostError
 from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec, credentials
 from distrib.ps.farewell import tell_all
-from distrib.ps.stream import Deadline, Stream, words_of
+from distrib.ps.stream import Deadline, Stream, check_retried, words_of
 from distrib.ps.wire import Frame
 from distrib.ranges import Range, split
 
 _RETRY_S = 0.2
-_MAX_TRIES = 1000
 _TELL_EVERY_S = 5.0
-
-_RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 
 
 class Client:
@@ -144,7 +141,7 @@ class Client:
         self._tell_all(pb.StopRequest(reason=reason, incarnation=self.incarnation))
 
     def leave(self) -> None:
-        """Say on every ps that this worker has ended, and close; those that do not answer are left alone."""
+        """Say on every ps that this worker has ended, and close; as `stop`."""
         self._tell_all(pb.LeaveRequest(worker=self.worker, incarnation=self.incarnation))
 
     def _tell_all(self, message: pb.StopRequest | pb.LeaveRequest) -> None:
@@ -183,7 +180,7 @@ class Client:
     def _ask(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
         self._call += 1
         request.call = self._call
-        lost_since, told, tries = 0.0, 0.0, 0
+        lost_since, told, tries, begin = 0.0, 0.0, 0, time.monotonic()
         while True:
             if self._is_closed or self._failure:
                 raise PeerLostError(self._failure or f"Worker {self.worker} has left the job.")
@@ -198,33 +195,27 @@ class Client:
                 self._disconnect()
                 now = time.monotonic()
                 lost_since, tries = lost_since or now, tries + 1
-                self._judge(error, now - lost_since, tries)
+                self._judge(error, now - lost_since, now - begin, tries)
                 if now - told > _TELL_EVERY_S:
                     told = now
                     LOGGER.warning("worker %d waits for the ps: %s", self.worker, words_of(error))
                 time.sleep(_RETRY_S)
 
-    def _judge(self, error: grpc.RpcError, lost_s: float, tries: int) -> None:
+    def _judge(self, error: grpc.RpcError, lost_s: float, asked_s: float, tries: int) -> None:
         """Raise what cannot be mended by another try."""
-        code, words = error.code(), words_of(error)
-        if code == grpc.StatusCode.UNAUTHENTICATED:
-            raise AuthenticationError(words) from None
-        if code == grpc.StatusCode.ALREADY_EXISTS:
-            raise ConfigError(words) from None
-        if code == grpc.StatusCode.OUT_OF_RANGE:
-            # The end of the job is the end of the chief's script: what this one has left cannot be done.
-            LOGGER.info("worker %d ends: %s", self.worker, words)
-            raise SystemExit(0)
-        if code == grpc.StatusCode.ABORTED:
-            raise PeerLostError(f"Worker {self.worker}: {words}") from None
-        if code not in _RETRIED:
-            raise ProtocolError(f"Worker {self.worker}: {words}") from None
+        words = words_of(error)
+        check_retried(error, self.worker)
         if self._handshakes.is_hopeless(words, any(self._ps_incarnations)):
             raise AuthenticationError(
                 f"Worker {self.worker} does not get through to the ps at {', '.join(self._addresses)}: {words}. "
                 f"{credentials.ADVICE}"
             ) from None
-        if lost_s > self._connect_timeout_s or tries > _MAX_TRIES:
+        if asked_s > self._timeout_s:
+            raise PeerLostError(
+                f"Worker {self.worker} has made one call {tries} times in {asked_s:.0f} s, and its streams broke "
+                f"before the answer: {words}. Is a link slower than a message in 2 s?"
+            ) from None
+        if lost_s > self._connect_timeout_s:
             raise PeerLostError(
                 f"Worker {self.worker} waited {self._connect_timeout_s:g} s for the ps at "
                 f"{', '.join(self._addresses)}: {words}"
@@ -296,10 +287,8 @@ class Client:
         return answers[0]
 
     def _remind(self, seconds: float) -> None:
-        LOGGER.warning(
-            "worker %d has waited %.0f s for an answer: others are late (are all started?), or the ps is busy.",
-            *(self.worker, seconds),
-        )
+        words = "worker %d has waited %.0f s for an answer: others are late (are all started?), or the ps is busy."
+        LOGGER.warning(words, self.worker, seconds)
 
     def _cancel(self) -> None:
         for stream in self._streams:

@@ -17,7 +17,7 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import codec
 from distrib.ps.calls import Answer
 from distrib.ps.log import Pull
-from distrib.ps.options import CHUNK_BYTES
+from distrib.ps.options import CHUNK_BYTES, SURELY_LIVES_S
 from distrib.ps.shard import Shard
 from distrib.ps.stages import SEQUENCER, AlreadyRunningError, RefusedError
 from distrib.ps.wire import Frame
@@ -25,9 +25,6 @@ from distrib.ranges import Range
 
 _MEMORY_FACTOR = 4
 """A ps takes this many times its range at least: values, two slots, and a gradient."""
-
-_SURELY_LIVES_S = 4.0
-"""The end of a process, or of its host, is noticed before (`ps/options.py`)."""
 
 
 class Reply(NamedTuple):
@@ -146,7 +143,7 @@ class Links:
         before = self._all.get(link.worker)
         if before is not None and before.incarnation != link.incarnation:
             has_spoken = before.since > link.since - link.waited
-            raise AlreadyRunningError(link.worker, has_spoken or link.waited > _SURELY_LIVES_S)
+            raise AlreadyRunningError(link.worker, has_spoken or link.waited > SURELY_LIVES_S)
         if before is not None:
             before.outbox.put(None)
         self._all[link.worker] = link

@@ -2,7 +2,7 @@
 
 gRPC's defaults do not notice a dead link or a frozen peer, let two servers share a port, follow `http_proxy`, and may
 send a call twice. With these, a link that is cut or a peer that is stopped is noticed in about 2 s (measured), and a
-peer that only computes is not taken for dead.
+peer that only computes is not taken for dead. `DISTRIB_KEEPALIVE_S` (1) makes all of that longer, for slow links.
 """
 
 from __future__ import annotations
@@ -10,8 +10,13 @@ from __future__ import annotations
 import os
 from typing import TypeAlias
 
+from distrib.outside import seconds
+
 # Otherwise gRPC prints a line for every stream that ends.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
+
+SURELY_LIVES_S = 4 * seconds("DISTRIB_KEEPALIVE_S", 1.0)
+"""The end of a process, or of its host, is noticed before."""
 
 CHUNK_BYTES = 1 << 20
 MAX_MESSAGE_BYTES = CHUNK_BYTES + (1 << 18)
@@ -29,11 +34,13 @@ Options: TypeAlias = list[tuple[str, int]]
 # A window of fixed size. Where gRPC measures and adapts it, a push of 320 kB may take twice the processor time.
 _FLOW: Options = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4 << 20)]
 
+_KEEPALIVE_MS = int(1000 * seconds("DISTRIB_KEEPALIVE_S", 1.0))
+
 CHANNEL: Options = [
     *_FLOW,
-    ("grpc.keepalive_time_ms", 1000),
-    ("grpc.keepalive_timeout_ms", 1000),
-    ("grpc.http2.ping_timeout_ms", 1500),
+    ("grpc.keepalive_time_ms", _KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
+    ("grpc.http2.ping_timeout_ms", _KEEPALIVE_MS * 3 // 2),
     ("grpc.http2.max_pings_without_data", 0),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.initial_reconnect_backoff_ms", 200),
@@ -51,9 +58,9 @@ SERVER: Options = [
     ("grpc.so_reuseport", 0),
     ("grpc.http2.min_ping_interval_without_data_ms", 500),
     ("grpc.http2.max_ping_strikes", 0),
-    ("grpc.keepalive_time_ms", 2000),
-    ("grpc.keepalive_timeout_ms", 1000),
-    ("grpc.http2.ping_timeout_ms", 2000),
+    ("grpc.keepalive_time_ms", 2 * _KEEPALIVE_MS),
+    ("grpc.keepalive_timeout_ms", _KEEPALIVE_MS),
+    ("grpc.http2.ping_timeout_ms", 2 * _KEEPALIVE_MS),
     ("grpc.keepalive_permit_without_calls", 1),
     ("grpc.max_send_message_length", MAX_MESSAGE_BYTES),
     ("grpc.max_receive_message_length", MAX_MESSAGE_BYTES),

@@ -7,6 +7,9 @@ from __future__ import annotations
 
 from distrib.ps.counts import Counts
 
+_LEAST = 5
+"""Pushes in a row: fewer in so long a time are those of workers that do something else, such as an evaluation."""
+
 
 class Stagnation:
     """Watches the counters of a job.
@@ -27,12 +30,15 @@ class Stagnation:
             counts: of all workers.
             now: seconds.
         """
-        if self._since is None or counts.applied != self._applied:
-            self._applied, self._dropped, self._since = counts.applied, counts.dropped, now
-        row, seconds = counts.dropped - self._dropped, now - self._since
-        if seconds < self._limit_s or not row:
+        if counts.applied != self._applied:
+            self._applied, self._dropped, self._since = counts.applied, counts.dropped, None
+        row = counts.dropped - self._dropped
+        if row and self._since is None:
+            self._since = now  # of the first: what nobody pushes is not dropped
+        if self._since is None or row < _LEAST or now - self._since < self._limit_s:
             return ""
-        self._dropped, self._since = counts.dropped, now
+        seconds = now - self._since
+        self._dropped, self._since = counts.dropped, None
         return (
             f"100 % of the pushes are dropped: {row} in {seconds:.0f} s. All workers are too slow for the bound on "
             "staleness; allow more, or scale instead of dropping."

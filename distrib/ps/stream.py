@@ -12,10 +12,18 @@ from queue import SimpleQueue
 import grpc
 
 from distrib import background
+from distrib.errors import AuthenticationError, ConfigError, DistribError, PeerLostError, ProtocolError
+from distrib.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps import credentials, wire
 from distrib.ps.allocator import keep_freed_memory
 from distrib.ps.wire import Frame
+
+_REFUSED: dict[grpc.StatusCode, type[DistribError]] = {
+    grpc.StatusCode.UNAUTHENTICATED: AuthenticationError,
+    grpc.StatusCode.ALREADY_EXISTS: ConfigError,
+}
+_RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 
 
 class Stream:
@@ -144,3 +152,27 @@ def words_of(error: grpc.RpcError) -> str:
         f"{words} The ps serves no more calls at once than MAX_CALLS in distrib/ps/options.py. Use fewer workers, or "
         "look what else is connected with it."
     )
+
+
+def check_retried(error: grpc.RpcError, worker: int) -> None:
+    """Return if a call may be made again that has ended with `error`.
+
+    Args:
+        error: of gRPC.
+        worker: who has made the call.
+
+    Raises:
+        AuthenticationError, ConfigError, PeerLostError, ProtocolError: as the ps has refused it.
+        SystemExit: the job has ended well.
+    """
+    code, words = error.code(), words_of(error)
+    if code in _REFUSED:
+        raise _REFUSED[code](words) from None
+    if code == grpc.StatusCode.OUT_OF_RANGE:
+        # The end of the job is the end of the chief's script: what this one has left cannot be done.
+        LOGGER.info("worker %d ends: %s", worker, words)
+        raise SystemExit(0)
+    if code == grpc.StatusCode.ABORTED:
+        raise PeerLostError(f"Worker {worker}: {words}") from None
+    if code not in _RETRIED:
+        raise ProtocolError(f"Worker {worker}: {words}") from None

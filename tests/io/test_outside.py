@@ -3,7 +3,10 @@
 import contextlib
 import hashlib
 import json
+import os
 import random
+import subprocess
+import sys
 
 import pytest
 
@@ -157,3 +160,31 @@ def test_impossible_sizes_are_refused_before_memory_is_taken(tmp_path, change, m
     with pytest.raises(distrib.StorageError, match="has more elements than the files"):
         distrib.load_model(tmp_path / "saved")
     assert not taken
+
+
+@pytest.mark.parametrize("variable", ["DISTRIB_UNREACHABLE_S", "DISTRIB_HOST_SILENCE_S", "DISTRIB_STOPPED_S"])
+def test_timeouts_are_settings(variable):
+    program = "from distrib.comm import lines; print(lines." + variable.removeprefix("DISTRIB_") + ")"
+    for value, expected in (("7.5", "7.5"), ("", None), ("0", "ConfigError"), ("soon", "ConfigError")):
+        ended = subprocess.run(
+            [sys.executable, "-c", program],
+            capture_output=True,
+            text=True,
+            env={**os.environ, variable: value},
+        )
+        if expected == "ConfigError":
+            assert ended.returncode == 64
+            assert f"{variable}: expected seconds, above 0" in ended.stderr
+        else:
+            assert expected is None or ended.stdout.strip() == expected
+
+
+def test_keepalive_is_a_setting():
+    program = "from distrib.ps import options; print(dict(options.CHANNEL)['grpc.keepalive_time_ms'])"
+    ended = subprocess.run(
+        [sys.executable, "-c", program],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "DISTRIB_KEEPALIVE_S": "10"},
+    )
+    assert ended.stdout.strip() == "10000"

@@ -193,13 +193,41 @@ def test_c14_a_ps_that_is_busy_for_seconds_is_not_taken_for_dead(caplog):
 def test_c17_it_is_told_when_all_pushes_are_dropped():
     stagnation, counts = Stagnation(), Counts()
     assert stagnation.seen(counts, 100.0) == ""
+    counts.dropped = 3
+    assert stagnation.seen(counts, 200.0) == "", "nothing was pushed before, so nothing was dropped"
     counts.dropped = 7
-    assert stagnation.seen(counts, 129.9) == ""
-    assert stagnation.seen(counts, 130.0).startswith("100 % of the pushes are dropped: 7 in 30 s.")
-    assert stagnation.seen(counts, 131.0) == "", "once is enough"
-    assert stagnation.seen(counts, 170.0) == "", "nothing came, so nothing was dropped"
-    counts.dropped, counts.applied = 9, 1
-    assert stagnation.seen(counts, 171.0) == "", "one was applied"
+    assert stagnation.seen(counts, 229.9) == ""
+    assert stagnation.seen(counts, 230.0).startswith("100 % of the pushes are dropped: 7 in 30 s.")
+    assert stagnation.seen(counts, 231.0) == "", "once is enough"
+    assert stagnation.seen(counts, 270.0) == "", "nothing came, so nothing was dropped"
+    counts.dropped = 8
+    assert stagnation.seen(counts, 300.0) == ""
+    assert stagnation.seen(counts, 340.0) == "", "one push, by workers that do something else"
+    counts.dropped, counts.applied = 19, 1
+    assert stagnation.seen(counts, 341.0) == "", "one was applied"
+
+
+def test_a_call_whose_streams_always_break_is_given_up(monkeypatch, caplog):
+    """Such as a push over a link that is slower than the ping that watches over it."""
+    server = Server("127.0.0.1:0")
+    client = Client([f"127.0.0.1:{server.port}"], 0, timeout_s=1.0)
+    client.place(4, np.dtype("float32"))
+    tries = []
+
+    def breaks(request, sent, values):
+        tries.append(request.call)
+        raise stream.EndedError
+
+    monkeypatch.setattr(client, "_exchange", breaks)
+    begin = time.monotonic()
+    with pytest.raises(distrib.PeerLostError, match=r"one call \d+ times in 1 s.* Is a link slower"):
+        client.push(pb.Push(), None, np.zeros(4, np.float32))
+    assert 1 < time.monotonic() - begin < 3
+    assert len(tries) > 2
+    assert len(set(tries)) == 1, "the same call"
+    assert "waits for the ps" in caplog.text
+    client.close()
+    server.close()
 
 
 @pytest.mark.parametrize("num_ps", [1, 2])
