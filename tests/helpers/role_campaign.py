@@ -102,7 +102,7 @@ def end_well(folder: Path, strategy: str) -> float:
     folder.mkdir()
     file = config(folder, strategy, evaluator=True)
     shared = set(os.listdir(_SHARED_MEMORY))
-    launch = Launch("--tee", "--log-dir", folder / "logs", file, PROGRAM, 3, "none", 0, folder)
+    launch = Launch("--tee", "--log-dir", folder / "logs", file, PROGRAM, 10, "none", 0, folder)
     launch.until("TRAINING", 2)
     ports = set().union(*listening(job_pids(launch.job)).values())
     launch.until("\nENDED WELL")
@@ -110,7 +110,7 @@ def end_well(folder: Path, strategy: str) -> float:
     ended = launch.ended()
     assert ended.code == 0, ended.output
     assert ended.output.count("ENDED WELL") == 2, ended.output
-    assert "ckpt-3: " in ended.output, ended.output
+    assert "ckpt-10: " in ended.output, ended.output
     assert "killed" not in ended.output, ended.output
     assert not ended.survivors
     assert ports, "somebody listens while it trains"

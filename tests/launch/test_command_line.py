@@ -156,4 +156,4 @@ def test_np_as_other_launchers_have_it(folder, capsys, flag):
     assert main(["launch", "--dry-run", *flag.split(), "train.py", "-np", "7"]) == 0
     output = capsys.readouterr().out
     assert output.count(" on localhost\n") == 3
-    assert "train.py -np 7" in output
+    assert '["train.py", "-np", "7"]' in output

@@ -134,6 +134,8 @@ def test_mpirun_of_both_kinds():
         "localhost:2",
         "-prepend-pattern",
         "\x1e%r\x1f",
+        "-launcher",
+        "fork",
         "python",
         "x.py",
     ]
