@@ -34,9 +34,9 @@ class HasAttributes(HasArguments, metaclass=Sealed):
     _is_sealed = False
 
     def __setattr__(self, name: str, value: object) -> None:
-        if self._is_sealed and name[0] != "_" and name not in vars(self) and not hasattr(type(self), name):
+        if name not in self.__dict__ and self._is_sealed and name[0] != "_" and not hasattr(type(self), name):
             known = [each for each in dir(self) if each[0] != "_"]
             near = difflib.get_close_matches(_OTHER_NAMES.get(name, name), known, 1)
             advice = f"Did you mean {near[0]}?" if near else "Make a subclass to add attributes."
             raise ConfigError(f"{type(self).__name__} has no attribute {name}. Received: {value!r}. {advice}")
-        super().__setattr__(name, value)
+        object.__setattr__(self, name, value)

@@ -6,6 +6,7 @@ the same everywhere. What must happen once asks `self.model.strategy.is_chief`.
 
 from __future__ import annotations
 
+import functools
 from collections.abc import Iterable, Mapping
 from typing import TYPE_CHECKING, Any, ClassVar, TypeAlias
 
@@ -213,7 +214,7 @@ class CallbackList:
             self._overriding[hook] = having
         return having
 
-    @property
+    @functools.cached_property
     def may_stop_in_batch(self) -> bool:
         """Whether one of them may end the training before the end of an epoch; the same on every replica."""
         return any(callback.stops_in_batch for hook in _BEFORE_EPOCH_END for callback in self._having(hook))
