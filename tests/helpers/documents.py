@@ -14,8 +14,8 @@ LIMIT_S = 120.0
 ROLES = {"chief 0", "worker 0", "worker 1", "ps 0", "evaluator 0"}
 """Of the cluster that the README starts."""
 
-# `scripts/test` runs the tests of the documents.
-_RUN_BY_CI = re.compile(r"^\./scripts/test\b")
+# `.ci/run` runs these two; the first runs the tests of the documents.
+_RUN_BY_CI = re.compile(r"^\./scripts/test(_peers)?\b")
 
 
 def commands_of(document: Path) -> list[str]:
