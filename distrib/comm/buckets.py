@@ -11,6 +11,7 @@ does not depend on when they were handed over. One bucket is the whole vector, a
 
 from __future__ import annotations
 
+import contextlib
 import threading
 import time
 from collections.abc import Callable, Iterator
@@ -99,6 +100,13 @@ class Buckets:
         rows = self._reduce(len(self._ranges) - 1, row)
         self._communicator.counters.seconds += time.perf_counter() - began
         return rows
+
+    def abandon(self) -> None:
+        """Give up a step that an exception has left: afterwards the communicator is not in use."""
+        thread, self._thread = self._thread, None
+        if thread is not None:
+            with contextlib.suppress(Exception):  # the first error is the one to be seen
+                thread.finish()
 
     def forget(self) -> None:
         """The sums of this step are not used: what rounding took from them is not owed to the next."""

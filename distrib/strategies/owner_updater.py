@@ -123,6 +123,9 @@ class OwnerUpdater(Updater):
                 is_common=True,
             )
 
+    def abandon(self) -> None:
+        self._buckets.abandon()
+
     def _reduce_filled(self, begin: int) -> None:
         buffer = self._network.buffer
         for bucket in self._buckets.filled(begin):

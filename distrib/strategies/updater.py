@@ -75,6 +75,9 @@ class Updater(ABC):
     """To be called while the gradient is computed, from its end: all elements from here on are final. None if nobody
     makes use of it."""
 
+    def abandon(self) -> None:  # noqa: B027
+        """An exception has left a step while its gradient was computed: what was begun with it is ended."""
+
     @abstractmethod
     def batches(
         self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None

@@ -81,7 +81,13 @@ class Trainer:
         self._network.buffer.gather()
         updater.pull()
         draw = Draw(self._network.seed, batch.pass_index, batch.position)
-        tally = self._network.train_on(batch.x, batch.y, batch.weight, draw, self._objective, updater.filled)
+        try:
+            tally = self._network.train_on(
+                batch.x, batch.y, batch.weight, draw, self._objective, updater.filled
+            )
+        except BaseException:
+            updater.abandon()
+            raise
         tally.request = self.request
         total = updater.push(tally)
         self.requested = total.request

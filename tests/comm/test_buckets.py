@@ -1,6 +1,7 @@
 """Buckets reduced while backward goes on, and float16 on the wire."""
 
 import itertools
+import threading
 import time
 
 import numpy as np
@@ -210,3 +211,40 @@ def test_options_that_cannot_be_right():
             distrib.CommunicationOptions(**options)
     with pytest.raises(distrib.errors.ConfigError, match="implementation='mpi'"):
         distrib.CommunicationOptions(implementation="mpi", compression="float16")
+
+
+@pytest.mark.parametrize("kind", ["overlapped ring", "overlapped hierarchical"])
+def test_an_exception_in_the_midst_of_backward_leaves_no_thread_in_a_collective(kind, monkeypatch):
+    """A script that catches it on all replicas goes on with the same communicator."""
+    weights, failing, backward = {}, set(), distrib.layers.Dense.backward
+
+    def fails(layer, *arguments, **options):
+        if threading.get_ident() in failing and layer.name == "first":
+            raise RuntimeError("a bug of the user")
+        return backward(layer, *arguments, **options)
+
+    monkeypatch.setattr(distrib.layers.Dense, "backward", fails)
+
+    def body(strategy):
+        model = distrib.Sequential(
+            [
+                distrib.layers.Dense(16, activation="tanh", input_shape=(8,), name="first"),
+                distrib.layers.Dense(16, activation="tanh"),
+                distrib.layers.Dense(3, activation="softmax"),
+            ],
+            dtype="float64",
+        )
+        model.compile("adam", "sparse_categorical_crossentropy")
+        model.fit(X, Y, batch_size=12, epochs=1, verbose=0)
+        failing.add(threading.get_ident())
+        with pytest.raises(RuntimeError, match="a bug of the user"):
+            model.fit(X, Y, batch_size=12, epochs=1, verbose=0)
+        failing.discard(threading.get_ident())
+        assert strategy.reduce("sum", 1.0) == strategy.num_replicas_in_sync
+        model.fit(X, Y, batch_size=12, epochs=2, verbose=0)
+        weights[strategy.replica_id] = model.get_weights()
+
+    on_replicas(3, body, kind=kind)
+    assert not [thread for thread in threading.enumerate() if thread.name == "buckets"]
+    for other in (1, 2):
+        assert all(a.tobytes() == b.tobytes() for a, b in zip(weights[0], weights[other], strict=True))
