@@ -315,3 +315,26 @@ def test_every_thread_stands_in_the_documentation():
     assert started >= {"saver", "distrib-watch", "follower", "buckets", "ahead"}
     missing = [name for name in started - {"stop"} if f"| `{name}`" not in documented]
     assert not missing
+
+
+LATE = """
+import os, time
+import distrib
+if any(os.environ.get(name) == "1" for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK")):
+    time.sleep(60)
+distrib.MirroredStrategy()
+"""
+
+
+@pytest.mark.parametrize("mpi", available())
+def test_a_rank_that_never_comes_is_not_waited_for_for_ever(tmp_path, mpi):
+    (tmp_path / "script.py").write_text(LATE)
+    begin = time.monotonic()
+    ended = mpirun(mpi, 2, tmp_path / "script.py", DISTRIB_START_TIMEOUT_S="3")
+    assert ended.code
+    assert time.monotonic() - begin < 15
+    assert "not all of the 2 ranks that" in ended.output
+    assert "have come within 3 s (DISTRIB_START_TIMEOUT_S)" in ended.output
+    assert "Traceback" not in ended.output
+    assert "most recent call first" not in ended.output
+    assert not ended.survivors

@@ -10,7 +10,10 @@ import faulthandler
 import json
 import os
 import secrets
+import select
 import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
 from typing import TYPE_CHECKING, Any
 
 from distrib.arrays import Array
@@ -30,12 +33,14 @@ from distrib.comm.transport import Request, Transport
 from distrib.comm.watch import Watch
 from distrib.errors import ConfigError
 from distrib.logs import enable
+from distrib.outside import seconds
 
 if TYPE_CHECKING:
     from mpi4py import MPI
 
 _TAG = 0x5D1
-_START_TIMEOUT_S = 120.0
+_START_TIMEOUT_S = seconds("DISTRIB_START_TIMEOUT_S", 120.0)
+_SAY_BEFORE_S = 0.2
 
 _transport: MPITransport | None = None
 
@@ -53,13 +58,39 @@ def connect(launcher: str, num_launched: int) -> Transport:
     """
     global _transport
     if _transport is None:
-        # MPI_Init waits for every rank and cannot be interrupted; this timer needs no GIL.
-        faulthandler.dump_traceback_later(_START_TIMEOUT_S, exit=True)
-        try:
+        with _within(_START_TIMEOUT_S, launcher, num_launched):
             _transport = _start(launcher, num_launched)
+    return _transport
+
+
+@contextmanager
+def _within(limit_s: float, launcher: str, num_launched: int) -> Iterator[None]:
+    """End this process if MPI has not started in time.
+
+    MPI_Init waits for every rank and holds the GIL, so no thread of Python can do it: a timer of C ends the process,
+    and a forked child says why shortly before.
+    """
+    is_over, over = os.pipe()
+    words = (
+        f"distrib: pid {os.getpid()} on {socket.gethostname()} ends: not all of the {num_launched or 'other'} ranks "
+        f"that {launcher} has started have come within {limit_s:g} s (DISTRIB_START_TIMEOUT_S). Has each of them "
+        "made its strategy, and can their hosts reach each other?\n"
+    )
+    child = os.fork()
+    if not child:
+        os.close(over)
+        if not select.select([is_over], [], [], max(0.0, limit_s - _SAY_BEFORE_S))[0]:
+            os.write(2, words.encode())
+        os._exit(0)
+    os.close(is_over)
+    with open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(limit_s, exit=True, file=nowhere)
+        try:
+            yield
         finally:
             faulthandler.cancel_dump_traceback_later()
-    return _transport
+            os.close(over)
+            os.waitpid(child, 0)
 
 
 def library() -> str:
