@@ -6,6 +6,7 @@ of all ranks were found equal. They are started without waiting and waited for w
 
 from __future__ import annotations
 
+import functools
 from typing import Any
 
 import numpy as np
@@ -19,6 +20,15 @@ from distrib.comm.wait import DEFAULT_TIMEOUT_S, wait
 from distrib.ranges import split
 
 _NO_ROW: Array = np.empty(0)
+
+
+@functools.cache
+def _duplicate(mpi: Any) -> Any:
+    """A communicator of our own, so that its messages never meet those of the transport. Collective.
+
+    One for all strategies: what they do comes one after the other, and an MPI has room for 2000 or so.
+    """
+    return mpi.COMM_WORLD.Dup()
 
 
 class NativeCommunicator(Communicator):
@@ -40,8 +50,7 @@ class NativeCommunicator(Communicator):
         self._transport, self._timeout_s = transport, timeout_s
         self._ring = RingCommunicator(transport, timeout_s)
         self._ring.barrier()  # has a deadline, which Dup has not
-        # A communicator of its own: its messages never meet those of the transport.
-        self._world, self._in_place = mpi.COMM_WORLD.Dup(), mpi.IN_PLACE
+        self._world, self._in_place = _duplicate(mpi), mpi.IN_PLACE
         self._operations = {
             ReduceOp.SUM: mpi.SUM,
             ReduceOp.MEAN: mpi.SUM,

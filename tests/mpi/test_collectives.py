@@ -74,3 +74,19 @@ def test_b11_a_replica_that_drifts_ends_the_job(mpi_name, ranks, words):
     assert "ENDED WELL" not in ended.output
     assert ended.code == 76 if mpi_name == "openmpi" else ended.code != 0
     assert not ended.survivors
+
+
+MANY = """
+import distrib
+options = distrib.CommunicationOptions(implementation="mpi")
+for _ in range(2500):
+    strategy = distrib.MirroredStrategy(communication_options=options)
+print("MADE", strategy.reduce("sum", 1.0))
+"""
+
+
+def test_many_strategies_take_no_communicator_of_mpi_each(tmp_path, mpi_name):
+    (tmp_path / "script.py").write_text(MANY)
+    ended = mpirun(mpi_name, 2, tmp_path / "script.py")
+    assert ended.code == 0, ended.output
+    assert ended.output.count("MADE 2.0") == 2
