@@ -16,14 +16,14 @@ def start(
     Args:
         target: runs in the thread.
         name: of the thread.
-        when_dead: called in the thread with what `target` has raised, so that nobody waits for what it would do.
+        when_dead: called in the thread with what `target` has raised, so that no other thread waits for it.
     """
 
     def run() -> None:
         try:
             target()
         except BaseException as error:
-            LOGGER.exception("The thread '%s' has ended by an error that nobody expected.", name)
+            LOGGER.exception("The thread '%s' has ended with an unexpected error.", name)
             if when_dead is not None:
                 when_dead(error)
 

@@ -17,7 +17,7 @@ _chosen: SystemExit | None = None
 
 
 def note(error: BaseException | None) -> None:
-    """Remember that training was left by `sys.exit`: at the end of the process Python tells nobody.
+    """Remember that training was left by `sys.exit`, which Python does not record anywhere.
 
     Args:
         error: what has left it; None where it begins.

@@ -109,7 +109,7 @@ def ends(options: argparse.Namespace) -> bool:
 
 
 def strangers(options: argparse.Namespace) -> bool:
-    """The right weights and codes, whoever connects."""
+    """The right weights and exit codes, with bad connections to every port."""
     campaign = importlib.import_module("helpers.stranger_campaign")
     with tempfile.TemporaryDirectory() as folder:
         for number, job in enumerate(campaign.JOBS):

@@ -133,7 +133,7 @@ def _watch(workers: list[subprocess.Popen[bytes]], over: threading.Event, allow_
             if worker.returncode and not allow_missing:
                 lost = lose_worker(f"{words} before the training has begun; its error stands above.")
                 if lost is None:
-                    continue  # there is nobody yet who could be told
+                    continue  # the chief does not train yet: look again later
             del left[index]
             if worker.returncode and not lost and not over.is_set():
                 LOGGER.warning("%s. The others go on without it.", words)

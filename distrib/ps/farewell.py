@@ -1,7 +1,7 @@
 """Farewell: what a worker says to every ps in the end, to all at once. Those that do not answer are left alone.
 
-One after the other, a ps that is told late would take those that have ended by then for lost. It is said over the
-connections that are there: a ps or a host that has no room for one more must not miss the end of the job.
+Calls one after the other would take too long: the last ps would take those that have ended for lost. The connections
+that are open are used, since a ps or a host may have no room for another one.
 """
 
 from __future__ import annotations

@@ -121,7 +121,7 @@ class Follower:
                 self._follow()
                 self._away.begin()
                 self._closed.wait(_RETRY_S)
-            return  # whoever has closed it knows
+            return  # by `close`
         except grpc.RpcError as error:
             LOGGER.info("ps:%d no longer follows ps:0: %s", self._index, error)
         except ValueError:

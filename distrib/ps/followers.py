@@ -19,7 +19,7 @@ class Followed:
     """Another ps, as ps:0 sees it.
 
     Attributes:
-        outbox: what it is told.
+        outbox: the messages to it.
     """
 
     def __init__(self) -> None:
@@ -36,7 +36,7 @@ class Followed:
             has: how many messages it has.
 
         Returns:
-            The number of the stream, how many of its messages have arrived, and what it has to be told.
+            The number of the stream, how many of its messages have arrived, and the messages to it.
 
         Raises:
             RefusedError: it is another process than before.
@@ -77,7 +77,7 @@ class Followed:
 
 
 class Followers:
-    """The other ps, from 1; each is told the log from its beginning."""
+    """The other ps, from 1; each receives the log from its beginning."""
 
     def __init__(self) -> None:
         self._num_ps = MAX_STREAMS  # until it is known
@@ -100,11 +100,11 @@ class Followers:
             self.of(ps)
 
     def tell(self, message: pb.FollowReply) -> None:
-        """Tell all of them."""
+        """Send a message to all of them."""
         for followed in list(self._followed.values()):
             followed.outbox.put(message)
 
     def close(self) -> None:
-        """Tell nobody more."""
+        """Send nothing more."""
         for followed in list(self._followed.values()):
             followed.outbox.close()

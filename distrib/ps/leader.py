@@ -111,7 +111,7 @@ class Leader:
         self._keeper.begin(num_ps)
 
     def followed(self, ps: int) -> Followed:
-        """Another ps, which is told the log. Raises `RefusedError` for none of the job."""
+        """Another ps, which receives the log. Raises `RefusedError` for none of the job."""
         return self._followers.of(ps)
 
     def arrived(self, push: PushId, ps: int) -> None:

@@ -160,7 +160,7 @@ class Node:
                 self._follower.arrived(push)
 
     def followed(self, ps: int) -> Followed:
-        """Another ps, which is told the log. Raises `RefusedError` for none of the job."""
+        """Another ps, which receives the log. Raises `RefusedError` for none of the job."""
         with self._lock:
             return self._leader.followed(ps)
 

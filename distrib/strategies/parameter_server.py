@@ -44,7 +44,7 @@ class ParameterServerStrategy(Strategy):
 
     Every worker runs the same script; the chief is worker 0. In a ps, which may run the script too, making a strategy
     serves until the job ends, and then ends the process, as with TensorFlow. Examples are leased, so in each epoch
-    each example is applied exactly once, whoever is slow or dies. With `mode="sync"` and no backup workers the result
+    each example is applied exactly once, even if workers are slow or die. With `mode="sync"` and no backup workers the result
     is that of one process, up to the rounding of a reordered sum.
 
     Args:
