@@ -44,8 +44,8 @@ class ParameterServerStrategy(Strategy):
 
     Every worker runs the same script; the chief is worker 0. In a ps, which may run the script too, making a strategy
     serves until the job ends, and then ends the process, as with TensorFlow. Examples are leased, so in each epoch
-    each example is applied exactly once, even if workers are slow or die. With `mode="sync"` and no backup workers the
-    result is that of one process, up to the rounding of a reordered sum.
+    each example is applied exactly once, even if workers are slow or die. With `mode="sync"` and no backup workers
+    the result is that of one process, up to the rounding of a reordered sum.
 
     Args:
         cluster_resolver: knows the cluster and the task of this process; by default the environment does
