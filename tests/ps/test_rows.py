@@ -126,8 +126,8 @@ def test_c5_a_late_push_of_an_older_process_is_refused(job):
 
 
 def test_d2_a_second_process_for_one_worker_is_refused_and_the_first_goes_on(job, monkeypatch):
-    assert link._SURELY_LIVES_S == 4.0, "longer than the end of a process or host goes unnoticed"
-    monkeypatch.setattr(link, "_SURELY_LIVES_S", 0.5)
+    assert link.SURELY_LIVES_S == 4.0, "longer than the end of a process or host goes unnoticed"
+    monkeypatch.setattr(link, "SURELY_LIVES_S", 0.5)
     first, answer = job.begun(incarnation=1)
     second = job.client(0, incarnation=2)
     begin = time.monotonic()
@@ -135,7 +135,7 @@ def test_d2_a_second_process_for_one_worker_is_refused_and_the_first_goes_on(job
         job.register(second)
     assert 0.5 < time.monotonic() - begin < 3, "a silent worker may be dead, and its end not noticed"
     assert distrib.errors.exit_code_of(error.value) == 64
-    monkeypatch.setattr(link, "_SURELY_LIVES_S", 60.0)
+    monkeypatch.setattr(link, "SURELY_LIVES_S", 60.0)
     answer = job.push(first, answer, 1)
     busy = threading.Timer(0.1, lambda: job.push(first, answer, 2))
     busy.start()
