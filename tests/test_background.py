@@ -3,8 +3,10 @@
 import os
 import re
 import signal
+import socket
 import threading
 import time
+import types
 from pathlib import Path
 
 import numpy as np
@@ -15,7 +17,7 @@ from helpers.ps import on_workers, worker_of
 
 import distrib
 from distrib import background
-from distrib.comm import buckets
+from distrib.comm import abort, buckets
 from distrib.ps import codec, stream
 from distrib.ps import saver as saver_module
 from distrib.ps.node import Node
@@ -338,3 +340,18 @@ def test_a_rank_that_never_comes_is_not_waited_for_for_ever(tmp_path, mpi):
     assert "Traceback" not in ended.output
     assert "most recent call first" not in ended.output
     assert not ended.survivors
+
+
+def test_a_forked_child_closes_no_descriptor_that_is_another_s_by_then():
+    """The connection to the hub is closed in it; its number may be taken again before the socket object ends."""
+    mine, other = socket.socketpair()
+    ending = abort.Ending.__new__(abort.Ending)  # without the hooks that it would leave behind here
+    ending.guard(types.SimpleNamespace(socket=mine), None)
+    number = mine.fileno()
+    ending._in_forked_child()
+    again = os.open(os.devnull, os.O_RDONLY)
+    assert again == number
+    mine.close()
+    os.fstat(again)
+    os.close(again)
+    other.close()

@@ -8,6 +8,7 @@ import signal
 import subprocess
 import sys
 import time
+from pathlib import Path
 
 import pytest
 from conftest import missing
@@ -300,6 +301,22 @@ def test_d7_an_agent_of_mpirun_that_is_killed_is_never_a_success(three, tmp_path
     assert ended.seconds < 10, ended.output
     assert re.search(r"on \S+ (is|has) lost|rank 2|mpirun", ended.output.splitlines()[-1]), ended.output
     assert nothing_is_left(three, 5.0)
+
+
+def test_a_key_that_is_refused_is_told_by_ssh_s_own_line(three, tmp_path):
+    """And not by mpirun's advice for every case."""
+    subprocess.run(["ssh-keygen", "-q", "-t", "ed25519", "-N", "", "-f", tmp_path / "other"], check=True)
+    own = Path(three.ssh_config)
+    changed = re.sub(r"IdentityFile \S+", f"IdentityFile {tmp_path}/other", own.read_text())
+    (tmp_path / "ssh_config").write_text(changed)
+    file = three.write(tmp_path, "mirrored")
+    file.write_text(file.read_text().replace(str(own), str(tmp_path / "ssh_config")))
+    launch = launch_on_h1(three, "--log-dir", tmp_path / "logs", file, PROGRAM, 5, "none", 0, tmp_path)
+    ended = launch.ended()
+    assert ended.code == 69, ended.output
+    assert re.search(r"h[23] cannot be reached by ssh: .*Permission denied \(publickey", ended.output)
+    assert len(ended.output.splitlines()) == 1, ended.output
+    assert not (tmp_path / "logs").exists(), "nothing was started"
 
 
 def test_a_host_that_cannot_be_reached_is_named(three, tmp_path):

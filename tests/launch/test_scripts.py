@@ -186,3 +186,49 @@ def test_a_local_cluster_without_a_script_is_refused(tmp_path, flags):
     assert "local_cluster expects to be called in a script" in ended.stderr
     assert "IN" not in ended.stdout.split()
     assert ended.returncode == (0 if "-i" in flags else 64)
+
+
+NO_ROOM = """
+import os, resource
+import numpy as np
+import distrib
+
+class Full(distrib.callbacks.Callback):
+    def on_train_end(self, logs=None):
+        there = len(os.listdir("/proc/self/fd")) - 1
+        resource.setrlimit(resource.RLIMIT_NOFILE, (there, there))
+        try:
+            os.open("/dev/null", os.O_RDONLY)
+        except OSError as error:
+            print("FULL", error, flush=True)
+
+strategy = distrib.ParameterServerStrategy(share_memory=False)
+with strategy.scope():
+    model = distrib.Sequential([distrib.layers.Dense(1, input_shape=(3,))])
+    model.compile("sgd", "mse")
+model.fit(np.ones((40, 3)), np.zeros((40, 1)), batch_size=4, epochs=2, verbose=0, callbacks=[Full()])
+"""
+
+
+def test_a_job_ends_well_where_there_is_no_room_for_one_more_connection(tmp_path):
+    """The chief says so over the one that it has."""
+    (tmp_path / "script.py").write_text(NO_ROOM)
+    ps = subprocess.Popen(
+        [sys.executable, "-m", "distrib", "ps", "--chief-timeout", "5"],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.STDOUT,
+        text=True,
+    )
+    cluster = {"chief": ["localhost:0"], "ps": [ps.stdout.readline().split()[-1]]}
+    config = json.dumps({"cluster": cluster, "task": {"type": "chief", "index": 0}})
+    chief = subprocess.run(
+        [sys.executable, tmp_path / "script.py"],
+        env={**os.environ, "TF_CONFIG": config},
+        capture_output=True,
+        text=True,
+        timeout=40,
+    )
+    output, _ = ps.communicate(timeout=20)
+    assert chief.returncode == 0, chief.stderr
+    assert "FULL [Errno 24]" in chief.stdout
+    assert ps.returncode == 0, output

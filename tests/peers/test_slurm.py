@@ -93,8 +93,9 @@ def test_scancel_term_saves_and_ends_with_75(slurm, tmp_path, mpi):
     assert "died" not in (tmp_path / "out").read_text()
 
 
-def test_a_job_that_is_signalled_by_slurm_and_requeued_ends_with_the_same_bytes(slurm, tmp_path):
-    """`--signal=TERM@55` of one minute, and a script that starts again where that is worth it."""
+@pytest.mark.parametrize("name", ["TERM", "USR1"])
+def test_a_job_that_is_signalled_by_slurm_and_requeued_ends_with_the_same_bytes(slurm, tmp_path, name):
+    """`--signal=...@55` of one minute. After TERM the script starts itself again; after USR1 training goes on."""
     (tmp_path / "whole").mkdir()
     (tmp_path / "parts").mkdir()
     start = f"srun -n2 --mpi=pmix {python_of('openmpi')} {PROGRAM} slow"
@@ -103,14 +104,19 @@ def test_a_job_that_is_signalled_by_slurm_and_requeued_ends_with_the_same_bytes(
     again = 'code=$?; echo CODE $code; [ $code -ne 75 ] || scontrol requeue "$SLURM_JOB_ID"; exit $code'
     slower = 'export SLOWER=$([ -n "$SLURM_RESTART_COUNT" ] && echo 0.01 || echo 0.2)'
     file = batch(tmp_path / "parts", slower, f"{start} {tmp_path}/parts", again)
-    slurm.submit("-N2", "-n2", "--requeue", "--time=1", "--signal=TERM@55", file)
+    parts = slurm.submit("-N2", "-n2", "--requeue", "--time=1", f"--signal={name}@55", file)
     output = tmp_path / "parts" / "out"
-    until(lambda: output.exists() and "CODE 75" in output.read_text(), "Slurm has sent it", 70)
+    if name == "TERM":
+        until(lambda: output.exists() and "CODE 75" in output.read_text(), "Slurm has sent it", 70)
+    else:
+        until(lambda: (progress(tmp_path / "parts") or (0, 0)) > (0, 0), "Slurm has sent it", 70)
+        assert "CODE" not in output.read_text(), "it goes on"
+        assert slurm.run("scontrol", "requeue", parts).returncode == 0
     assert progress(tmp_path / "parts") > (0, 0)
     until(lambda: "CODE 0" in output.read_text(), "it has gone on", 90)
     expected = (tmp_path / "whole" / "out").read_text().partition("weights ")[2].split()[0]
     assert output.read_text().partition("weights ")[2].split()[0] == expected
-    assert "CODE 75" in output.read_text().partition("weights ")[0]
+    assert ("CODE 75" in output.read_text().partition("weights ")[0]) == (name == "TERM")
 
 
 @pytest.mark.parametrize("mpi", available())
