@@ -66,7 +66,8 @@ def local_cluster(num_workers: int, num_ps: int = 1, allow_missing_workers: bool
     if resolve() != ALONE:
         yield
         return
-    _check_script()
+    if num_workers > 1:
+        _check_script()
     require_grpc()
     before = dict(os.environ)
     with tempfile.TemporaryDirectory(prefix="distrib-") as folder:

@@ -188,6 +188,13 @@ def test_a_local_cluster_without_a_script_is_refused(tmp_path, flags):
     assert ended.returncode == (0 if "-i" in flags else 64)
 
 
+def test_a_local_cluster_whose_only_worker_is_here_needs_no_script():
+    """As when the program of the README is pasted into an interpreter."""
+    program = "import distrib\nwith distrib.local_cluster(1, num_ps=1): print('IN')\n\n"
+    ended = subprocess.run([sys.executable, "-i"], input=program, capture_output=True, text=True, timeout=40)
+    assert "IN" in ended.stdout.split(), ended.stderr
+
+
 NO_ROOM = """
 import os, resource
 import numpy as np
