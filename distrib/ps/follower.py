@@ -27,6 +27,9 @@ from distrib.ps.saver import WhenSaved
 
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 _RETRY_S = 0.2
+_ACKNOWLEDGE_EVERY = 256
+"""Messages of ps:0, which keeps those that are not acknowledged. In training every push does so by the way."""
+
 _LOST_AFTER_S = 1.0
 """For the word that the job has ended, which ps:0 may have heard a little earlier."""
 
@@ -157,6 +160,8 @@ class Follower:
                 elif message.WhichOneof("entry"):
                     self._execute(codec.entry_of(message))
                 self._has += 1
+                if not self._has % _ACKNOWLEDGE_EVERY:
+                    self._outbox.put(pb.FollowRequest(ps=self._index))
         except grpc.RpcError as error:
             if error.code() not in _RETRIED:
                 raise

@@ -62,7 +62,7 @@ class Following:
                 self._node.collect(ps, request.part)
                 if request.part.last:
                     followed.outbox.put(pb.FollowReply())  # it need not keep so much any longer
-            else:
+            elif request.HasField("arrived"):
                 self._node.arrived(codec.push_of(request.arrived), ps)
 
         try:

@@ -9,10 +9,11 @@ import time
 
 import numpy as np
 import pytest
-from helpers.ps import worker_of
+from helpers.ps import on_workers, worker_of
 from helpers.replicas import difference, in_one_process
 from ps.test_restore import Versions, training
 
+import distrib
 from distrib.errors import ProtocolError
 from distrib.ps.outbox import Outbox
 from distrib.strategies.parameter_server import ParameterServerStrategy
@@ -155,3 +156,25 @@ def test_a_stream_waits_for_messages():
     outbox.close()
     thread.join(5)
     assert got == ["a", "b"]
+
+
+def test_what_is_kept_for_another_ps_does_not_grow():
+    """In an evaluation, too, where no gradient arrives that would say how far the other ps is."""
+    kept = []
+
+    def body(strategy):
+        model = distrib.Sequential([distrib.layers.Dense(1, input_shape=(3,))])
+        model.compile("sgd", "mse")
+        x, y = np.ones((3000, 3)), np.zeros((3000, 1))
+        model.fit(x[:8], y[:8], batch_size=4, epochs=1, verbose=0)
+        model.evaluate(x, y, batch_size=1, verbose=0)
+        model.fit(x, y, batch_size=1, epochs=1, verbose=0)
+
+    def look(servers):
+        followed = servers[0]._servicer._node._leader.followed(1)
+        kept.append((len(followed.outbox._kept), followed.outbox._first))
+
+    on_workers(1, body, num_ps=2, look=look)
+    ((now, before),) = kept
+    assert before > 3000
+    assert now < 600
