@@ -81,7 +81,8 @@ import distrib
 options = distrib.CommunicationOptions(implementation="mpi")
 for _ in range(2500):
     strategy = distrib.MirroredStrategy(communication_options=options)
-print("MADE", strategy.reduce("sum", 1.0))
+assert strategy.reduce("sum", 1.0) == 2
+print("MADE")
 """
 
 
@@ -89,4 +90,4 @@ def test_many_strategies_take_no_communicator_of_mpi_each(tmp_path, mpi_name):
     (tmp_path / "script.py").write_text(MANY)
     ended = mpirun(mpi_name, 2, tmp_path / "script.py")
     assert ended.code == 0, ended.output
-    assert ended.output.count("MADE 2.0") == 2
+    assert ended.output.count("MADE") == 2
