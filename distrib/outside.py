@@ -1,7 +1,7 @@
-"""JSON from outside: from a socket that strangers reach, from files and variables that others write.
+"""Values from outside: JSON of sockets, files and variables that others write, and settings of the environment.
 
-Whatever the text is, it becomes a value or a `ValueError`: nested too deeply, too large for the memory, or with
-numbers that JSON does not have.
+Whatever the text is, it becomes a value or a `ValueError` (a `ConfigError` is one): also if it is nested too deeply,
+too large for the memory, or has numbers that JSON does not have.
 """
 
 from __future__ import annotations

@@ -133,10 +133,9 @@ class Crew:
         for end in (self._wakeup, write_end):
             end.setblocking(False)
         self._selector.register(self._wakeup, selectors.EVENT_READ)
-        ignored = (
-            [signal.SIGHUP] if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN else []
-        )  # as under nohup
-        heeded = [number for number in self.SIGNALS if number not in ignored]
+        # Under nohup SIGHUP is ignored, and stays so.
+        is_nohup = signal.getsignal(signal.SIGHUP) is signal.SIG_IGN
+        heeded = [number for number in self.SIGNALS if not (is_nohup and number == signal.SIGHUP)]
         self._before = {number: signal.signal(number, self._note) for number in heeded}
         self._wakeup_before = signal.set_wakeup_fd(write_end.fileno(), warn_on_full_buffer=False)
         return self

@@ -61,8 +61,8 @@ def run(job: dict[str, Any], lines: _Lines, waiting: list[bytes]) -> int:
     Args:
         job: `command`, `workdir`, `environ`, `files` (contents by the environment variable that is to name the file),
             `folder` (the environment variable that is to name a folder for temporary files; empty for none),
-            `blocked` (signals that do not reach the command), `share` (how many such tasks
-            share the cores of this host) and `silence_s` (0 for any).
+            `blocked` (signals that do not reach the command), `share` (how many such tasks share the cores of this
+            host) and `silence_s` (0 for any).
         lines: what the launcher says.
         waiting: what it has said already.
     """

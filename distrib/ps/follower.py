@@ -127,10 +127,9 @@ class Follower:
             return  # by `close`
         except grpc.RpcError as error:
             LOGGER.info("ps:%d no longer follows ps:0: %s", self._index, error)
-        except ValueError:
-            pass  # the channel is closed
         except Exception:
-            LOGGER.exception("ps:%d cannot execute the log of ps:0", self._index)
+            if not self._closed.is_set():  # else the channel is closed, which gRPC calls a ValueError
+                LOGGER.exception("ps:%d cannot execute the log of ps:0", self._index)
         self._away.end()
         if not self._closed.is_set() and not self._ending.wait(_LOST_AFTER_S):
             self._end("ps:0 is lost")

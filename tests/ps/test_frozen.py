@@ -63,6 +63,17 @@ class Job:
         outputs = [each.communicate(timeout=20)[0] for each in self.ps]
         return [each.returncode for each in self.ps], outputs
 
+    def give_up(self):
+        """End what is left of a job whose ps have ended."""
+        for strategy in self.strategies.values():
+            strategy.close()
+        self.versions.released.set()
+        for thread in self._threads:
+            thread.join(20)
+        for each in self.ps:
+            each.wait(5)
+            each.stdout.close()
+
 
 @pytest.mark.parametrize("mode", ["sync", "async"])
 @pytest.mark.parametrize("victim", [0, 1])
@@ -98,12 +109,7 @@ def test_one_that_is_frozen_for_longer_is_given_up(victim):
     assert f"ps:{victim} is lost: it has not answered for 3 s" in output.splitlines()[-1]
     assert job.ps[1 - victim].returncode == 75
     os.kill(job.ps[victim].pid, signal.SIGKILL)
-    for strategy in job.strategies.values():
-        strategy.close()
-    job.versions.released.set()
-    for thread in job._threads:
-        thread.join(20)
-    job.ps[victim].communicate()
+    job.give_up()
 
 
 @pytest.mark.parametrize("victim", [0, 1])
@@ -115,12 +121,7 @@ def test_one_that_is_killed_is_not_waited_for(victim):
     assert time.monotonic() - begin < 6
     assert f"ps:{victim} is lost." in output.splitlines()[-1]
     assert job.ps[1 - victim].returncode == 75
-    for strategy in job.strategies.values():
-        strategy.close()
-    job.versions.released.set()
-    for thread in job._threads:
-        thread.join(20)
-    job.ps[victim].communicate()
+    job.give_up()
 
 
 def test_an_outbox_goes_on_behind_what_has_arrived():
