@@ -121,13 +121,22 @@ def test_a_thread_may_predict_and_evaluate_while_fit_runs():
     big_x = rng.normal(size=(512, 6))
     big_y = rng.integers(0, 3, 512)
 
-    def fit(model):
-        return model.fit(big_x, big_y, batch_size=64, epochs=12, verbose=0).history, model.get_weights()
+    def fit(model, callbacks=()):
+        history = model.fit(big_x, big_y, batch_size=64, epochs=12, verbose=0, callbacks=callbacks).history
+        return history, model.get_weights()
 
     expected = fit(make_model(width=256))
     model = make_model(width=256)
     model.build((None, 6))
     calls, failures, is_over = [0], [], threading.Event()
+    at_work = threading.Semaphore(0)
+
+    class WaitForTheThread(distrib.callbacks.Callback):
+        """Begins an epoch when the thread has completed one more round of calls, so that both overlap."""
+
+        def on_epoch_begin(self, epoch, logs=None):
+            assert at_work.acquire(timeout=60)
+
     first = model.predict(big_x[:3], verbose=0)
 
     def disturb():
@@ -137,16 +146,18 @@ def test_a_thread_may_predict_and_evaluate_while_fit_runs():
                 np.testing.assert_allclose(predicted.sum(axis=1), 1.0, rtol=1e-9)
                 model.evaluate(OTHER_X, OTHER_Y, verbose=0)
                 calls[0] += 1
+                at_work.release()
         except BaseException as error:
             failures.append(error)
+            at_work.release(100)
 
     thread = threading.Thread(target=disturb)
     thread.start()
-    found = fit(model)
+    found = fit(model, [WaitForTheThread()])
     is_over.set()
     thread.join()
     assert not failures
-    assert calls[0] > 3, "the thread was at work meanwhile"
+    assert calls[0] >= 12, "the thread was at work meanwhile"
     assert found[0] == expected[0]
     assert all(map(np.array_equal, found[1], expected[1]))
     assert not np.array_equal(model.predict(big_x[:3], verbose=0), first)
