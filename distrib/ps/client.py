@@ -178,8 +178,6 @@ class Client:
             self._cancel()
 
     def _ask(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
-        self._call += 1
-        request.call = self._call
         lost_since, told, tries, begin = 0.0, 0.0, 0, time.monotonic()
         while True:
             if self._is_closed or self._failure:
@@ -249,6 +247,10 @@ class Client:
             stream.when_broken(partial(self._break, stream))
 
     def _exchange(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
+        # Each try has a number of its own. With that of the first, a late answer to it could be taken for one to this
+        # try, and the gradient in shared memory be overwritten while the log of a ps still refers to it.
+        self._call += 1
+        request.call = self._call
         is_gradient = request.WhichOneof("what") == "push" and sent is not None
         for stream, part, shares in zip(self._streams, self._parts(), self._shares, strict=True):
             mine = None

@@ -41,6 +41,8 @@ class Link:
     Args:
         hello: its greeting.
         share_memory: use the memory that it offers, if it is on this host.
+        last_call: number of the worker's last call over the stream before; answers to that and to earlier ones come
+            too late for this stream.
 
     Attributes:
         memory: the worker's own gradients and values in this ps's range, mapped; None if they travel.
@@ -55,7 +57,8 @@ class Link:
         ConfigError: the model is too large for this ps.
     """
 
-    def __init__(self, hello: pb.Hello, share_memory: bool) -> None:
+    def __init__(self, hello: pb.Hello, share_memory: bool, last_call: int = 0) -> None:
+        self.last_call = last_call
         self.worker, self.incarnation = hello.worker, hello.incarnation
         self.ps, self.num_ps = hello.ps, hello.num_ps
         self.size, self.dtype = hello.num_elements, training_dtype(hello.dtype)
@@ -171,7 +174,7 @@ class Links:
     def pull(self, entry: Pull, shard: Shard | None) -> None:
         """Keep the values, as they are now, for a worker's answer; ps:0 answers later, another ps at once."""
         link = self._all.get(entry.worker)
-        if link is None:
+        if link is None or entry.call <= link.last_call:
             return
         if shard is not None:
             chunks = list(codec.pieces(shard.state())) if entry.state else link.hand_over(shard.values)

@@ -21,6 +21,7 @@ from distrib.ps.keeper import Keeper
 from distrib.ps.leader import Leader
 from distrib.ps.link import Link, Links
 from distrib.ps.log import Cut, Entry, Pull, PushId
+from distrib.ps.reconnects import Reconnects
 from distrib.ps.rules import Rules
 from distrib.ps.saver import Checkpoints, Saving, WhenSaved
 from distrib.ps.sequencer import Sequencer
@@ -58,6 +59,7 @@ class Node:
         self._lock = threading.RLock()
         self._links = Links()
         self._leader = Leader(self._lock, self._links, self._keeper, self.execute)
+        self._reconnects = Reconnects(self._lock, self._leader.leave)
         self._shard: Shard | None = None
         self._follower: Follower | None = None
         self._ending = threading.Event()
@@ -76,6 +78,7 @@ class Node:
                 self._restore(link)
             self._leader.check_newest(link)
             self._links.join(link)
+            self._reconnects.joins(link)
             if link.worker == CHIEF:
                 self._absence_of_chief.end()
             self._leader.join(link)
@@ -89,6 +92,14 @@ class Node:
                 self._absence_of_chief.begin()
             self._leader.forget(link.worker)
             if link.ps == SEQUENCER and not self._ending.is_set():
+                self._reconnects.wait_for(link)
+
+    def worker_ended(self, worker: int) -> None:
+        """A worker says that it ends: it is not waited for."""
+        with self._lock:
+            link = self._links.get(worker)
+            if link is not None and link.ps == SEQUENCER and not self._ending.is_set():
+                self._links.leave(link)
                 self._leader.leave(link)
 
     def is_silent(self, link: Link) -> None:
@@ -240,6 +251,7 @@ class Node:
         self._ending.set()
         with self._lock:
             self._absence_of_chief.end()
+            self._reconnects.close()
             for away in self._away.values():
                 away.end()
             if self._follower is not None:

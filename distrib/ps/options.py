@@ -18,6 +18,9 @@ os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 SURELY_LIVES_S = 4 * seconds("DISTRIB_KEEPALIVE_S", 1.0)
 """The end of a process, or of its host, is noticed before."""
 
+RECONNECT_S = 2 * seconds("DISTRIB_KEEPALIVE_S", 1.0)
+"""A worker whose stream has ended may open another one for so long before the others go on without it."""
+
 CHUNK_BYTES = 1 << 20
 MAX_MESSAGE_BYTES = CHUNK_BYTES + (1 << 18)
 """A chunk, and room for a description and a summary."""

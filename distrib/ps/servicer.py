@@ -146,7 +146,7 @@ class Servicer(services.ParameterServerServicer):
             )
         if hello.ps_incarnation not in (0, self._incarnation) and not self._node.restores:
             raise RefusedError(f"ps:{hello.ps} was started again since, and has lost its values.")
-        link = Link(hello, self._share_memory)
+        link = Link(hello, self._share_memory, request.call)
         self._node.join(link)
         self._processes[link.worker] = link.incarnation
         return link
@@ -218,6 +218,7 @@ class Servicer(services.ParameterServerServicer):
                 grpc.StatusCode.FAILED_PRECONDITION, f"This process is not worker {request.worker}."
             )
         self._leaves(request.worker)
+        self._node.worker_ended(request.worker)
         return pb.LeaveReply()
 
     def wait_for_workers(self, seconds: float) -> None:

@@ -23,7 +23,7 @@ from distrib.strategies.parameter_server import ParameterServerStrategy
 from helpers import noting_ps
 from helpers.ps import worker_of
 
-NUM_WORKERS, NUM_EXAMPLES, EPOCHS = 6, 120, 3
+NUM_WORKERS, NUM_EXAMPLES, EPOCHS = 6, 120, 9
 SLOW, KILLED = (1, 4), 3
 FAST_S, SLOW_S = 0.02, 0.1
 

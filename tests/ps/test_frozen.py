@@ -15,7 +15,11 @@ from ps.test_restore import Versions, training
 
 import distrib
 from distrib.errors import ProtocolError
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.link import Link, Links
+from distrib.ps.log import Pull
 from distrib.ps.outbox import Outbox
+from distrib.ps.shard import Shard
 from distrib.strategies.parameter_server import ParameterServerStrategy
 
 
@@ -159,6 +163,19 @@ def test_a_stream_waits_for_messages():
     assert got == ["a", "b"]
 
 
+def test_a_late_answer_to_a_former_stream_is_none_to_the_next():
+    """A ps that was frozen executes its log late, when a worker has opened another stream, and asks again."""
+    hello = pb.Hello(worker=1, incarnation=5, ps=1, num_ps=2, num_elements=8, dtype="float32")
+    shard = Shard(1, 2)
+    shard.values = np.ones(4, np.float32)
+    links, link = Links(), Link(hello, False, last_call=3)
+    links.join(link)
+    links.pull(Pull(1, 3, 12), shard)
+    assert link.outbox.empty()
+    links.pull(Pull(1, 4, 12), shard)
+    assert link.outbox.get().call == 4
+
+
 def test_what_is_kept_for_another_ps_does_not_grow():
     """In an evaluation, too, where no gradient arrives that would say how far the other ps is."""
     kept = []
@@ -179,3 +196,25 @@ def test_what_is_kept_for_another_ps_does_not_grow():
     ((now, before),) = kept
     assert before > 3000
     assert now < 600
+
+
+def test_a_worker_that_opens_its_streams_anew_is_waited_for():
+    """The others do no round without it meanwhile."""
+    cut = []
+
+    class Cut(distrib.callbacks.Callback):
+        def __init__(self, strategy):
+            super().__init__()
+            self._strategy = strategy
+
+        def on_train_batch_end(self, batch, logs=None):
+            if self._strategy.replica_id == 1 and batch == 2:
+                self._strategy._client._disconnect()
+                time.sleep(0.5)
+                cut.append(batch)
+
+    results = on_workers(2, lambda strategy: training(strategy, callbacks=[Cut(strategy)]), num_ps=2)
+    expected, history = in_one_process(training)
+    assert len(cut) == 6, "a cut in every epoch"
+    assert difference(results[0][0], expected) <= 1e-12
+    np.testing.assert_allclose(results[0][1]["loss"], history["loss"], rtol=1e-9)
