@@ -3,14 +3,12 @@
 Names and behaviour follow tf.distribute and Keras wherever those have a name.
 """
 
-from distrib.kernels import choose_kernels as _choose_kernels
+from distrib.host.blas_kernels import choose_kernels as _choose_kernels
 
 _choose_kernels()  # before anything imports NumPy
 
 from distrib import callbacks, cluster_resolver, datasets, models, train
-from distrib.cluster.spec import ClusterSpec
-from distrib.comm.communicator import ReduceOp
-from distrib.errors import (
+from distrib.base.errors import (
     AuthenticationError,
     ConfigError,
     DataError,
@@ -21,22 +19,24 @@ from distrib.errors import (
     ShapeError,
     StorageError,
 )
-from distrib.exit_codes import install as _install_exit_codes
-from distrib.launch.local import local_cluster
+from distrib.base.exit_codes import install as _install_exit_codes
+from distrib.cluster.spec import ClusterSpec
+from distrib.comm.communicator import ReduceOp
+from distrib.launch.local_cluster import local_cluster
 from distrib.nn import activations, initializers, layers, losses, metrics, optimizers, regularizers
 from distrib.nn.layers import Input
 from distrib.nn.variable import Variable, constant
-from distrib.ps.staleness import BoundStale, DropStale, ScaleStale, StalenessPolicy
-from distrib.strategies.base import Strategy
+from distrib.ps.policy.admission.staleness import BoundStale, DropStale, ScaleStale, StalenessPolicy
 from distrib.strategies.central_storage import CentralStorageStrategy
+from distrib.strategies.default import DefaultStrategy, get_strategy, has_strategy
 from distrib.strategies.from_cluster import strategy_from_cluster
 from distrib.strategies.mirrored import MirroredStrategy
 from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.parameter_server import ParameterServerStrategy
 from distrib.strategies.replica_context import ReplicaContext, get_replica_context
-from distrib.strategies.single import DefaultStrategy, get_strategy, has_strategy
-from distrib.training.evaluator import SidecarEvaluator
-from distrib.training.loading import load_model
+from distrib.strategies.strategy import Strategy
+from distrib.training.evaluator.sidecar_evaluator import SidecarEvaluator
+from distrib.training.load_model import load_model
 from distrib.training.seeds import reset, set_random_seed
 from distrib.training.sequential import Sequential
 from distrib.training.train_and_evaluate import train_and_evaluate

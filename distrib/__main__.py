@@ -2,7 +2,7 @@
 
 import sys
 
-from distrib.cli import main
+from distrib.cli.main import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -1,6 +1,6 @@
 """`distrib.models`: models, and reading saved ones."""
 
-from distrib.training.loading import load_model
+from distrib.training.load_model import load_model
 from distrib.training.sequential import Sequential
 
 __all__ = ["Sequential", "load_model"]

@@ -1,7 +1,7 @@
 """`distrib.train`: checkpoints in a directory, and `ClusterSpec`, with TensorFlow's names."""
 
 from distrib.cluster.spec import ClusterSpec
-from distrib.training.checkpoints import CheckpointManager, checkpoints_iterator, latest_checkpoint
+from distrib.training.checkpoints.manager import CheckpointManager, checkpoints_iterator, latest_checkpoint
 
 __all__ = ["CheckpointManager", "ClusterSpec", "checkpoints_iterator", "latest_checkpoint"]
 

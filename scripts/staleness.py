@@ -19,7 +19,7 @@ from typing import Any
 
 import distrib
 import numpy as np
-from distrib.ps.rules import Rules
+from distrib.ps.policy.admission.rules import Rules
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-import distrib  # before NumPy: all processes of a test multiply with the same kernels (distrib/kernels.py)
+import distrib  # before NumPy: all processes of a test multiply with the same kernels (distrib/host/blas_kernels.py)
 
 # isort: split
 import os

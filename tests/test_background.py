@@ -16,15 +16,17 @@ from helpers.mpi import ROOT, available, job_pids, mpirun, on_ranks, started
 from helpers.ps import on_workers, worker_of
 
 import distrib
-from distrib import background
-from distrib.comm import abort, buckets
-from distrib.ps import codec, stream
-from distrib.ps import saver as saver_module
-from distrib.ps.node import Node
-from distrib.ps.patience import Patience
-from distrib.ps.saver import Checkpoints, Saver
-from distrib.ps.server import Server
-from distrib.strategies.ps_ahead import Ahead
+from distrib.base import background
+from distrib.comm.liveness import exit
+from distrib.ps.client import stream
+from distrib.ps.server import checkpoint_writer as saver_module
+from distrib.ps.server.checkpoint_writer import Checkpoints, Saver
+from distrib.ps.server.node import Node
+from distrib.ps.server.read_timeout import Patience
+from distrib.ps.server.server import Server
+from distrib.ps.wire import codec
+from distrib.strategies.ps_worker.prefetch import Ahead
+from distrib.strategies.update import gradient_buckets
 
 ENDS = ROOT / "tests" / "launch" / "programs" / "ends.py"
 
@@ -108,7 +110,7 @@ WATCH_DIES = """
 import time
 import numpy as np
 import distrib
-from distrib.comm.watch import Watch
+from distrib.comm.liveness.client import Watch
 
 strategy = distrib.MirroredStrategy()
 if strategy.replica_id == 1:
@@ -263,7 +265,7 @@ def test_what_is_done_ahead_or_bucket_by_bucket_raises_where_it_is_waited_for():
     with pytest.raises(KeyError, match="a bug of ours"):
         ahead.answer()
     ahead.close()
-    thread = buckets._Thread(fail)
+    thread = gradient_buckets._Thread(fail)
     thread.tasks.put(0)
     with pytest.raises(KeyError, match="a bug of ours"):
         thread.finish()
@@ -345,7 +347,7 @@ def test_a_rank_that_never_comes_is_not_waited_for_for_ever(tmp_path, mpi):
 def test_a_forked_child_closes_no_descriptor_that_is_another_s_by_then():
     """The connection to the hub is closed in it; its number may be taken again before the socket object ends."""
     mine, other = socket.socketpair()
-    ending = abort.Ending.__new__(abort.Ending)  # without the hooks that it would leave behind here
+    ending = exit.Ending.__new__(exit.Ending)  # without the hooks that it would leave behind here
     ending.guard(types.SimpleNamespace(socket=mine), None)
     number = mine.fileno()
     ending._in_forked_child()

@@ -11,7 +11,7 @@ import pytest
 from helpers.launch import CLUSTERS
 from helpers.mpi import ROOT, available, on_ranks
 
-from distrib.io.checkpoint import read_manifest
+from distrib.io.checkpoint_folder import read_manifest
 
 PROGRAM = ROOT / "tests" / "launch" / "programs" / "ends.py"
 

@@ -134,7 +134,7 @@ def test_launch_without_home(tmp_path):
 
 
 def test_an_mpirun_that_does_not_start_is_quoted(tmp_path, monkeypatch):
-    from distrib.launch.mpirun import find_mpi
+    from distrib.launch.backends.mpirun import find_mpi
 
     mpirun = tmp_path / "mpirun"
     mpirun.write_text("#!/bin/sh\necho 'no home directory' >&2\nexit 1\n")

@@ -7,7 +7,7 @@ from pathlib import Path
 
 import pytest
 
-from distrib.kernels import better_kernels
+from distrib.host.blas_kernels import better_kernels
 
 ZEN_4 = "processor : 0\nvendor_id : AuthenticAMD\ncpu family : 25\nflags : sse fma avx2 avx512f\n\n"
 ZEN_5 = ZEN_4.replace("25", "26")

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 
-from distrib.cluster.address import Address, parse_address
 from distrib.cluster.fields import wrong
+from distrib.cluster.host_port import Address, parse_address
 
 JOBS = ("chief", "worker", "ps", "evaluator")
 """What a task may be."""

@@ -17,13 +17,13 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from distrib.cluster.address import parse_address
+from distrib.base.errors import ConfigError
+from distrib.base.outside import parse_json
 from distrib.cluster.checks import check_cluster, check_task
 from distrib.cluster.fields import index, string, table, wrong
+from distrib.cluster.host_port import parse_address
 from distrib.cluster.launch_options import LaunchOptions, launch_options
 from distrib.cluster.spec import ClusterSpec, jobs_of
-from distrib.errors import ConfigError
-from distrib.outside import parse_json
 
 _LONGEST_TEXT = 1 << 20
 _EMPTY = ClusterSpec({})

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from typing import Any
 
-from distrib.errors import ConfigError
+from distrib.base.errors import ConfigError
 
 _SHOWN_CHARACTERS = 80
 _LARGEST_INDEX = 999_999

@@ -15,14 +15,14 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from distrib.base.errors import ConfigError
 from distrib.cluster.checks import check_cluster, check_task
 from distrib.cluster.config import ClusterConfig, config_from_environment, read_config
 from distrib.cluster.fields import wrong
-from distrib.cluster.launched import Launched, launched
+from distrib.cluster.launcher_env import Launched, launched
 from distrib.cluster.resolvers import ClusterResolver, mpi_cluster
 from distrib.cluster.spec import ClusterSpec, jobs_of
 from distrib.cluster.task import Task
-from distrib.errors import ConfigError
 
 ALONE = Task("worker", 0, ClusterSpec({}))
 """A process that belongs to no cluster."""

@@ -5,12 +5,12 @@ from __future__ import annotations
 import os
 from abc import abstractmethod
 
-from distrib.arguments import HasArguments
+from distrib.base.arguments import HasArguments
+from distrib.base.errors import ConfigError
 from distrib.cluster.config import ClusterConfig, config_from_environment
 from distrib.cluster.fields import index
-from distrib.cluster.launched import launched
+from distrib.cluster.launcher_env import launched
 from distrib.cluster.spec import ClusterSpec
-from distrib.errors import ConfigError
 
 
 class ClusterResolver(HasArguments):

@@ -9,9 +9,9 @@ from __future__ import annotations
 
 from typing import Any
 
-from distrib.arguments import HasArguments
+from distrib.base.arguments import HasArguments
+from distrib.base.errors import ConfigError
 from distrib.cluster.fields import index, string, table, wrong
-from distrib.errors import ConfigError
 
 
 class ClusterSpec(HasArguments):

@@ -1,7 +1,7 @@
 """Communicator: what strategies ask of the other ranks. Every call here is collective and has a deadline.
 
 All ranks make the same calls in the same order. A rank that does not is found out: each message carries a
-header that says what the sender thinks is going on (`comm/header.py`).
+header that says what the sender thinks is going on (`comm/messages/header.py`).
 """
 
 from __future__ import annotations
@@ -9,10 +9,10 @@ from __future__ import annotations
 from abc import ABC, abstractmethod
 from enum import Enum
 
-from distrib.arrays import Array
+from distrib.base.arrays import Array
+from distrib.base.errors import ConfigError
+from distrib.base.ranges import Range
 from distrib.comm.counters import Counters
-from distrib.errors import ConfigError
-from distrib.ranges import Range
 
 
 class ReduceOp(Enum):

@@ -9,9 +9,9 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
-from distrib.arrays import Array
+from distrib.base.arrays import Array
+from distrib.base.errors import DataError
 from distrib.data.idx import read_idx
-from distrib.errors import DataError
 
 Split = tuple[Array, Array]
 

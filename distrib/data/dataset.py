@@ -7,9 +7,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from distrib.arrays import Array
-from distrib.data.sharding import Positions, Schedule
-from distrib.errors import DataError
+from distrib.base.arrays import Array
+from distrib.base.errors import DataError
+from distrib.data.schedule import Positions, Schedule
 
 
 class Batch(NamedTuple):

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy as np
 
-from distrib.arrays import Array
-from distrib.errors import DataError
+from distrib.base.arrays import Array
+from distrib.base.errors import DataError
 
 _DTYPES = {0x08: ">u1", 0x09: ">i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _MAX_AXES = 8

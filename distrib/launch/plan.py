@@ -11,11 +11,11 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
-from distrib.cluster.address import parse_address
+from distrib.base.errors import ConfigError
 from distrib.cluster.config import ClusterConfig
 from distrib.cluster.fields import wrong
+from distrib.cluster.host_port import parse_address
 from distrib.cluster.spec import ClusterSpec
-from distrib.errors import ConfigError
 
 _TAKEN_ALONG = ("DISTRIB_", "PYTHONPATH", "OPENBLAS_", "OMP_", "MKL_")
 """How the names of the environment variables begin that go to other hosts."""
@@ -123,7 +123,7 @@ def plan(
     """
     strategy, cluster = config.launch.strategy, config.cluster
     python = config.launch.python or python
-    run_script = (python, "-m", "distrib.launch.script", *script)
+    run_script = (python, "-m", "distrib.launch.task.entrypoint", *script)
 
     def tasks(job: str, command: Callable[[str], tuple[str, ...]]) -> list[Task]:
         return [

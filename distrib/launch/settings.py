@@ -6,12 +6,13 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from distrib.cluster.launched import RUN_VARIABLE
-from distrib.comm.address import own_address
-from distrib.launch import mpirun, script, ssh
-from distrib.launch.mpirun import Mpi
+from distrib.cluster.launcher_env import RUN_VARIABLE
+from distrib.host.addresses import own_address
+from distrib.launch.backends import mpirun, ssh
+from distrib.launch.backends.mpirun import Mpi
 from distrib.launch.plan import Plan
-from distrib.launch.record import START_VARIABLE
+from distrib.launch.task import entrypoint
+from distrib.launch.task.exit_record import START_VARIABLE
 
 _OWN = (RUN_VARIABLE, START_VARIABLE, "DISTRIB_TTY")
 """What a start adds to the environment of its tasks."""
@@ -51,7 +52,7 @@ class Settings:
         hosts = [task.host for task in plan.trainers]
         names = list(dict.fromkeys([*self.environ, *plan.environ(plan.trainers[0]), *_OWN]))
         options = plan.config.launch.mpirun_options
-        program = script.in_one_word(plan.trainers[0].command)
+        program = entrypoint.in_one_word(plan.trainers[0].command)
         others = dict.fromkeys(host for host in hosts if host != "localhost")
         address = own_address(others) if others else ""
         return mpirun.command(self.mpi, hosts, program, names, self.workdir, options, address)

@@ -15,8 +15,8 @@ from typing import Any, Self
 
 import numpy as np
 
-from distrib.arguments import HasArguments
-from distrib.arrays import Array
+from distrib.base.arguments import HasArguments
+from distrib.base.arrays import Array
 from distrib.nn.erf import erf
 from distrib.nn.registry import Registry
 from distrib.nn.workspace import Workspace

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from distrib.arrays import Array
+from distrib.base.arrays import Array
 
 _CHEBYSHEV = (
     -0.651326859890854715,  # the first coefficient is halved, as the series wants it

@@ -12,9 +12,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from distrib.arrays import Array, Shape, aligned_vector
+from distrib.base.arrays import Array, Shape, aligned_vector
+from distrib.base.ranges import Range
 from distrib.nn.variable import Place, Variable
-from distrib.ranges import Range
 
 
 class Entry(NamedTuple):

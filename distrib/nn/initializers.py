@@ -13,11 +13,11 @@ from typing import Any
 
 import numpy as np
 
-from distrib.arguments import HasArguments
-from distrib.arrays import Array, Shape
-from distrib.errors import ConfigError
-from distrib.nn.random import generator
+from distrib.base.arguments import HasArguments
+from distrib.base.arrays import Array, Shape
+from distrib.base.errors import ConfigError
 from distrib.nn.registry import Registry
+from distrib.nn.rng import generator
 
 # Standard deviation of a unit normal truncated to [-2, 2]; dividing by it restores unit variance.
 _TRUNCATED_NORMAL_STDDEV = 0.87962566103423978

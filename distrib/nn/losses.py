@@ -20,9 +20,9 @@ from typing import Any, ClassVar, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from distrib.arguments import HasArguments
-from distrib.arrays import Array, Shape
-from distrib.errors import DataError, ShapeError
+from distrib.base.arguments import HasArguments
+from distrib.base.arrays import Array, Shape
+from distrib.base.errors import DataError, ShapeError
 from distrib.nn import activations
 from distrib.nn.registry import Registry
 from distrib.nn.workspace import Workspace

@@ -15,9 +15,9 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
-from distrib.arguments import HasArguments
-from distrib.arrays import Array, Shape
-from distrib.errors import ConfigError
+from distrib.base.arguments import HasArguments
+from distrib.base.arrays import Array, Shape
+from distrib.base.errors import ConfigError
 from distrib.nn.registry import Registry
 from distrib.nn.workspace import Workspace
 

@@ -17,16 +17,16 @@ from typing import Any
 
 import numpy as np
 
-from distrib.arrays import Array, Shape
-from distrib.errors import ShapeError
+from distrib.base.arrays import Array, Shape
+from distrib.base.errors import ShapeError
+from distrib.base.ranges import Range
+from distrib.nn.batch_sums import Tally
 from distrib.nn.flat_buffer import FlatBuffer
-from distrib.nn.layers.base import Layer
+from distrib.nn.layers.layer import Layer
 from distrib.nn.objective import Objective
-from distrib.nn.random import Draw
 from distrib.nn.regularizers import Regularizer
-from distrib.nn.tally import Tally
+from distrib.nn.rng import Draw
 from distrib.nn.variable import Variable
-from distrib.ranges import Range
 
 
 class Network:

@@ -11,12 +11,12 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distrib.arrays import Array
-from distrib.errors import ConfigError
-from distrib.nn.layers.base import ActivatedLayer, Layer
+from distrib.base.arrays import Array
+from distrib.base.errors import ConfigError
+from distrib.nn.batch_sums import Tally
+from distrib.nn.layers.layer import ActivatedLayer, Layer
 from distrib.nn.losses import Loss
 from distrib.nn.metrics import Metric
-from distrib.nn.tally import Tally
 
 
 class Objective:

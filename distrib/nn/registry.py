@@ -7,7 +7,7 @@ import inspect
 from collections.abc import Mapping
 from typing import Any, Generic, TypeVar
 
-from distrib.errors import ConfigError
+from distrib.base.errors import ConfigError
 
 T = TypeVar("T")
 

@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from distrib.arguments import HasArguments
-from distrib.arrays import Array
+from distrib.base.arguments import HasArguments
+from distrib.base.arrays import Array
 from distrib.nn.registry import Registry
 
 

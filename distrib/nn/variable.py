@@ -12,8 +12,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from distrib.arrays import Array, Shape
-from distrib.errors import ShapeError
+from distrib.base.arrays import Array, Shape
+from distrib.base.errors import ShapeError
 
 
 class Place:

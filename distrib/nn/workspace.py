@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from distrib.arrays import Array, Shape
+from distrib.base.arrays import Array, Shape
 
 
 class Workspace:

@@ -6,15 +6,15 @@ nothing to gather. So a replica more costs the memory of its gradients and activ
 
 from __future__ import annotations
 
+from distrib.base.errors import ConfigError
 from distrib.comm.communicator import Communicator
-from distrib.errors import ConfigError
 from distrib.nn.network import Network
-from distrib.nn.optimizers.base import Optimizer
-from distrib.strategies.base import Strategy
-from distrib.strategies.job import communicator_of_job
+from distrib.nn.optimizers.optimizer import Optimizer
+from distrib.strategies.mpi_job import communicator_of_job
 from distrib.strategies.options import CommunicationOptions
-from distrib.strategies.owner_updater import OwnerUpdater
-from distrib.strategies.updater import NonFinitePolicy, Updater
+from distrib.strategies.strategy import Strategy
+from distrib.strategies.update.sharded_update import OwnerUpdater
+from distrib.strategies.update.updater import NonFinitePolicy, Updater
 
 
 class CentralStorageStrategy(Strategy):

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import os
 
+from distrib.base.errors import ConfigError
 from distrib.cluster.launch_options import STRATEGIES
 from distrib.cluster.resolve import resolve
 from distrib.cluster.resolvers import ClusterResolver
-from distrib.errors import ConfigError
-from distrib.strategies.base import Strategy
 from distrib.strategies.central_storage import CentralStorageStrategy
-from distrib.strategies.job import mpi_job
+from distrib.strategies.default import DefaultStrategy
 from distrib.strategies.mirrored import MirroredStrategy
+from distrib.strategies.mpi_job import mpi_job
 from distrib.strategies.parameter_server import ParameterServerStrategy
-from distrib.strategies.single import DefaultStrategy
+from distrib.strategies.strategy import Strategy
 
 
 def strategy_from_cluster(resolver: ClusterResolver | None = None) -> Strategy:

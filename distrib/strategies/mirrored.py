@@ -2,19 +2,19 @@
 
     with MirroredStrategy().scope(): ...        # started by `mpirun -n 8 python train.py`
 
-How the replicas combine gradients and stay identical: `strategies/owner_updater.py`.
+How the replicas combine gradients and stay identical: `strategies/update/sharded_update.py`.
 """
 
 from __future__ import annotations
 
 from distrib.comm.communicator import Communicator
 from distrib.nn.network import Network
-from distrib.nn.optimizers.base import Optimizer
-from distrib.strategies.base import Strategy
-from distrib.strategies.job import communicator_of_job
+from distrib.nn.optimizers.optimizer import Optimizer
+from distrib.strategies.mpi_job import communicator_of_job
 from distrib.strategies.options import CommunicationOptions
-from distrib.strategies.owner_updater import OwnerUpdater
-from distrib.strategies.updater import NonFinitePolicy, Updater
+from distrib.strategies.strategy import Strategy
+from distrib.strategies.update.sharded_update import OwnerUpdater
+from distrib.strategies.update.updater import NonFinitePolicy, Updater
 
 
 class MirroredStrategy(Strategy):

@@ -5,10 +5,10 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Literal
 
-from distrib.arguments import HasArguments
-from distrib.comm.implementations import IMPLEMENTATIONS, Implementation
-from distrib.comm.wait import DEFAULT_TIMEOUT_S
-from distrib.errors import ConfigError
+from distrib.base.arguments import HasArguments
+from distrib.base.errors import ConfigError
+from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S
+from distrib.comm.select import IMPLEMENTATIONS, Implementation
 
 
 @dataclass(frozen=True, slots=True)

@@ -2,7 +2,8 @@
 
     strategy = ParameterServerStrategy(mode="async", staleness=DropStale(4))
 
-What becomes of gradients: `ps/sequencer.py`, `ps/updates.py`. How they travel: `ps/client.py`, `ps/servicer.py`.
+What becomes of gradients: `ps/policy/order/sequencer.py`, `ps/policy/order/aggregation.py`. How they travel:
+`ps/client/client.py`, `ps/server/servicer.py`.
 """
 
 from __future__ import annotations
@@ -17,26 +18,26 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from distrib import exit_codes
-from distrib.arrays import Array
+from distrib.base import exit_codes
+from distrib.base.arrays import Array
+from distrib.base.errors import ConfigError, exit_code_of
+from distrib.base.ranges import Range
 from distrib.cluster.resolve import resolve
 from distrib.cluster.resolvers import ClusterResolver
+from distrib.comm.collectives.single import SingleCommunicator
 from distrib.comm.communicator import ReduceOp
-from distrib.comm.single import SingleCommunicator
-from distrib.errors import ConfigError, exit_code_of
 from distrib.nn.network import Network
-from distrib.nn.optimizers.base import Optimizer
+from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.nn.regularizers import L1L2
-from distrib.ps.needs import run_token
-from distrib.ps.rules import Rules
-from distrib.ps.staleness import AcceptStale, StalenessPolicy
-from distrib.ranges import Range
-from distrib.strategies.base import Strategy
-from distrib.strategies.updater import NonFinitePolicy, Updater
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.admission.staleness import AcceptStale, StalenessPolicy
+from distrib.ps.wire.requirements import run_token
+from distrib.strategies.strategy import Strategy
+from distrib.strategies.update.updater import NonFinitePolicy, Updater
 
 if TYPE_CHECKING:
-    from distrib.ps.client import Client
-    from distrib.strategies.ps_updater import PsUpdater
+    from distrib.ps.client.client import Client
+    from distrib.strategies.ps_worker.updater import PsUpdater
 
 
 class ParameterServerStrategy(Strategy):
@@ -92,7 +93,7 @@ class ParameterServerStrategy(Strategy):
         found = resolve(cluster_resolver)
         evaluates = found.type == "evaluator"
         if found.type == "ps":
-            from distrib.ps.server import serve
+            from distrib.ps.server.server import serve
 
             serve(found)
             sys.exit()
@@ -115,8 +116,8 @@ class ParameterServerStrategy(Strategy):
             prefetch=prefetch,
             start_timeout_s=start_timeout_s,
         )
-        from distrib.ps.client import Client  # gRPC is imported where it is used
-        from distrib.strategies.ps_updater import Stages
+        from distrib.ps.client.client import Client  # gRPC is imported where it is used
+        from distrib.strategies.ps_worker.updater import Stages
 
         self._client: Client | None = None  # an evaluator does not meet the others
         if not evaluates:
@@ -176,8 +177,8 @@ class ParameterServerStrategy(Strategy):
         self._description = {key: value for key, value in description.items() if key != "callbacks"}
 
     def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
-        from distrib.strategies.ps_ahead import Ahead
-        from distrib.strategies.ps_updater import PsUpdater
+        from distrib.strategies.ps_worker.prefetch import Ahead
+        from distrib.strategies.ps_worker.updater import PsUpdater
 
         if optimizer.gradient_accumulation_steps is not None:
             raise ConfigError(

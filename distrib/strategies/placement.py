@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from distrib.comm.hierarchical import ranks_by_host
-from distrib.errors import ConfigError
-from distrib.logs import LOGGER
+from distrib.base.errors import ConfigError
+from distrib.base.logs import LOGGER
+from distrib.comm.collectives.hierarchical import ranks_by_host
 
 
 def check_placement(hosts: list[str], cores: Sequence[Sequence[int]], rank: int, allow_soft: bool) -> None:

@@ -4,10 +4,10 @@ from __future__ import annotations
 
 from numpy.typing import ArrayLike
 
-from distrib.arrays import Array
+from distrib.base.arrays import Array
 from distrib.comm.communicator import ReduceOp
-from distrib.strategies.base import Strategy
-from distrib.strategies.single import get_strategy
+from distrib.strategies.default import get_strategy
+from distrib.strategies.strategy import Strategy
 
 
 class ReplicaContext:

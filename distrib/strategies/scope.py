@@ -7,10 +7,10 @@ from contextlib import contextmanager
 from contextvars import ContextVar
 from typing import TYPE_CHECKING
 
-from distrib.errors import ConfigError
+from distrib.base.errors import ConfigError
 
 if TYPE_CHECKING:
-    from distrib.strategies.base import Strategy
+    from distrib.strategies.strategy import Strategy
 
 _current: ContextVar[tuple[Strategy, ...]] = ContextVar("distrib_strategies", default=())
 

@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import os
 
-from distrib.cluster.launched import launched, started_as_one_of_several
+from distrib.base.errors import ConfigError
+from distrib.cluster.launcher_env import launched, started_as_one_of_several
 from distrib.cluster.resolve import resolve
-from distrib.errors import ConfigError
-from distrib.strategies.base import Strategy
-from distrib.strategies.single import DefaultStrategy
+from distrib.strategies.default import DefaultStrategy
+from distrib.strategies.strategy import Strategy
 
 ALLOW_VARIABLE = "DISTRIB_ALLOW_ALONE"
 """Set to 1 where the processes that a launcher starts are independent on purpose."""

@@ -8,8 +8,8 @@ from numbers import Integral, Real
 
 import numpy as np
 
-from distrib.arrays import Array
-from distrib.errors import ConfigError
+from distrib.base.arrays import Array
+from distrib.base.errors import ConfigError
 
 _EXPECTED = "class_weight expects a dict of labels and weights, such as {0: 1.0, 1: 5.0}."
 

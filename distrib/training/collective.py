@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from types import TracebackType
 
-from distrib.errors import DistribError
+from distrib.base.errors import DistribError
 
 _ADVICE = {
     "save": "every rank calls it, and the chief alone writes",

@@ -9,9 +9,9 @@ from typing import Any, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from distrib.arrays import Array
+from distrib.base.arrays import Array
+from distrib.base.errors import ConfigError, DataError
 from distrib.data.dataset import as_array
-from distrib.errors import ConfigError, DataError
 from distrib.training.class_weight import weights_of_classes
 
 _HASHED_ROWS = 64

@@ -14,41 +14,41 @@ from typing import Any, Literal, TypeAlias
 import numpy as np
 from numpy.typing import ArrayLike
 
-from distrib import exit_codes
-from distrib.arguments import checked
-from distrib.arrays import Array, training_dtype
+from distrib.base import exit_codes
+from distrib.base.arguments import checked
+from distrib.base.arrays import Array, training_dtype
+from distrib.base.console import show
+from distrib.base.errors import ConfigError, DataError
+from distrib.base.ranges import Range
 from distrib.cluster.resolve import resolve
-from distrib.console import show
 from distrib.data.dataset import ArrayDataset, as_array
-from distrib.data.sharding import Schedule
-from distrib.errors import ConfigError, DataError
-from distrib.nn.layers.base import Layer
+from distrib.data.schedule import Schedule
+from distrib.nn.layers.layer import Layer
 from distrib.nn.losses import Loss
 from distrib.nn.metrics import Metric
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
 from distrib.nn.variable import Variable
-from distrib.ranges import Range
-from distrib.strategies.accumulating_updater import AccumulatingUpdater
-from distrib.strategies.base import Strategy
-from distrib.strategies.single import get_strategy
-from distrib.strategies.updater import NonFinitePolicy, Updater
+from distrib.strategies.default import get_strategy
+from distrib.strategies.strategy import Strategy
+from distrib.strategies.update.accumulation import AccumulatingUpdater
+from distrib.strategies.update.updater import NonFinitePolicy, Updater
 from distrib.training.alone import check_not_alone
-from distrib.training.arguments import Callbacks, arrays_only, at_least, listed, refuse, several
-from distrib.training.beside_evaluator import callbacks_beside_evaluator, evaluator_of_fit
 from distrib.training.callbacks import BackupAndRestore, Callback, History, ProgressBar
-from distrib.training.callbacks.base import CallbackList, Logs
+from distrib.training.callbacks.callback import CallbackList, Logs
 from distrib.training.callbacks.model_checkpoint import series_of
-from distrib.training.callbacks.sidecar_link import SidecarLink
 from distrib.training.collective import collective
-from distrib.training.compiled import Compiled
-from distrib.training.description import describe
-from distrib.training.evaluation_run import EvaluationRun
+from distrib.training.compile_config import Compiled
+from distrib.training.evaluator.chief_link import SidecarLink
+from distrib.training.evaluator.roles_of_fit import callbacks_beside_evaluator, evaluator_of_fit
 from distrib.training.examples import Examples, ValidationData, checked_steps
-from distrib.training.run import Run
-from distrib.training.savable import Savable
+from distrib.training.fingerprint import describe
+from distrib.training.loop.epoch_loop import Trainer
+from distrib.training.loop.evaluation_run import EvaluationRun
+from distrib.training.loop.fit_loop import Run
+from distrib.training.model_files import Savable
 from distrib.training.seeds import next_model_name, seed_of_next_model, seed_of_next_training
-from distrib.training.trainer import Trainer
+from distrib.training.unsupported import Callbacks, arrays_only, at_least, listed, refuse, several
 
 Verbose: TypeAlias = Literal["auto", 0, 1, 2]
 

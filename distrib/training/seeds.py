@@ -14,10 +14,10 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
-from distrib.errors import ConfigError
-from distrib.nn.random import stream_key
+from distrib.base.errors import ConfigError
+from distrib.nn.rng import stream_key
 from distrib.strategies import scope
-from distrib.strategies.base import Strategy
+from distrib.strategies.strategy import Strategy
 
 _DEFAULT_SEED = 0
 _SEED_BITS = 63

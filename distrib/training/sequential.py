@@ -9,11 +9,11 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
-from distrib.arrays import Array, Shape
-from distrib.console import show
-from distrib.errors import ConfigError, ShapeError
-from distrib.nn.layers.base import Layer, check_shape
-from distrib.nn.layers.input import Input
+from distrib.base.arrays import Array, Shape
+from distrib.base.console import show
+from distrib.base.errors import ConfigError, ShapeError
+from distrib.nn.layers.core.input import Input
+from distrib.nn.layers.layer import Layer, check_shape
 from distrib.nn.network import Network
 from distrib.nn.variable import Variable
 from distrib.training.model import Model

@@ -6,12 +6,12 @@ import inspect
 from pathlib import Path
 from typing import Any
 
-from distrib.arguments import checked, unknown
-from distrib.errors import ConfigError
-from distrib.training.arguments import Callbacks, listed
+from distrib.base.arguments import checked, unknown
+from distrib.base.errors import ConfigError
 from distrib.training.callbacks import History, ModelCheckpoint
 from distrib.training.examples import ValidationData
 from distrib.training.model import Model
+from distrib.training.unsupported import Callbacks, listed
 
 
 @checked

@@ -25,7 +25,7 @@ import machine
 import distrib
 import numpy as np
 from distrib.comm.communicator import ReduceOp
-from distrib.comm.header import Header, Operation
+from distrib.comm.messages.header import Header, Operation
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "programs"))
 

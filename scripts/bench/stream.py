@@ -25,12 +25,12 @@ from typing import Any
 import machine
 import grpc
 import numpy as np
+from distrib.host.malloc import keep_freed_memory
 from distrib.nn.optimizers import SGD
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps.allocator import keep_freed_memory
-from distrib.ps.client import Client
-from distrib.ps.options import CHANNEL, CHUNK_BYTES, SERVER
-from distrib.ps.rules import Rules
+from distrib.ps.client.client import Client
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.wire.grpc_options import CHANNEL, CHUNK_BYTES, SERVER
 
 METHOD = "/bare/Stream"
 

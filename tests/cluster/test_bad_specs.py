@@ -6,8 +6,8 @@ import time
 
 import pytest
 
+from distrib.base.errors import ConfigError, exit_code_of
 from distrib.cluster.config import config_from_environment, config_from_text, read_config
-from distrib.errors import ConfigError, exit_code_of
 
 WORKERS = {"worker": ["h1:2222", "h2:2222"]}
 AROUND_PS = {"chief": ["h0:2222"], "worker": ["h1:2222"], "ps": ["h2:2222"]}

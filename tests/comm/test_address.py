@@ -4,7 +4,7 @@ import socket
 
 import pytest
 
-from distrib.comm import address
+from distrib.host import addresses
 
 NAMES = {
     "debian": "127.0.1.1",
@@ -58,22 +58,22 @@ def debian(monkeypatch):
     ],
 )
 def test_it_is_that_of_the_network_towards_the_others(debian, others, found):
-    assert address.own_address(others) == found
+    assert addresses.own_address(others) == found
 
 
 def test_a_name_that_means_this_host_only_to_itself(debian):
-    assert [address.is_loopback(name) for name in ("debian", "localhost", "h2", "both", "nobody")] == [
+    assert [addresses.is_loopback(name) for name in ("debian", "localhost", "h2", "both", "nobody")] == [
         *(True, True, False, False, False)
     ]
-    assert [address.address_of(name) for name in ("debian", "h2", "both", "nobody")] == [
+    assert [addresses.address_of(name) for name in ("debian", "h2", "both", "nobody")] == [
         *("", "198.51.100.2", "198.51.100.4", "")
     ]
 
 
 def test_without_a_network_there_is_none(debian, monkeypatch):
-    monkeypatch.setattr(address, "_address_towards", lambda _: "")
-    assert address.own_address(["h2"]) == ""
+    monkeypatch.setattr(addresses, "_address_towards", lambda _: "")
+    assert addresses.own_address(["h2"]) == ""
 
 
 def test_the_kernel_says_no_loopback_address():
-    assert address._address_towards("127.0.0.1") == ""
+    assert addresses._address_towards("127.0.0.1") == ""

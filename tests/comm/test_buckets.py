@@ -11,12 +11,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distrib
-from distrib.comm.buckets import FIRST_BUCKET_BYTES, Buckets, cut
-from distrib.comm.float16 import Float16Wire
-from distrib.comm.hierarchical import HierarchicalCommunicator
-from distrib.comm.ring import RingCommunicator
-from distrib.comm.threads import run_ranks
-from distrib.errors import PeerLostError
+from distrib.base.errors import PeerLostError
+from distrib.comm.collectives.hierarchical import HierarchicalCommunicator
+from distrib.comm.collectives.ring import RingCommunicator
+from distrib.comm.messages.float16 import Float16Wire
+from distrib.comm.messages.threads import run_ranks
+from distrib.strategies.update.gradient_buckets import FIRST_BUCKET_BYTES, Buckets, cut
 
 rng = np.random.default_rng(8)
 X, Y = rng.normal(size=(60, 8)), rng.integers(0, 3, 60)
@@ -207,9 +207,9 @@ def test_training_with_float16_stays_close(kind, num_replicas):
 
 def test_options_that_cannot_be_right():
     for options in ({"bucket_bytes": -1}, {"compression": "int8"}):
-        with pytest.raises(distrib.errors.ConfigError, match="Received: "):
+        with pytest.raises(distrib.base.errors.ConfigError, match="Received: "):
             distrib.CommunicationOptions(**options)
-    with pytest.raises(distrib.errors.ConfigError, match="implementation='mpi'"):
+    with pytest.raises(distrib.base.errors.ConfigError, match="implementation='mpi'"):
         distrib.CommunicationOptions(implementation="mpi", compression="float16")
 
 

@@ -11,15 +11,15 @@ from helpers.replicas import hosts_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from distrib.base.errors import ConfigError, PeerLostError, ProtocolError
+from distrib.base.logs import LOGGER
+from distrib.comm.collectives.hierarchical import HierarchicalCommunicator
+from distrib.comm.collectives.naive import NaiveCommunicator
+from distrib.comm.collectives.ring import RingCommunicator
+from distrib.comm.collectives.shared_memory import SharedMemoryCommunicator
 from distrib.comm.communicator import ReduceOp
-from distrib.comm.hierarchical import HierarchicalCommunicator
-from distrib.comm.implementations import collectives
-from distrib.comm.naive import NaiveCommunicator
-from distrib.comm.ring import RingCommunicator
-from distrib.comm.shared_memory import SharedMemoryCommunicator
-from distrib.comm.threads import run_ranks
-from distrib.errors import ConfigError, PeerLostError, ProtocolError
-from distrib.logs import LOGGER
+from distrib.comm.messages.threads import run_ranks
+from distrib.comm.select import collectives
 
 RANKS = [1, 2, 3, 4, 5]
 KINDS = {

@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from conftest import missing
 
-from distrib.comm.headroom import check_headroom
-from distrib.comm.segment import Segment
+from distrib.host.memory_limits import check_headroom
+from distrib.host.shared_segment import Segment
 
 MB = 1 << 20
 V2 = {
@@ -97,7 +97,7 @@ def test_a_real_limit_is_seen_before_linux_kills():
     """Without the look before, the process that makes the segment is killed."""
     with limited_to(200 * MB) as folder:
         program = (
-            f"from distrib.comm.segment import Segment; Segment({20 * MB}); print('small: made', flush=True)\n"
+            f"from distrib.host.shared_segment import Segment; Segment({20 * MB}); print('small: made', flush=True)\n"
             f"try: Segment({300 * MB})\n"
             "except OSError as error: print(error)\n"
         )

@@ -12,15 +12,15 @@ import time
 
 import pytest
 
-from distrib.comm import hub as module
-from distrib.comm import strangers as strangers_module
-from distrib.comm import watch as watch_module
-from distrib.comm.awake import Awake
-from distrib.comm.hub import Hub, start_hub
-from distrib.comm.lines import Lines, Peer
-from distrib.comm.outpost import Outpost, start_outpost
-from distrib.comm.place import Place
-from distrib.comm.watch import Watch
+from distrib.comm.liveness import client as watch_module
+from distrib.comm.liveness import server as module
+from distrib.comm.liveness import unknown_peers as strangers_module
+from distrib.comm.liveness.client import Watch
+from distrib.comm.liveness.host_agent import Outpost, start_outpost
+from distrib.comm.liveness.progress_page import Place
+from distrib.comm.liveness.protocol import Lines, Peer
+from distrib.comm.liveness.server import Hub, start_hub
+from distrib.host.suspend_aware_clock import Awake
 
 STOPPED_S = 0.4
 HOST_SILENCE_S = 0.8

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 from conftest import missing
 
-from distrib.comm.segment import Segment, mapped
+from distrib.host.shared_segment import Segment, mapped
 
 SIZE = 8192
 

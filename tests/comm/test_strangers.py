@@ -9,9 +9,9 @@ import pytest
 from helpers.stranger_campaign import JOBS, run
 from helpers.strangers import molest
 
-from distrib.comm.hub import Hub
-from distrib.comm.lines import Lines, Peer
-from distrib.comm.outpost import FarLookout
+from distrib.comm.liveness.host_agent import FarLookout
+from distrib.comm.liveness.protocol import Lines, Peer
+from distrib.comm.liveness.server import Hub
 
 TOKEN = "of this job"
 

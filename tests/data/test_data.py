@@ -16,11 +16,11 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distrib import ConfigError, DataError, datasets
+from distrib.base.ranges import Range
 from distrib.data import builtin
 from distrib.data.dataset import ArrayDataset, as_array
 from distrib.data.idx import read_idx
-from distrib.data.sharding import Schedule, permutation
-from distrib.ranges import Range
+from distrib.data.schedule import Schedule, permutation
 
 F32 = np.dtype(np.float32)
 CODES = {"uint8": 0x08, "int8": 0x09, "int16": 0x0B, "int32": 0x0C, "float32": 0x0D, "float64": 0x0E}

@@ -14,7 +14,7 @@ import numpy as np
 
 import distrib
 from distrib import layers
-from distrib.io.checkpoint import number_of, read_checkpoint
+from distrib.io.checkpoint_folder import number_of, read_checkpoint
 
 _TESTS = Path(__file__).parents[1]
 ENVIRON = {**os.environ, "PYTHONPATH": f"{_TESTS.parent}:{_TESTS}"}

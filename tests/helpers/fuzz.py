@@ -15,11 +15,11 @@ from google.protobuf.message import DecodeError
 
 import distrib
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps import server as server_module
-from distrib.ps import servicer as servicer_module
-from distrib.ps import wire
-from distrib.ps.following import Following
-from distrib.ps.servicer import Servicer
+from distrib.ps.server import server as server_module
+from distrib.ps.server import servicer as servicer_module
+from distrib.ps.server.follow_service import Following
+from distrib.ps.server.servicer import Servicer
+from distrib.ps.wire import framing
 from helpers.ps import on_workers
 
 WAIT_S = 0.2
@@ -59,7 +59,7 @@ class Recording:
 
     def __init__(self, num_ps):
         logs, self.follow = [], []
-        add, read, listen = server_module.add_to_server, wire.read_request, Following._listen
+        add, read, listen = server_module.add_to_server, framing.read_request, Following._listen
 
         def add_and_record(servicer, server):
             log = []
@@ -114,7 +114,7 @@ class Served:
 
     def say(self, raw, wait_s=10.0):
         """Send one message; whether it was answered in time. Raises `Aborted` where it is refused."""
-        self._calls.append(wire.read_request(raw))
+        self._calls.append(framing.read_request(raw))
         timer = threading.Timer(wait_s, self.ps.close)
         timer.start()
         try:
@@ -252,7 +252,7 @@ class Fuzzer:
 
     def _up_to_the_last_push(self):
         work = self._pair.work
-        last = max(index for index, raw in enumerate(work) if wire.read_request(raw).head.HasField("push"))
+        last = max(index for index, raw in enumerate(work) if framing.read_request(raw).head.HasField("push"))
         return work[: last + 1]
 
     def _follow(self):
@@ -315,7 +315,7 @@ class Fuzzer:
     def _tell(self):
         """Stop and Leave, of the chief while its stream is open."""
         draw, good = self._draw, self._alone.work
-        incarnation = wire.read_request(good[0]).head.hello.incarnation
+        incarnation = framing.read_request(good[0]).head.hello.incarnation
         kind, method = draw.choice([(pb.StopRequest, "Stop"), (pb.LeaveRequest, "Leave")])
         good_one = kind(incarnation=incarnation)
         if method == "Stop":

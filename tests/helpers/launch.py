@@ -131,7 +131,7 @@ class Launch:
                     line = Path(f"/proc/{pid}/cmdline").read_bytes()
                 except OSError:
                     continue
-                if words in environ and (b"distrib.launch.script\0" in line or b"\0ps\0" in line):
+                if words in environ and (b"distrib.launch.task.entrypoint\0" in line or b"\0ps\0" in line):
                     return pid
             time.sleep(0.01)
         raise AssertionError(f"there is no {name}")

@@ -12,14 +12,14 @@ import time
 from collections.abc import Callable
 from typing import Any
 
-from distrib import cli
-from distrib.data.sharding import Positions
-from distrib.ps.admission import Admission, AsyncArrivals, SyncRounds
-from distrib.ps.ledger import Lease
-from distrib.ps.log import Apply, PushId
-from distrib.ps.shard import Shard
-from distrib.ps.stages import Stage
-from distrib.ps.updates import Updates
+from distrib.cli import main as cli
+from distrib.data.schedule import Positions
+from distrib.ps.policy.admission.admission import Admission, AsyncArrivals, SyncRounds
+from distrib.ps.policy.order.aggregation import Updates
+from distrib.ps.policy.order.command_log import Apply, PushId
+from distrib.ps.policy.order.ledger import Lease
+from distrib.ps.policy.order.phases import Stage
+from distrib.ps.policy.order.shard import Shard
 
 # Every lease that ever was, by its number and the identity of the admission that gave it.
 leases: dict[tuple[int, int], Positions] = {}

@@ -5,7 +5,7 @@ import time
 
 from distrib.cluster.resolvers import SimpleClusterResolver
 from distrib.cluster.spec import ClusterSpec
-from distrib.ps.server import Server
+from distrib.ps.server.server import Server
 from distrib.strategies.parameter_server import ParameterServerStrategy
 from distrib.training.seeds import counted_apart
 

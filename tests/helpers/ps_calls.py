@@ -7,11 +7,11 @@ import numpy as np
 
 import distrib
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps.client import Client
-from distrib.ps.codec import lease_of
-from distrib.ps.rules import Rules
-from distrib.ps.server import Server
-from distrib.ps.wire import Frame
+from distrib.ps.client.client import Client
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.server.server import Server
+from distrib.ps.wire.codec import lease_of
+from distrib.ps.wire.framing import Frame
 
 SIZE, RATE = 40, 0.1
 STAGE = {"kind": "train", "num_examples": 50, "batch_size": 5, "steps_per_epoch": 10, "num_sums": 4}

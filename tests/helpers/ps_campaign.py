@@ -17,12 +17,12 @@ import numpy as np
 
 from distrib.nn.optimizers import SGD
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps.client import Client
-from distrib.ps.log import Apply
-from distrib.ps.rules import Rules
-from distrib.ps.saver import Checkpoints
-from distrib.ps.server import Server
-from distrib.ps.shard import Shard
+from distrib.ps.client.client import Client
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.order.command_log import Apply
+from distrib.ps.policy.order.shard import Shard
+from distrib.ps.server.checkpoint_writer import Checkpoints
+from distrib.ps.server.server import Server
 from helpers.ps import nothing_is_staged
 
 SIZE = 1000

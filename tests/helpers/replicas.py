@@ -3,10 +3,10 @@
 import numpy as np
 
 import distrib
-from distrib.comm.hierarchical import HierarchicalCommunicator
-from distrib.comm.ring import RingCommunicator
-from distrib.comm.shared_memory import SharedMemoryCommunicator
-from distrib.comm.threads import run_ranks
+from distrib.comm.collectives.hierarchical import HierarchicalCommunicator
+from distrib.comm.collectives.ring import RingCommunicator
+from distrib.comm.collectives.shared_memory import SharedMemoryCommunicator
+from distrib.comm.messages.threads import run_ranks
 from distrib.strategies.central_storage import CentralStorageStrategy
 from distrib.strategies.mirrored import MirroredStrategy
 from distrib.training.seeds import counted_apart

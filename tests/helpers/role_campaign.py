@@ -67,7 +67,7 @@ def _pid(launch: Launch, victim: str) -> int | None:
     ranks = {"chief 0": b"0", "worker 0": b"1"}
     for pid in pids:
         environ = _read(pid, "environ").split(b"\0")
-        if b"distrib.launch.script" not in _read(pid, "cmdline") and job != "ps":
+        if b"distrib.launch.task.entrypoint" not in _read(pid, "cmdline") and job != "ps":
             continue
         rank = b"OMPI_COMM_WORLD_RANK=" + ranks.get(victim, b"-")
         if any(each.startswith(b"OMPI_COMM_WORLD_RANK=") for each in environ):

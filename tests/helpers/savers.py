@@ -19,7 +19,7 @@ CLUSTER = {"cluster": {"chief": ["localhost:0"]}, "task": {"type": "chief", "ind
 @contextmanager
 def chief(folder: Path, name: str, run: str = "", launcher: bool = True) -> Iterator[subprocess.Popen[str]]:
     """A process that trains and saves; under the program of `distrib launch`, whose exit codes are ours."""
-    program = ["-m", "distrib.launch.script", SAVES] if launcher else [SAVES]
+    program = ["-m", "distrib.launch.task.entrypoint", SAVES] if launcher else [SAVES]
     environ = {**ENVIRON, "TF_CONFIG": json.dumps(CLUSTER), "DISTRIB_RUN_ID": run}
     process = subprocess.Popen(
         list(map(str, [sys.executable, *program, folder, name])),

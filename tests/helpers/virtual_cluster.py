@@ -14,13 +14,13 @@ import numpy as np
 
 import distrib
 from distrib.data.dataset import ArrayDataset
-from distrib.data.sharding import Schedule
-from distrib.nn.random import Draw
-from distrib.ps.counts import Counts
-from distrib.ps.log import Pull, PushId
-from distrib.ps.rules import Rules
-from distrib.ps.sequencer import Sequencer
-from distrib.ps.shard import Shard
+from distrib.data.schedule import Schedule
+from distrib.nn.rng import Draw
+from distrib.ps.policy.admission.push_counts import Counts
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.order.command_log import Pull, PushId
+from distrib.ps.policy.order.sequencer import Sequencer
+from distrib.ps.policy.order.shard import Shard
 from distrib.training.examples import Examples
 
 

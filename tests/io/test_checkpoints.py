@@ -23,9 +23,9 @@ from helpers.syscalls import injected, outcomes
 
 import distrib
 from distrib import layers
-from distrib.io.checkpoint import checkpoints, latest_whole, read_checkpoint, write_checkpoint
+from distrib.io.checkpoint_folder import checkpoints, latest_whole, read_checkpoint, write_checkpoint
 from distrib.train import CheckpointManager, checkpoints_iterator, latest_checkpoint
-from distrib.training import checkpoints as training_checkpoints
+from distrib.training.checkpoints import manager as training_checkpoints
 
 TRAVERSALS = [
     *(

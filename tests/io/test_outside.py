@@ -11,14 +11,14 @@ import sys
 import pytest
 
 import distrib
+from distrib.base.errors import DistribError
+from distrib.base.outside import parse_json
 from distrib.cluster.config import config_from_environment
-from distrib.errors import DistribError
-from distrib.io import owner
-from distrib.io.checkpoint import read_manifest
-from distrib.launch import record
-from distrib.outside import parse_json
-from distrib.ps.description import model_description, stage_description
-from distrib.training.sidecar import Sidecar
+from distrib.io import series_lock
+from distrib.io.checkpoint_folder import read_manifest
+from distrib.launch.task import exit_record
+from distrib.ps.policy.validation import model_description, stage_description
+from distrib.training.checkpoints.evaluator_mailbox import Sidecar
 
 VALUES = [
     None, True, -1, 0, 10**12, 10**400, 1e308, float("inf"), float("nan"), "", "x" * 5_000, "../../etc/passwd",
@@ -65,14 +65,14 @@ STAGE = {
 
 
 def parse_record(data, folder):
-    shown, found = record.from_line(record._MARK + data.decode("latin-1"))
-    assert found is None or isinstance(found, record.Record)
+    shown, found = exit_record.from_line(exit_record._MARK + data.decode("latin-1"))
+    assert found is None or isinstance(found, exit_record.Record)
     assert found is not None or shown
 
 
 def parse_owner(data, folder):
     (folder / ".x.owner").write_bytes(data)
-    assert isinstance(owner._read(folder / ".x.owner"), dict)
+    assert isinstance(series_lock._read(folder / ".x.owner"), dict)
 
 
 def parse_sidecar(data, folder):
@@ -164,7 +164,7 @@ def test_impossible_sizes_are_refused_before_memory_is_taken(tmp_path, change, m
 
 @pytest.mark.parametrize("variable", ["DISTRIB_UNREACHABLE_S", "DISTRIB_HOST_SILENCE_S", "DISTRIB_STOPPED_S"])
 def test_timeouts_are_settings(variable):
-    program = "from distrib.comm import lines; print(lines." + variable.removeprefix("DISTRIB_") + ")"
+    program = "from distrib.comm.liveness import protocol; print(protocol." + variable.removeprefix("DISTRIB_") + ")"
     for value, expected in (("7.5", "7.5"), ("", None), ("0", "ConfigError"), ("soon", "ConfigError")):
         ended = subprocess.run(
             [sys.executable, "-c", program],
@@ -180,7 +180,7 @@ def test_timeouts_are_settings(variable):
 
 
 def test_keepalive_is_a_setting():
-    program = "from distrib.ps import options; print(dict(options.CHANNEL)['grpc.keepalive_time_ms'])"
+    program = "from distrib.ps.wire import grpc_options; print(dict(grpc_options.CHANNEL)['grpc.keepalive_time_ms'])"
     ended = subprocess.run(
         [sys.executable, "-c", program],
         capture_output=True,

@@ -16,8 +16,8 @@ from helpers.checkpoint_campaign import make
 from helpers.savers import chief, saved, until_stopped
 
 import distrib
-from distrib.io import owner
-from distrib.io.checkpoint import checkpoints, number_of, read_checkpoint
+from distrib.io import series_lock
+from distrib.io.checkpoint_folder import checkpoints, number_of, read_checkpoint
 from distrib.train import CheckpointManager
 
 SLOWER_S = 2.0  # on a loaded machine
@@ -100,7 +100,7 @@ def test_what_was_written_before_the_other_came_gets_no_name(tmp_path):
     """Replaced at the last moment: all is written and confirmed, and the rename is next."""
     manager = CheckpointManager(make(), tmp_path)
     manager.save()
-    mine = owner._owned[tmp_path / ".ckpt.owner"]
+    mine = series_lock._owned[tmp_path / ".ckpt.owner"]
 
     def replace():
         temporary = next(tmp_path.glob(".writing-*-ckpt-2"))
@@ -136,7 +136,7 @@ def test_a_link_is_not_followed(tmp_path):
 FORKS = """
 import os, sys, time
 from pathlib import Path
-from distrib.io.owner import own
+from distrib.io.series_lock import own
 own(Path(sys.argv[1]), "ckpt", "")
 if os.fork() == 0:
     print("FORKED", os.getpid(), flush=True)
@@ -153,7 +153,7 @@ def test_an_owner_that_is_dead_is_replaced_while_its_child_holds_the_lock(tmp_pa
         assert Path(f"/proc/{child}").exists()
         with (tmp_path / ".ckpt.owner").open() as file, pytest.raises(BlockingIOError):
             fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
-        mine = owner.own(tmp_path, "ckpt", "")
+        mine = series_lock.own(tmp_path, "ckpt", "")
         mine.confirm()
         mine.release()
         assert f"takes the place of pid {parent.pid}" in caplog.text
@@ -171,7 +171,7 @@ def test_a_dead_owner_of_other_pids_is_not_taken_for_dead(tmp_path):
         file = tmp_path / ".ckpt.owner"
         file.write_text(json.dumps({**json.loads(file.read_text()), "pids": "pid:[1]"}))
         with pytest.raises(distrib.StorageError, match="another run"):
-            owner.own(tmp_path, "ckpt", "")
+            series_lock.own(tmp_path, "ckpt", "")
     finally:
         os.kill(child, signal.SIGKILL)
         parent.stdout.close()

@@ -9,8 +9,8 @@ import pytest
 from helpers.events import files, read, scalars, text
 
 import distrib
-from distrib.io import summary
-from distrib.io.summary import SummaryWriter
+from distrib.io import event_file
+from distrib.io.event_file import SummaryWriter
 
 
 def test_what_is_written_is_read_back(tmp_path):
@@ -37,7 +37,7 @@ def test_what_is_written_is_read_back(tmp_path):
 def test_what_is_flushed_survives_a_kill(tmp_path):
     program = (
         "import os, signal\n"
-        "from distrib.io.summary import SummaryWriter\n"
+        "from distrib.io.event_file import SummaryWriter\n"
         f"writer = SummaryWriter({str(tmp_path)!r}, 'chief-0')\n"
         "for step in range(1000): writer.scalar('loss', step, step)\n"
         "writer.flush()\n"
@@ -48,7 +48,7 @@ def test_what_is_flushed_survives_a_kill(tmp_path):
 
 
 def test_who_watches_sees_what_was_written_some_seconds_ago(tmp_path, monkeypatch):
-    monkeypatch.setattr(summary, "FLUSH_EVERY_S", 0.2)
+    monkeypatch.setattr(event_file, "FLUSH_EVERY_S", 0.2)
     writer = SummaryWriter(tmp_path, "chief-0")
     writer.scalar("loss", 0.0, 0)
     assert "loss" not in scalars(tmp_path)
@@ -60,7 +60,7 @@ def test_who_watches_sees_what_was_written_some_seconds_ago(tmp_path, monkeypatc
 
 @pytest.mark.parametrize("jump", [-3600.0, 3600.0])
 def test_c29_a_wall_clock_that_jumps_changes_nothing_but_the_date(tmp_path, monkeypatch, jump):
-    monkeypatch.setattr(summary, "FLUSH_EVERY_S", 0.2)
+    monkeypatch.setattr(event_file, "FLUSH_EVERY_S", 0.2)
     writer, real = SummaryWriter(tmp_path, "chief-0"), time.time
     writer.scalar("loss", 0.0, 0)
     monkeypatch.setattr(time, "time", lambda: real() + jump)

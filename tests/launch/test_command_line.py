@@ -2,8 +2,8 @@
 
 import pytest
 
-from distrib.cli import main
-from distrib.launch import command
+from distrib.cli import launch
+from distrib.cli.main import main
 
 CLUSTER = '[cluster]\nchief = ["localhost:0"]\nworker = ["localhost:0"]\n'
 
@@ -113,7 +113,7 @@ def test_it_is_refused(folder, capsys, line, named):
 
 
 def test_s4_insecure_is_told_at_every_start(folder, capsys, monkeypatch):
-    monkeypatch.setattr(command, "run", lambda *_: 0)
+    monkeypatch.setattr(launch, "run", lambda *_: 0)
     for flags, told in ((["--insecure"], True), (["--insecure"], True), ([], False)):
         assert main(["launch", *flags, "--log-dir", "logs", "ps.toml", "train.py"]) == 0
         words = "distrib: --insecure: what parameter servers and workers say to each other is not encrypted."
@@ -121,7 +121,7 @@ def test_s4_insecure_is_told_at_every_start(folder, capsys, monkeypatch):
 
 
 def test_logs_that_cannot_be_written_are_a_matter_of_storage(folder, capsys, monkeypatch):
-    monkeypatch.setattr(command, "check_user", lambda *_: None)  # it may be root
+    monkeypatch.setattr(launch, "check_user", lambda *_: None)  # it may be root
     (folder / "file").write_text("")
     assert main(["launch", "--log-dir", "file/logs", "good.toml", "train.py"]) == 74
     assert "--log-dir" in capsys.readouterr().err
@@ -141,7 +141,7 @@ def test_dry_run_shows_everything_but_secrets_and_makes_nothing(folder, capsys):
 
 def test_flags_may_stand_on_both_sides_of_the_config(folder, capsys):
     assert main(["launch", "--grace", "3", "ps.toml", "--dry-run", "-m", "package.train", "--dry-run"]) == 0
-    assert "-m distrib.launch.script -m package.train --dry-run" in capsys.readouterr().out
+    assert "-m distrib.launch.task.entrypoint -m package.train --dry-run" in capsys.readouterr().out
 
 
 def test_hosts_without_a_config(folder, capsys):

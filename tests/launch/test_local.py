@@ -15,7 +15,7 @@ from helpers.launch import PROGRAM, SAVES, Launch, check_comeback, config
 from helpers.mpi import ENVIRONMENTS, PROGRAMS, job_pids, mpirun
 from helpers.ports import everywhere
 
-from distrib.io.checkpoint import read_manifest, write_checkpoint
+from distrib.io.checkpoint_folder import read_manifest, write_checkpoint
 
 pytestmark = pytest.mark.timeout(90)
 SLOWER_S = 1.5  # on a machine with other things to do

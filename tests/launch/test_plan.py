@@ -14,14 +14,17 @@ import pytest
 from conftest import missing
 
 import distrib
+from distrib import launch
 from distrib.cluster.config import config_from_text
-from distrib.launch import agent, cause, hosts, logs, mpirun, ssh
-from distrib.launch.cause import Failure, failures_of_mpirun, root_cause, words_of_code
-from distrib.launch.keys import new_certificates
-from distrib.launch.mpirun import ByRank, Mpi
+from distrib.launch import hostfile
+from distrib.launch.backends import mpirun, mpirun_ssh, ssh
+from distrib.launch.backends.mpirun import ByRank, Mpi
 from distrib.launch.plan import plan, taken_along
-from distrib.launch.record import Record, from_line, to_line
-from distrib.launch.script import task_of_rank
+from distrib.launch.run import task_logs
+from distrib.launch.run.root_cause import Failure, failures_of_mpirun, root_cause, words_of_code
+from distrib.launch.run_credentials import new_certificates
+from distrib.launch.task.entrypoint import task_of_rank
+from distrib.launch.task.exit_record import Record, from_line, to_line
 
 
 def made(
@@ -52,7 +55,7 @@ def test_with_ps_every_task_is_a_process():
     assert found.needs_tls
     assert found.ps[0].command == ("/venv/bin/python", "-m", "distrib", "ps", "--address", "h3:0")
     assert found.trainers[0].command == (
-        *("/venv/bin/python", "-m", "distrib.launch.script", "train.py", "--epochs", "5"),
+        *("/venv/bin/python", "-m", "distrib.launch.task.entrypoint", "train.py", "--epochs", "5"),
     )
     assert found.share == {"localhost": 1, "h2": 2, "h3": 0}
 
@@ -123,7 +126,9 @@ def test_mpirun_of_both_kinds():
     )
     text = " ".join(line)
     assert text.startswith("/venv/bin/mpirun -n 3 --host h1:1,h2:2 ")
-    assert f"-x A --prefix /there --prtemca plm_ssh_agent {sys.executable} -I -S {agent.__file__} " in text
+    assert (
+        f"-x A --prefix /there --prtemca plm_ssh_agent {sys.executable} -I -S {mpirun_ssh.__file__} " in text
+    )
     assert text.endswith("--wdir /w -q python x.py")
     line = mpirun.command(Mpi("MPICH", "/venv/bin/mpirun"), ["localhost"] * 2, ["python", "x.py"])
     assert line == [
@@ -262,7 +267,7 @@ def test_a_record_is_a_line():
 
 @pytest.mark.parametrize("size", [1, 3, 1000])
 def test_a_log_keeps_what_was_written_and_hears_what_was_meant_for_the_launcher(tmp_path, capfdbinary, size):
-    log = logs.TaskLog(tmp_path / "a.log", "[worker 1] ", True)
+    log = task_logs.TaskLog(tmp_path / "a.log", "[worker 1] ", True)
     data = (
         b"\x1edistrib-start\nplain\n\x1e[31mred\nprogress 1\rprogress 2\n"
         + to_line(RECORD).encode()
@@ -290,7 +295,7 @@ def test_a_log_that_cannot_be_written_is_given_up_with_one_warning(tmp_path, obs
             reader = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
     elif obstacle == "folder":
         path.mkdir()
-    log = logs.TaskLog(path, None, True)
+    log = task_logs.TaskLog(path, None, True)
     if obstacle == "full disk":
         with open("/dev/full", "wb") as full:
             os.dup2(full.fileno(), log._file._fd)
@@ -308,7 +313,7 @@ def test_a_log_that_cannot_be_written_is_given_up_with_one_warning(tmp_path, obs
 
 
 def test_control_characters_of_others_are_spelled_out():
-    assert logs.printable("a\x1b[2Jb\x07\x9b\tc") == "a\\x1b[2Jb\\x07\\x9b\tc"
+    assert task_logs.printable("a\x1b[2Jb\x07\x9b\tc") == "a\\x1b[2Jb\\x07\\x9b\tc"
 
 
 def failure(task, code, when, was_killed=False):
@@ -353,10 +358,10 @@ def replaced(**fields):
 
 
 def test_hosts_as_other_launchers_know_them(tmp_path):
-    assert hosts.hosts_of_flag("h1:2,h2") == ["h1", "h1", "h2"]
+    assert hostfile.hosts_of_flag("h1:2,h2") == ["h1", "h1", "h2"]
     (tmp_path / "hosts").write_text("# all\nh1 slots=2  # two\n\nh2\n10.0.0.1   slots = 1\n")
-    assert hosts.hosts_of_file(tmp_path / "hosts") == ["h1", "h1", "h2", "10.0.0.1"]
-    config = hosts.config_of_hosts(["h1", "h1", "h2"], 2)
+    assert hostfile.hosts_of_file(tmp_path / "hosts") == ["h1", "h1", "h2", "10.0.0.1"]
+    config = hostfile.config_of_hosts(["h1", "h1", "h2"], 2)
     assert config.cluster.as_dict() == {"chief": ["h1:0"], "worker": ["h1:0"]}
 
 
@@ -407,6 +412,6 @@ def test_the_users_binding_takes_the_place_of_ours(binding):
 
 
 def test_no_shell_and_no_pickle_in_the_launcher():
-    text = "".join(path.read_text() for path in Path(cause.__file__).parent.glob("*.py"))
+    text = "".join(path.read_text() for path in Path(launch.__file__).parent.rglob("*.py"))
     for word in ("shell=True", "os.system", "pickle", "marshal", "eval(", "exec("):
         assert word not in text

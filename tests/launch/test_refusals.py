@@ -40,7 +40,7 @@ def environ_of(pid):
 
 def another(environ):
     """Another process that says it is the same task."""
-    command = [sys.executable, "-m", "distrib.launch.script", str(PROGRAM), "3", "none", "0"]
+    command = [sys.executable, "-m", "distrib.launch.task.entrypoint", str(PROGRAM), "3", "none", "0"]
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE}
     process = subprocess.Popen(command, env=environ, text=True, **pipes)
     assert process.stdout.readline().startswith("I am"), "then it looks for the others"

@@ -6,10 +6,10 @@ from types import SimpleNamespace
 
 import pytest
 
-from distrib.launch import run as module
-from distrib.launch.cause import Failure
-from distrib.launch.process import Crew
-from distrib.launch.result import Result
+from distrib.launch.run import restart_loop as module
+from distrib.launch.run.process_group import Crew
+from distrib.launch.run.result import Result
+from distrib.launch.run.root_cause import Failure
 
 
 def lost(task="worker 1", killed=False, code=75):
@@ -83,9 +83,9 @@ def workers(monkeypatch):
     Returns the seconds from each end to the next start, and what was told.
     """
     from distrib.cluster.config import config_from_text
-    from distrib.launch import start as module
-    from distrib.launch import trainers
     from distrib.launch.plan import plan
+    from distrib.launch.run import attempt as module
+    from distrib.launch.run import trainer_group
 
     cluster = {"chief": ["localhost:0"], "worker": ["localhost:0"], "ps": ["127.0.0.1:0"]}
     made = plan(config_from_text(json.dumps({"cluster": cluster})), ["x.py"], "python", lambda _: True, False)
@@ -114,7 +114,7 @@ def workers(monkeypatch):
         now = [1000.0]
         told = []
         monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
-        monkeypatch.setattr(trainers, "say", told.append)
+        monkeypatch.setattr(trainer_group, "say", told.append)
         starter = Starter(lambda: now[0], list(lives))
         monkeypatch.setattr(module, "Starter", lambda *arguments: starter)
         start = module.Start(SimpleNamespace(signals=[]), made, None, ("r", 1), restarts)

@@ -9,7 +9,7 @@ import pytest
 from helpers.launch import Launch, config
 from helpers.mpi import ENVIRONMENTS, ROOT, available, job_pids, on_ranks, started
 
-from distrib.io.checkpoint import read_manifest
+from distrib.io.checkpoint_folder import read_manifest
 
 PROGRAM = ROOT / "tests" / "launch" / "programs" / "ends.py"
 

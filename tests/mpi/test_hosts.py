@@ -13,8 +13,8 @@ from helpers import hosts
 from helpers.contract import contract
 from helpers.mpi import DEATH_S, ENVIRONMENTS, FREEZE_S, job_pids, kill_job, run, started
 
-from distrib.comm.lines import HOST_SILENCE_S, UNREACHABLE_S
-from distrib.io.checkpoint import checkpoints, number_of
+from distrib.comm.liveness.protocol import HOST_SILENCE_S, UNREACHABLE_S
+from distrib.io.checkpoint_folder import checkpoints, number_of
 
 FOLDER = ENVIRONMENTS["openmpi"]
 SLOWER_S = 1.5  # on a loaded machine

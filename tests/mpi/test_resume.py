@@ -9,7 +9,7 @@ from concurrent.futures import ThreadPoolExecutor
 import pytest
 from helpers.mpi import ENVIRONMENTS, PROGRAMS, mpirun, run
 
-from distrib.io.checkpoint import checkpoints, read_manifest
+from distrib.io.checkpoint_folder import checkpoints, read_manifest
 
 LAST_STEP = 6 * 11
 
@@ -61,8 +61,8 @@ def test_a_rank_is_killed(mpi_name, tmp_path, whole):
 import os, signal, sys, threading, time
 from pathlib import Path
 folder, at_step = Path(sys.argv[1]), int(sys.argv.pop())
-from distrib.io.checkpoint import checkpoints, read_manifest
-from distrib.errors import StorageError
+from distrib.io.checkpoint_folder import checkpoints, read_manifest
+from distrib.base.errors import StorageError
 def kill():
     while True:
         try:

@@ -9,12 +9,12 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distrib import ConfigError, ShapeError, Variable, activations, constant, initializers, losses, optimizers
+from distrib.base.ranges import Range, split
 from distrib.nn import metrics, regularizers
 from distrib.nn.erf import erf
 from distrib.nn.flat_buffer import FlatBuffer
 from distrib.nn.layers import Dropout
-from distrib.nn.random import Draw
-from distrib.ranges import Range, split
+from distrib.nn.rng import Draw
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 

@@ -4,10 +4,10 @@ import numpy as np
 import pytest
 
 from distrib import activations, layers, losses, regularizers
+from distrib.base.ranges import Range, split
 from distrib.nn.network import Network
 from distrib.nn.objective import Objective
-from distrib.nn.random import Draw
-from distrib.ranges import Range, split
+from distrib.nn.rng import Draw
 
 F64 = np.dtype(np.float64)
 DRAW = Draw(seed=3, epoch=1, position=5)

@@ -14,11 +14,11 @@ from helpers.ps_calls import RATE, Calls, until
 from helpers.replay import replayed
 
 import distrib
+from distrib.base.ranges import split
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps.log import Apply, PushId
-from distrib.ps.node import Node
-from distrib.ps.rules import Rules
-from distrib.ranges import split
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.order.command_log import Apply, PushId
+from distrib.ps.server.node import Node
 
 FAST_S, SLOW_S = 0.05, 0.2
 STRAGGLER = 2

@@ -10,11 +10,11 @@ from helpers.ps import nothing_is_staged
 from helpers.ps_calls import SIZE, STAGE, Calls, until
 from helpers.replay import replayed
 
+from distrib.base.ranges import split
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps.log import Apply, PushId
-from distrib.ps.node import Node
-from distrib.ps.rules import Rules
-from distrib.ranges import split
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.order.command_log import Apply, PushId
+from distrib.ps.server.node import Node
 
 NUM_WORKERS, NUM_BACKUPS, ROUNDS, NUM_EXAMPLES = 3, 1, 12, 100
 TOGETHER = NUM_WORKERS - NUM_BACKUPS

@@ -20,15 +20,15 @@ from helpers.replicas import difference, in_one_process
 
 import distrib
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps import stream
-from distrib.ps.client import Client
-from distrib.ps.counts import Counts
-from distrib.ps.description import model_description
-from distrib.ps.options import CHUNK_BYTES, MAX_STREAMS
-from distrib.ps.rules import Rules
-from distrib.ps.saver import Checkpoints
-from distrib.ps.server import Server
-from distrib.ps.stagnation import Stagnation
+from distrib.ps.client import stream
+from distrib.ps.client.client import Client
+from distrib.ps.policy.admission.push_counts import Counts
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.admission.starvation import Stagnation
+from distrib.ps.policy.validation import model_description
+from distrib.ps.server.checkpoint_writer import Checkpoints
+from distrib.ps.server.server import Server
+from distrib.ps.wire.grpc_options import CHUNK_BYTES, MAX_STREAMS
 from distrib.strategies.parameter_server import ParameterServerStrategy
 
 rng = np.random.default_rng(8)

@@ -14,12 +14,12 @@ from helpers.replicas import difference, in_one_process
 from ps.test_restore import Versions, training
 
 import distrib
-from distrib.errors import ProtocolError
+from distrib.base.errors import ProtocolError
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps.link import Link, Links
-from distrib.ps.log import Pull
-from distrib.ps.outbox import Outbox
-from distrib.ps.shard import Shard
+from distrib.ps.policy.order.command_log import Pull
+from distrib.ps.policy.order.shard import Shard
+from distrib.ps.server.worker_session import Link, Links
+from distrib.ps.wire.outbox import Outbox
 from distrib.strategies.parameter_server import ParameterServerStrategy
 
 

@@ -87,7 +87,15 @@ class Job:
             for job, prefix in zip(("chief", "worker"), prefixes, strict=True):
                 cluster = {"chief": ["h:0"], "worker": ["h:0"], "ps": [address]}
                 config = json.dumps({"cluster": cluster, "task": {"type": job, "index": 0}})
-                command = (*prefix, python, "-m", "distrib.launch.script", program, self.go_on, ps_timeout_s)
+                command = (
+                    *prefix,
+                    python,
+                    "-m",
+                    "distrib.launch.task.entrypoint",
+                    program,
+                    self.go_on,
+                    ps_timeout_s,
+                )
                 self.tasks.append(Task(command, TF_CONFIG=config, DISTRIB_TOKEN_FILE=str(token)))
         except BaseException:
             self.__exit__()

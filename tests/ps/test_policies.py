@@ -9,18 +9,18 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from distrib.data.sharding import Positions, Schedule, joined
-from distrib.errors import ConfigError, ProtocolError
-from distrib.ps.arrivals import Arrivals
-from distrib.ps.cuts import Cuts
-from distrib.ps.description import stage_description
-from distrib.ps.ledger import Ledger
-from distrib.ps.log import Apply, Discard, Keep, Pull, PushId
-from distrib.ps.rules import Rules, rules_from_config
-from distrib.ps.sequencer import Sequencer
-from distrib.ps.stages import RefusedError, admission_of
-from distrib.ps.staleness import AcceptStale, BoundStale, DropStale, ScaleStale
-from distrib.ranges import Range
+from distrib.base.errors import ConfigError, ProtocolError
+from distrib.base.ranges import Range
+from distrib.data.schedule import Positions, Schedule, joined
+from distrib.ps.policy.admission.rules import Rules, rules_from_config
+from distrib.ps.policy.admission.staleness import AcceptStale, BoundStale, DropStale, ScaleStale
+from distrib.ps.policy.order.command_log import Apply, Discard, Keep, Pull, PushId
+from distrib.ps.policy.order.ledger import Ledger
+from distrib.ps.policy.order.phases import RefusedError, admission_of
+from distrib.ps.policy.order.push_assembly import Arrivals
+from distrib.ps.policy.order.sequencer import Sequencer
+from distrib.ps.policy.order.snapshot_schedule import Cuts
+from distrib.ps.policy.validation import stage_description
 
 MODEL = {"kind": "model", "learning_rate": 1.0}
 

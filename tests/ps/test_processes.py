@@ -11,7 +11,7 @@ import time
 import pytest
 from helpers.mpi import ROOT
 
-from distrib.launch import local
+from distrib.launch import local_cluster
 
 EXAMPLE = [sys.executable, str(ROOT / "examples" / "train_images.py")]
 pytestmark = pytest.mark.timeout(90)
@@ -54,11 +54,11 @@ def ended(process, marker=MARKER):
 
 
 def test_a_ps_that_does_not_end_well_is_told_of(monkeypatch):
-    monkeypatch.setattr(local, "_END_TIMEOUT_S", 1.0)
+    monkeypatch.setattr(local_cluster, "_END_TIMEOUT_S", 1.0)
     commands = ("exit 0", "exit 3", "sleep 60")
     begin = time.monotonic()
     servers = [subprocess.Popen(["bash", "-c", each], stdout=subprocess.PIPE, text=True) for each in commands]
-    assert local._end([], servers) == [
+    assert local_cluster._end([], servers) == [
         "ps 1 ended with 3.",
         "ps 2 did not end within 1 s of the chief, and was killed.",
     ]

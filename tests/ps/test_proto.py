@@ -15,8 +15,8 @@ from helpers.ps_calls import Calls
 
 import distrib
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps import codec
-from distrib.ps.stream import Stream
+from distrib.ps.client.stream import Stream
+from distrib.ps.wire import codec
 
 PROTO = "distrib/proto/parameter_server.proto"
 BY_GRPC = {"UNAVAILABLE", "RESOURCE_EXHAUSTED", "INTERNAL", "UNKNOWN", "CANCELLED"}
@@ -77,7 +77,8 @@ def test_what_lacks_one_is_found(tmp_path, line, missing):
 
 def test_every_status_has_a_sentence_at_the_call_that_answers_with_it(tmp_path):
     code, following = [
-        (ROOT / "distrib" / "ps" / f"{name}.py").read_text() for name in ("servicer", "following")
+        (ROOT / "distrib" / "ps" / "server" / f"{name}.py").read_text()
+        for name in ("servicer", "follow_service")
     ]
     service = (ROOT / "protos" / PROTO).read_text().partition("service ParameterServer")
     always = set(re.findall(r"^// ([A-Z_]+): .+\.$", service[0], re.M))
@@ -98,7 +99,7 @@ def test_every_status_has_a_sentence_at_the_call_that_answers_with_it(tmp_path):
 
 OTHER_VERSION = """
 import distrib
-from distrib.ps import codec
+from distrib.ps.wire import codec
 
 codec.PROTOCOL += {step}
 with distrib.ParameterServerStrategy().scope():
@@ -116,7 +117,7 @@ def test_a_worker_of_another_version_ends_with_76_and_the_job_goes_on(tmp_path):
         cluster = {"chief": ["x:0"], "worker": ["x:0"], "ps": job.addresses}
         config = {"cluster": cluster, "task": {"type": "worker", "index": 0}}
         ended = subprocess.run(
-            [sys.executable, "-m", "distrib.launch.script", script],
+            [sys.executable, "-m", "distrib.launch.task.entrypoint", script],
             env={**os.environ, "TF_CONFIG": json.dumps(config)},
             capture_output=True,
             text=True,

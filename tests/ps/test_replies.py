@@ -6,7 +6,7 @@ from helpers.ps_calls import RATE, SIZE, Calls, until
 
 import distrib
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps.rules import Rules
+from distrib.ps.policy.admission.rules import Rules
 
 A, S, D = pb.APPLIED, pb.SCALED, pb.DROPPED
 

@@ -18,14 +18,14 @@ from helpers.replicas import difference, in_one_process
 from ps.test_policies import Job, rules_of
 
 import distrib
-from distrib.io.checkpoint import checkpoints, latest_whole, read_checkpoint, write_checkpoint
-from distrib.ps.log import Apply, Discard, PushId
-from distrib.ps.rules import Rules
-from distrib.ps.saver import Checkpoints
-from distrib.ps.sequencer import Sequencer
-from distrib.ps.sequencer_state import sequencer_from_state, state_of
-from distrib.ps.server import Server
-from distrib.ps.stages import RefusedError
+from distrib.io.checkpoint_folder import checkpoints, latest_whole, read_checkpoint, write_checkpoint
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.order.command_log import Apply, Discard, PushId
+from distrib.ps.policy.order.phases import RefusedError
+from distrib.ps.policy.order.sequencer import Sequencer
+from distrib.ps.policy.order.sequencer_state import sequencer_from_state, state_of
+from distrib.ps.server.checkpoint_writer import Checkpoints
+from distrib.ps.server.server import Server
 from distrib.strategies.parameter_server import ParameterServerStrategy
 
 rng = np.random.default_rng(4)

@@ -12,11 +12,12 @@ from helpers.ps_calls import SIZE, Calls, until
 
 import distrib
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps import link, wire
-from distrib.ps import server as server_module
-from distrib.ps.options import MAX_MESSAGE_BYTES
-from distrib.ps.patience import Patience
-from distrib.ps.wire import Frame
+from distrib.ps.server import server as server_module
+from distrib.ps.server import worker_session
+from distrib.ps.server.read_timeout import Patience
+from distrib.ps.wire import framing
+from distrib.ps.wire.framing import Frame
+from distrib.ps.wire.grpc_options import MAX_MESSAGE_BYTES
 
 BOTH = list(itertools.product(("sync", "async"), (1, 2)))
 
@@ -126,16 +127,16 @@ def test_c5_a_late_push_of_an_older_process_is_refused(job):
 
 
 def test_d2_a_second_process_for_one_worker_is_refused_and_the_first_goes_on(job, monkeypatch):
-    assert link.SURELY_LIVES_S == 4.0, "longer than the end of a process or host goes unnoticed"
-    monkeypatch.setattr(link, "SURELY_LIVES_S", 0.5)
+    assert worker_session.SURELY_LIVES_S == 4.0, "longer than the end of a process or host goes unnoticed"
+    monkeypatch.setattr(worker_session, "SURELY_LIVES_S", 0.5)
     first, answer = job.begun(incarnation=1)
     second = job.client(0, incarnation=2)
     begin = time.monotonic()
     with pytest.raises(distrib.ConfigError, match="Worker 0 is running already") as error:
         job.register(second)
     assert 0.5 < time.monotonic() - begin < 3, "a silent worker may be dead, and its end not noticed"
-    assert distrib.errors.exit_code_of(error.value) == 64
-    monkeypatch.setattr(link, "SURELY_LIVES_S", 60.0)
+    assert distrib.base.errors.exit_code_of(error.value) == 64
+    monkeypatch.setattr(worker_session, "SURELY_LIVES_S", 60.0)
     answer = job.push(first, answer, 1)
     busy = threading.Timer(0.1, lambda: job.push(first, answer, 2))
     busy.start()
@@ -359,7 +360,7 @@ class TestHalf:
         monkeypatch.setattr(Patience.__init__, "__defaults__", (0.3,))
         with Calls("sync", 1) as calls, grpc.insecure_channel(calls.addresses[0]) as channel:
             opened = threading.Event()
-            stream = channel.stream_stream(wire.WORK)(iter(lambda: opened.wait(10) and None, None))
+            stream = channel.stream_stream(framing.WORK)(iter(lambda: opened.wait(10) and None, None))
             begin = time.monotonic()
             with pytest.raises(grpc.RpcError) as error:
                 next(stream)
@@ -395,7 +396,9 @@ def test_c20_more_workers_than_threads_end_with_an_error_that_says_so(monkeypatc
         _, second = together(calls)
         third = calls.client(2)
         begin = time.monotonic()
-        with pytest.raises(distrib.ProtocolError, match=r"Worker 2: .*MAX_CALLS in distrib/ps/options\.py"):
+        with pytest.raises(
+            distrib.ProtocolError, match=r"Worker 2: .*MAX_CALLS in distrib/ps/wire/grpc_options\.py"
+        ):
             calls.register(third)
         assert time.monotonic() - begin < 3
         second[0].close()  # there is room now
@@ -410,10 +413,10 @@ class TestC22:
         with pytest.raises(grpc.RpcError) as error:
             client._streams[-1].reply()
         assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        words = distrib.ps.stream.words_of(error.value)
+        words = distrib.ps.client.stream.words_of(error.value)
         assert f"vs. {MAX_MESSAGE_BYTES})" in words
         assert "(83886" in words
-        assert "MAX_MESSAGE_BYTES in distrib/ps/options.py" in words
+        assert "MAX_MESSAGE_BYTES in distrib/ps/wire/grpc_options.py" in words
         client._disconnect()
         goes_on(job, client)
 
@@ -424,10 +427,10 @@ class TestC22:
             job.push(client, answer, 1)
         assert f"vs. {MAX_MESSAGE_BYTES})" in str(error.value)
         assert "(20000" in str(error.value)
-        assert "MAX_MESSAGE_BYTES in distrib/ps/options.py" in str(error.value)
+        assert "MAX_MESSAGE_BYTES in distrib/ps/wire/grpc_options.py" in str(error.value)
 
 
 def long(values):
-    from distrib.ps.codec import Piece
+    from distrib.ps.wire.codec import Piece
 
     return [Piece(0, memoryview(bytes(2_000_000)), True)]

@@ -9,8 +9,8 @@ from google.protobuf import descriptor_pb2
 from grpc_health.v1 import health_pb2, health_pb2_grpc
 from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
-from distrib.ps.client import Client
-from distrib.ps.server import Server
+from distrib.ps.client.client import Client
+from distrib.ps.server.server import Server
 
 NAME = "distrib.ParameterServer"
 

@@ -9,15 +9,15 @@ import pytest
 from helpers.ps import nothing_is_staged
 from helpers.replay import replayed
 
+from distrib.base.ranges import split
 from distrib.nn.optimizers import SGD
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps.client import Client
-from distrib.ps.log import Apply, PushId
-from distrib.ps.node import Node
-from distrib.ps.rules import Rules
-from distrib.ps.server import Server
-from distrib.ps.wire import Frame
-from distrib.ranges import split
+from distrib.ps.client.client import Client
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.order.command_log import Apply, PushId
+from distrib.ps.server.node import Node
+from distrib.ps.server.server import Server
+from distrib.ps.wire.framing import Frame
 
 SIZE, NUM_PS, NUM_EXAMPLES = 1000, 3, 60
 STAGE = {"kind": "train", "num_examples": NUM_EXAMPLES, "batch_size": 4, "steps_per_epoch": 15, "num_sums": 4}

@@ -11,7 +11,7 @@ from helpers.replicas import difference, in_one_process
 from helpers.virtual_cluster import VirtualCluster
 
 import distrib
-from distrib.ps.rules import Rules
+from distrib.ps.policy.admission.rules import Rules
 
 sys.path.insert(0, str(ROOT / "scripts"))
 import staleness

@@ -10,9 +10,9 @@ from conftest import missing
 from helpers.ps import on_workers, worker_of
 
 import distrib
-from distrib.ps import credentials
-from distrib.ps.credentials import VARIABLES, tls_from_environment
-from distrib.ps.server import Server
+from distrib.ps.server.server import Server
+from distrib.ps.wire import tls
+from distrib.ps.wire.tls import VARIABLES, tls_from_environment
 
 
 @pytest.fixture(scope="module")
@@ -72,7 +72,7 @@ BAD = {  # of the ps, of the worker, and what is said
 @pytest.mark.parametrize("case", list(BAD))
 def test_s4_without_those_of_the_run_it_ends_at_once_with_advice(authority, monkeypatch, case):
     """A ps that is there and of another run must not look like one that is not there, for a minute."""
-    monkeypatch.setattr(credentials, "_TURNED_AWAY_S", 0.5)
+    monkeypatch.setattr(tls, "_TURNED_AWAY_S", 0.5)
     of_ps, of_worker, words = BAD[case]
     use(monkeypatch, authority, of_ps)
     server = Server("127.0.0.1:0")
@@ -91,8 +91,8 @@ def test_s4_without_those_of_the_run_it_ends_at_once_with_advice(authority, monk
 
 def test_a_ps_that_closes_connections_for_a_moment_is_waited_for(monkeypatch):
     """Such as one that is being started behind a forwarded port."""
-    monkeypatch.setattr(credentials, "_TURNED_AWAY_S", 0.5)
-    handshakes = credentials.Handshakes()
+    monkeypatch.setattr(tls, "_TURNED_AWAY_S", 0.5)
+    handshakes = tls.Handshakes()
     away = "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed"
     assert not handshakes.is_hopeless(away, False)
     time.sleep(0.3)

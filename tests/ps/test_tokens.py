@@ -10,11 +10,11 @@ import pytest
 import distrib
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
-from distrib.ps import codec, credentials
-from distrib.ps.needs import run_token
-from distrib.ps.server import Server
-from distrib.ps.stream import Stream
-from distrib.ps.wire import Frame
+from distrib.ps.client.stream import Stream
+from distrib.ps.server.server import Server
+from distrib.ps.wire import codec, tls
+from distrib.ps.wire.framing import Frame
+from distrib.ps.wire.requirements import run_token
 
 TOKENS = {
     "no": [],
@@ -60,7 +60,7 @@ def job():
 
 def call(address, method, metadata, incarnation):
     """Make one call as that process would; returns the status."""
-    channel = credentials.channel(address)
+    channel = tls.channel(address)
     stub = services.ParameterServerStub(channel)
     try:
         if method == "Work":

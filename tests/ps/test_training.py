@@ -12,14 +12,14 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 import distrib
-from distrib.ps.arrivals import Arrivals
-from distrib.ps.client import Client
-from distrib.ps.log import PushId
-from distrib.ps.node import Node
-from distrib.ps.rules import Rules
-from distrib.ps.server import Server
-from distrib.ps.shard import Shard
-from distrib.ranges import split
+from distrib.base.ranges import split
+from distrib.ps.client.client import Client
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.order.command_log import PushId
+from distrib.ps.policy.order.push_assembly import Arrivals
+from distrib.ps.policy.order.shard import Shard
+from distrib.ps.server.node import Node
+from distrib.ps.server.server import Server
 
 rng = np.random.default_rng(4)
 X, Y, WEIGHT = rng.normal(size=(45, 6)), rng.integers(0, 3, 45), rng.uniform(0.5, 2, 45)

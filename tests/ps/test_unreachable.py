@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 import distrib
-from distrib.logs import LOGGER
-from distrib.ps import client
+from distrib.base.logs import LOGGER
+from distrib.ps.client import client
 
 
 @pytest.fixture

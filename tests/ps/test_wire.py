@@ -1,4 +1,4 @@
-"""Messages as `ps/wire.py` writes and reads them, beside protobuf itself."""
+"""Messages as `ps/wire/framing.py` writes and reads them, beside protobuf itself."""
 
 import numpy as np
 import pytest
@@ -7,8 +7,8 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps import wire
-from distrib.ps.wire import Frame
+from distrib.ps.wire import framing
+from distrib.ps.wire.framing import Frame
 
 numbers = st.integers(0, 2**64 - 1)
 chunks = st.tuples(numbers, st.binary(min_size=1, max_size=300))
@@ -31,15 +31,15 @@ def test_what_is_written_protobuf_reads_and_the_other_way_round(head, chunk):
     if chunk is not None:
         whole.chunk.offset, whole.chunk.data = chunk
     offset, data = chunk or (0, b"")
-    written = wire.write_request(Frame(head, offset, memoryview(data)))
+    written = framing.write_request(Frame(head, offset, memoryview(data)))
     assert pb.WorkRequest.FromString(written) == whole
     for raw in (written, whole.SerializeToString()):
-        assert wire.read_request(raw) == Frame(head, offset, memoryview(data))
+        assert framing.read_request(raw) == Frame(head, offset, memoryview(data))
 
 
 def test_a_view_of_any_vector_is_written():
     vector = np.arange(8, dtype=np.float64)[2:6]
-    raw = wire.write_reply(Frame(pb.WorkReply(call=3), 16, vector.view(np.uint8).data))
+    raw = framing.write_reply(Frame(pb.WorkReply(call=3), 16, vector.view(np.uint8).data))
     assert pb.WorkReply.FromString(raw).chunk.data == vector.tobytes()
 
 
@@ -47,19 +47,19 @@ def test_of_a_number_of_more_than_64_bits_the_rest_is_forgotten():
     chunk = b"\x08" + b"\x85" + b"\x80" * 8 + b"\x02" + b"\x12\x01a"  # offset 5 + 2^64
     raw = b"\x32" + bytes([len(chunk)]) + chunk
     expected = pb.WorkRequest.FromString(raw).chunk
-    frame = wire.read_request(raw)
+    frame = framing.read_request(raw)
     assert (frame.offset, bytes(frame.data)) == (expected.offset, expected.data) == (5, b"a")
 
 
 @given(requests, chunks, st.data())
 @settings(max_examples=500, deadline=None)
 def test_what_is_no_message_is_refused_and_nothing_else_is_read_than_protobuf_reads(head, chunk, data):
-    raw = bytearray(wire.write_request(Frame(head, chunk[0], memoryview(chunk[1]))))
+    raw = bytearray(framing.write_request(Frame(head, chunk[0], memoryview(chunk[1]))))
     for _ in range(data.draw(st.integers(1, 3))):
         raw[data.draw(st.integers(0, len(raw) - 1))] = data.draw(st.integers(0, 255))
     raw = raw[: data.draw(st.integers(0, len(raw)))]
     try:
-        frame = wire.read_request(bytes(raw))
+        frame = framing.read_request(bytes(raw))
     except (ValueError, DecodeError):
         return
     try:
@@ -83,4 +83,4 @@ def test_what_is_no_message_is_refused_and_nothing_else_is_read_than_protobuf_re
 )
 def test_what_cannot_be_right_is_refused(raw):
     with pytest.raises(ValueError, match="Expected"):
-        wire.read_request(raw)
+        framing.read_request(raw)

@@ -5,8 +5,8 @@ import pytest
 from helpers.replicas import on_replicas
 
 import distrib
-from distrib.logs import LOGGER
-from distrib.ps.stages import Stage
+from distrib.base.logs import LOGGER
+from distrib.ps.policy.order.phases import Stage
 
 
 @pytest.fixture

@@ -7,8 +7,8 @@ import pytest
 from helpers.replicas import KINDS, difference, in_one_process, on_replicas
 
 import distrib
-from distrib.comm.shared_memory import SharedMemoryCommunicator
-from distrib.comm.threads import run_ranks
+from distrib.comm.collectives.shared_memory import SharedMemoryCommunicator
+from distrib.comm.messages.threads import run_ranks
 
 rng = np.random.default_rng(5)
 X, Y = rng.normal(size=(37, 6)), rng.integers(0, 3, 37)

@@ -6,8 +6,8 @@ from helpers.replicas import in_one_process, on_replicas
 
 import distrib
 from distrib import layers
-from distrib.cluster.launched import launched
-from distrib.comm.cores import threads_of_rank
+from distrib.cluster.launcher_env import launched
+from distrib.host.blas_threads import threads_of_rank
 
 
 def test_scope_is_reentrant_and_refuses_another_strategy():

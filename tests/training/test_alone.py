@@ -7,7 +7,7 @@ import pytest
 from helpers import mpi
 
 import distrib
-from distrib.cluster.launched import started_as_one_of_several
+from distrib.cluster.launcher_env import started_as_one_of_several
 
 OPEN_MPI = {"OMPI_COMM_WORLD_RANK": "1", "OMPI_COMM_WORLD_SIZE": "2"}
 HYDRA = {"PMI_RANK": "0", "PMI_SIZE": "3"}

@@ -16,10 +16,10 @@ from helpers.events import scalars
 from helpers.mpi import ROOT
 
 import distrib
-from distrib.io import checkpoint
-from distrib.io.checkpoint import read_manifest
+from distrib.io import checkpoint_folder
+from distrib.io.checkpoint_folder import read_manifest
 from distrib.train import CheckpointManager
-from distrib.training.sidecar import Sidecar
+from distrib.training.checkpoints.evaluator_mailbox import Sidecar
 
 rng = np.random.default_rng(3)
 X, Y = rng.normal(size=(60, 6)), rng.integers(0, 3, 60)
@@ -391,7 +391,7 @@ def test_e11_only_whole_checkpoints_by_number_and_each_once(tmp_path):
 
 def test_e10_a_checkpoint_that_is_removed_while_it_is_read(tmp_path, monkeypatch, caplog):
     trained(tmp_path, epochs=3)
-    read, removed = checkpoint.read_file, []
+    read, removed = checkpoint_folder.read_file, []
 
     def removing(path, *arguments):
         if path == tmp_path / "ckpt-2" / "optimizer.safetensors":
@@ -399,7 +399,7 @@ def test_e10_a_checkpoint_that_is_removed_while_it_is_read(tmp_path, monkeypatch
             removed.append(path.parent.name)
         return read(path, *arguments)
 
-    monkeypatch.setattr(checkpoint, "read_file", removing)
+    monkeypatch.setattr(checkpoint_folder, "read_file", removing)
     looked = Steps()
     distrib.SidecarEvaluator(
         made(), (TEST_X, TEST_Y), tmp_path, max_evaluations=2, callbacks=[looked], timeout=10

@@ -10,7 +10,8 @@ import numpy as np
 import pytest
 
 import distrib
-from distrib import callbacks, console
+from distrib import callbacks
+from distrib.base import console
 
 SCRIPT = """
 import numpy as np, distrib

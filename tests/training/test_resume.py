@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 import distrib
 from distrib import layers
 from distrib.callbacks import BackupAndRestore, Callback
-from distrib.io.checkpoint import checkpoints, read_manifest
-from distrib.ps.server import Server
+from distrib.io.checkpoint_folder import checkpoints, read_manifest
+from distrib.ps.server.server import Server
 from distrib.strategies import parameter_server
 
 EPOCHS, EXAMPLES, BATCH = 4, 45, 10

@@ -1,11 +1,11 @@
 """Layers, one a file, with Keras' names and defaults."""
 
-from distrib.nn.layers.activation import Activation
-from distrib.nn.layers.base import Layer
-from distrib.nn.layers.dense import Dense
-from distrib.nn.layers.dropout import Dropout
-from distrib.nn.layers.flatten import Flatten
-from distrib.nn.layers.input import Input
+from distrib.nn.layers.core.activation import Activation
+from distrib.nn.layers.core.dense import Dense
+from distrib.nn.layers.core.dropout import Dropout
+from distrib.nn.layers.core.input import Input
+from distrib.nn.layers.layer import Layer
+from distrib.nn.layers.reshaping.flatten import Flatten
 
 __all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "Layer"]
 

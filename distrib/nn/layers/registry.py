@@ -6,11 +6,11 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from distrib.nn import activations, initializers, regularizers
-from distrib.nn.layers.activation import Activation
-from distrib.nn.layers.base import Layer
-from distrib.nn.layers.dense import Dense
-from distrib.nn.layers.dropout import Dropout
-from distrib.nn.layers.flatten import Flatten
+from distrib.nn.layers.core.activation import Activation
+from distrib.nn.layers.core.dense import Dense
+from distrib.nn.layers.core.dropout import Dropout
+from distrib.nn.layers.layer import Layer
+from distrib.nn.layers.reshaping.flatten import Flatten
 from distrib.nn.registry import Registry
 
 _REGISTRY: Registry[Layer] = Registry(

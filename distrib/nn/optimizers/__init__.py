@@ -1,7 +1,7 @@
 """Optimizers, one a file, with Keras' names, defaults and order of operations."""
 
 from distrib.nn.optimizers.adam import Adam
-from distrib.nn.optimizers.base import Optimizer
+from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.nn.optimizers.registry import from_config, get
 from distrib.nn.optimizers.sgd import SGD
 

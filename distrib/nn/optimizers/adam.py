@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from distrib.arrays import Array
-from distrib.errors import ConfigError
+from distrib.base.arrays import Array
+from distrib.base.errors import ConfigError
 from distrib.nn.jit import Loop
-from distrib.nn.optimizers.base import Optimizer
+from distrib.nn.optimizers.optimizer import Optimizer
 
 
 class Adam(Optimizer):

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from distrib.nn.optimizers.adam import Adam
-from distrib.nn.optimizers.base import Optimizer
+from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.nn.optimizers.sgd import SGD
 from distrib.nn.registry import Registry
 

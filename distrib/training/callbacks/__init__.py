@@ -1,7 +1,7 @@
 """Callbacks, one a file, with Keras' hooks."""
 
 from distrib.training.callbacks.backup_and_restore import BackupAndRestore
-from distrib.training.callbacks.base import Callback
+from distrib.training.callbacks.callback import Callback
 from distrib.training.callbacks.csv_logger import CSVLogger
 from distrib.training.callbacks.early_stopping import EarlyStopping
 from distrib.training.callbacks.history import History

@@ -16,14 +16,14 @@ from pathlib import Path
 from types import FrameType
 from typing import Any
 
-from distrib.errors import PeerLostError
-from distrib.io.checkpoint import latest_whole
-from distrib.io.owner import Owner
-from distrib.logs import LOGGER
-from distrib.training.callbacks.base import Callback, Logs
+from distrib.base.errors import PeerLostError
+from distrib.base.logs import LOGGER
+from distrib.io.checkpoint_folder import latest_whole
+from distrib.io.series_lock import Owner
+from distrib.training.callbacks.callback import Callback, Logs
 from distrib.training.callbacks.model_checkpoint import SaveFreq, check_freq
-from distrib.training.checkpoints import CheckpointManager
-from distrib.training.writing import claim_folder
+from distrib.training.checkpoints.chief_writes import claim_folder
+from distrib.training.checkpoints.manager import CheckpointManager
 
 _NAME = "backup"
 

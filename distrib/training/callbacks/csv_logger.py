@@ -6,10 +6,10 @@ import csv
 from pathlib import Path
 from typing import Any, TextIO
 
-from distrib.errors import StorageError
-from distrib.io.space import check_writable
-from distrib.training.callbacks.base import Callback, Logs
-from distrib.training.writing import write_alone
+from distrib.base.errors import StorageError
+from distrib.host.disk_space import check_writable
+from distrib.training.callbacks.callback import Callback, Logs
+from distrib.training.checkpoints.chief_writes import write_alone
 
 
 class CSVLogger(Callback):

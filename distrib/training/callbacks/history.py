@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from distrib.training.callbacks.base import Callback, Logs
+from distrib.training.callbacks.callback import Callback, Logs
 
 
 class History(Callback):

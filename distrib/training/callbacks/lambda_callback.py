@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from distrib.arguments import unknown
-from distrib.errors import ConfigError
-from distrib.training.callbacks.base import Callback
+from distrib.base.arguments import unknown
+from distrib.base.errors import ConfigError
+from distrib.training.callbacks.callback import Callback
 
 
 class LambdaCallback(Callback):

@@ -9,9 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from distrib.console import show
-from distrib.errors import ConfigError
-from distrib.training.callbacks.base import Callback, Logs
+from distrib.base.console import show
+from distrib.base.errors import ConfigError
+from distrib.training.callbacks.callback import Callback, Logs
 
 
 class LearningRateScheduler(Callback):

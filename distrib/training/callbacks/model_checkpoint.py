@@ -7,11 +7,11 @@ from collections.abc import Iterable
 from pathlib import Path
 from typing import Literal
 
-from distrib.errors import ConfigError
-from distrib.io.owner import Owner
-from distrib.training.callbacks.base import Callback, Logs
-from distrib.training.callbacks.monitor import MonitorCallback
-from distrib.training.writing import claim_folder, folder_path, weights_path
+from distrib.base.errors import ConfigError
+from distrib.io.series_lock import Owner
+from distrib.training.callbacks.callback import Callback, Logs
+from distrib.training.callbacks.monitor_callback import MonitorCallback
+from distrib.training.checkpoints.chief_writes import claim_folder, folder_path, weights_path
 
 _SERIES = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,63})-\{epoch(?::0?\d*d?)?\}")
 

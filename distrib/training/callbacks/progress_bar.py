@@ -12,8 +12,8 @@ import time
 from collections.abc import Mapping
 from typing import Any
 
-from distrib.console import MovingLine, is_watched, show
-from distrib.training.callbacks.base import Callback, Logs
+from distrib.base.console import MovingLine, is_watched, show
+from distrib.training.callbacks.callback import Callback, Logs
 
 _REFRESH_S = 0.1
 _WIDTH = 20

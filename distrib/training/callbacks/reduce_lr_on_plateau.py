@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from distrib.errors import ConfigError
-from distrib.training.callbacks.base import Logs
-from distrib.training.callbacks.monitor import MonitorCallback
+from distrib.base.errors import ConfigError
+from distrib.training.callbacks.callback import Logs
+from distrib.training.callbacks.monitor_callback import MonitorCallback
 
 
 class ReduceLROnPlateau(MonitorCallback):

@@ -16,12 +16,12 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any, Literal
 
+from distrib.base.errors import ConfigError
 from distrib.cluster.resolve import resolve
-from distrib.errors import ConfigError
-from distrib.io.space import check_writable
-from distrib.io.summary import SummaryWriter, event_files, require_tensorboard, rewind_event_files
-from distrib.training.callbacks.base import Callback, Logs
-from distrib.training.writing import write_alone
+from distrib.host.disk_space import check_writable
+from distrib.io.event_file import SummaryWriter, event_files, require_tensorboard, rewind_event_files
+from distrib.training.callbacks.callback import Callback, Logs
+from distrib.training.checkpoints.chief_writes import write_alone
 
 _PS_COUNTERS = ("pushed", "applied", "dropped", "scaled", "staleness_mean", "effective_batch")
 

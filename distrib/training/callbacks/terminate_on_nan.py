@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import math
 
-from distrib.console import show
-from distrib.errors import NonFiniteError
-from distrib.training.callbacks.base import Callback, Logs
+from distrib.base.console import show
+from distrib.base.errors import NonFiniteError
+from distrib.training.callbacks.callback import Callback, Logs
 
 
 class TerminateOnNaN(Callback):

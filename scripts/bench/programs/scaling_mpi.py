@@ -13,7 +13,7 @@ from typing import Any
 
 import distrib
 import numpy as np
-from distrib.comm.hierarchical import ranks_by_host
+from distrib.comm.collectives.hierarchical import ranks_by_host
 
 from stopwatch import Steps
 

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np  # noqa: F401
 
 import distrib
-from distrib.io.checkpoint import read_checkpoint
+from distrib.io.checkpoint_folder import read_checkpoint
 
 MB = 1 << 20
 pages = int(Path("/proc/self/statm").read_text().split()[0])

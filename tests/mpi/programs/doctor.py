@@ -3,7 +3,7 @@
 import sys
 
 import distrib
-from distrib.cli import main
+from distrib.cli.main import main
 
 distrib.MirroredStrategy(log_device_placement=True)
 sys.exit(main(["doctor"]))

@@ -11,10 +11,10 @@ import numpy as np
 from fault import SIGNALS, fired
 
 import distrib
-from distrib.comm import wait
-from distrib.comm.messenger import Messenger
-from distrib.comm.native import NativeCommunicator
-from distrib.comm.shared_memory import SharedMemoryCommunicator
+from distrib.comm.collectives.mpi_native import NativeCommunicator
+from distrib.comm.collectives.shared_memory import SharedMemoryCommunicator
+from distrib.comm.messages import wait
+from distrib.comm.messages.channel import Messenger
 
 WARN_AFTER_S, SLOW_S = 1.0, 2.0  # instead of 5 s, which row A9's own test waits for
 

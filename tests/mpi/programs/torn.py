@@ -12,11 +12,11 @@ import numpy as np
 from fault import fired
 
 import distrib
-from distrib.nn.optimizers import base
+from distrib.nn.optimizers import optimizer
 
 folder, victim = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else -1
 os.environ["DISTRIB_JIT"] = "0"
-base.PIECE_ELEMENTS = 16
+optimizer.PIECE_ELEMENTS = 16
 strategy = distrib.CentralStorageStrategy()
 num_pieces = 0
 

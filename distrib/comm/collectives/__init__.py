@@ -1,0 +1,1 @@
+"""Implementations of the collectives: all-reduce, reduce-scatter, all-gather, broadcast."""

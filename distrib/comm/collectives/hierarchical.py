@@ -1,0 +1,137 @@
+"""Hierarchical: inside each host through shared memory, between hosts around rings.
+
+Every host has the same number of ranks. The ranks with the same place on their hosts form a *lane*, and each lane
+owns a part of the vector:
+
+- reduce-scatter: inside each host, each rank sums its lane's part over the ranks of the host; then each lane
+  reduce-scatters its part around a ring of hosts. Each rank is left with its piece of its lane's part.
+- all-gather: each lane gathers its part around its ring; then each rank writes it to all ranks of its host.
+
+So a vector crosses each link between hosts as often as in one ring of hosts, not as often as there are ranks, and
+the ranks of a host share the work of sending it.
+"""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+
+from distrib.base.arrays import Array
+from distrib.base.errors import ConfigError
+from distrib.base.ranges import Range
+from distrib.comm.collectives.ring import RingCommunicator
+from distrib.comm.collectives.shared_memory import SharedMemoryCommunicator
+from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.messages.subgroup import Subset
+from distrib.comm.messages.transport import Transport
+from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S
+
+_NO_ROW: Array = np.empty(0)
+
+
+class HierarchicalCommunicator(Communicator):
+    """Collectives over several hosts with the same number of ranks each. Making one is collective.
+
+    Args:
+        transport: moves messages between all ranks, and knows their hosts.
+        timeout_s: seconds to wait for another rank before giving up.
+
+    Raises:
+        ConfigError: the hosts have different numbers of ranks.
+        NoSharedMemoryError: on the ranks of a host that cannot share memory.
+    """
+
+    def __init__(self, transport: Transport, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self.rank, self.world_size = transport.rank, transport.world_size
+        groups = ranks_by_host(transport.hosts)
+        if len({len(group) for group in groups}) > 1:
+            raise ConfigError(
+                "implementation='hierarchical' expects as many ranks on every host. Received: "
+                f"{[len(group) for group in groups]}. Use implementation='ring'."
+            )
+        mine = next(group for group in groups if self.rank in group)
+        self._place = mine.index(self.rank)
+        lane = [group[self._place] for group in groups]
+        self._ranks = [rank for group in groups for rank in group]  # by host and place
+        self._order = np.argsort(self._ranks)
+        self._transport = transport
+        self._host = SharedMemoryCommunicator(Subset(transport, mine), timeout_s)
+        self._lane = RingCommunicator(Subset(transport, lane), timeout_s)
+        self.counters = self._lane.counters
+        self.spans_hosts = self._lane.spans_hosts
+
+    def own_range(self, num_elements: int) -> Range:
+        return self._lane_range(num_elements).part(self._lane.rank, self._lane.world_size)
+
+    def shared(self, vector: Array) -> Array:
+        return self._host.shared(vector)
+
+    def part(self, vector: Array, part: Range) -> Array:
+        return self._host.part(vector, part)
+
+    def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
+        added = ReduceOp.SUM if op is ReduceOp.MEAN else op
+        rows = self._host.reduce_scatter(vector, added, row)
+        lane = vector[self._lane_range(vector.size).slice]
+        rows = self._sorted(self._lane.reduce_scatter(lane, added, rows.reshape(-1)), rows.shape[1])
+        if op is ReduceOp.MEAN:
+            own = vector[self.own_range(vector.size).slice]
+            np.divide(own, self.world_size, out=own)
+        return rows
+
+    def reduce_scatter_float16(self, vector: Array, residual: Array, row: Array | None = None) -> Array:
+        rows = self._host.reduce_scatter(vector, row=row)
+        lane = self._lane_range(vector.size).slice
+        rows_of_lane = self._lane.reduce_scatter_float16(vector[lane], residual[lane], rows.reshape(-1))
+        return self._sorted(rows_of_lane, rows.shape[1])
+
+    def all_gather(self, vector: Array, row: Array | None = None) -> Array:
+        row = _NO_ROW if row is None else row
+        lane = vector[self._lane_range(vector.size).slice]
+        rows = self._host.all_gather(vector, self._lane.all_gather(lane, row).reshape(-1))
+        by_place = rows.reshape(self._host.world_size, self._lane.world_size, row.size)
+        return self._sorted(by_place.swapaxes(0, 1), row.size)
+
+    def gather_rows(self, row: Array) -> Array:
+        rows = self._host.gather_rows(row)
+        return self._sorted(self._lane.gather_rows(rows.reshape(-1)), row.size)
+
+    def gather_bytes(self, payload: bytes) -> list[bytes]:
+        texts = [text.decode("latin-1") for text in self._host.gather_bytes(payload)]
+        hosts = self._lane.gather_bytes(json.dumps(texts).encode())
+        payloads = [text.encode("latin-1") for host in hosts for text in json.loads(host)]
+        return [payloads[index] for index in self._order]
+
+    def broadcast(self, vector: Array, root: int = 0) -> None:
+        host, place = divmod(self._ranks.index(root), self._host.world_size)
+        self._host.broadcast(
+            vector, place
+        )  # in vain on all hosts but that of the root; but all make the same calls
+        self._lane.broadcast(vector[self._lane_range(vector.size).slice], host)
+        self._host.barrier()  # nobody on this host still receives what is in vain, over what is gathered now
+        self._host.all_gather(vector)
+
+    def agree_on_model(self, fingerprint: bytes) -> None:
+        self._transport.model = fingerprint
+
+    def at_step(self, step: int) -> None:
+        self._transport.at_step(step)
+
+    def confirm(self) -> None:
+        self._transport.confirm()
+
+    def close(self) -> None:
+        self._transport.close()
+
+    def _lane_range(self, num_elements: int) -> Range:
+        return self._host.own_range(num_elements)
+
+    def _sorted(self, rows: Array, length: int) -> Array:
+        """Rows by host and place, in rank order."""
+        return rows.reshape(self.world_size, length)[self._order]
+
+
+def ranks_by_host(hosts: list[str]) -> list[list[int]]:
+    """The ranks of each host, hosts in the order of their first rank."""
+    return [[rank for rank, each in enumerate(hosts) if each == host] for host in dict.fromkeys(hosts)]

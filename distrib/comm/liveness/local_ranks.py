@@ -1,0 +1,46 @@
+"""Lookout: how the ranks of this host fare, seen from outside. They need not do anything for it.
+
+So a rank that holds the GIL for long is not taken for a frozen one, and of a dead one it can still be read where
+it was and how it died.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+from distrib.comm.liveness.progress_page import PlaceOf
+from distrib.comm.liveness.protocol import Peer
+from distrib.host.process_status import Postmortem
+
+
+class Lookout:
+    """Looks after ranks of this host.
+
+    Args:
+        peers: they, all alive now.
+
+    Attributes:
+        ranks: their ranks.
+    """
+
+    def __init__(self, peers: Sequence[Peer]) -> None:
+        self.ranks = {peer.rank for peer in peers}
+        self._postmortems = {peer.rank: Postmortem(peer.pid) for peer in peers}
+        self._places = {peer.rank: PlaceOf(peer.pid, peer.place) for peer in peers}
+
+    def places(self) -> dict[int, list[int]]:
+        """The place of each rank, or the one it died in; without ranks for which it is not known."""
+        read = {rank: place.read() for rank, place in self._places.items()}
+        return {rank: list(place) for rank, place in read.items() if place is not None}
+
+    def stopped(self) -> set[int]:
+        """The ranks that a signal has stopped, as SIGSTOP does."""
+        return {rank for rank, each in self._postmortems.items() if each.is_stopped()}
+
+    def cause(self, rank: int) -> str:
+        """How a rank died, in words; empty if that is not known. Waits a moment for its end."""
+        return self._postmortems[rank].cause()
+
+    def ends(self) -> dict[int, int]:
+        """For each rank a file descriptor that becomes readable when it ends; without ranks that have none."""
+        return {rank: each.pidfd for rank, each in self._postmortems.items() if each.pidfd >= 0}

@@ -1,0 +1,1 @@
+"""How commands are started on hosts: ssh and mpirun."""

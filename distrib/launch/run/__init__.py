@@ -1,0 +1,1 @@
+"""One run of a cluster, from its start to its end, with restarts."""

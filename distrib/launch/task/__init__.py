@@ -1,0 +1,1 @@
+"""What runs on a host beside a task of a cluster."""

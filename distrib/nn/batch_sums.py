@@ -1,0 +1,83 @@
+"""Tally: the sums a batch leaves behind, as one float64 vector that strategies add over the replicas.
+
+    [count, non-finite, loss, penalty, request, metric 0 total, metric 0 count, metric 1 total, ...]
+
+Sums of different replicas are added in rank order, so every replica reads the same bits out of the total.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from distrib.base.arrays import Array
+
+_COUNT, _NONFINITE, _LOSS, _PENALTY, _REQUEST, _METRICS = range(6)
+
+
+class Tally:
+    """Sums over the examples of a batch.
+
+    Args:
+        num_metrics: number of metrics, each with a total and a count.
+        sums: the vector to look at; a new one of zeros by default.
+    """
+
+    __slots__ = ("sums",)
+
+    def __init__(self, num_metrics: int, sums: Array | None = None) -> None:
+        self.sums: Array = np.zeros(_METRICS + 2 * num_metrics) if sums is None else sums
+
+    @property
+    def count(self) -> float:
+        """Number of examples."""
+        return float(self.sums[_COUNT])
+
+    @count.setter
+    def count(self, count: float) -> None:
+        self.sums[_COUNT] = count
+
+    @property
+    def nonfinite(self) -> int:
+        """1 + the index of the first variable whose gradient holds NaN or Inf; 0 if there is none."""
+        return int(self.sums[_NONFINITE])
+
+    @nonfinite.setter
+    def nonfinite(self, index_plus_one: int) -> None:
+        self.sums[_NONFINITE] = index_plus_one
+
+    @property
+    def loss(self) -> float:
+        """Sum of weighted per-example losses, without penalties."""
+        return float(self.sums[_LOSS])
+
+    @loss.setter
+    def loss(self, loss: float) -> None:
+        self.sums[_LOSS] = loss
+
+    @property
+    def penalty(self) -> float:
+        """The regularizers' penalty (of this replica's range, until added up)."""
+        return float(self.sums[_PENALTY])
+
+    @penalty.setter
+    def penalty(self, penalty: float) -> None:
+        self.sums[_PENALTY] = penalty
+
+    @property
+    def request(self) -> int:
+        """What somebody asks of all replicas, besides training; 0 for nothing. Requests of several are added up."""
+        return int(self.sums[_REQUEST])
+
+    @request.setter
+    def request(self, request: int) -> None:
+        self.sums[_REQUEST] = request
+
+    def set_metric(self, index: int, total: float, count: float) -> None:
+        """Set the sums of metric `index`."""
+        at = _METRICS + 2 * index
+        self.sums[at], self.sums[at + 1] = total, count
+
+    def metric(self, index: int) -> tuple[float, float]:
+        """The sums of metric `index`."""
+        at = _METRICS + 2 * index
+        return float(self.sums[at]), float(self.sums[at + 1])

@@ -1,0 +1,112 @@
+"""Dense: `activation(x @ kernel + bias)`."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from distrib.base.arrays import Array, Shape
+from distrib.base.errors import ConfigError, ShapeError
+from distrib.nn import activations, initializers, regularizers
+from distrib.nn.layers.layer import ActivatedLayer
+from distrib.nn.variable import Variable
+
+_SENT_EARLY_BYTES = 2 << 20
+
+
+class Dense(ActivatedLayer):
+    """A fully connected layer.
+
+    Args:
+        units: number of outputs.
+        activation: name or instance; linear by default.
+        use_bias: whether to add a bias vector.
+        kernel_initializer: name or instance, for the kernel `(inputs, units)`.
+        bias_initializer: name or instance, for the bias `(units,)`.
+        kernel_regularizer: name or instance of a penalty on the kernel.
+        bias_regularizer: name or instance of a penalty on the bias.
+        name: name of the layer.
+        input_shape: shape of one example, when this is the first layer.
+
+    Raises:
+        ConfigError: an unknown name, or `units` not positive.
+    """
+
+    def __init__(
+        self,
+        units: int,
+        activation: str | activations.Activation | None = None,
+        use_bias: bool = True,
+        kernel_initializer: str | initializers.Initializer = "glorot_uniform",
+        bias_initializer: str | initializers.Initializer = "zeros",
+        kernel_regularizer: str | regularizers.Regularizer | None = None,
+        bias_regularizer: str | regularizers.Regularizer | None = None,
+        name: str | None = None,
+        input_shape: Shape | None = None,
+    ) -> None:
+        super().__init__(name=name, input_shape=input_shape)
+        if not isinstance(units, int | np.integer) or units < 1:
+            raise ConfigError(f"Dense expects units to be a positive int. Received: units={units!r}.")
+        self.units = int(units)
+        self.activation = activations.get(activation)
+        self.use_bias = use_bias
+        self.kernel_initializer = initializers.get(kernel_initializer)
+        self.bias_initializer = initializers.get(bias_initializer)
+        self.kernel_regularizer = regularizers.get(kernel_regularizer)
+        self.bias_regularizer = regularizers.get(bias_regularizer)
+
+    def make_variables(self, input_shape: Shape, seed: int) -> list[Variable]:
+        variables = [self.add_variable("kernel", (input_shape[0], self.units), self.kernel_initializer, seed)]
+        if self.use_bias:
+            variables.append(self.add_variable("bias", (self.units,), self.bias_initializer, seed))
+        penalties = zip(variables, (self.kernel_regularizer, self.bias_regularizer), strict=False)
+        self.regularizers = {variable.name: penalty for variable, penalty in penalties if penalty is not None}
+        self._kernel, self._bias = variables[0], variables[1] if self.use_bias else None
+        return variables
+
+    def compute_output_shape(self, input_shape: Shape) -> Shape:
+        if len(input_shape) != 1:
+            raise ShapeError(
+                f"Dense '{self.name}' expects inputs of shape (batch, features). "
+                f"Received: (batch, {', '.join(map(str, input_shape))}). Add Flatten() before it."
+            )
+        return (self.units,)
+
+    def linear(self, x: Array) -> Array:
+        z = self._scratch.rows("z", len(x), self.output_shape, self.dtype)
+        np.matmul(x, self._kernel.value, out=z)
+        if self._bias is not None:
+            z += self._bias.value
+        self._x = x
+        return z
+
+    def linear_backward(self, d_z: Array) -> Array:
+        if self._bias is not None:
+            np.add.reduce(d_z, axis=0, out=self._bias.grad)
+        grad = self._kernel.grad
+        # A large gradient from its end, so that one part is sent while the next is computed.
+        rows = _SENT_EARLY_BYTES // (self.units * grad.itemsize) if self.gradients_are_sent_early else 0
+        for begin in reversed(range(0, len(grad), max(rows, 64) if rows else len(grad))):
+            part = slice(begin, begin + max(rows, 64) if rows else None)
+            np.matmul(self._x[:, part].T, d_z, out=grad[part])
+            self.gradients_are_final(begin * self.units)
+        if not self.needs_input_gradient:
+            return d_z
+        d_x = self._scratch.rows("d_x", len(d_z), self.input_shape, self.dtype)
+        np.matmul(d_z, self._kernel.value.T, out=d_x)
+        return d_x
+
+    def get_config(self) -> dict[str, Any]:
+        parts = {
+            "activation": self.activation,
+            "kernel_initializer": self.kernel_initializer,
+            "bias_initializer": self.bias_initializer,
+            "kernel_regularizer": self.kernel_regularizer,
+            "bias_regularizer": self.bias_regularizer,
+        }
+        described = {
+            role: None if part is None else {"class": type(part).__name__, **part.get_config()}
+            for role, part in parts.items()
+        }
+        return super().get_config() | {"units": self.units, "use_bias": self.use_bias} | described

@@ -1,0 +1,300 @@
+"""Client: a worker's streams to every ps.
+
+A call goes to all ps at once: each gets its slice of the gradient, and each answers with its slice of the values;
+ps:0 also says what was decided. If a stream breaks, all are opened anew and the same call is sent again: it has
+the same sequence number, so it is counted once.
+"""
+
+from __future__ import annotations
+
+import json
+import secrets
+import time
+from collections.abc import Sequence
+from functools import partial
+from typing import Any
+
+import grpc
+import numpy as np
+
+from distrib.base.arrays import Array
+from distrib.base.errors import AuthenticationError, PeerLostError
+from distrib.base.logs import LOGGER
+from distrib.base.ranges import Range, split
+from distrib.host.shared_segment import Segment, why_not
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.client.goodbye import tell_all
+from distrib.ps.client.stream import Deadline, Stream, check_retried, words_of
+from distrib.ps.wire import codec, tls
+from distrib.ps.wire.framing import Frame
+
+_RETRY_S = 0.2
+_TELL_EVERY_S = 5.0
+
+
+class Client:
+    """Calls of one worker.
+
+    Args:
+        addresses: `host:port` of every ps.
+        worker: which worker this is; 0 is the chief.
+        token: of the run; empty for none.
+        timeout_s: seconds to wait for the answer to a call.
+        connect_timeout_s: seconds to wait for the ps to come, or to come back.
+        share_memory: offer shared memory to ps on this host.
+
+    Attributes:
+        bytes_sent: of gradients, over streams.
+        pull_s: seconds in which the values of the last answer came.
+        has_pushed: whether a push was answered.
+    """
+
+    def __init__(
+        self,
+        addresses: Sequence[str],
+        worker: int,
+        token: str = "",
+        timeout_s: float = 600.0,
+        connect_timeout_s: float = 60.0,
+        share_memory: bool = True,
+    ) -> None:
+        self.worker, self.incarnation = worker, secrets.randbits(62)
+        self.bytes_sent, self.pull_s = 0, 0.0
+        self._addresses, self._share_memory = list(addresses), share_memory
+        self._timeout_s, self._connect_timeout_s = timeout_s, connect_timeout_s
+        self._metadata = [("authorization", f"Bearer {token}")] if token else []
+        self._streams: list[Stream] = []
+        self._broken: list[Stream] = []  # of those, in the order in which they broke
+        self._ps_incarnations = [0] * len(self._addresses)
+        self._call = 0
+        self._handshakes = tls.Handshakes()
+        self._size, self._dtype = 0, np.dtype(np.float32)
+        self._segment: Segment | None = None
+        self._shares: list[bool] = []  # of every stream: whether vectors go through the segment
+        self._is_closed = self.has_pushed = False
+        self._failure = ""
+        self._deadline = Deadline(self._cancel, self._remind)
+
+    def place(self, size: int, dtype: np.dtype[Any]) -> tuple[Array, Array] | None:
+        """Memory for gradients and values that a ps on this host can use in place; None if there is none.
+
+        Args:
+            size: number of elements of the model that is trained from now on.
+            dtype: their dtype.
+        """
+        self._disconnect()  # streams are opened for one model
+        self._forget_segment()
+        self._size, self._dtype = size, dtype
+        if not self._share_memory or why_not() or not size:
+            return None
+        try:
+            self._segment = Segment(2 * size * dtype.itemsize)
+        except OSError:
+            return None
+        memory = self._segment.memory.view(dtype)
+        return memory[:size], memory[size:]
+
+    def register(
+        self, stage: int, description: dict[str, Any], values: Array, slots: Sequence[Array] = ()
+    ) -> pb.Answer:
+        """Say what is about to be trained. `values` are overwritten with those of the job.
+
+        Args:
+            stage: that begins.
+            description: of the model; with `"start"`, where the chief goes on.
+            values: `(num_elements,)`; the chief's count.
+            slots: where the chief goes on, each `(num_elements,)`.
+        """
+        message = pb.Register(stage=stage, description=json.dumps(description))
+        sent = None
+        if self.worker == 0:
+            sent = np.stack([values, *slots]) if slots else values
+        return self._ask(pb.WorkRequest(register=message), sent, values)
+
+    def state(self, rows: Array) -> pb.Answer:
+        """Ask for all that is kept, of one version.
+
+        Args:
+            rows: `(1 + slots, num_elements)`; overwritten with the values and the slots.
+        """
+        return self._ask(pb.WorkRequest(state=pb.State()), None, rows)
+
+    def begin(self, stage: int, description: dict[str, Any], values: Array) -> pb.Answer:
+        """Begin an epoch; returns the first lease."""
+        message = pb.Begin(stage=stage, description=json.dumps(description))
+        return self._ask(pb.WorkRequest(begin=message), None, values)
+
+    def push(self, message: pb.Push, gradient: Array | None, values: Array) -> pb.Answer:
+        """Hand in what was computed; returns what became of it and the next lease.
+
+        Args:
+            message: the push.
+            gradient: `(num_elements,)`; None where nothing is trained.
+            values: overwritten with fresh ones.
+        """
+        answer = self._ask(pb.WorkRequest(push=message), gradient, values)
+        self.has_pushed = True
+        return answer
+
+    def stop(self, reason: str = "") -> None:
+        """End the job on every ps, and close; those that do not answer are left alone."""
+        self._tell_all(pb.StopRequest(reason=reason, incarnation=self.incarnation))
+
+    def leave(self) -> None:
+        """Say on every ps that this worker has ended, and close; as `stop`."""
+        self._tell_all(pb.LeaveRequest(worker=self.worker, incarnation=self.incarnation))
+
+    def _tell_all(self, message: pb.StopRequest | pb.LeaveRequest) -> None:
+        tell_all([each.channel for each in self._streams], self._addresses, self._metadata, message)
+        self.close()
+
+    def fail(self, reason: str) -> None:
+        """Let what is asked for now or next raise `PeerLostError`. From another thread."""
+        self._failure = reason
+        self._cancel()
+
+    def close(self) -> None:
+        """Let go of the streams and of the memory that is shared."""
+        self._is_closed = True
+        self._disconnect()
+        self._forget_segment()
+        self._deadline.close()
+
+    def _forget_segment(self) -> None:
+        """Let no ps map it any more; whoever has it keeps it."""
+        if self._segment is not None:
+            self._segment.close()
+            self._segment = None
+
+    def _disconnect(self) -> None:
+        streams, self._streams, self._broken = self._streams, [], []
+        for stream in streams:
+            stream.close()
+
+    def _break(self, stream: Stream) -> None:
+        """A stream has broken. What is waited for on another one may not come without it, so all are given up."""
+        if stream in self._streams:
+            self._broken.append(stream)
+            self._cancel()
+
+    def _ask(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
+        lost_since, told, tries, begin = 0.0, 0.0, 0, time.monotonic()
+        while True:
+            if self._is_closed or self._failure:
+                raise PeerLostError(self._failure or f"Worker {self.worker} has left the job.")
+            try:
+                if not self._streams:
+                    self._connect(time.monotonic() - lost_since if lost_since else 0.0)
+                    lost_since = 0.0
+                return self._exchange(request, sent, values)
+            except grpc.RpcError as caught:
+                cancelled = caught.code() == grpc.StatusCode.CANCELLED and bool(self._broken)
+                error = self._broken[0].error if cancelled else caught
+                self._disconnect()
+                now = time.monotonic()
+                lost_since, tries = lost_since or now, tries + 1
+                self._judge(error, now - lost_since, now - begin, tries)
+                if now - told > _TELL_EVERY_S:
+                    told = now
+                    LOGGER.warning("worker %d waits for the ps: %s", self.worker, words_of(error))
+                time.sleep(_RETRY_S)
+
+    def _judge(self, error: grpc.RpcError, lost_s: float, asked_s: float, tries: int) -> None:
+        """Raise what cannot be mended by another try."""
+        words = words_of(error)
+        check_retried(error, self.worker)
+        if self._handshakes.is_hopeless(words, any(self._ps_incarnations)):
+            raise AuthenticationError(
+                f"Worker {self.worker} does not get through to the ps at {', '.join(self._addresses)}: {words}. "
+                f"{tls.ADVICE}"
+            ) from None
+        if asked_s > self._timeout_s:
+            raise PeerLostError(
+                f"Worker {self.worker} has made one call {tries} times in {asked_s:.0f} s, and its streams broke "
+                f"before the answer: {words}. Is a link slower than a message in 2 s?"
+            ) from None
+        if lost_s > self._connect_timeout_s:
+            raise PeerLostError(
+                f"Worker {self.worker} waited {self._connect_timeout_s:g} s for the ps at "
+                f"{', '.join(self._addresses)}: {words}"
+            ) from None
+
+    def _connect(self, waited_s: float = 0.0) -> None:
+        self._shares = []
+        for index, address in enumerate(self._addresses):
+            stream = Stream(address, self._metadata)
+            self._streams.append(stream)
+            hello = pb.Hello(
+                protocol=codec.PROTOCOL,
+                worker=self.worker,
+                incarnation=self.incarnation,
+                ps=index,
+                ps_incarnation=self._ps_incarnations[index],
+                num_ps=len(self._addresses),
+                num_elements=self._size,
+                dtype=self._dtype.name,
+                waited=waited_s,
+            )
+            if self._segment is not None:
+                pid, descriptor, num_bytes, nonce = self._segment.address
+                offer = pb.Segment(pid=pid, descriptor=descriptor, num_bytes=num_bytes, nonce=nonce)
+                hello.segment.CopyFrom(offer)
+            stream.send(Frame(pb.WorkRequest(call=self._call, hello=hello, last=True)))
+            with self._deadline.of(self._connect_timeout_s):
+                welcome = stream.reply().head.welcome
+            self._ps_incarnations[index] = welcome.ps_incarnation
+            self._shares.append(welcome.shared)
+            stream.when_broken(partial(self._break, stream))
+
+    def _exchange(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
+        # Each try has a number of its own. With that of the first, a late answer to it could be taken for one to this
+        # try, and the gradient in shared memory be overwritten while the log of a ps still refers to it.
+        self._call += 1
+        request.call = self._call
+        is_gradient = request.WhichOneof("what") == "push" and sent is not None
+        for stream, part, shares in zip(self._streams, self._parts(), self._shares, strict=True):
+            mine = None
+            if is_gradient:
+                request.push.shared = shares
+            if sent is not None and not (is_gradient and shares):
+                mine = np.ascontiguousarray(sent[..., part.slice]).reshape(-1)
+            self.bytes_sent += 0 if mine is None else mine.nbytes
+            for index, piece in enumerate(codec.NOTHING if mine is None else codec.pieces(mine)):
+                head = pb.WorkRequest(call=request.call)
+                if not index:
+                    head.CopyFrom(request)  # streams write it later, and mark it differently
+                head.last = piece.is_last
+                stream.send(Frame(head, piece.offset, piece.data))
+        answers, begin = [], 0.0
+        with self._deadline.of(self._timeout_s):
+            for stream, part, shares in zip(self._streams, self._parts(), self._shares, strict=True):
+                # The values as one vector, or the rows of a state, which always travel.
+                target = (
+                    values[part.slice] if values.ndim == 1 else np.empty(len(values) * part.size, self._dtype)
+                )
+                assembler = codec.Assembler(target)
+                while True:
+                    head, offset, data = stream.reply()
+                    begin = begin or time.monotonic()
+                    if head.HasField("answer"):
+                        answers.append(head.answer)
+                    assembler.add(offset, data)
+                    if head.last:
+                        break
+                if not shares or values.ndim > 1:
+                    assembler.finish()
+                if values.ndim > 1:
+                    values[:, part.slice] = target.reshape(len(values), -1)
+        self.pull_s = time.monotonic() - begin
+        return answers[0]
+
+    def _remind(self, seconds: float) -> None:
+        words = "worker %d has waited %.0f s for an answer: others are late (are all started?), or the ps is busy."
+        LOGGER.warning(words, self.worker, seconds)
+
+    def _cancel(self) -> None:
+        for stream in self._streams:
+            stream.cancel()
+
+    def _parts(self) -> list[Range]:
+        return split(self._size, len(self._addresses))

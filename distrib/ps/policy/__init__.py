@@ -1,0 +1,1 @@
+"""What parameter servers decide, without I/O."""

@@ -1,0 +1,1 @@
+"""Which worker may compute what, and which gradients become updates."""

@@ -1,0 +1,125 @@
+"""Updates: what becomes of a push. It is part of an update, now or when its round is complete, or it is dropped."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from distrib.base.arrays import Array
+from distrib.ps.policy.admission.membership import Members
+from distrib.ps.policy.admission.push_counts import Counts, Outcome
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.order.command_log import Apply, Discard, Entry, PushId
+from distrib.ps.policy.order.phases import Stage
+
+
+@dataclass
+class Pushed:
+    """A gradient that is kept until its round is complete."""
+
+    tally: Array
+    skip: bool
+    staleness: int
+
+
+class Updates:
+    """Those of one job.
+
+    Args:
+        rules: how gradients become updates.
+        members: takes what became of every worker's pushes.
+        log: takes the decisions.
+
+    Attributes:
+        version: updates so far.
+        learning_rate: the chief's.
+        counts: of all workers.
+    """
+
+    def __init__(self, rules: Rules, members: Members, log: list[Entry]) -> None:
+        self._rules, self._members, self._log = rules, members, log
+        self.version = 0
+        self.learning_rate = 0.0
+        self.counts = Counts()
+        self._pushed: dict[PushId, Pushed] = {}
+
+    def keeps(self, push: PushId) -> bool:
+        """Whether a push waits for its round."""
+        return push in self._pushed
+
+    def decide(
+        self, stage: Stage, push: PushId, lease: int, version: int, tally: Array, skip: bool
+    ) -> dict[PushId, Outcome]:
+        """Take a push.
+
+        Args:
+            stage: where it was computed.
+            push: which it is.
+            lease: number of its lease.
+            version: of the values it was computed from.
+            tally: its sums.
+            skip: whether its update is to be left out.
+
+        Returns:
+            What became of it, and of those that waited for it; without it while its round is not complete.
+        """
+        admission, trains = stage.admission, stage.trains
+        staleness = max(0, self.version - version) if trains else 0
+        if trains:
+            for counts in self._counts(push):
+                counts.pushed += 1
+        factor = self._rules.staleness.factor(staleness) if trains and not self._rules.is_sync else 1.0
+        if version > self.version:
+            factor, why = None, "computed from values that are lost"
+        else:
+            why = "too stale" if factor is None else "the epoch is over"
+        if admission is None or stage.is_over or factor is None:
+            if admission is not None:
+                admission.return_lease(push.worker, lease)
+            return {push: self._drop(stage, push, staleness, why)}
+        self._pushed[push] = Pushed(tally, skip, staleness)
+        verdict = admission.push(push.worker, lease, push)
+        if verdict.drop:
+            return {each: self._drop(stage, each, staleness, verdict.why) for each in verdict.drop}
+        if not verdict.apply:
+            return {}
+        outcomes = self._apply(stage, verdict.apply, factor)
+        stage.is_over = admission.ledger.is_done
+        return outcomes
+
+    def _apply(self, stage: Stage, pushes: list[PushId], factor: float) -> dict[PushId, Outcome]:
+        """Make these pushes one update."""
+        parts = {push: self._pushed.pop(push) for push in pushes}
+        if any(part.skip for part in parts.values()):
+            # The examples are done: they would be no better again.
+            why = "NaN or Inf in a gradient of this update"
+            return {push: self._drop(stage, push, part.staleness, why) for push, part in parts.items()}
+        tally = np.sum([part.tally for part in parts.values()], axis=0)
+        # [count, non-finite, loss, penalty, metrics]: every part brought the penalty of the whole model.
+        tally[2] += parts[pushes[0]].tally[3] * tally[0]
+        tally[3] = 0.0
+        stage.totals += tally
+        if stage.trains:
+            self.version += 1
+            rate = self.learning_rate * factor * self._rules.learning_rate_factor
+            self._log.append(Apply(tuple(pushes), 1.0 / tally[0], rate, self.version))
+            for push, part in parts.items():
+                for counts in self._counts(push):
+                    counts.add_applied(part.staleness, factor, int(part.tally[0]))
+            for worker in {push.worker for push in pushes}:
+                self._members[worker].counts.updates += 1
+            self.counts.updates += 1
+        decision = "applied" if factor == 1.0 else "scaled"
+        return {push: Outcome(decision, part.staleness, factor) for push, part in parts.items()}
+
+    def _drop(self, stage: Stage, push: PushId, staleness: int, why: str) -> Outcome:
+        self._pushed.pop(push, None)
+        self._log.append(Discard(push))
+        if stage.trains:
+            for counts in self._counts(push):
+                counts.dropped += 1
+        return Outcome("dropped", staleness, 0.0, why)
+
+    def _counts(self, push: PushId) -> tuple[Counts, Counts]:
+        return self._members[push.worker].counts, self.counts

@@ -1,0 +1,266 @@
+"""Stages: what all workers come to, in the same order, since they run the same script.
+
+A model is registered, an epoch is trained, a data set is tested, the chief says whether to go on. The chief opens a
+stage; the others wait for it, and must be about to do the same. A stage that is over is remembered with its totals,
+so a worker that was restarted runs through its script again until it meets the others.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from distrib.base.arrays import Array
+from distrib.base.errors import ProtocolError
+from distrib.base.logs import LOGGER
+from distrib.base.ranges import Range
+from distrib.data.schedule import Positions, Schedule
+from distrib.ps.policy.admission.admission import Admission, AsyncArrivals, SyncRounds
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.order.command_log import PushId
+from distrib.ps.policy.order.ledger import Ledger
+
+CHIEF = 0  # the worker
+SEQUENCER = 0  # the ps
+
+LARGEST_RATE = 3e38
+"""No float32 is larger."""
+
+_MAY_DIFFER = {"ps", "start", "undone", "totals", "learning_rate", "stops"}
+"""A job may go on with other parameter servers; the chief alone knows from where, how fast, and whether to stop."""
+
+NO_MODEL = "This ps keeps no model: register one first. Was it started again, with nothing saved?"
+
+
+class RefusedError(ProtocolError):
+    """A call that cannot be right. Nothing was changed by it."""
+
+
+class ImpossibleError(RefusedError):
+    """A call that could be right at no time, as one of a version of the future."""
+
+
+class JobEndedError(RefusedError):
+    """A call after the end of the job.
+
+    Args:
+        reason: why it has failed; empty for a good end.
+    """
+
+    def __init__(self, reason: str) -> None:
+        super().__init__(f"The job has failed: {reason}" if reason else "The job has ended.")
+        self.is_good = not reason
+
+
+class ReplacedError(RefusedError):
+    """A process was taken for dead, and another one is this worker since."""
+
+    def __init__(self, worker: int) -> None:
+        super().__init__(f"Worker {worker} was started again since. This process is no longer it.")
+
+
+class SilentError(RefusedError):
+    """A worker has begun a call, and sent no more of it.
+
+    Args:
+        worker: which.
+        ps: where.
+    """
+
+    def __init__(self, worker: int, ps: int) -> None:
+        super().__init__(
+            f"Worker {worker} has begun a call on ps:{ps}, and sent no more of it. Look at the network between them."
+        )
+
+
+class AlreadyRunningError(RefusedError):
+    """A second process wants to be a worker.
+
+    Args:
+        worker: which.
+        is_certain: whether the first one is known to live. Otherwise its end may not be noticed yet.
+    """
+
+    def __init__(self, worker: int, is_certain: bool = True) -> None:
+        super().__init__(f"Worker {worker} is running already. Only one process may be worker {worker}.")
+        self.is_certain = is_certain
+
+
+@dataclass
+class Stage:
+    """One of them.
+
+    Attributes:
+        description: as the chief gave it; `kind` is train or test where there are examples, vote where the chief says
+            with `stops` whether the training ends.
+        totals: sums of what was applied.
+        is_over: whether there is nothing left to do.
+        admission: who computes what; None where there are no examples, or, after a restoration, none left.
+        clocks: how many batches every worker that is there has done; one that came later counts from the slowest.
+    """
+
+    description: dict[str, Any]
+    totals: Array
+    is_over: bool = False
+    admission: Admission[PushId] | None = None
+    clocks: dict[int, int] = field(default_factory=dict)
+
+    @property
+    def trains(self) -> bool:
+        """Whether gradients are pushed."""
+        return bool(self.description.get("kind") == "train")
+
+    @property
+    def has_examples(self) -> bool:
+        """Whether leases are computed and handed in."""
+        return self.description.get("kind") in ("train", "test")
+
+    @property
+    def start(self) -> str:
+        """Where the chief goes on, in its words; empty where it begins."""
+        return str(self.description.get("start", {}).get("words", ""))
+
+    @property
+    def is_vote(self) -> bool:
+        """Whether the chief says here if the training goes on."""
+        return bool(self.description.get("kind") == "vote")
+
+    def hear(self, stops: bool) -> None:
+        """The chief's word in a vote. After a restoration it may be another one than before."""
+        if self.is_vote:
+            self.is_over, self.totals[0] = True, float(stops)
+
+    def check_examples(self, lease: int, count: float) -> None:
+        """Raise `ImpossibleError` unless a lease has so many examples: the sum of gradients is divided by them."""
+        span = None if self.admission is None else self.admission.ledger.span(lease)
+        if span is not None and count != span.range.size:
+            raise ImpossibleError(
+                f"Expected the {span.range.size} examples of lease {lease}. Received: {count:g} examples."
+            )
+
+    def refusal(self, worker: int, description: dict[str, Any]) -> str:
+        """Why a worker that is about to do `description` may not; empty if it may."""
+        mine, theirs = (_numpy_of(each) for each in (self.description, description))
+        if mine != theirs:  # only the ps apply gradients, so a last bit that differs is no harm
+            LOGGER.warning("worker %d has NumPy %s, and the chief %s.", worker, theirs, mine)
+        differing = differences(_compared(self.description), _compared(description))
+        if not differing:
+            return ""
+        return (
+            f"Worker {worker} is not about to do what the chief does. They differ in: {differing}. "
+            "Every worker must build the same model and pass the same data and arguments."
+        )
+
+
+class Stages:
+    """All of them, in order."""
+
+    def __init__(self) -> None:
+        self._stages: list[Stage] = []
+
+    def __getitem__(self, index: int) -> Stage:
+        return self._stages[index]
+
+    def __len__(self) -> int:
+        return len(self._stages)
+
+    @property
+    def last(self) -> Stage | None:
+        """The one that is open, or was open last."""
+        return self._stages[-1] if self._stages else None
+
+    @property
+    def num_borders(self) -> int:
+        """How many beginnings and ends there were so far."""
+        return len(self._stages) + sum(stage.is_over for stage in self._stages)
+
+    def open(self, worker: int, index: int, description: dict[str, Any]) -> Stage | None:
+        """A worker has come to stage `index`; returns it if that opens it.
+
+        Raises:
+            RefusedError: it is somewhere else in its script than the others.
+        """
+        last = self.last
+        may_open = last is None or last.is_over or last.is_vote
+        if not 0 <= index <= len(self._stages) or (index == len(self._stages) and not may_open):
+            raise RefusedError(
+                f"Worker {worker} is at stage {index} of its script, the job at stage {len(self._stages) - 1}."
+            )
+        if index < len(self._stages) or worker != CHIEF:
+            return None
+        if last is not None:
+            last.is_over = True  # a vote to be repeated after a restoration, by a chief that had its answer
+        totals = description.get("totals") or [0.0] * int(description.get("num_sums", 0))
+        return self.append(Stage(description, np.array(totals)))
+
+    def check_kind(self, stage: int, trains: bool) -> None:
+        """Raise `RefusedError` unless gradients are pushed in this stage just if `trains`."""
+        if not 0 <= stage < len(self._stages) or self._stages[stage].trains is not trains:
+            raise RefusedError(
+                f"A push {'with' if trains else 'without'} a gradient does not belong to stage {stage}."
+            )
+
+    def append(self, stage: Stage) -> Stage:
+        """Add the next one."""
+        self._stages.append(stage)
+        return stage
+
+
+def admission_of(
+    rules: Rules, description: dict[str, Any], undone: list[Positions] | None = None, first_lease: int = 0
+) -> Admission[PushId]:
+    """Who leases the examples of a stage.
+
+    Args:
+        rules: how gradients become updates.
+        description: `num_examples`, `batch_size`, `steps_per_epoch`, `epoch` and `kind`, and `undone` where only
+            that is left.
+        undone: the positions that are left now; by default those.
+        first_lease: number of the first lease.
+    """
+    schedule = Schedule(
+        int(description["num_examples"]), int(description["batch_size"]), int(description["steps_per_epoch"])
+    )
+    if undone is None and "undone" in description:
+        undone = [Positions(index, Range(begin, end)) for index, begin, end in description["undone"]]
+    elif undone is None:
+        undone = schedule.spans(int(description.get("epoch", 0)))
+    ledger, size = Ledger(undone, first_lease), schedule.batch_size
+    if description["kind"] != "train":
+        return AsyncArrivals(ledger, size)
+    if rules.is_sync:
+        return SyncRounds(ledger, size, rules.num_to_aggregate, rules.num_backup_workers)
+    return AsyncArrivals(ledger, max(1, round(size * rules.batch_size_factor)), 1 + rules.prefetch)
+
+
+def differences(expected: Any, received: Any, path: str = "") -> str:
+    """Where two nested JSON values differ, in words; empty where they do not."""
+    if isinstance(expected, dict) and isinstance(received, dict):
+        found = [
+            differences(
+                expected.get(key, "nothing"), received.get(key, "nothing"), f"{path}.{key}".lstrip(".")
+            )
+            for key in dict.fromkeys([*expected, *received])
+        ]
+    elif isinstance(expected, list) and isinstance(received, list) and len(expected) == len(received):
+        found = [
+            differences(a, b, f"{path}[{index}]")
+            for index, (a, b) in enumerate(zip(expected, received, strict=True))
+        ]
+    else:
+        found = [] if expected == received else [f"{path} (chief: {expected!r}, here: {received!r})"]
+    return ", ".join(filter(None, found))
+
+
+def _compared(description: dict[str, Any]) -> dict[str, Any]:
+    compared = {key: value for key, value in description.items() if key not in _MAY_DIFFER}
+    if isinstance(versions := compared.get("versions"), dict):
+        compared["versions"] = {key: value for key, value in versions.items() if key != "numpy"}
+    return compared
+
+
+def _numpy_of(description: dict[str, Any]) -> str:
+    versions = description.get("versions")
+    return str(versions.get("numpy")) if isinstance(versions, dict) else ""

@@ -1,0 +1,224 @@
+"""Sequencer: takes what workers ask and push, and decides. A plain class, without I/O; only ps:0 has one.
+
+Its output is one ordered log of entries (`ps/policy/order/command_log.py`), which every ps executes in the same order
+on its range of the model (`ps/policy/order/shard.py`). So there is one decision for each push, for the whole model,
+and one version: a pulled model is of one version in all its parts, and a gradient is on all of them or on none.
+
+Its parts: who is there (`ps/policy/admission/membership.py`), what they do together (`ps/policy/order/phases.py`),
+what becomes of what they push (`ps/policy/order/aggregation.py`), who may compute now
+(`ps/policy/admission/pace.py`), and what they are answered, and when (`ps/policy/order/pending_calls.py`).
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from distrib.base.arrays import Array
+from distrib.ps.policy.admission.membership import Members
+from distrib.ps.policy.admission.pace import Pace
+from distrib.ps.policy.admission.push_counts import CAUSES, NO_PUSH, Counts, Outcome
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.order.aggregation import Updates
+from distrib.ps.policy.order.command_log import Discard, Entry, Install, Pull, PushId
+from distrib.ps.policy.order.pending_calls import Answer, Calls, Waiting
+from distrib.ps.policy.order.phases import (
+    CHIEF,
+    LARGEST_RATE,
+    ImpossibleError,
+    RefusedError,
+    Stages,
+    admission_of,
+)
+
+
+class Sequencer:
+    """Decides for one job.
+
+    Args:
+        rules: how gradients become updates.
+
+    Attributes:
+        log: decisions that are not executed yet; the caller takes them out.
+        members: every worker that was ever there.
+        stages: what was done, and is being done.
+        updates: what became of what was pushed.
+        is_restored: whether it goes on from a saved state, and workers may know what is lost.
+    """
+
+    def __init__(self, rules: Rules) -> None:
+        self.rules = rules
+        self.is_restored = False
+        self.log: list[Entry] = []
+        self.members = Members(rules.num_workers)
+        self.stages = Stages()
+        self.updates = Updates(rules, self.members, self.log)
+        self._calls = Calls(self.stages, self.members, Pace(rules, self.members), self.log)
+
+    @property
+    def version(self) -> int:
+        """Updates so far."""
+        return self.updates.version
+
+    @property
+    def counts(self) -> Counts:
+        """Of the pushes of all workers."""
+        return self.updates.counts
+
+    @property
+    def answers(self) -> list[Answer]:
+        """Answers that are not sent yet; the caller takes them out."""
+        return self._calls.answers
+
+    def join(self, worker: int, incarnation: int) -> None:
+        """A worker is connected, maybe again. Raises `RefusedError` if another process is this worker."""
+        self.members.join(worker, incarnation)
+        self._release(worker)
+        self._settle()
+
+    def leave(self, worker: int, incarnation: int) -> None:
+        """A worker is gone, or its link is. What it has pushed counts; what it was computing goes to others."""
+        if self.members.leave(worker, incarnation):
+            self._calls.forget(worker)
+            self._release(worker)
+            self._settle()
+
+    def give_up_absent(self) -> list[int]:
+        """Count the workers that never came as lost, until they come; returns their numbers."""
+        absent = self.members.give_up_absent()
+        self._settle()
+        return absent
+
+    def register(
+        self, worker: int, call: int, stage: int, description: dict[str, Any], values: PushId | None
+    ) -> None:
+        """A worker is about to train or test this model; `values` are those it brought (the chief's count)."""
+        opened = self.stages.open(worker, stage, description)
+        if opened is not None and values is not None:
+            start = description.get("start", {})
+            self.log.append(Install(values, start.get("step")))
+            self.updates.version = start.get("step", self.version)
+            self.updates.learning_rate = float(
+                (start or description).get("learning_rate", self.updates.learning_rate)
+            )
+            opened.is_over = True
+        elif values is not None:
+            self.log.append(Discard(values))
+        self._wait(worker, Waiting(call, stage, description))
+
+    def begin(self, worker: int, call: int, stage: int, description: dict[str, Any]) -> None:
+        """A worker begins an epoch of training (`"kind": "train"`) or testing, or asks whether it was the last."""
+        opened = self.stages.open(worker, stage, description)
+        if worker == CHIEF and description["kind"] == "vote" and stage == len(self.stages) - 1:
+            self.stages[stage].hear(bool(description.get("stops")))
+        elif opened is not None:
+            opened.admission = admission_of(self.rules, description)
+            opened.is_over = opened.admission.ledger.is_done  # where nothing is left of it
+            self.updates.learning_rate = float(description.get("learning_rate", self.updates.learning_rate))
+        self._wait(worker, Waiting(call, stage, description))
+
+    def push(
+        self,
+        push: PushId,
+        call: int,
+        stage: int,
+        lease: int,
+        version: int,
+        tally: Array,
+        skip: bool = False,
+        learning_rate: float | None = None,
+        seconds: Sequence[float] = (),
+    ) -> None:
+        """A worker has computed a lease; its gradient is whole on every ps.
+
+        Args:
+            push: which push it is.
+            call: which call is to be answered.
+            stage: index of the stage.
+            lease: number of the lease.
+            version: of the values it was computed from.
+            tally: its sums.
+            skip: whether NaN or Inf was found, and the update is to be left out.
+            learning_rate: the chief's, now; None from others.
+            seconds: how the worker has spent its time so far.
+
+        Raises:
+            RefusedError: it cannot be right; nothing was changed.
+        """
+        member = self.members.of(push)
+        if push.sequence == member.sequence:  # a retry: the answer was lost, and the lease in it
+            self.forget(push)
+            self._release(push.worker)
+            self._wait(push.worker, Waiting(call, stage, None, member.outcome))
+            return
+        if push.sequence <= member.sequence or (
+            push.sequence > member.sequence + 1 and not member.is_restored
+        ):
+            raise RefusedError(
+                f"Expected push {member.sequence + 1} of worker {push.worker}. Received: push {push.sequence}."
+            )
+        if not 0 <= stage < len(self.stages) or not self.stages[stage].has_examples:
+            raise RefusedError(
+                f"Worker {push.worker} pushed to stage {stage}, where nothing is trained or tested."
+            )
+        current = self.stages[stage]
+        # After a restoration a worker may have seen versions that are lost; with prefetch, in two pushes.
+        known = self.version if not self.is_restored else version
+        if len(seconds) not in (0, len(CAUSES)) or not all(map(math.isfinite, seconds)):
+            raise ImpossibleError(f"Expected seconds for {', '.join(CAUSES)}. Received: {list(seconds)}.")
+        if tally.shape != current.totals.shape or not 0 <= version <= known:
+            raise ImpossibleError(
+                f"Expected {current.totals.size} sums and a version up to {self.version}. "
+                f"Received: {tally.size} sums, version {version}."
+            )
+        if not 0 <= (learning_rate or 0.0) <= LARGEST_RATE:
+            raise ImpossibleError(
+                f"Expected a learning rate of 0 to {LARGEST_RATE:g}. Received: {learning_rate}."
+            )
+        current.check_examples(lease, float(tally[0]))
+        if learning_rate is not None and push.worker == CHIEF:
+            self.updates.learning_rate = learning_rate
+        member.sequence, member.is_restored, member.seconds = push.sequence, False, tuple(seconds)
+        if push.worker in current.clocks:
+            current.clocks[push.worker] += 1
+        outcomes = self.updates.decide(current, push, lease, version, tally, skip)
+        member.outcome = outcomes.pop(push, None)
+        for earlier, outcome in outcomes.items():
+            self._tell(earlier, outcome)
+        self._wait(push.worker, Waiting(call, stage, None, member.outcome))
+
+    def forget(self, push: PushId | None) -> None:
+        """What has come is not used, unless it has come before and waits for its round."""
+        if push is not None and not self.updates.keeps(push):
+            self.log.append(Discard(push))
+
+    def state(self, worker: int, call: int) -> None:
+        """The chief saves what is kept: it gets all of one version, and what is left of the epoch then."""
+        stage = self.stages.last
+        undone = [] if stage is None or stage.admission is None else stage.admission.undone()
+        self.log.append(Pull(worker, call, self.version, state=True))
+        totals = np.empty(0) if stage is None else stage.totals.copy()
+        self.answers.append(Answer(worker, call, NO_PUSH, self.version, None, totals, undone=undone))
+
+    def _tell(self, push: PushId, outcome: Outcome) -> None:
+        """The round of an earlier push is complete."""
+        member = self.members[push.worker]
+        if (member.incarnation, member.sequence) == (push.incarnation, push.sequence):
+            member.outcome = outcome
+            self._calls.tell(push.worker, outcome)
+
+    def _wait(self, worker: int, waiting: Waiting) -> None:
+        self._calls.wait(worker, waiting)
+        self._settle()
+
+    def _settle(self) -> None:
+        self._calls.settle(self.version)
+
+    def _release(self, worker: int) -> None:
+        stage = self.stages.last
+        if stage is not None and stage.admission is not None:
+            stage.admission.lost(worker)
+            stage.clocks.pop(worker, None)

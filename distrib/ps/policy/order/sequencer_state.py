@@ -1,0 +1,106 @@
+"""The sequencer's state as JSON values, and a sequencer from it: what a checkpoint holds beside the vectors."""
+
+from __future__ import annotations
+
+import secrets
+from typing import Any
+
+import numpy as np
+
+from distrib.base.ranges import Range
+from distrib.data.schedule import Positions
+from distrib.ps.policy.admission.membership import Member
+from distrib.ps.policy.admission.push_counts import CAUSES, NO_PUSH, Counts, Outcome, counts_from_json
+from distrib.ps.policy.admission.rules import rules_from_config
+from distrib.ps.policy.order.phases import Stage, admission_of
+from distrib.ps.policy.order.sequencer import Sequencer
+
+_LEASE_BITS = 62
+
+
+def state_of(sequencer: Sequencer) -> dict[str, Any]:
+    """All that it takes to go on from here. Gradients that wait for their round are not in it."""
+    stages = [
+        {
+            "description": stage.description,
+            "totals": stage.totals.tolist(),
+            "is_over": stage.is_over,
+            "undone": None
+            if stage.admission is None or stage.is_over
+            else [[pass_index, *part] for pass_index, part in stage.admission.undone()],
+        }
+        for stage in (sequencer.stages[index] for index in range(len(sequencer.stages)))
+    ]
+    members = {
+        str(worker): {
+            "incarnation": member.incarnation,
+            "former": list(member.former),
+            # A push that waits for its round is lost, and not counted.
+            "sequence": member.sequence - (member.outcome is None),
+            "outcome": list(member.outcome or NO_PUSH),
+            **member.counts.as_json(),
+        }
+        for worker, member in sequencer.members.items()
+    }
+    return {
+        "rules": sequencer.rules.get_config(),
+        "version": sequencer.version,
+        "learning_rate": sequencer.updates.learning_rate,
+        "counts": sequencer.counts.as_json(),
+        "stages": stages,
+        "members": members,
+    }
+
+
+def summary_of(sequencer: Sequencer) -> dict[str, Any]:
+    """The chief's rate, and for the job and every worker counters and time spent up to the last push."""
+    workers = {
+        str(worker): {
+            **member.counts.as_json(),
+            "seconds": dict(zip(CAUSES, member.seconds or [0.0] * len(CAUSES), strict=True)),
+        }
+        for worker, member in sorted(sequencer.members.items())
+    }
+    nothing = {**Counts().as_json(), "seconds": dict.fromkeys(CAUSES, 0.0)}
+    for worker in range(sequencer.rules.num_workers):
+        workers.setdefault(str(worker), nothing)  # one that never came
+    rate = sequencer.updates.learning_rate
+    return {
+        "version": sequencer.version,
+        "learning_rate": rate,
+        **sequencer.counts.as_json(),
+        "workers": dict(sorted(workers.items(), key=lambda item: int(item[0]))),
+    }
+
+
+def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
+    """The sequencer that `state_of` described, with nobody there and nothing leased.
+
+    Its leases have numbers of their own. So what was leased before, and computed from values that may be lost, is
+    known when it is handed in, also when the version has the same number again.
+    """
+    sequencer = Sequencer(rules_from_config(state["rules"]))
+    sequencer.is_restored = sequencer.members.are_restored = True
+    sequencer.updates.version = int(state["version"])
+    sequencer.updates.learning_rate = float(state["learning_rate"])
+    sequencer.updates.counts = counts_from_json(state["counts"])
+    for each in state["stages"]:
+        stage = sequencer.stages.append(Stage(each["description"], np.array(each["totals"]), each["is_over"]))
+        if each["undone"] is not None:
+            spans = [Positions(pass_index, Range(begin, end)) for pass_index, begin, end in each["undone"]]
+            first = secrets.randbits(_LEASE_BITS)
+            stage.admission = admission_of(sequencer.rules, stage.description, spans, first)
+    last = sequencer.stages.last
+    if last is not None and last.is_vote:  # a chief that was preempted goes on now
+        last.is_over = False
+    for worker, each in state["members"].items():
+        sequencer.members[int(worker)] = Member(
+            each["incarnation"],
+            former=tuple(each["former"]),
+            is_alive=False,
+            sequence=each["sequence"],
+            is_restored=True,
+            outcome=Outcome(*each["outcome"]),
+            counts=counts_from_json(each),
+        )
+    return sequencer

@@ -1,0 +1,115 @@
+"""Keeper: when a ps saves what it keeps, and what it begins from. Only ps:0 writes; the others send it their part."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any, NamedTuple
+
+from distrib.base.arrays import training_dtype
+from distrib.base.errors import ProtocolError
+from distrib.base.ranges import Range
+from distrib.io.checkpoint_folder import checkpoints, number_of
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.policy.order.command_log import Cut
+from distrib.ps.policy.order.phases import SEQUENCER
+from distrib.ps.policy.order.sequencer import Sequencer
+from distrib.ps.policy.order.sequencer_state import sequencer_from_state, state_of
+from distrib.ps.policy.order.shard import Shard
+from distrib.ps.policy.order.snapshot_schedule import Cuts
+from distrib.ps.server.checkpoint_writer import NAME, Checkpoints, Saver, WhenSaved, load
+from distrib.ps.server.worker_session import Link
+
+
+class Restored(NamedTuple):
+    """What a ps begins from."""
+
+    shard: Shard
+    sequencer: Sequencer | None
+
+
+class Keeper:
+    """Of one ps.
+
+    Args:
+        checkpoints: where ps:0 saves what all ps keep, and whether to begin from there; None for nowhere.
+    """
+
+    def __init__(self, checkpoints: Checkpoints | None) -> None:
+        self._checkpoints = checkpoints
+        self._cuts = Cuts(0 if checkpoints is None else checkpoints.every)
+        self._saver: Saver | None = None
+
+    @property
+    def restores(self) -> bool:
+        """Whether this ps begins from a checkpoint."""
+        return self._checkpoints is not None and self._checkpoints.restore
+
+    def begin(self, num_ps: int) -> None:
+        """On ps:0, where so many ps take part from now on."""
+        if self._saver is None and self._checkpoints is not None:
+            self._saver = Saver(self._checkpoints.folder, num_ps)
+            for earlier in checkpoints(self._checkpoints.folder, NAME)[-1:]:
+                self._cuts.begin_after(number_of(earlier))  # the newest is that of the last job
+
+    def restore(self, link: Link) -> Restored | None:
+        """What the newest checkpoint holds for the ps that a worker takes this one for; None to begin anew."""
+        assert self._checkpoints is not None
+        found = load(self._checkpoints, link.size, link.dtype.name)
+        if found is None:
+            return None
+        vectors, manifest = found
+        shard = Shard(link.ps, link.num_ps)
+        shard.restore(manifest["description"], vectors, manifest["sequencer"]["version"])
+        if link.ps != SEQUENCER:
+            return Restored(shard, None)
+        sequencer = sequencer_from_state(manifest["sequencer"])
+        self._cuts.restore(int(manifest["cut"]), sequencer.stages.num_borders, sequencer.version)
+        return Restored(shard, sequencer)
+
+    def cut_if_due(self, sequencer: Sequencer) -> None:
+        """Let all ps save where it is time."""
+        if self._saver is None:
+            return
+        if self._cuts.is_due(sequencer.stages.num_borders, sequencer.version, self._saver.is_busy):
+            sequencer.log.append(Cut(self._cuts.number))
+
+    def cut(self, sequencer: Sequencer | None, when_saved: WhenSaved) -> None:
+        """Let all ps save now; calls back when it is on the disk or cannot be, at once where nothing is saved."""
+        if self._saver is None or sequencer is None or not len(sequencer.stages):
+            when_saved("")
+            return
+        number = self._cuts.next()
+        sequencer.log.append(Cut(number))
+        self._saver.when_done(number, when_saved)
+
+    def save(self, cut: int, shard: Shard, sequencer: Sequencer) -> None:
+        """ps:0 has come to a cut: all of the log before is executed, so the sequencer is where the shards are."""
+        if self._saver is not None and self._checkpoints is not None:
+            manifest = {"cut": cut, "sequencer": state_of(sequencer), "description": shard.description}
+            manifest["run"] = self._checkpoints.run
+            self._saver.add(cut, SEQUENCER, shard.snapshot())
+            self._saver.begin(cut, manifest)
+
+    def collect(self, ps: int, part: pb.Part, description: dict[str, Any]) -> None:
+        """Take a part of what another ps keeps at a cut. Raises `ProtocolError` for what it cannot keep there."""
+        if self._saver is None:
+            return
+        if not 0 < part.cut <= self._cuts.number:
+            raise ProtocolError(f"Expected a cut up to {self._cuts.number}. Received: cut {part.cut}.")
+        size = Range(0, description["size"]).part(ps, len(description["ps"])).size
+        self._saver.collect(ps, part, size, training_dtype(description["dtype"]))
+
+    def after_border(self, callback: Callable[[], None]) -> None:
+        """Call back when the last beginning or end of a stage is on the disk, or cannot be: training goes on.
+
+        At once where nothing is saved.
+        """
+        if self._saver is None:
+            callback()
+        else:
+            self._saver.when_done(self._cuts.border, lambda failure: callback())
+
+    def close(self) -> None:
+        """Write what is to be written."""
+        if self._saver is not None:
+            self._saver.close()

@@ -1,0 +1,193 @@
+"""Leader: what ps:0 does for all ps. It tells the sequencer what happens, and all others what that decides.
+
+A push is an event for the sequencer when its vector has arrived on every ps. Each event is settled at once: the log
+is executed here and told to the other ps, and what was answered is sent.
+"""
+
+from __future__ import annotations
+
+import json
+import threading
+import time
+from collections.abc import Callable
+
+from distrib.base.logs import LOGGER
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.admission.starvation import Stagnation
+from distrib.ps.policy.order.command_log import Discard, Entry, PushId
+from distrib.ps.policy.order.pending_calls import Answer
+from distrib.ps.policy.order.phases import NO_MODEL, SEQUENCER, RefusedError, SilentError
+from distrib.ps.policy.order.push_assembly import Arrivals
+from distrib.ps.policy.order.sequencer import Sequencer
+from distrib.ps.policy.order.sequencer_state import summary_of
+from distrib.ps.server.absence_timer import Absence
+from distrib.ps.server.checkpoint_coordinator import Keeper
+from distrib.ps.server.checkpoint_writer import WhenSaved
+from distrib.ps.server.log_fanout import Followed, Followers
+from distrib.ps.server.worker_session import Link, Links
+from distrib.ps.wire import codec
+
+
+class Leader:
+    """What a ps does if it is ps:0; on another one it has nothing to do.
+
+    Args:
+        lock: of the node; whoever calls holds it.
+        links: the streams of the workers.
+        keeper: saves what is kept.
+        execute: called with every entry of the log, in order.
+
+    Attributes:
+        sequencer: None until a model is registered, and on another ps.
+    """
+
+    def __init__(
+        self, lock: threading.RLock, links: Links, keeper: Keeper, execute: Callable[[Entry], None]
+    ) -> None:
+        self._lock, self._links, self._keeper, self._execute = lock, links, keeper, execute
+        self.sequencer: Sequencer | None = None
+        self._arrivals = Arrivals()
+        self._followers = Followers()
+        self._absence_of_others: Absence | None = None
+        self._stagnation = Stagnation()
+
+    # --- workers ------------------------------------------------------------------------------------------------
+
+    def check_newest(self, link: Link) -> None:
+        """Raise `RefusedError` if another process was this worker since."""
+        if self.sequencer is not None:
+            self.sequencer.members.check_newest(link.worker, link.incarnation)
+
+    def join(self, link: Link) -> None:
+        """A worker's stream is open. Raises `RefusedError` if another process is this worker."""
+        if self.sequencer is not None:
+            self.sequencer.log += map(Discard, self._arrivals.torn(link.worker, link.incarnation))
+            self.sequencer.join(link.worker, link.incarnation)
+            self.settle()
+
+    def forget(self, worker: int) -> None:
+        """A worker's stream has ended: what it was sending may not be whole."""
+        self._arrivals.forget(worker)
+
+    def leave(self, link: Link) -> None:
+        """A worker is gone while the job goes on."""
+        if self.sequencer is not None:
+            stage = self.sequencer.stages.last
+            if stage is not None and stage.has_examples and not stage.is_over:
+                LOGGER.warning("worker %d is gone; the others compute what it was computing.", link.worker)
+            self.sequencer.leave(link.worker, link.incarnation)
+            self.settle()
+
+    def open(self, rules: Rules, num_ps: int) -> Sequencer:
+        """A worker registers a model; the first one begins the job. Returns what decides."""
+        if self.sequencer is None:
+            self.sequencer = Sequencer(rules)
+            self.meet(num_ps)
+            self._absence_of_others = Absence(rules.start_timeout_s, self._give_up_absent)
+            self._absence_of_others.begin()
+        return self.sequencer
+
+    def decider(self) -> Sequencer:
+        """What decides. Raises `RefusedError` where nothing is registered yet."""
+        if self.sequencer is None:
+            raise RefusedError(NO_MODEL)
+        return self.sequencer
+
+    def when_whole(self, push: PushId | None, event: Callable[[], None]) -> None:
+        """Let an event happen when its vector has arrived on every ps; at once where it has none."""
+        if push is None or not self._followers:
+            self._happen(push, event)
+        else:
+            self._arrivals.expect(push, event)
+            self.arrived(push, SEQUENCER)
+
+    # --- other ps -----------------------------------------------------------------------------------------------
+
+    def meet(self, num_ps: int) -> None:
+        """So many ps take part from now on."""
+        self._followers.expect(num_ps)
+        self._arrivals.num_ps = num_ps
+        self._keeper.begin(num_ps)
+
+    def followed(self, ps: int) -> Followed:
+        """Another ps, which receives the log. Raises `RefusedError` for none of the job."""
+        return self._followers.of(ps)
+
+    def arrived(self, push: PushId, ps: int) -> None:
+        """A vector is whole on a ps."""
+        event = self._arrivals.arrived(push, ps)
+        if event is None:
+            return
+        try:
+            self._happen(push, event)
+        except RefusedError as error:
+            self._links.refuse(push.worker, error)
+
+    def was_silent(self, ps: int, worker: int, incarnation: int) -> None:
+        """A worker was silent on another ps. If it waits here for what does not come there, its stream is ended."""
+        if self._arrivals.awaits(worker, incarnation):
+            self._links.refuse(worker, SilentError(worker, ps))
+
+    def save_now(self) -> None:
+        """Save, and go on."""
+        self._keeper.cut(self.sequencer, lambda failure: None)
+        self.settle()
+
+    def save_for_all(self, when_saved: WhenSaved) -> None:
+        """Save, tell all ps, and call back."""
+
+        def tell(failure: str) -> None:
+            self._followers.tell(pb.FollowReply(saved=pb.Saved(failure=failure)))
+            when_saved(failure)
+
+        self._keeper.cut(self.sequencer, tell)
+        self.settle()
+
+    def close(self) -> None:
+        """Wait for nobody, and end the log."""
+        if self._absence_of_others is not None:
+            self._absence_of_others.end()
+        self._followers.close()
+
+    # --- decisions ----------------------------------------------------------------------------------------------
+
+    def settle(self) -> None:
+        """Execute what was decided, and send what was answered."""
+        sequencer = self.sequencer
+        if sequencer is None:
+            return
+        self._keeper.cut_if_due(sequencer)
+        if words := self._stagnation.seen(sequencer.counts, time.monotonic()):
+            LOGGER.warning(words)
+        for entry in sequencer.log:
+            if self._followers:
+                self._followers.tell(codec.entry_message(entry))
+            self._execute(entry)
+        sequencer.log.clear()
+        answers = sequencer.answers.copy()
+        sequencer.answers.clear()
+        if answers:
+            self._keeper.after_border(lambda: self._send(answers, sequencer))
+
+    def _happen(self, push: PushId | None, event: Callable[[], None]) -> None:
+        try:
+            event()
+        except RefusedError:
+            self.decider().forget(push)
+            raise
+        finally:
+            self.settle()
+
+    def _send(self, answers: list[Answer], sequencer: Sequencer) -> None:
+        with self._lock:
+            for answer in answers:
+                summary = json.dumps(summary_of(sequencer)) if answer.lease is None else ""
+                self._links.answer(answer, summary)
+
+    def _give_up_absent(self) -> None:
+        """Do the rounds without the workers that have not come; they may come later."""
+        with self._lock:
+            if self.sequencer is not None and (absent := self.sequencer.give_up_absent()):
+                LOGGER.warning("workers that never came: %s. The others go on without them.", absent)
+            self.settle()

@@ -1,0 +1,55 @@
+"""Reconnects: workers whose stream to ps:0 has ended, and that may open another one.
+
+A worker opens all its streams anew when one to any ps breaks. Without this wait, the others would do a round without
+it meanwhile, and a synchronous training would not be exact.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable
+
+from distrib.ps.server.absence_timer import Absence
+from distrib.ps.server.worker_session import Link
+from distrib.ps.wire.grpc_options import RECONNECT_S
+
+
+class Reconnects:
+    """Of one job.
+
+    Args:
+        lock: held where any of these methods is called, and while `give_up` is.
+        give_up: called with the stream of a worker that has not opened another one in time, or that another process
+            has taken the place of.
+    """
+
+    def __init__(self, lock: threading.RLock, give_up: Callable[[Link], None]) -> None:
+        self._lock, self._give_up = lock, give_up
+        self._awaited: dict[int, tuple[Link, Absence]] = {}
+
+    def wait_for(self, link: Link) -> None:
+        """A worker's stream has ended."""
+        absence = Absence(RECONNECT_S, lambda: self._too_long(link))
+        self._awaited[link.worker] = link, absence
+        absence.begin()
+
+    def joins(self, link: Link) -> None:
+        """A worker has opened a stream."""
+        before, absence = self._awaited.pop(link.worker, (None, None))
+        if before is not None and absence is not None:
+            absence.end()
+            if before.incarnation != link.incarnation:
+                self._give_up(before)
+
+    def close(self) -> None:
+        """Wait for none any more."""
+        with self._lock:
+            for _, absence in self._awaited.values():
+                absence.end()
+            self._awaited.clear()
+
+    def _too_long(self, link: Link) -> None:
+        with self._lock:
+            if link.worker in self._awaited and self._awaited[link.worker][0] is link:
+                del self._awaited[link.worker]
+                self._give_up(link)

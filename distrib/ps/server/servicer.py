@@ -1,0 +1,285 @@
+"""Servicer: the calls of gRPC, checked and handed to the node.
+
+A worker's stream is served by a thread of its own, which waits at the link's outbox for the answer.
+"""
+
+from __future__ import annotations
+
+import hmac
+import secrets
+import threading
+import time
+from collections.abc import Callable, Iterator
+
+import grpc
+
+from distrib.base.arrays import Array, aligned_vector
+from distrib.base.errors import ConfigError, ProtocolError, StorageError
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.proto import parameter_server_pb2_grpc as services
+from distrib.ps.policy.order.phases import (
+    CHIEF,
+    AlreadyRunningError,
+    ImpossibleError,
+    JobEndedError,
+    RefusedError,
+    ReplacedError,
+    SilentError,
+)
+from distrib.ps.policy.order.shard import num_brought
+from distrib.ps.policy.validation import model_description, stage_description
+from distrib.ps.server.checkpoint_writer import Checkpoints
+from distrib.ps.server.follow_service import Following
+from distrib.ps.server.node import Node
+from distrib.ps.server.read_timeout import Patience
+from distrib.ps.server.worker_session import Link
+from distrib.ps.wire import codec, framing
+from distrib.ps.wire.framing import Frame
+
+
+class Servicer(services.ParameterServerServicer):
+    """One ps.
+
+    Args:
+        token: what a worker must know; empty for nothing.
+        on_stop: called when the job has ended, with the reason; empty for a good end.
+        share_memory: use the memory that workers of this host offer.
+        checkpoints: where ps:0 saves what all ps keep, and whether to begin from there; None for nowhere.
+        chief_timeout_s: seconds to wait for a chief that is gone.
+        ps_timeout_s: seconds to wait for another ps that does not answer.
+    """
+
+    def __init__(
+        self,
+        token: str,
+        on_stop: Callable[[str], None],
+        share_memory: bool = True,
+        checkpoints: Checkpoints | None = None,
+        chief_timeout_s: float = 60.0,
+        ps_timeout_s: float = 30.0,
+    ) -> None:
+        self._token, self._on_stop, self._share_memory = token, on_stop, share_memory
+        self._incarnation = secrets.randbits(62) + 1
+        self._processes: dict[int, int] = {}  # the newest incarnation of every worker that was let in
+        self._node = Node(token, on_stop, checkpoints, chief_timeout_s, ps_timeout_s)
+        self._following = Following(self._node, self._incarnation)
+        self._end: str | None = None  # why the job has ended; empty for a good end, None before it
+        self._there: set[int] = set()  # workers that do not know yet that the job has ended
+        self._chiefs = 0  # open streams of the chief
+        self._changed = threading.Condition()
+        self._patience = Patience()
+
+    def Work(  # noqa: N802
+        self, request_iterator: Iterator[Frame[pb.WorkRequest]], context: grpc.ServicerContext
+    ) -> Iterator[Frame[pb.WorkReply]]:
+        """Serve one worker until its stream ends."""
+        self._authorize(context)
+        link: Link | None = None
+
+        def give_up() -> None:
+            context.cancel()
+            if link is not None:
+                self._node.is_silent(link)
+
+        try:
+            rest = self._patience.watched(request_iterator, context.peer(), give_up)
+            first = next(rest, None)
+            if first is None:
+                return
+            self._check_end(first.head.hello.worker)
+            link = self._welcome(first.head)
+            with self._changed:
+                self._there.add(link.worker)
+                self._chiefs += link.worker == CHIEF
+            context.add_callback(lambda: self._node.leave(link))
+            welcome = pb.Welcome(ps_incarnation=self._incarnation, shared=link.memory is not None)
+            yield Frame(pb.WorkReply(call=first.head.call, welcome=welcome, last=True))
+            for request in request_iterator:
+                self._check_end(link.worker)
+                self._handle(link, request, rest)
+                yield from link.replies(request.head.call)
+                self._check_end(link.worker)
+        except JobEndedError as error:
+            code = grpc.StatusCode.OUT_OF_RANGE if error.is_good else grpc.StatusCode.ABORTED
+            context.abort(code, str(error))
+        except ReplacedError as error:
+            context.abort(grpc.StatusCode.ABORTED, str(error))
+        except AlreadyRunningError as error:
+            code = grpc.StatusCode.ALREADY_EXISTS if error.is_certain else grpc.StatusCode.UNAVAILABLE
+            context.abort(code, str(error))
+        except SilentError as error:
+            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, str(error))
+        except ImpossibleError as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
+        except RefusedError as error:
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+        except (ProtocolError, ConfigError, StorageError, ValueError) as error:
+            context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{type(error).__name__}: {error}")
+        finally:
+            if link is not None:
+                with self._changed:
+                    self._chiefs -= link.worker == CHIEF
+                self._node.leave(link)
+
+    @property
+    def has_chief(self) -> bool:
+        """Whether the chief is connected."""
+        return self._chiefs > 0
+
+    def _check_end(self, worker: int) -> None:
+        """Raise `JobEndedError` if the job has ended: then this worker knows."""
+        if self._end is not None:
+            self._leaves(worker)
+            raise JobEndedError(self._end)
+
+    def _leaves(self, worker: int) -> None:
+        with self._changed:
+            self._there.discard(worker)
+            self._changed.notify_all()
+
+    def _welcome(self, request: pb.WorkRequest) -> Link:
+        hello = request.hello
+        if request.WhichOneof("what") != "hello" or hello.protocol != codec.PROTOCOL:
+            raise ProtocolError(
+                f"Expected a greeting in version {codec.PROTOCOL} of the protocol. Received: "
+                f"{request.WhichOneof('what')} in version {hello.protocol}. All processes need the same distrib."
+            )
+        if hello.ps_incarnation not in (0, self._incarnation) and not self._node.restores:
+            raise RefusedError(f"ps:{hello.ps} was started again since, and has lost its values.")
+        link = Link(hello, self._share_memory, request.call)
+        self._node.join(link)
+        self._processes[link.worker] = link.incarnation
+        return link
+
+    def _may_be(self, worker: int, incarnation: int) -> bool:
+        """Whether that process is this worker, as far as is known: before one was let in, it is nobody else."""
+        known = self._processes.copy()  # other threads write it
+        return known.get(worker) == incarnation or not (worker in known or incarnation in known.values())
+
+    def _handle(
+        self, link: Link, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
+    ) -> None:
+        link.since = time.monotonic()
+        head = request.head
+        what = head.WhichOneof("what")
+        if what == "register":
+            self._register(link, request, rest)
+        elif what == "begin":
+            begin = link.worker, head.call, head.begin.stage, stage_description(head.begin.description)
+            self._node.ask(link, lambda sequencer: sequencer.begin(*begin))
+        elif what == "state":
+            self._node.ask(link, lambda sequencer: sequencer.state(link.worker, head.call))
+        elif what == "push":
+            self._node.push(link, head.call, head.push, _gradient(link, request, rest))
+        else:
+            raise ProtocolError(f"Expected a call. Received: {what}.")
+
+    def _register(
+        self, link: Link, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
+    ) -> None:
+        head = request.head
+        description, rules = model_description(head.register.description)
+        given = description["size"], description["dtype"], len(description["ps"])
+        if given != (link.size, link.dtype.name, link.num_ps):
+            raise ProtocolError("A description of another model than the stream was opened for.")
+        values = None
+        if link.worker == CHIEF:
+            values = aligned_vector(link.own.size * num_brought(description), link.dtype)
+            link.receive(request, rest, values)
+        self._node.register(link, head.call, head.register.stage, description, rules, values)
+
+    def Follow(  # noqa: N802
+        self, request_iterator: Iterator[pb.FollowRequest], context: grpc.ServicerContext
+    ) -> Iterator[pb.FollowReply]:
+        """Serve one other ps until its stream ends."""
+        self._authorize(context)
+        yield from self._following.serve(request_iterator, context)
+
+    def Stop(  # noqa: N802
+        self, request: pb.StopRequest, context: grpc.ServicerContext
+    ) -> pb.StopReply:
+        """The chief has ended: the one that this job has, not one that was refused or is no longer it."""
+        self._authorize(context)
+        if not self._may_be(CHIEF, request.incarnation):
+            context.abort(grpc.StatusCode.FAILED_PRECONDITION, "This process is not the chief of the job.")
+        self._end = request.reason
+        self._leaves(CHIEF)
+        self._node.end()
+        self._on_stop(request.reason)
+        return pb.StopReply()
+
+    def Leave(  # noqa: N802
+        self, request: pb.LeaveRequest, context: grpc.ServicerContext
+    ) -> pb.LeaveReply:
+        """A worker has ended: the process that is it now, not one that was refused or is no longer it."""
+        self._authorize(context)
+        if not self._may_be(request.worker, request.incarnation):
+            context.abort(
+                grpc.StatusCode.FAILED_PRECONDITION, f"This process is not worker {request.worker}."
+            )
+        self._leaves(request.worker)
+        self._node.worker_ended(request.worker)
+        return pb.LeaveReply()
+
+    def wait_for_workers(self, seconds: float) -> None:
+        """Return when all workers know that the job has ended, or after so many seconds."""
+        with self._changed:
+            self._changed.wait_for(lambda: not self._there, seconds)
+
+    def save_now(self) -> None:
+        """Let all ps save, and go on. On others than ps:0, and where nothing is saved, this does nothing."""
+        self._node.save_now()
+
+    def save_last(self, seconds: float) -> None:
+        """Save what all ps keep before this one ends.
+
+        Raises:
+            StorageError: it is not on the disk after so many seconds.
+        """
+        self._node.save_last(seconds)
+
+    def close(self) -> None:
+        """Let nobody wait, and write what is to be written."""
+        self._patience.close()
+        self._node.close()
+
+    def _authorize(self, context: grpc.ServicerContext) -> None:
+        if not self._token:
+            return
+        given = dict(context.invocation_metadata()).get("authorization", "")
+        given = given.decode("latin-1") if isinstance(given, bytes) else given
+        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "This process has not the token of the run.")
+
+
+def add_to_server(servicer: Servicer, server: grpc.Server) -> None:
+    """As gRPC's generated function does, but a worker's stream is read and written by `ps/wire/framing.py`."""
+    methods = {
+        "Work": grpc.stream_stream_rpc_method_handler(
+            servicer.Work, framing.read_request, framing.write_reply
+        ),
+        "Follow": grpc.stream_stream_rpc_method_handler(
+            servicer.Follow, pb.FollowRequest.FromString, pb.FollowReply.SerializeToString
+        ),
+        "Stop": grpc.unary_unary_rpc_method_handler(
+            servicer.Stop, pb.StopRequest.FromString, pb.StopReply.SerializeToString
+        ),
+        "Leave": grpc.unary_unary_rpc_method_handler(
+            servicer.Leave, pb.LeaveRequest.FromString, pb.LeaveReply.SerializeToString
+        ),
+    }
+    server.add_generic_rpc_handlers((grpc.method_handlers_generic_handler(framing.SERVICE, methods),))
+
+
+def _gradient(
+    link: Link, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
+) -> Array | None:
+    """The gradient that a push brings; None where nothing is trained."""
+    if request.head.push.shared:
+        if link.memory is None:
+            raise ProtocolError("A push in shared memory, which this ps does not share.")
+        return link.memory[0]
+    if not request.data and request.head.last:
+        return None
+    link.receive(request, rest, link.staging)
+    return link.staging

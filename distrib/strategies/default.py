@@ -1,0 +1,34 @@
+"""DefaultStrategy: one process, one replica. What `get_strategy()` returns outside of every scope."""
+
+from __future__ import annotations
+
+from distrib.comm.collectives.single import SingleCommunicator
+from distrib.nn.network import Network
+from distrib.nn.optimizers.optimizer import Optimizer
+from distrib.strategies import scope
+from distrib.strategies.strategy import Strategy
+from distrib.strategies.update.sharded_update import OwnerUpdater
+from distrib.strategies.update.updater import NonFinitePolicy, Updater
+
+
+class DefaultStrategy(Strategy):
+    """Trains in this process alone, whatever started it."""
+
+    def __init__(self) -> None:
+        self.communicator = SingleCommunicator()
+
+    def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
+        return OwnerUpdater(self.communicator, network, optimizer, on_nonfinite)
+
+
+_DEFAULT = DefaultStrategy()
+
+
+def get_strategy() -> Strategy:
+    """The strategy of the scope that is open in this thread; the default strategy outside of all scopes."""
+    return scope.current() or _DEFAULT
+
+
+def has_strategy() -> bool:
+    """Whether a scope is open in this thread."""
+    return scope.current() is not None

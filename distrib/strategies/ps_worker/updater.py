@@ -1,0 +1,284 @@
+"""PsUpdater: gradients are pushed to parameter servers, which update the values; examples are leased from them.
+
+One round trip a step: push, what became of it, the next lease, and fresh values. What the others see of this
+worker, and what became of every push, is decided in `ps/policy/order/sequencer.py`.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from distrib.base.arrays import Array
+from distrib.base.errors import ConfigError, NonFiniteError
+from distrib.base.logs import LOGGER
+from distrib.base.ranges import Range
+from distrib.data.dataset import ArrayDataset, Batch
+from distrib.data.schedule import Schedule, joined
+from distrib.nn.batch_sums import Tally
+from distrib.nn.network import Network
+from distrib.nn.optimizers.optimizer import Optimizer
+from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.client.client import Client
+from distrib.ps.policy.order.ledger import Lease
+from distrib.ps.wire.codec import lease_of, undone_of
+from distrib.strategies.ps_worker.counters_table import table
+from distrib.strategies.ps_worker.prefetch import Ahead
+from distrib.strategies.ps_worker.time_accounting import Spent
+from distrib.strategies.update.updater import NonFinitePolicy, Rest, Saved, State, Updater
+
+
+class Stages:
+    """Counts the stages of this worker's script, and its pushes."""
+
+    def __init__(self) -> None:
+        self.next = 0
+        self.sequence = 0
+
+    def advance(self) -> int:
+        """The stage that begins now."""
+        self.next += 1
+        return self.next - 1
+
+
+class PsUpdater(Updater):
+    """Computes what it is leased.
+
+    Args:
+        client: the streams to the ps.
+        stages: where the script is.
+        network: the network; its values are those of the job.
+        optimizer: its rate is sent along; the update happens on the ps.
+        on_nonfinite: what to do about NaN or Inf.
+        description: of the model; it is registered.
+        ahead: pushes in the background; None for one thing after the other.
+    """
+
+    is_running = True
+    ends_early = False  # what is leased has to be handed in, and others wait for it
+
+    def __init__(
+        self,
+        client: Client,
+        stages: Stages,
+        network: Network,
+        optimizer: Optimizer,
+        on_nonfinite: NonFinitePolicy,
+        description: dict[str, Any],
+        ahead: Ahead | None = None,
+    ) -> None:
+        self._client, self._stages = client, stages
+        self._network, self._optimizer, self._on_nonfinite = network, optimizer, on_nonfinite
+        self._stage = 0
+        self._lease: Lease | None = None
+        self._is_in_epoch = False
+        self._rate = optimizer.learning_rate
+        self._totals = Tally(0)
+        self._summary = ""
+        self._spent = Spent()
+        self._description, self._ahead = description, ahead
+        self._version = self._register(description).version
+
+    def batches(
+        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
+    ) -> Iterator[Batch]:
+        description = {"kind": "train", "epoch": epoch, **_described(schedule), "num_sums": num_sums}
+        if rest is not None:
+            description["undone"] = [[pass_index, *part] for pass_index, part in rest.undone]
+            description["totals"] = rest.sums.tolist()
+        if self._client.worker == 0:  # others may push before the chief's first push says it
+            description["learning_rate"] = self._optimizer.learning_rate
+        self._is_in_epoch = True
+        return self._leased(dataset, schedule, description)
+
+    def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
+        if self._is_in_epoch:
+            raise ConfigError(
+                "Under ParameterServerStrategy workers do not meet within an epoch, so nothing can be "
+                "evaluated then. Call evaluate in on_epoch_end; predict may be called anywhere."
+            )
+        description = {"kind": "test", **_described(schedule), "num_sums": num_sums}
+        return self._leased(dataset, schedule, description)
+
+    def stops(self, wanted: bool) -> bool:
+        """The chief's word counts: it is a stage of its own, which is over at once, with the word as its sum."""
+        description: dict[str, Any] = {"kind": "vote", **_described(Schedule(1, 1)), "num_sums": 1}
+        if self._client.worker == 0:
+            description["stops"] = wanted
+        self._stage = self._stages.advance()
+        self._spent.asks()
+        self._take(self._client.begin(self._stage, description, self._values))
+        return bool(self._totals.sums[0])
+
+    def end(self) -> None:
+        pass  # Every worker has values of its own.
+
+    def _leased(
+        self, dataset: ArrayDataset, schedule: Schedule, description: dict[str, Any]
+    ) -> Iterator[Batch]:
+        self._stage = self._stages.advance()
+        self._spent.asks()
+        self._take(self._client.begin(self._stage, description, self._values))
+        while self._lease is not None:
+            if self._ahead is not None and description["kind"] == "train" and not self._ahead.is_busy:
+                self._ahead.begin(self._stage, description)
+            pass_index, part = self._lease.span
+            order = schedule.order(pass_index)
+            yield dataset.batch(part.slice if order is None else order[part.slice], pass_index, part.begin)
+
+    def pull(self) -> None:
+        pass  # The values have come with the lease.
+
+    def push(self, tally: Tally) -> Tally:
+        buffer = self._network.buffer
+        index = None if self._on_nonfinite == "allow" else buffer.first_nonfinite(buffer.grads)
+        if index is not None and self._on_nonfinite == "raise":
+            raise NonFiniteError(
+                f"NaN or Inf in the gradient at step {self._version}, first in {buffer.layout[index].name} on "
+                f"worker {self._client.worker}. Look at the data and the learning rate, or "
+                'compile(on_nonfinite="skip") to leave such steps out.'
+            )
+        request, tally.request = tally.request, 0
+        message = self._message(tally)
+        message.skip = index is not None
+        message.allow_nonfinite = self._on_nonfinite == "allow"
+        if self._client.worker == 0:
+            message.learning_rate = self._optimizer.learning_rate
+        total = self._hand_in(message, trains=True)
+        total.request = request  # workers do not meet, so each decides for itself
+        return total
+
+    def tested(self, tally: Tally) -> None:
+        self._hand_in(self._message(tally), trains=False)
+
+    def total(self, tested: Tally) -> Tally:
+        return self._totals
+
+    def settle(self) -> Tally | None:
+        self._is_in_epoch = False
+        self._follow_chief()
+        return self._totals
+
+    def _follow_chief(self) -> None:
+        """Take the chief's learning rate, which the ps update with."""
+        rate = json.loads(self._summary).get("learning_rate") if self._summary else None
+        own, former = self._optimizer.learning_rate, self._rate
+        if rate is not None and self._client.worker:
+            if own not in (rate, former):
+                LOGGER.warning(
+                    "worker %d has set learning_rate=%g, which changes nothing: parameter servers update with that "
+                    "of the chief, %g. Set it on the chief.",
+                    self._client.worker,
+                    own,
+                    rate,
+                )
+            self._optimizer.learning_rate = rate
+        self._rate = self._optimizer.learning_rate
+
+    def _message(self, tally: Tally) -> pb.Push:
+        if self._lease is None:
+            raise ConfigError(
+                "ParameterServerStrategy leases the examples of whole epochs. Received: train_on_batch. Use fit."
+            )
+        tally.penalty = self._network.penalty(Range(0, self._network.buffer.size))
+        self._stages.sequence += 1
+        return pb.Push(
+            stage=self._stage,
+            sequence=self._stages.sequence,
+            lease=self._lease.number,
+            version=self._version,
+            tally=tally.sums.tolist(),
+            seconds=self._spent.seconds.values(),
+        )
+
+    def _hand_in(self, message: pb.Push, trains: bool) -> Tally:
+        buffer, ahead = self._network.buffer, self._ahead
+        self._spent.asks()
+        if not trains or ahead is None:
+            self._take(self._client.push(message, buffer.grads if trains else None, self._values))
+            return self._totals
+        # What was fetched while this was computed comes first, and then this is pushed.
+        self._lease = None
+        if ahead.is_busy:
+            self._take(ahead.answer())
+        ahead.push(message, buffer.grads)
+        if self._lease is None:
+            self._take(ahead.answer())
+        return self._totals
+
+    def _register(self, description: dict[str, Any], slots: Sequence[Array] = ()) -> pb.Answer:
+        if self._ahead is not None:
+            np.copyto(self._ahead.values, self._network.buffer.values)
+        answer = self._client.register(self._stages.advance(), description, self._values, slots)
+        self._take_values()
+        return answer
+
+    def _take_values(self) -> None:
+        if self._ahead is not None:
+            np.copyto(self._network.buffer.values, self._ahead.values)
+
+    @property
+    def _values(self) -> Array:
+        """Where values come."""
+        return self._network.buffer.values if self._ahead is None else self._ahead.values
+
+    def _take(self, answer: pb.Answer) -> None:
+        self._spent.has_answer(answer.waited, self._client.pull_s)
+        self._take_values()
+        self._lease, self._version = lease_of(answer), answer.version
+        self._totals = Tally(0, np.array(answer.totals))
+        self._summary = answer.summary or self._summary
+        self._optimizer.iterations = answer.version
+
+    def close(self) -> None:
+        """Another one takes its place, or the job has ended."""
+        if self._ahead is not None:
+            self._ahead.close()
+
+    def state(self) -> State | None:
+        if self._client.worker:
+            return None
+        names, buffer = self._slot_names(), self._network.buffer
+        if self._ahead is not None:
+            self._ahead.settle()
+        rows = np.empty((1 + len(names), buffer.size), self._network.dtype)
+        self._spent.asks()
+        answer = self._client.state(rows)
+        self._spent.has_answer(answer.waited, self._client.pull_s)
+        self._version = self._optimizer.iterations = answer.version
+        buffer.values[...] = rows[0]
+        slots = dict(zip(names, rows[1:], strict=True))
+        return State(slots, joined(undone_of(answer)), np.array(answer.totals))
+
+    def restore(self, saved: Saved | None) -> str:
+        description, slots = dict(self._description), []
+        if saved is not None and not self._client.worker:
+            start = {"step": saved.step, "learning_rate": saved.learning_rate, "words": saved.words}
+            description["start"] = start
+            slots = [saved.slots[name] for name in self._slot_names()]
+        self._spent.asks()
+        answer = self._register(description, slots)
+        self._spent.has_answer(answer.waited, self._client.pull_s)
+        self._version = self._optimizer.iterations = answer.version
+        return str(answer.start)
+
+    def _slot_names(self) -> tuple[str, ...]:
+        return self._optimizer.slot_names
+
+    def counters(self) -> dict[str, Any]:
+        summary = json.loads(self._summary) if self._summary else {}
+        seconds = {name: round(seconds, 6) for name, seconds in self._spent.seconds.items()}
+        return {**summary, "seconds": seconds, "bytes_sent": self._client.bytes_sent}
+
+    def report(self) -> str:
+        counters = self.counters()
+        if "workers" not in counters:
+            return ""
+        return table(counters)
+
+
+def _described(schedule: Schedule) -> dict[str, Any]:
+    return {"num_examples": schedule.num_examples, **schedule.describe()}

@@ -1,0 +1,1 @@
+"""How gradients become updates on replicas that meet in every step."""

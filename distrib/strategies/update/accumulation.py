@@ -1,0 +1,95 @@
+"""AccumulatingUpdater: gradients of several batches become one update, and the replicas talk once for all of them.
+
+Sums and counts are added, so k batches of b examples give the update of one batch of k b examples. What is left at
+the end of an epoch, fewer batches than k, is an update too.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from distrib.data.dataset import ArrayDataset, Batch
+from distrib.data.schedule import Schedule
+from distrib.nn.batch_sums import Tally
+from distrib.nn.network import Network
+from distrib.strategies.update.updater import Rest, Saved, State, Updater
+
+
+class AccumulatingUpdater(Updater):
+    """Hands every `steps`-th batch to another updater, with the sums of those before.
+
+    Args:
+        updater: combines and updates.
+        network: the network whose gradients are added up.
+        steps: batches of an update; 1 hands on every batch.
+    """
+
+    def __init__(self, updater: Updater, network: Network, steps: int) -> None:
+        self._updater, self._network, self._steps = updater, network, steps
+        self._grads = np.empty_like(network.buffer.grads)
+        self._held = 0
+        self._sums = np.empty(0)
+        self._nothing = Tally(0)
+
+    def pull(self) -> None:
+        if not self._held:
+            self._updater.pull()
+
+    def push(self, tally: Tally) -> Tally:
+        self._add(tally)
+        if self._held == self._steps:
+            return self._update()
+        return self._nothing
+
+    def settle(self) -> Tally | None:
+        total = self._update() if self._held else None
+        self._updater.settle()  # has no sums to add: what accumulates is synchronous
+        return total
+
+    def stops(self, wanted: bool) -> bool:
+        return self._updater.stops(wanted)
+
+    def end(self) -> None:
+        self._updater.end()
+
+    @property
+    def is_settled(self) -> bool:
+        return not self._held
+
+    def state(self) -> State | None:
+        return self._updater.state()
+
+    def restore(self, saved: Saved | None) -> str:
+        return self._updater.restore(saved)
+
+    def batches(
+        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
+    ) -> Iterator[Batch]:
+        return self._updater.batches(dataset, schedule, epoch, num_sums, rest)
+
+    def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
+        return self._updater.test_batches(dataset, schedule, num_sums)
+
+    def tested(self, tally: Tally) -> None:
+        self._updater.tested(tally)
+
+    def total(self, tested: Tally) -> Tally:
+        return self._updater.total(tested)
+
+    def _add(self, tally: Tally) -> None:
+        grads = self._network.buffer.grads
+        if self._held:
+            self._grads += grads
+            self._sums += tally.sums
+        else:
+            np.copyto(self._grads, grads)
+            self._sums = tally.sums.copy()
+            self._nothing = Tally(0, np.zeros_like(tally.sums))
+        self._held += 1
+
+    def _update(self) -> Tally:
+        self._held = 0
+        np.copyto(self._network.buffer.grads, self._grads)
+        return self._updater.push(Tally(0, self._sums))

@@ -1,0 +1,98 @@
+"""ReplicaState: what every replica holds for itself, but all must hold alike, looked at in every step.
+
+Owners update their ranges with the learning rate of the chief. A replica's rate, its number of updates, and a
+checksum of what its script has assigned to variables ride with its sums and reach all replicas with the gradients:
+24 bytes more in a message that is sent in any case. Where the chief alone has set another rate, the others take it;
+where another replica has, or where anything else differs, all raise an error that names the replica. Without this,
+what one replica assigned would survive in the ranges that it owns, spread with the next values, and be the same
+everywhere.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from distrib.base.arrays import Array
+from distrib.base.errors import ProtocolError
+from distrib.nn.flat_buffer import FlatBuffer
+from distrib.nn.optimizers.optimizer import Optimizer
+
+_NUM_RIDING = 3
+
+
+class ReplicaState:
+    """The state of this replica, compared with that of the others.
+
+    Args:
+        optimizer: this replica's; its rate becomes the chief's.
+        buffer: the values that are trained.
+    """
+
+    def __init__(self, optimizer: Optimizer, buffer: FlatBuffer) -> None:
+        self._optimizer, self._buffer = optimizer, buffer
+        self._row = np.empty(0)
+        self.begin()
+
+    def begin(self) -> None:
+        """All replicas have the same state now."""
+        self._rate = self._optimizer.learning_rate
+        self._buffer.assigned = 0
+
+    def row(self, sums: Array) -> Array:
+        """What this replica sends: its sums, and its state behind them. Valid until the next call."""
+        if self._row.size != sums.size + _NUM_RIDING:
+            self._row = np.empty(sums.size + _NUM_RIDING)
+        self._row[:-_NUM_RIDING] = sums
+        optimizer = self._optimizer
+        self._row[-3:] = optimizer.iterations, optimizer.learning_rate, self._buffer.assigned
+        return self._row
+
+    def check(self, rows: Array, step: int) -> Array:
+        """Take the chief's learning rate.
+
+        Args:
+            rows: `(replicas, numbers)`, the rows of all replicas.
+            step: of the training.
+
+        Returns:
+            The sums, `(replicas, numbers)`.
+
+        Raises:
+            ProtocolError: on every replica, if one of them holds another state than the chief.
+        """
+        states = rows[:, -_NUM_RIDING:]
+        if not (states == states[0]).all():
+            self._settle(states[:, 0], states[:, 1], states[:, 2], step)
+        self._rate = self._optimizer.learning_rate
+        return rows[:, :-_NUM_RIDING]
+
+    def _settle(self, iterations: Array, rates: Array, assigned: Array, step: int) -> None:
+        """Take the chief's rate, or raise."""
+        if (iterations != iterations[0]).any():
+            rank = int((iterations != iterations[0]).argmax())
+            raise ProtocolError(
+                f"Rank {rank} has optimizer.iterations={iterations[rank]:.0f} at step {iterations[0]:.0f}. Set it on "
+                "every rank alike.",
+                is_common=True,
+            )
+        if (assigned != assigned[0]).any():
+            raise ProtocolError(_assigned(assigned, step), is_common=True)
+        rate = float(rates[0])
+        for rank, other in enumerate(rates.tolist()):
+            if other not in (rate, self._rate):
+                raise ProtocolError(
+                    f"Rank {rank} has set learning_rate={other:g} at step {step}, where rank 0 has {rate:g}. Set it "
+                    "on every rank alike, or on rank 0 alone: all ranks train with its rate.",
+                    is_common=True,
+                )
+        self._optimizer.learning_rate = rate
+
+
+def _assigned(checksums: Array, step: int) -> str:
+    """Who has assigned other values than the chief."""
+    ranks = [f"rank {rank}" for rank, each in enumerate(checksums) if each != checksums[0]]
+    return (
+        f"At step {step} {', '.join(ranks)} and rank 0 have assigned different values to variables (set_weights, "
+        "assign or load_weights in a callback, on some ranks only?). While a model is trained, assign the same on "
+        "every rank."
+    )

@@ -1,0 +1,165 @@
+"""Writing: the chief writes, and every replica knows whether it could.
+
+A replica that fails alone would leave the others in the next collective. So what the chief has met is told to all,
+and all raise it. Workers around parameter servers do not meet: there the chief's error is its own.
+"""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import numpy as np
+from safetensors import SafetensorError
+from safetensors.numpy import load, save
+
+from distrib.base.arrays import Array
+from distrib.base.errors import ConfigError, StorageError
+from distrib.base.logs import LOGGER
+from distrib.cluster.launcher_env import run_name
+from distrib.host.disk_space import check_writable, make_folder
+from distrib.io.atomic_files import write_bytes
+from distrib.io.series_lock import Owner, confirm_owned, own
+from distrib.nn.network import Network
+from distrib.strategies.strategy import Strategy
+from distrib.training.checkpoints.model_state import MODEL_FILE, contents
+
+if TYPE_CHECKING:
+    from distrib.training.model import Model
+
+_ENDING = ".weights.safetensors"
+_OF_KERAS = (".keras", ".h5", ".hdf5")
+_MAX_BYTES = 1 << 40
+
+
+def write_alone(strategy: Strategy, write: Callable[[], None]) -> None:
+    """Let the chief write; returns when it has. Collective.
+
+    Args:
+        strategy: of the replicas.
+        write: writes.
+
+    Raises:
+        StorageError, ConfigError: on every replica, if `write` raises it on the chief.
+    """
+    told = ""
+    if strategy.is_chief:
+        try:
+            write()
+        except (StorageError, ConfigError) as error:
+            told = f"{type(error).__name__} {error}"
+    told = strategy.communicator.gather_bytes(told.encode())[0].decode()
+    kind, _, message = told.partition(" ")
+    if kind:
+        raise {"StorageError": StorageError, "ConfigError": ConfigError}[kind](message)
+
+
+def claim_folder(model: Model, folder: Path, name: str) -> Owner | None:
+    """Find out before training whether the chief can save a model in a folder, and be the one who does. Collective.
+
+    Args:
+        model: to be saved.
+        folder: where.
+        name: of the checkpoints.
+
+    Returns:
+        What the chief has to release; None elsewhere.
+
+    Raises:
+        StorageError: on every replica: it cannot, or a living run writes these checkpoints there.
+    """
+    num_bytes = sum(variable.value.nbytes for variable in model.variables)
+    owner: Owner | None = None
+
+    def claim() -> None:
+        nonlocal owner
+        check_writable(folder, num_bytes)
+        owner = own(folder, name, run_name())
+
+    write_alone(model.strategy, claim)
+    return owner
+
+
+def confirmed(strategy: Strategy, path: Path) -> Callable[[], None]:
+    """What raises `PeerLostError` if this process may not write a path any more: the others have given it up, or
+    another has taken its place.
+    """
+
+    def confirm() -> None:
+        strategy.communicator.confirm()
+        confirm_owned(path)
+
+    return confirm
+
+
+def say_unwritten(strategy: Strategy, path: Path) -> None:
+    """Warn, on the chief, about paths of other ranks: one model is saved, where the chief says. Collective."""
+    if strategy.communicator.world_size == 1:
+        return
+    paths = [os.fsdecode(each) for each in strategy.communicator.gather_bytes(os.fsencode(path))]
+    others = sorted({each for each in paths if each != paths[0]})
+    if others and strategy.is_chief:
+        LOGGER.warning(
+            "The model is the same on every rank, and the chief alone writes it, to %s. Not written: %s.",
+            path,
+            ", ".join(others[:3]) + (", ..." if len(others) > 3 else ""),
+        )
+
+
+def check_free(path: Path, overwrite: bool) -> None:
+    """Raise `ConfigError` if there is something that may not be replaced."""
+    if path.exists() and not overwrite:
+        raise ConfigError(f"{path} exists, and overwrite=False. Choose another name.")
+
+
+def folder_path(filepath: str | Path) -> Path:
+    """The folder that a model is saved in. Raises `ConfigError` for the name of a file of Keras."""
+    path = Path(filepath)
+    if path.suffix.lower() in _OF_KERAS:
+        raise ConfigError(
+            f"save writes a folder, and files of Keras ({', '.join(_OF_KERAS)}) cannot be written yet. "
+            f"Received: {filepath}. Choose a name without {path.suffix}."
+        )
+    return path
+
+
+def check_readable(filepath: str | Path) -> None:
+    """Raise `StorageError` for a file of Keras."""
+    path = Path(filepath)
+    if path.suffix.lower() in _OF_KERAS and not path.is_dir():
+        there = "" if path.exists() else " There is none of that name, either."
+        raise StorageError(
+            f"{filepath}: files of Keras ({', '.join(_OF_KERAS)}) cannot be read yet.{there} In Python, "
+            "model.set_weights(keras_model.get_weights()) takes over the weights of a Keras model."
+        )
+
+
+def weights_path(filepath: str | Path) -> Path:
+    """The path of a file of weights. Raises `ConfigError` for another ending, as Keras does."""
+    if not str(filepath).endswith(_ENDING):
+        raise ConfigError(f"Expected a file of weights that ends in {_ENDING}. Received: {filepath}.")
+    return Path(filepath)
+
+
+def write_weights(path: Path, network: Network, confirm: Callable[[], None]) -> None:
+    """Write the values of all variables. Raises `StorageError`, and what `confirm` raises."""
+    files, _ = contents("", network, None, None)
+    arrays = {name: np.ascontiguousarray(array) for name, array in files[MODEL_FILE].items()}
+    try:
+        make_folder(path.parent)
+    except OSError as error:
+        raise StorageError(f"{path} cannot be written: {error}") from None
+    write_bytes(path, save(arrays), confirm)
+
+
+def read_weights(path: Path) -> dict[str, Array]:
+    """Arrays by name. Raises `StorageError`."""
+    try:
+        size = os.stat(path, follow_symlinks=True)
+        if not path.is_file() or size.st_size > _MAX_BYTES:
+            raise OSError("it is not a regular file")
+        return load(path.read_bytes())
+    except (OSError, ValueError, TypeError, KeyError, MemoryError, SafetensorError) as error:
+        raise StorageError(f"{path} cannot be read: {error}") from None

@@ -1,0 +1,1 @@
+"""The evaluator: a task that evaluates the checkpoints of the others."""

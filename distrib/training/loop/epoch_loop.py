@@ -1,0 +1,105 @@
+"""Trainer: the loop over the steps of an epoch, the same for every strategy.
+
+updater.pull(); tally = network.train_on(x, y, ...); total = updater.push(tally)
+"""
+
+from __future__ import annotations
+
+from distrib.data.dataset import ArrayDataset, Batch
+from distrib.data.schedule import Schedule
+from distrib.nn.batch_sums import Tally
+from distrib.nn.network import Network
+from distrib.nn.objective import Objective
+from distrib.nn.rng import Draw
+from distrib.strategies.update.updater import Rest, Updater
+from distrib.training.callbacks.callback import CallbackList, Logs
+from distrib.training.loop.running_means import RunningMeans
+
+
+class Trainer:
+    """Trains one network.
+
+    Args:
+        network: this replica's network.
+        objective: loss and metrics.
+
+    Attributes:
+        means: loss and metrics over the examples of the epoch so far.
+        steps_done: batches of the epoch that is trained.
+        request: what this replica asks of all, with every step from now on (`Tally.request`).
+        requested: what the replicas asked together in the last step, the same on all.
+    """
+
+    def __init__(self, network: Network, objective: Objective) -> None:
+        self._network, self._objective = network, objective
+        self.means = RunningMeans(objective.metrics)
+        self.steps_done = self.request = self.requested = 0
+
+    def train_epoch(
+        self,
+        updater: Updater,
+        dataset: ArrayDataset,
+        schedule: Schedule,
+        epoch: int,
+        callbacks: CallbackList,
+        rest: Rest | None = None,
+    ) -> Logs:
+        """One epoch; returns the logs of all its batches together.
+
+        Args:
+            updater: combines and updates.
+            dataset: all examples.
+            schedule: which of them make up the batches.
+            epoch: from 0.
+            callbacks: called at each batch.
+            rest: what is left of it, after `steps_done` batches; None for all.
+        """
+        self.means.reset()
+        logs: Logs = {}
+        if rest is None:
+            self.steps_done = 0
+        else:
+            self._add(Tally(0, rest.sums))
+            logs = self.means.logs()
+        parts = updater.batches(dataset, schedule, epoch, self._objective.tally.sums.size, rest)
+        for step, batch in enumerate(parts, self.steps_done):
+            callbacks.call("on_train_batch_begin", step)
+            logs = self.train_step(updater, batch)
+            self.steps_done = step + 1
+            callbacks.call("on_train_batch_end", step, logs)
+            if updater.ends_early and callbacks.may_stop_in_batch and updater.stops(callbacks.stop_training):
+                callbacks.stop()
+                break
+        settled = updater.settle()
+        if settled is not None:
+            self._add(settled, updater.is_running)
+            logs = self.means.logs()
+        return logs
+
+    def train_step(self, updater: Updater, batch: Batch) -> Logs:
+        """One step on this replica's part of a batch; returns the running logs."""
+        self._network.buffer.gather()
+        updater.pull()
+        draw = Draw(self._network.seed, batch.pass_index, batch.position)
+        try:
+            tally = self._network.train_on(
+                batch.x, batch.y, batch.weight, draw, self._objective, updater.filled
+            )
+        except BaseException:
+            updater.abandon()
+            raise
+        tally.request = self.request
+        total = updater.push(tally)
+        self.requested = total.request
+        self._add(total, updater.is_running)
+        return self.means.logs()
+
+    @property
+    def objective(self) -> Objective:
+        """What it is trained for."""
+        return self._objective
+
+    def _add(self, total: Tally, is_running: bool = False) -> None:
+        if is_running:
+            self.means.reset()
+        self.means.add(total)

@@ -1,0 +1,84 @@
+"""EvaluationRun: one evaluation or prediction, with scratch memory, sums and metrics of its own.
+
+It shares the variables with the training and nothing else. So it may happen within a callback of `fit`, or in another
+thread, and training goes on as if nothing had been measured.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from distrib.base.arrays import Array
+from distrib.data.dataset import ArrayDataset
+from distrib.data.schedule import Schedule
+from distrib.nn.batch_sums import Tally
+from distrib.nn.network import Network
+from distrib.nn.objective import Objective
+from distrib.strategies.update.updater import Updater
+from distrib.training.callbacks.callback import CallbackList, Logs
+from distrib.training.loop.running_means import RunningMeans
+
+
+class EvaluationRun:
+    """Measures or predicts, once.
+
+    Args:
+        network: this replica's network, apart from the one that is trained (`Network.apart`).
+        callbacks: called at each batch.
+    """
+
+    def __init__(self, network: Network, callbacks: CallbackList) -> None:
+        self._network, self._callbacks = network, callbacks
+
+    def evaluate(
+        self, objective: Objective, updater: Updater, dataset: ArrayDataset, schedule: Schedule
+    ) -> Logs:
+        """Loss and metrics, with every example once, spread over the replicas. Collective.
+
+        The sums are combined once, at the end; after each batch only where a callback asks for the running logs.
+
+        Args:
+            objective: what is measured; left as it is.
+            updater: hands out the examples and combines the sums.
+            dataset: all examples.
+            schedule: which of them make up the batches.
+        """
+        network, called = self._network, self._callbacks
+        objective = objective.twin(network.layers[-1])
+        means = RunningMeans(objective.metrics)
+        own = Tally(0, np.zeros_like(objective.tally.sums))
+        called.call("on_test_begin")
+        for step, batch in enumerate(updater.test_batches(dataset, schedule, own.sums.size)):
+            called.call("on_test_batch_begin", step)
+            tally = network.test_on(batch.x, batch.y, batch.weight, objective)
+            own.sums += tally.sums
+            updater.tested(tally)
+            if called.reads_test_batches:
+                means.reset()
+                means.add(updater.total(own))
+            called.call("on_test_batch_end", step, means.logs() if called.reads_test_batches else {})
+        means.reset()
+        means.add(updater.total(own))
+        logs = means.logs()
+        called.call("on_test_end", logs=logs)
+        return logs
+
+    def predict(self, x: Array, batch_size: int) -> Array:
+        """The outputs, computed on this replica alone.
+
+        Args:
+            x: `(examples, *input_shape)`.
+            batch_size: examples computed at once.
+
+        Returns:
+            `(examples, *output_shape)` in the network's dtype.
+        """
+        network, called, outputs = self._network, self._callbacks, []
+        called.call("on_predict_begin")
+        for step, begin in enumerate(range(0, len(x), batch_size)):
+            called.call("on_predict_batch_begin", step)
+            batch = np.ascontiguousarray(x[begin : begin + batch_size], network.dtype)
+            outputs.append(network.forward(batch).copy())
+            called.call("on_predict_batch_end", step, {"outputs": outputs[-1]})
+        called.call("on_predict_end")
+        return np.concatenate(outputs)

@@ -1,0 +1,135 @@
+"""Run: one call of `fit`, from where it begins or goes on to its end.
+
+Where it is can be told in JSON values (`progress`) at the end of every batch, and gone on from (`resume`): the epoch,
+what is left of it, the sums that its running means are made of, and what the callbacks remember. Random numbers need
+nothing more: they are a function of the seed, the epoch and the position of the example.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from distrib.base.errors import StorageError
+from distrib.base.ranges import Range
+from distrib.data.dataset import ArrayDataset
+from distrib.data.schedule import Positions, Schedule
+from distrib.nn.network import Network
+from distrib.strategies.update.updater import Rest, State, Updater
+from distrib.training.callbacks.callback import CallbackList, Logs
+from distrib.training.loop.epoch_loop import Trainer
+from distrib.training.loop.evaluation_run import EvaluationRun
+
+
+class Run:
+    """The loop over epochs.
+
+    Args:
+        network: what is trained.
+        trainer: trains it.
+        updater: combines and updates.
+        dataset: what to train on.
+        schedule: in which batches.
+        callbacks: what happens besides.
+        tests: what to test on after an epoch, if anything.
+        validation_freq: after every so many epochs.
+
+    Attributes:
+        is_stopped: whether to end after the epoch.
+        is_active: whether it has begun, and is not over.
+    """
+
+    def __init__(
+        self,
+        network: Network,
+        trainer: Trainer,
+        updater: Updater,
+        dataset: ArrayDataset,
+        schedule: Schedule,
+        callbacks: CallbackList,
+        tests: tuple[ArrayDataset, Schedule] | None,
+        validation_freq: int,
+    ) -> None:
+        self._network, self.trainer, self.updater = network, trainer, updater
+        self._dataset, self._schedule, self._callbacks = dataset, schedule, callbacks
+        self._tests, self._validation_freq = tests, validation_freq
+        self._epoch = 0
+        self._rest: Rest | None = None
+        self.is_stopped = self.is_active = False
+
+    def train(self, initial_epoch: int, epochs: int) -> None:
+        """Train from `initial_epoch`, or from where a callback has resumed, until before `epochs`."""
+        self._epoch, self.is_active = initial_epoch, True
+        try:
+            self._train(epochs)
+        finally:
+            self.is_active = False
+
+    def _train(self, epochs: int) -> None:
+        called, logs = self._callbacks, Logs()
+        called.call("on_train_begin")
+        while self._epoch < epochs and not self.is_stopped:
+            epoch = self._epoch
+            called.call("on_epoch_begin", epoch)
+            rest, self._rest = self._rest, None
+            logs = self.trainer.train_epoch(self.updater, self._dataset, self._schedule, epoch, called, rest)
+            if self._tests is not None and (epoch + 1) % self._validation_freq == 0:
+                tested = self.evaluate(*self._tests, called)
+                logs = logs | {f"val_{name}": value for name, value in tested.items()}
+            self._epoch, self.trainer.steps_done = epoch + 1, 0
+            called.call("on_epoch_end", epoch, logs)
+            if self._epoch < epochs:
+                self.is_stopped = self.updater.stops(self.is_stopped)
+        self.updater.end()
+        called.call("on_train_end", logs=logs)
+
+    def evaluate(self, dataset: ArrayDataset, schedule: Schedule, callbacks: CallbackList) -> Logs:
+        """Loss and metrics over other examples, between two steps. Collective."""
+        with self._network.apart() as network:
+            run = EvaluationRun(network, callbacks)
+            return run.evaluate(self.trainer.objective, self.updater, dataset, schedule)
+
+    def progress(self, state: State) -> dict[str, Any]:
+        """Where training is, as JSON values.
+
+        Args:
+            state: the updater's, now.
+        """
+        step = self.trainer.steps_done
+        sums = self.trainer.means.sums() if state.sums is None else state.sums
+        return {
+            "epoch": self._epoch,
+            "step": step,
+            "undone": [[pass_index, *part] for pass_index, part in state.undone] if step else None,
+            "sums": sums.tolist() if step else None,
+            "data": self._data(),
+            "stopped": self.is_stopped,
+            "callbacks": self._callbacks.states(),
+        }
+
+    def resume(self, progress: dict[str, Any], folder: str) -> None:
+        """Go on from there.
+
+        Args:
+            progress: what `progress` has told.
+            folder: where it was found, for the error message.
+
+        Raises:
+            StorageError: it was another order of other examples.
+        """
+        if progress["step"] and progress["data"] != self._data():
+            raise StorageError(
+                f"{folder} was saved within an epoch over {progress['data']}. Received: {self._data()}. Pass the "
+                "same examples, shuffle and seed, or remove it."
+            )
+        self._epoch, self.trainer.steps_done = int(progress["epoch"]), int(progress["step"])
+        if progress["step"]:
+            undone = [Positions(index, Range(begin, end)) for index, begin, end in progress["undone"]]
+            self._rest = Rest(undone, np.array(progress["sums"]))
+        self.is_stopped = bool(progress["stopped"])
+        self._callbacks.resume(progress["callbacks"], self._epoch, self.trainer.steps_done)
+
+    def _data(self) -> dict[str, Any]:
+        schedule = self._schedule
+        return {"examples": schedule.num_examples, "shuffle": schedule.shuffle, "seed": schedule.seed}

@@ -1,0 +1,98 @@
+"""Arguments that Keras and TensorFlow have and we have not: what asks something of them is an error with advice."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import Any, TypeAlias
+
+import numpy as np
+
+from distrib.base.arguments import unknown
+from distrib.base.errors import ConfigError
+from distrib.nn.metrics import Metric
+from distrib.training.callbacks.callback import Callback
+
+Callbacks: TypeAlias = Callback | Sequence[Callback] | None
+"""What `fit` takes as callbacks."""
+
+
+def refuse(call: str, given: Mapping[str, Any], known: Mapping[str, Any], ours: Iterable[str] = ()) -> None:
+    """Raise `ConfigError` for arguments that are not supported.
+
+    Args:
+        call: of what, such as `"fit"`.
+        given: name -> value.
+        known: names that Keras or TensorFlow has, with the defaults, which ask for nothing.
+        ours: names that are supported, to suggest for one that is nobody's.
+    """
+    for name, value in given.items():
+        if name not in known:
+            raise ConfigError(unknown(call, name, value, [*ours, *known]))
+        if value is not known[name] and value != known[name]:
+            raise ConfigError(f"{call} does not support {name}. Received: {name}={value!r}. Leave it out.")
+
+
+def listed(callbacks: Callbacks) -> list[Callback]:
+    """Callbacks as a list: none, one, or several. Raises `ConfigError` for what is no callback."""
+    if callbacks is None:
+        return []
+    if isinstance(callbacks, Callback):
+        return [callbacks]
+    found = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
+    for each in found:
+        if not isinstance(each, Callback):
+            raise ConfigError(
+                "Expected callbacks derived from distrib.callbacks.Callback, each an instance. "
+                f"Received: {each!r} of type {type(each).__name__}."
+            )
+    return found
+
+
+def several(name: str, given: object) -> list[Any]:
+    """Metrics as a list: none, one by name or instance, or several.
+
+    Args:
+        name: of the argument, for the error message.
+        given: what was passed.
+
+    Raises:
+        ConfigError: anything else, such as metrics by output.
+    """
+    if given is None:
+        return []
+    found = list(given) if isinstance(given, list | tuple) else [given]
+    for each in found:
+        if not isinstance(each, str | Metric):
+            raise ConfigError(
+                f"compile expects {name} as names or instances of distrib.metrics, in a list. "
+                f"Received: {each!r} of type {type(each).__name__}."
+            )
+    return found
+
+
+def at_least(least: int, **given: int | None) -> None:
+    """Raise `ConfigError` for a number below, by its name; None is fine."""
+    for name, value in given.items():
+        if value is not None and value < least:
+            raise ConfigError(f"Expected {name} >= {least}. Received: {name}={value}.")
+
+
+def arrays_only(call: str, x: object, y: object = ()) -> None:
+    """Raise `ConfigError` where data sets, generators or no targets were passed in place of arrays.
+
+    Args:
+        call: of what, such as `"fit"`.
+        x: inputs.
+        y: targets; None for none.
+    """
+    is_stream = isinstance(x, Iterator) or (
+        not isinstance(x, np.ndarray | Sequence) and not hasattr(x, "__array__") and hasattr(x, "__iter__")
+    )
+    if is_stream:
+        raise ConfigError(
+            f"{call} takes arrays. Received: x of type {type(x).__name__}. Data sets and generators are not "
+            "supported yet: read their batches into arrays with np.concatenate, or keep them in a file (np.load(..., "
+            "mmap_mode='r'))."
+        )
+    if y is None:
+        raise ConfigError(f"{call} expects targets y. Received: none.")
