@@ -26,7 +26,8 @@ _DEFAULT = DefaultStrategy()
 
 def get_strategy() -> Strategy:
     """The strategy of the scope that is open in this thread; the default strategy outside of all scopes."""
-    return scope.current() or _DEFAULT
+    strategy: Strategy | None = scope.current()
+    return strategy or _DEFAULT
 
 
 def has_strategy() -> bool:

@@ -5,17 +5,17 @@ from __future__ import annotations
 from collections.abc import Iterator
 from contextlib import contextmanager
 from contextvars import ContextVar
-from typing import TYPE_CHECKING
+from typing import Any, TypeVar
 
 from distrib.base.errors import ConfigError
 
-if TYPE_CHECKING:
-    from distrib.strategies.strategy import Strategy
+Strategy = TypeVar("Strategy")
+"""`distrib.strategies.strategy.Strategy`, which stands on this module."""
 
-_current: ContextVar[tuple[Strategy, ...]] = ContextVar("distrib_strategies", default=())
+_current: ContextVar[tuple[Any, ...]] = ContextVar("distrib_strategies", default=())
 
 
-def current() -> Strategy | None:
+def current() -> Any | None:
     """The strategy whose scope was entered last and not left; None outside of all."""
     stack = _current.get()
     return stack[-1] if stack else None

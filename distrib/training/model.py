@@ -9,7 +9,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, Literal, TypeAlias
+from typing import Any
 
 import numpy as np
 from numpy.typing import ArrayLike
@@ -35,7 +35,8 @@ from distrib.strategies.update.accumulation import AccumulatingUpdater
 from distrib.strategies.update.updater import NonFinitePolicy, Updater
 from distrib.training.alone import check_not_alone
 from distrib.training.callbacks import BackupAndRestore, Callback, History, ProgressBar
-from distrib.training.callbacks.callback import CallbackList, Logs
+from distrib.training.callbacks.callback import Logs
+from distrib.training.callbacks.callback_list import CallbackList, Callbacks, listed
 from distrib.training.callbacks.model_checkpoint import series_of
 from distrib.training.collective import collective
 from distrib.training.compile_config import Compiled
@@ -43,14 +44,13 @@ from distrib.training.evaluator.chief_link import SidecarLink
 from distrib.training.evaluator.roles_of_fit import callbacks_beside_evaluator, evaluator_of_fit
 from distrib.training.examples import Examples, ValidationData, checked_steps
 from distrib.training.fingerprint import describe
+from distrib.training.interface import Verbose
 from distrib.training.loop.epoch_loop import Trainer
 from distrib.training.loop.evaluation_run import EvaluationRun
 from distrib.training.loop.fit_loop import Run
 from distrib.training.model_files import Savable
 from distrib.training.seeds import next_model_name, seed_of_next_model, seed_of_next_training
-from distrib.training.unsupported import Callbacks, arrays_only, at_least, listed, refuse, several
-
-Verbose: TypeAlias = Literal["auto", 0, 1, 2]
+from distrib.training.unsupported import arrays_only, at_least, refuse, several
 
 DEFAULT_BATCH_SIZE = 32
 

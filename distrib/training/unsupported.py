@@ -3,17 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from typing import Any, TypeAlias
+from typing import Any
 
 import numpy as np
 
 from distrib.base.arguments import unknown
 from distrib.base.errors import ConfigError
 from distrib.nn.metrics import Metric
-from distrib.training.callbacks.callback import Callback
-
-Callbacks: TypeAlias = Callback | Sequence[Callback] | None
-"""What `fit` takes as callbacks."""
 
 
 def refuse(call: str, given: Mapping[str, Any], known: Mapping[str, Any], ours: Iterable[str] = ()) -> None:
@@ -30,22 +26,6 @@ def refuse(call: str, given: Mapping[str, Any], known: Mapping[str, Any], ours: 
             raise ConfigError(unknown(call, name, value, [*ours, *known]))
         if value is not known[name] and value != known[name]:
             raise ConfigError(f"{call} does not support {name}. Received: {name}={value!r}. Leave it out.")
-
-
-def listed(callbacks: Callbacks) -> list[Callback]:
-    """Callbacks as a list: none, one, or several. Raises `ConfigError` for what is no callback."""
-    if callbacks is None:
-        return []
-    if isinstance(callbacks, Callback):
-        return [callbacks]
-    found = list(callbacks) if isinstance(callbacks, Iterable) else [callbacks]
-    for each in found:
-        if not isinstance(each, Callback):
-            raise ConfigError(
-                "Expected callbacks derived from distrib.callbacks.Callback, each an instance. "
-                f"Received: {each!r} of type {type(each).__name__}."
-            )
-    return found
 
 
 def several(name: str, given: object) -> list[Any]:

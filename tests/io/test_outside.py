@@ -164,7 +164,11 @@ def test_impossible_sizes_are_refused_before_memory_is_taken(tmp_path, change, m
 
 @pytest.mark.parametrize("variable", ["DISTRIB_UNREACHABLE_S", "DISTRIB_HOST_SILENCE_S", "DISTRIB_STOPPED_S"])
 def test_timeouts_are_settings(variable):
-    program = "from distrib.comm.liveness import protocol; print(protocol." + variable.removeprefix("DISTRIB_") + ")"
+    program = (
+        "from distrib.comm.liveness import protocol; print(protocol."
+        + variable.removeprefix("DISTRIB_")
+        + ")"
+    )
     for value, expected in (("7.5", "7.5"), ("", None), ("0", "ConfigError"), ("soon", "ConfigError")):
         ended = subprocess.run(
             [sys.executable, "-c", program],

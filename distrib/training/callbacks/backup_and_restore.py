@@ -87,17 +87,17 @@ class BackupAndRestore(Callback):
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         assert self.model.run is not None
         asks = self._signals[signal.SIGUSR1] > self._answered
-        self.model.run.trainer.request = _END if self._signals[signal.SIGTERM] else _SAVE * asks
+        self.model.run.request = _END if self._signals[signal.SIGTERM] else _SAVE * asks
 
     def on_train_batch_end(self, batch: int, logs: Logs | None = None) -> None:
         run = self.model.run
         assert run is not None
-        requested = run.trainer.requested
+        requested = run.requested
         self._num_batches += 1
         is_due = self.save_freq != "epoch" and self._num_batches >= self.save_freq
-        if not (requested or is_due) or not run.updater.is_settled:
+        if not (requested or is_due) or not run.is_settled:
             return
-        if run.trainer.request:
+        if run.request:
             self._answered = self._signals[signal.SIGUSR1]
         self._save()
         if requested >= _END:
@@ -128,7 +128,7 @@ class BackupAndRestore(Callback):
             signal.signal(each, handler)
         self._former = {}
         if self.model.run is not None:
-            self.model.run.trainer.request = 0
+            self.model.run.request = 0
 
     def _asked(self, number: int, frame: FrameType | None) -> None:
         self._signals[signal.Signals(number)] += 1

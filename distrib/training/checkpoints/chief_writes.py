@@ -9,7 +9,6 @@ from __future__ import annotations
 import os
 from collections.abc import Callable
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import numpy as np
 from safetensors import SafetensorError
@@ -25,9 +24,7 @@ from distrib.io.series_lock import Owner, confirm_owned, own
 from distrib.nn.network import Network
 from distrib.strategies.strategy import Strategy
 from distrib.training.checkpoints.model_state import MODEL_FILE, contents
-
-if TYPE_CHECKING:
-    from distrib.training.model import Model
+from distrib.training.interface import ModelInterface
 
 _ENDING = ".weights.safetensors"
 _OF_KERAS = (".keras", ".h5", ".hdf5")
@@ -56,7 +53,7 @@ def write_alone(strategy: Strategy, write: Callable[[], None]) -> None:
         raise {"StorageError": StorageError, "ConfigError": ConfigError}[kind](message)
 
 
-def claim_folder(model: Model, folder: Path, name: str) -> Owner | None:
+def claim_folder(model: ModelInterface, folder: Path, name: str) -> Owner | None:
     """Find out before training whether the chief can save a model in a folder, and be the one who does. Collective.
 
     Args:

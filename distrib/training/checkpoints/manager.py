@@ -9,7 +9,7 @@ import time
 import weakref
 from collections.abc import Callable, Iterator
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from distrib.base.arguments import HasArguments
 from distrib.base.errors import ConfigError, StorageError
@@ -29,11 +29,8 @@ from distrib.io.series_lock import own
 from distrib.io.tf_state_file import STATE_FILE, write_state_file
 from distrib.training.checkpoints.chief_writes import confirmed, write_alone
 from distrib.training.checkpoints.evaluator_mailbox import Sidecar
-from distrib.training.model_files import Savable
+from distrib.training.interface import ModelInterface
 from distrib.training.unsupported import refuse
-
-if TYPE_CHECKING:
-    from distrib.training.model import Model
 
 _POLL_S = 0.1
 _TENSORFLOWS = {
@@ -63,7 +60,7 @@ class CheckpointManager(HasArguments):
 
     def __init__(
         self,
-        checkpoint: Model,
+        checkpoint: ModelInterface,
         directory: str | Path,
         max_to_keep: int | None = 5,
         keep_checkpoint_every_n_hours: None = None,
@@ -76,7 +73,7 @@ class CheckpointManager(HasArguments):
             _TENSORFLOWS,
             ("checkpoint", "directory", "max_to_keep", "checkpoint_name"),
         )
-        if not isinstance(checkpoint, Savable):
+        if not callable(getattr(checkpoint, "contents", None)):
             raise ConfigError(
                 f"CheckpointManager expects the model itself as checkpoint. Received: {checkpoint!r}."
             )

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from distrib.base.errors import ConfigError
 from distrib.base.logs import LOGGER
@@ -19,13 +18,11 @@ from distrib.training.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
 from distrib.training.callbacks.tensorboard import TensorBoard
 from distrib.training.evaluator.sidecar_evaluator import BEST, SidecarEvaluator
 from distrib.training.examples import Examples
-
-if TYPE_CHECKING:
-    from distrib.training.model import Model
+from distrib.training.interface import ModelInterface
 
 
 def evaluator_of_fit(
-    model: Model, callbacks: Sequence[Callback], validation: Examples | None, batch_size: int | None
+    model: ModelInterface, callbacks: Sequence[Callback], validation: Examples | None, batch_size: int | None
 ) -> SidecarEvaluator:
     """What `fit` is in the process of the evaluator.
 

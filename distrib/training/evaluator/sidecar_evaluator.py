@@ -13,7 +13,7 @@ import time
 from collections.abc import Iterator, Sequence
 from contextlib import ExitStack
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from distrib.base.arguments import HasArguments
 from distrib.base.console import show
@@ -21,6 +21,7 @@ from distrib.base.errors import ConfigError, PeerLostError, StorageError
 from distrib.base.logs import LOGGER
 from distrib.io.checkpoint_folder import number_of, read_checkpoint, write_checkpoint
 from distrib.strategies.default import DefaultStrategy
+from distrib.training.callbacks.callback_list import Callbacks, listed
 from distrib.training.callbacks.early_stopping import EarlyStopping
 from distrib.training.callbacks.monitor_callback import MonitorCallback
 from distrib.training.callbacks.tensorboard import TensorBoard
@@ -28,10 +29,7 @@ from distrib.training.checkpoints.evaluator_mailbox import Progress, Sidecar
 from distrib.training.checkpoints.manager import is_final
 from distrib.training.checkpoints.watcher import Arrivals
 from distrib.training.examples import ValidationData
-from distrib.training.unsupported import Callbacks, listed
-
-if TYPE_CHECKING:
-    from distrib.training.model import Model
+from distrib.training.interface import ModelInterface
 
 BEST = "best"
 _POLL_S = 0.1
@@ -59,7 +57,7 @@ class SidecarEvaluator(HasArguments):
 
     def __init__(
         self,
-        model: Model,
+        model: ModelInterface,
         data: ValidationData,
         checkpoint_dir: str | Path,
         steps: int | None = None,

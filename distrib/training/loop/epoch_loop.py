@@ -12,7 +12,8 @@ from distrib.nn.network import Network
 from distrib.nn.objective import Objective
 from distrib.nn.rng import Draw
 from distrib.strategies.update.updater import Rest, Updater
-from distrib.training.callbacks.callback import CallbackList, Logs
+from distrib.training.callbacks.callback import Logs
+from distrib.training.callbacks.callback_list import CallbackList
 from distrib.training.loop.running_means import RunningMeans
 
 

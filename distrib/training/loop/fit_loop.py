@@ -17,7 +17,8 @@ from distrib.data.dataset import ArrayDataset
 from distrib.data.schedule import Positions, Schedule
 from distrib.nn.network import Network
 from distrib.strategies.update.updater import Rest, State, Updater
-from distrib.training.callbacks.callback import CallbackList, Logs
+from distrib.training.callbacks.callback import Logs
+from distrib.training.callbacks.callback_list import CallbackList
 from distrib.training.loop.epoch_loop import Trainer
 from distrib.training.loop.evaluation_run import EvaluationRun
 
@@ -57,6 +58,25 @@ class Run:
         self._epoch = 0
         self._rest: Rest | None = None
         self.is_stopped = self.is_active = False
+
+    @property
+    def request(self) -> int:
+        """What this replica asks of all replicas, with every step from now on."""
+        return self.trainer.request
+
+    @request.setter
+    def request(self, request: int) -> None:
+        self.trainer.request = request
+
+    @property
+    def requested(self) -> int:
+        """What the replicas asked together in the last step, the same on all."""
+        return self.trainer.requested
+
+    @property
+    def is_settled(self) -> bool:
+        """Whether the values are those of whole updates, so that they can be saved."""
+        return self.updater.is_settled
 
     def train(self, initial_epoch: int, epochs: int) -> None:
         """Train from `initial_epoch`, or from where a callback has resumed, until before `epochs`."""
