@@ -21,7 +21,7 @@ from distrib.base.errors import (
 )
 from distrib.base.exit_codes import install as _install_exit_codes
 from distrib.cluster.spec import ClusterSpec
-from distrib.comm.communicator import ReduceOp
+from distrib.comm.reduce_op import ReduceOp
 from distrib.launch.local_cluster import local_cluster
 from distrib.nn import activations, initializers, layers, losses, metrics, optimizers, regularizers
 from distrib.nn.layers import Input

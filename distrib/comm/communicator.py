@@ -7,21 +7,13 @@ header that says what the sender thinks is going on (`comm/messages/header.py`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from enum import Enum
 
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
 from distrib.base.ranges import Range
 from distrib.comm.counters import Counters
-
-
-class ReduceOp(Enum):
-    """How values of several replicas become one."""
-
-    SUM = "sum"
-    MEAN = "mean"
-    MAX = "max"
-    MIN = "min"
+from distrib.comm.messages.transport import Transport
+from distrib.comm.reduce_op import ReduceOp
 
 
 class Communicator(ABC):
@@ -30,6 +22,7 @@ class Communicator(ABC):
     Attributes:
         rank: position of this process, from 0.
         world_size: number of processes.
+        transport: moves messages between all ranks; None where there is one rank only.
         counters: bytes sent so far.
         has_common_memory: whether all ranks can share one vector (`common`).
         spans_hosts: whether vectors travel between hosts.
@@ -37,6 +30,7 @@ class Communicator(ABC):
 
     rank: int
     world_size: int
+    transport: Transport | None = None
     counters: Counters
     has_common_memory: bool = False
     spans_hosts: bool = False
@@ -115,22 +109,21 @@ class Communicator(ABC):
         """Return when every rank has called it."""
         self.gather_bytes(b"")
 
-    @abstractmethod
     def agree_on_model(self, fingerprint: bytes) -> None:
         """Stamp the messages from here on with 8 bytes that stand for the model; those of others are refused."""
+        if self.transport is not None:
+            self.transport.model = fingerprint
 
-    @abstractmethod
     def at_step(self, step: int) -> None:
         """Say at which training step this rank is, for error messages and peers."""
+        if self.transport is not None:
+            self.transport.liveness.at_step(step)
 
-    @abstractmethod
     def confirm(self) -> None:
         """Return when this rank is known to be one of the job still; asked before what cannot be taken back.
 
         Raises:
             PeerLostError: it is not: it was frozen or cut off, and the others have given it up.
         """
-
-    @abstractmethod
-    def close(self) -> None:
-        """Leave the job in good order, when every rank has called it."""
+        if self.transport is not None:
+            self.transport.liveness.confirm()

@@ -1,7 +1,7 @@
-"""MPI: ranks that mpirun started. The only module that imports mpi4py, and only when a strategy asks for it.
+"""Starts MPI between the ranks that a launcher has started, and lets them meet.
 
-MPI is started here, not at import, and finalised by `Ending` when all ranks have ended well. Only
-point-to-point messages of MPI are used; the collectives are ours.
+The only module that imports mpi4py, and only when a strategy asks for it. MPI is started here, not at import, and
+finalised by `Ending` when all ranks have ended well.
 """
 
 from __future__ import annotations
@@ -14,31 +14,25 @@ import select
 import socket
 from collections.abc import Iterator
 from contextlib import contextmanager
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
-from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
 from distrib.base.logs import enable
 from distrib.base.outside import seconds
-from distrib.comm.collectives.mpi_native import NativeCommunicator
 from distrib.comm.collectives.ring import RingCommunicator
-from distrib.comm.communicator import Communicator
 from distrib.comm.liveness.client import Watch
 from distrib.comm.liveness.exit import Ending
 from distrib.comm.liveness.host_agent import start_outpost
 from distrib.comm.liveness.progress_page import Place
 from distrib.comm.liveness.protocol import Peer
+from distrib.comm.liveness.rank_liveness import RankLiveness
 from distrib.comm.liveness.server import start_hub
 from distrib.comm.messages.channel import SEGMENT_BYTES
-from distrib.comm.messages.header import Header
-from distrib.comm.messages.transport import Request, Transport
+from distrib.comm.messages.mpi import MPITransport
+from distrib.comm.messages.transport import Transport
 from distrib.host.addresses import address_of, own_address
 from distrib.host.blas_threads import limit_blas_threads, threads_of_rank
 
-if TYPE_CHECKING:
-    from mpi4py import MPI
-
-_TAG = 0x5D1
 _START_TIMEOUT_S = seconds("DISTRIB_START_TIMEOUT_S", 120.0)
 _SAY_BEFORE_S = 0.2
 
@@ -120,10 +114,11 @@ def _start(launcher: str, num_launched: int) -> MPITransport:
             "same environment (.venv/bin/mpirun); under Slurm, srun --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH."
         )
     ending = Ending(MPI.Finalize, world.Iprobe, keeps_first_code=_library_name(MPI).startswith("Open MPI"))
-    transport = MPITransport(world, ending)
+    liveness = RankLiveness(ending)
+    transport = MPITransport(MPI, liveness)
     enable(transport.rank, transport.host)
     if world.size > 1:
-        transport.meet()
+        _meet(transport, ending, liveness)
     return transport
 
 
@@ -144,115 +139,51 @@ def _import_mpi(launcher: str) -> Any:
     mpi4py.rc.finalize = False
     from mpi4py import MPI
 
-    if (
-        not MPI.Is_initialized()
-    ):  # whoever imported it first did not want it started, such as `distrib doctor`
+    # Where it is imported already, it may not have been started, as by `distrib doctor`.
+    if not MPI.Is_initialized():
         MPI.Init()
     return MPI
 
 
-class MPITransport(Transport):
-    """Messages over MPI, peers under watch.
+def _meet(transport: MPITransport, ending: Ending, liveness: RankLiveness) -> None:
+    """Learn who the others are, agree on a job id, and set up the watch. Collective."""
+    ring, place = RingCommunicator(transport, _START_TIMEOUT_S), Place()
+    mine: dict[str, Any] = {
+        "host": transport.host,
+        "address": address_of(transport.host),
+        "pid": os.getpid(),
+        "place": place.fd,
+        "cores": transport.cores[transport.rank],
+    }
+    told = [json.loads(text) for text in ring.gather_bytes(json.dumps(mine).encode())]
+    peers = [Peer(rank, each["host"], each["pid"], each["place"]) for rank, each in enumerate(told)]
+    transport.peers, transport.hosts = peers, [peer.host for peer in peers]
+    transport.cores = [each["cores"] for each in told]
+    neighbours = [set(each["cores"]) for each in told if each["host"] == transport.host]
+    limit_blas_threads(threads_of_rank(set(mine["cores"]), neighbours))
+    helper, invitation = None, b""
+    if transport.rank == 0:
+        others = [each for each in told if each["host"] != transport.host]
+        address = _address(transport.host, others) if others else "127.0.0.1"
+        token = secrets.token_hex(32)
+        helper = start_hub(peers, token, address)
+        invitation = json.dumps([address, int(helper.answer), token, secrets.token_hex(8)]).encode()
+    address, port, token, job = json.loads(ring.gather_bytes(invitation)[0])
+    if transport.host != transport.hosts[0] and transport.rank == transport.hosts.index(transport.host):
+        helper = start_outpost(
+            [peer for peer in peers if peer.host == transport.host], token, (address, port)
+        )
+    me, on_fault = peers[transport.rank], ending.on_fault
+    liveness.watch = Watch(me, place, peers, token, (address, port), on_fault)
+    ending.guard(liveness.watch, helper)
+    transport.job = bytes.fromhex(job)
 
-    Args:
-        world: all ranks.
-        ending: what happens when a rank ends.
-    """
 
-    def __init__(self, world: MPI.Intracomm, ending: Ending) -> None:
-        from mpi4py import MPI
-
-        self.rank, self.world_size = world.rank, world.size
-        self.host = socket.gethostname()
-        self.hosts = [self.host] * world.size
-        self.cores = [sorted(os.sched_getaffinity(0))] * world.size
-        self.job = bytes(8)
-        self._world, self._ending = world, ending
-        self._byte = MPI.BYTE
-        self._watch: Watch | None = None
-
-    def meet(self) -> None:
-        """Learn who the others are, agree on a job id, and set up the watch. Collective."""
-        ring, place = RingCommunicator(self, _START_TIMEOUT_S), Place()
-        mine: dict[str, Any] = {
-            "host": self.host,
-            "address": address_of(self.host),
-            "pid": os.getpid(),
-            "place": place.fd,
-            "cores": self.cores[self.rank],
-        }
-        told = [json.loads(text) for text in ring.gather_bytes(json.dumps(mine).encode())]
-        peers = [Peer(rank, each["host"], each["pid"], each["place"]) for rank, each in enumerate(told)]
-        self.hosts = [peer.host for peer in peers]
-        self.cores = [each["cores"] for each in told]
-        neighbours = [set(each["cores"]) for each in told if each["host"] == self.host]
-        limit_blas_threads(threads_of_rank(set(mine["cores"]), neighbours))
-        helper, invitation = None, b""
-        if self.rank == 0:
-            others = [each for each in told if each["host"] != self.host]
-            address = self._address(others) if others else "127.0.0.1"
-            token = secrets.token_hex(32)
-            helper = start_hub(peers, token, address)
-            invitation = json.dumps([address, int(helper.answer), token, secrets.token_hex(8)]).encode()
-        address, port, token, job = json.loads(ring.gather_bytes(invitation)[0])
-        if self.host != self.hosts[0] and self.rank == self.hosts.index(self.host):
-            helper = start_outpost([peer for peer in peers if peer.host == self.host], token, (address, port))
-        me, on_fault = peers[self.rank], self._ending.on_fault
-        self._watch = Watch(me, place, peers, token, (address, port), on_fault)
-        self._ending.guard(self._watch, helper)
-        self.job = bytes.fromhex(job)
-
-    def _address(self, others: list[dict[str, Any]]) -> str:
-        address = own_address(name for each in others for name in (each["address"], each["host"]) if name)
-        if not address:
-            raise ConfigError(
-                f"Rank 0 on {self.host} expected an address that {others[0]['host']} can connect to. Found only "
-                f"loopback addresses. Say in /etc/hosts of {self.host} where {others[0]['host']} is."
-            )
-        return address
-
-    def native(self, timeout_s: float) -> Communicator:
-        """The collectives of the MPI library."""
-        from mpi4py import MPI
-
-        return NativeCommunicator(self, MPI, timeout_s)
-
-    def send(self, message: Array, dest: int) -> Request:
-        request: Request = self._world.Isend([message, self._byte], dest, _TAG)
-        return request
-
-    def receive(self, message: Array, source: int) -> Request:
-        request: Request = self._world.Irecv([message, self._byte], source, _TAG)
-        return request
-
-    def progress(self) -> None:
-        self._world.Iprobe()
-
-    def check_peers(self) -> None:
-        self._ending.check()
-
-    def enter(self, header: Header) -> None:
-        if self._watch is not None:
-            self._watch.enter(header.sequence)
-        self._ending.check()
-
-    def at_step(self, step: int) -> None:
-        if self._watch is not None:
-            self._watch.at_step(step)
-
-    def confirm(self) -> None:
-        if self._watch is not None:
-            self._watch.confirm()
-
-    def waits(self, waits: bool) -> None:
-        if self._watch is not None:
-            self._watch.wait(waits)
-
-    def late(self, sequence: int) -> str:
-        return "" if self._watch is None else self._watch.late(sequence)
-
-    def who(self, rank: int) -> str:
-        return f"rank {rank}" if self._watch is None else str(self._watch.peers[rank])
-
-    def close(self) -> None:
-        pass
+def _address(host: str, others: list[dict[str, Any]]) -> str:
+    address = own_address(name for each in others for name in (each["address"], each["host"]) if name)
+    if not address:
+        raise ConfigError(
+            f"Rank 0 on {host} expected an address that {others[0]['host']} can connect to. Found only "
+            f"loopback addresses. Say in /etc/hosts of {host} where {others[0]['host']} is."
+        )
+    return address

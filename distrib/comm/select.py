@@ -7,10 +7,12 @@ from typing import Literal, TypeAlias, get_args
 from distrib.base.errors import ConfigError
 from distrib.base.logs import LOGGER, tell
 from distrib.comm.collectives.hierarchical import HierarchicalCommunicator, ranks_by_host
+from distrib.comm.collectives.mpi_native import NativeCommunicator
 from distrib.comm.collectives.ring import RingCommunicator
 from distrib.comm.collectives.shared_memory import NoSharedMemoryError, SharedMemoryCommunicator
 from distrib.comm.collectives.single import SingleCommunicator
 from distrib.comm.communicator import Communicator
+from distrib.comm.messages.mpi import MPITransport
 from distrib.comm.messages.transport import Transport
 
 Implementation: TypeAlias = Literal["auto", "ring", "shared_memory", "hierarchical", "mpi"]
@@ -75,7 +77,9 @@ def _chosen(transport: Transport, timeout_s: float) -> tuple[Implementation, Com
 
 def _make(transport: Transport, implementation: Implementation, timeout_s: float) -> Communicator:
     if implementation == "mpi":
-        return transport.native(timeout_s)
+        if not isinstance(transport, MPITransport):
+            raise ConfigError(f"implementation='mpi' needs an MPI job. Received: {type(transport).__name__}.")
+        return NativeCommunicator(transport, transport.mpi, timeout_s)
     if implementation == "hierarchical":
         return HierarchicalCommunicator(transport, timeout_s)
     if implementation == "shared_memory":

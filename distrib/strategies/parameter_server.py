@@ -25,7 +25,7 @@ from distrib.base.ranges import Range
 from distrib.cluster.resolve import resolve
 from distrib.cluster.resolvers import ClusterResolver
 from distrib.comm.collectives.single import SingleCommunicator
-from distrib.comm.communicator import ReduceOp
+from distrib.comm.reduce_op import ReduceOp
 from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.nn.regularizers import L1L2

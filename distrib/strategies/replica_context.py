@@ -5,7 +5,7 @@ from __future__ import annotations
 from numpy.typing import ArrayLike
 
 from distrib.base.arrays import Array
-from distrib.comm.communicator import ReduceOp
+from distrib.comm.reduce_op import ReduceOp
 from distrib.strategies.default import get_strategy
 from distrib.strategies.strategy import Strategy
 

@@ -23,7 +23,8 @@ from distrib.base.errors import ConfigError, ProtocolError
 from distrib.base.logs import LOGGER
 from distrib.base.tree_diff import differences, flatten
 from distrib.comm.collectives.ring import COMBINE
-from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.communicator import Communicator
+from distrib.comm.reduce_op import ReduceOp
 from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.strategies import scope

@@ -24,8 +24,8 @@ from pathlib import Path
 import machine
 import distrib
 import numpy as np
-from distrib.comm.communicator import ReduceOp
 from distrib.comm.messages.header import Header, Operation
+from distrib.comm.reduce_op import ReduceOp
 
 sys.path.insert(0, str(Path(__file__).resolve().parent / "programs"))
 

@@ -7,6 +7,7 @@ import threading
 
 import numpy as np
 import pytest
+from helpers.reference import NaiveCommunicator
 from helpers.replicas import hosts_of
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -14,11 +15,10 @@ from hypothesis import strategies as st
 from distrib.base.errors import ConfigError, PeerLostError, ProtocolError
 from distrib.base.logs import LOGGER
 from distrib.comm.collectives.hierarchical import HierarchicalCommunicator
-from distrib.comm.collectives.naive import NaiveCommunicator
 from distrib.comm.collectives.ring import RingCommunicator
 from distrib.comm.collectives.shared_memory import SharedMemoryCommunicator
-from distrib.comm.communicator import ReduceOp
 from distrib.comm.messages.threads import run_ranks
+from distrib.comm.reduce_op import ReduceOp
 from distrib.comm.select import collectives
 
 RANKS = [1, 2, 3, 4, 5]
@@ -248,7 +248,7 @@ def test_disagreement_is_an_error_on_every_rank(first, second, differs, kind):
 
 def test_messages_of_another_job_or_model_are_refused():
     def other_job(communicator):
-        communicator._transport.job = b"otherjob"
+        communicator.transport.job = b"otherjob"
         communicator.all_reduce(np.ones(4))
 
     errors = disagree(lambda c: c.all_reduce(np.ones(4)), other_job)

@@ -22,10 +22,11 @@ from distrib.base.errors import ConfigError
 from distrib.base.ranges import Range
 from distrib.comm.collectives.ring import RingCommunicator
 from distrib.comm.collectives.shared_memory import SharedMemoryCommunicator
-from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.communicator import Communicator
 from distrib.comm.messages.subgroup import Subset
 from distrib.comm.messages.transport import Transport
 from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S
+from distrib.comm.reduce_op import ReduceOp
 
 _NO_ROW: Array = np.empty(0)
 
@@ -55,7 +56,7 @@ class HierarchicalCommunicator(Communicator):
         lane = [group[self._place] for group in groups]
         self._ranks = [rank for group in groups for rank in group]  # by host and place
         self._order = np.argsort(self._ranks)
-        self._transport = transport
+        self.transport = transport
         self._host = SharedMemoryCommunicator(Subset(transport, mine), timeout_s)
         self._lane = RingCommunicator(Subset(transport, lane), timeout_s)
         self.counters = self._lane.counters
@@ -105,24 +106,11 @@ class HierarchicalCommunicator(Communicator):
 
     def broadcast(self, vector: Array, root: int = 0) -> None:
         host, place = divmod(self._ranks.index(root), self._host.world_size)
-        self._host.broadcast(
-            vector, place
-        )  # in vain on all hosts but that of the root; but all make the same calls
+        # In vain on all hosts but that of the root, but all ranks make the same calls.
+        self._host.broadcast(vector, place)
         self._lane.broadcast(vector[self._lane_range(vector.size).slice], host)
         self._host.barrier()  # nobody on this host still receives what is in vain, over what is gathered now
         self._host.all_gather(vector)
-
-    def agree_on_model(self, fingerprint: bytes) -> None:
-        self._transport.model = fingerprint
-
-    def at_step(self, step: int) -> None:
-        self._transport.at_step(step)
-
-    def confirm(self) -> None:
-        self._transport.confirm()
-
-    def close(self) -> None:
-        self._transport.close()
 
     def _lane_range(self, num_elements: int) -> Range:
         return self._host.own_range(num_elements)

@@ -14,10 +14,11 @@ import numpy as np
 from distrib.base.arrays import Array
 from distrib.base.ranges import split
 from distrib.comm.collectives.ring import RingCommunicator
-from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.communicator import Communicator
 from distrib.comm.messages.header import Operation
 from distrib.comm.messages.transport import Request, Transport
 from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S, wait
+from distrib.comm.reduce_op import ReduceOp
 
 _NO_ROW: Array = np.empty(0)
 
@@ -40,6 +41,8 @@ class NativeCommunicator(Communicator):
         timeout_s: seconds to wait for another rank before giving up.
     """
 
+    transport: Transport
+
     def __init__(
         self,
         transport: Transport,
@@ -47,7 +50,7 @@ class NativeCommunicator(Communicator):
         timeout_s: float = DEFAULT_TIMEOUT_S,
     ) -> None:
         self.rank, self.world_size = transport.rank, transport.world_size
-        self._transport, self._timeout_s = transport, timeout_s
+        self.transport, self._timeout_s = transport, timeout_s
         self._ring = RingCommunicator(transport, timeout_s)
         self._ring.barrier()  # has a deadline, which Dup has not
         self._world, self._in_place = _duplicate(mpi), mpi.IN_PLACE
@@ -96,19 +99,5 @@ class NativeCommunicator(Communicator):
         self._ring.agree(Operation.BROADCAST, vector, ReduceOp.SUM, _NO_ROW, root)
         self._finish(self._world.Ibcast(vector, root))
 
-    def agree_on_model(self, fingerprint: bytes) -> None:
-        self._transport.model = fingerprint
-
-    def at_step(self, step: int) -> None:
-        self._transport.at_step(step)
-
-    def confirm(self) -> None:
-        self._transport.confirm()
-
-    def close(self) -> None:
-        self._transport.close()
-
     def _finish(self, request: Request) -> None:
-        wait(
-            [request], self._transport, (self.rank + 1) % self.world_size, self._ring.header, self._timeout_s
-        )
+        wait([request], self.transport, (self.rank + 1) % self.world_size, self._ring.header, self._timeout_s)

@@ -27,12 +27,13 @@ import numpy as np
 
 from distrib.base.arrays import Array
 from distrib.base.ranges import Range, split
-from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.communicator import Communicator
 from distrib.comm.messages.channel import Combine, Messenger
 from distrib.comm.messages.float16 import Float16Wire
 from distrib.comm.messages.header import Header, Operation
 from distrib.comm.messages.transport import Transport
 from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S
+from distrib.comm.reduce_op import ReduceOp
 
 COMBINE: dict[ReduceOp, np.ufunc] = {
     ReduceOp.SUM: np.add,
@@ -57,7 +58,7 @@ class RingCommunicator(Communicator):
         self.rank, self.world_size = transport.rank, transport.world_size
         self._right = (self.rank + 1) % self.world_size
         self._left = (self.rank - 1) % self.world_size
-        self._transport = transport
+        self.transport = transport
         self._messenger = Messenger(transport, timeout_s)
         self.counters = self._messenger.counters
         self._rows: dict[int, Array] = {}
@@ -177,15 +178,3 @@ class RingCommunicator(Communicator):
         if rows is None:
             rows = self._rows[length] = np.empty((self.world_size, length))
         return rows
-
-    def agree_on_model(self, fingerprint: bytes) -> None:
-        self._transport.model = fingerprint
-
-    def at_step(self, step: int) -> None:
-        self._transport.at_step(step)
-
-    def confirm(self) -> None:
-        self._transport.confirm()
-
-    def close(self) -> None:
-        self._transport.close()

@@ -30,10 +30,11 @@ from distrib.base.logs import LOGGER
 from distrib.base.ranges import Range
 from distrib.comm.collectives.ring import COMBINE, RingCommunicator
 from distrib.comm.collectives.shared_barrier import BOARD_BYTES, Board
-from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.communicator import Communicator
 from distrib.comm.messages.header import Operation
 from distrib.comm.messages.transport import Transport
 from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S
+from distrib.comm.reduce_op import ReduceOp
 from distrib.host.memory_limits import check_headroom
 from distrib.host.shared_segment import Segment, mapped, why_not
 
@@ -78,11 +79,12 @@ class SharedMemoryCommunicator(Communicator):
         NoSharedMemoryError: on every rank, if one of them cannot map the memory of another.
     """
 
+    transport: Transport
     has_common_memory = True
 
     def __init__(self, transport: Transport, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self.rank, self.world_size = transport.rank, transport.world_size
-        self._transport = transport
+        self.transport = transport
         self._ring = RingCommunicator(transport, timeout_s)
         self.counters = self._ring.counters
         # By id of a vector that lies in shared memory: those of the other ranks; and its own range, in pieces.
@@ -157,18 +159,6 @@ class SharedMemoryCommunicator(Communicator):
     def barrier(self) -> None:
         self._arrive(Operation.BARRIER, _NO_VECTOR)
 
-    def agree_on_model(self, fingerprint: bytes) -> None:
-        self._transport.model = fingerprint
-
-    def at_step(self, step: int) -> None:
-        self._transport.at_step(step)
-
-    def confirm(self) -> None:
-        self._transport.confirm()
-
-    def close(self) -> None:
-        self._transport.close()
-
     def _arrive(
         self,
         operation: Operation,
@@ -178,7 +168,7 @@ class SharedMemoryCommunicator(Communicator):
         root: int = 0,
     ) -> Array:
         is_shared = id(vector) in self._pieces
-        header = self._transport.begin(operation, vector, op, row.size, root, is_shared)
+        header = self.transport.begin(operation, vector, op, row.size, root, is_shared)
         return self._board.arrive(header, row)
 
     def _combine(self, piece: Piece, op: ReduceOp) -> None:
@@ -237,7 +227,7 @@ class SharedMemoryCommunicator(Communicator):
         reasons = [text.decode() for text in self._ring.gather_bytes(reason.encode())]
         if segment is not None:
             segment.close()
-        failed = [f"{self._transport.who(rank)}: {text}" for rank, text in enumerate(reasons) if text]
+        failed = [f"{self.transport.who(rank)}: {text}" for rank, text in enumerate(reasons) if text]
         if failed:
             raise NoSharedMemoryError(
                 f"{sum(sizes)} bytes cannot be shared on this host: {'; '.join(failed)}."

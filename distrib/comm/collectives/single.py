@@ -5,8 +5,9 @@ from __future__ import annotations
 import numpy as np
 
 from distrib.base.arrays import Array
-from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.communicator import Communicator
 from distrib.comm.counters import Counters
+from distrib.comm.reduce_op import ReduceOp
 
 _NO_ROW: Array = np.empty(0)
 
@@ -36,16 +37,4 @@ class SingleCommunicator(Communicator):
         return [payload]
 
     def broadcast(self, vector: Array, root: int = 0) -> None:
-        pass
-
-    def agree_on_model(self, fingerprint: bytes) -> None:
-        pass
-
-    def at_step(self, step: int) -> None:
-        pass
-
-    def confirm(self) -> None:
-        pass
-
-    def close(self) -> None:
         pass

@@ -31,6 +31,7 @@ from typing import Any
 
 from distrib.base import background
 from distrib.base.errors import DistribError, PeerLostError, ProtocolError
+from distrib.comm.liveness.late import who_is_late
 from distrib.comm.liveness.progress_page import Place, is_odd
 from distrib.comm.liveness.protocol import (
     BEAT_S,
@@ -42,7 +43,6 @@ from distrib.comm.liveness.protocol import (
     Lines,
     Peer,
 )
-from distrib.comm.messages.transport import who_is_late
 from distrib.host.suspend_aware_clock import Awake
 
 _NEWS_S = 1.0

@@ -18,11 +18,11 @@ import numpy as np
 from distrib.base.arrays import Array
 from distrib.base.errors import ProtocolError
 from distrib.base.logs import DEBUG, LOGGER
-from distrib.comm.communicator import ReduceOp
 from distrib.comm.counters import Counters
 from distrib.comm.messages.header import HEADER_BYTES, MAX_MESSAGE_BYTES, Operation, difference
 from distrib.comm.messages.transport import Request, Transport
 from distrib.comm.messages.wait import wait
+from distrib.comm.reduce_op import ReduceOp
 
 Combine: TypeAlias = np.ufunc
 

@@ -17,7 +17,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from distrib.comm.communicator import ReduceOp
+from distrib.comm.reduce_op import ReduceOp
 
 _FORMAT = struct.Struct("<4sBBBB8sQQ8sII?")
 _CRC = struct.Struct("<I")

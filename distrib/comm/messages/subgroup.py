@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from distrib.base.arrays import Array
-from distrib.comm.messages.header import Header
 from distrib.comm.messages.transport import Request, Transport
 
 
@@ -25,6 +24,7 @@ class Subset(Transport):
         self._whole, self._members = whole, list(members)
         self.rank, self.world_size = self._members.index(whole.rank), len(self._members)
         self.hosts = [whole.hosts[member] for member in self._members]
+        self.liveness = whole.liveness
         self.cores = [whole.cores[member] for member in self._members]
 
     @property
@@ -57,26 +57,5 @@ class Subset(Transport):
     def progress(self) -> None:
         self._whole.progress()
 
-    def check_peers(self) -> None:
-        self._whole.check_peers()
-
-    def enter(self, header: Header) -> None:
-        self._whole.enter(header)
-
-    def at_step(self, step: int) -> None:
-        self._whole.at_step(step)
-
-    def confirm(self) -> None:
-        self._whole.confirm()
-
-    def waits(self, waits: bool) -> None:
-        self._whole.waits(waits)
-
-    def late(self, sequence: int) -> str:
-        return self._whole.late(sequence)
-
     def who(self, rank: int) -> str:
         return self._whole.who(self._members[rank])
-
-    def close(self) -> None:
-        self._whole.close()

@@ -14,8 +14,9 @@ import numpy as np
 
 from distrib.base.arrays import Array
 from distrib.base.errors import PeerLostError, ProtocolError
-from distrib.comm.messages.header import Header
-from distrib.comm.messages.transport import Request, Transport, who_is_late
+from distrib.comm.liveness.late import who_is_late
+from distrib.comm.liveness.liveness import Liveness
+from distrib.comm.messages.transport import Request, Transport
 
 T = TypeVar("T")
 
@@ -35,6 +36,10 @@ class World:
         self.waits = [False] * len(hosts)
         self.failure: tuple[int, BaseException] | None = None
         self._lock = threading.Lock()
+
+    def who(self, rank: int) -> str:
+        """A rank in words."""
+        return f"rank {rank} ({self.hosts[rank]}, thread)"
 
     def fail(self, rank: int, error: BaseException) -> None:
         """Remember the first failure; the other ranks' waits raise `PeerLostError`."""
@@ -64,6 +69,36 @@ class _Received:
         return self._done
 
 
+class ThreadLiveness(Liveness):
+    """What the rank of a thread knows of the others."""
+
+    def __init__(self, world: World, rank: int) -> None:
+        self._world, self._rank = world, rank
+
+    def enter(self, sequence: int) -> None:
+        self._world.sequences[self._rank] = sequence
+        self._world.waits[self._rank] = False
+
+    def check(self) -> None:
+        if self._world.failure is not None:
+            rank, error = self._world.failure
+            raise PeerLostError(f"{self._world.who(rank)} failed: {type(error).__name__}: {error}")
+
+    def waits(self, waits: bool) -> None:
+        self._world.waits[self._rank] = waits
+
+    def late(self, sequence: int) -> str:
+        places = zip(self._world.sequences, self._world.waits, strict=True)
+        working = [(at, self._world.who(rank)) for rank, (at, waits) in enumerate(places) if not waits]
+        return who_is_late(sequence, working)
+
+    def at_step(self, step: int) -> None:
+        pass
+
+    def confirm(self) -> None:
+        pass
+
+
 class ThreadTransport(Transport):
     """Messages between threads of one process. `send` copies, so it is done at once."""
 
@@ -71,7 +106,7 @@ class ThreadTransport(Transport):
         self.rank, self.world_size, self.job = rank, world.world_size, world.job
         self.hosts = world.hosts
         self.cores = [sorted(os.sched_getaffinity(0))] * world.world_size
-        self._world = world
+        self._world, self.liveness = world, ThreadLiveness(world, rank)
         self._num_sent = [0] * world.world_size
         self._num_received = [0] * world.world_size
 
@@ -89,34 +124,8 @@ class ThreadTransport(Transport):
     def progress(self) -> None:
         pass
 
-    def check_peers(self) -> None:
-        if self._world.failure is not None:
-            rank, error = self._world.failure
-            raise PeerLostError(f"{self.who(rank)} failed: {type(error).__name__}: {error}")
-
-    def enter(self, header: Header) -> None:
-        self._world.sequences[self.rank] = header.sequence
-        self._world.waits[self.rank] = False
-
-    def at_step(self, step: int) -> None:
-        pass
-
-    def confirm(self) -> None:
-        pass
-
-    def waits(self, waits: bool) -> None:
-        self._world.waits[self.rank] = waits
-
-    def late(self, sequence: int) -> str:
-        places = zip(self._world.sequences, self._world.waits, strict=True)
-        working = [(at, self.who(rank)) for rank, (at, waits) in enumerate(places) if not waits]
-        return who_is_late(sequence, working)
-
     def who(self, rank: int) -> str:
-        return f"rank {rank} ({self.hosts[rank]}, thread)"
-
-    def close(self) -> None:
-        pass
+        return self._world.who(rank)
 
 
 def run_ranks(

@@ -6,13 +6,13 @@ Messages between a pair of ranks arrive in the order in which they were sent.
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Sequence
 from typing import Protocol
 
 from distrib.base.arrays import Array
-from distrib.base.errors import ConfigError, ProtocolError
-from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.base.errors import ProtocolError
+from distrib.comm.liveness.liveness import Liveness
 from distrib.comm.messages.header import MAX_ROW, Header, Operation, dtype_name
+from distrib.comm.reduce_op import ReduceOp
 
 
 class Request(Protocol):
@@ -33,6 +33,7 @@ class Transport(ABC):
         job: 8 random bytes that all ranks of one job share.
         sequence: number of collectives begun so far.
         model: 8 bytes that stand for what is trained; zeros before training.
+        liveness: whether the other ranks live.
     """
 
     rank: int
@@ -42,6 +43,7 @@ class Transport(ABC):
     job: bytes
     sequence: int = 0
     model: bytes = bytes(8)
+    liveness: Liveness
 
     def begin(
         self,
@@ -73,7 +75,7 @@ class Transport(ABC):
             operation, op, name, self.job, self.sequence, vector.size, self.model, root, row_length, shared
         )
         self.sequence += 1
-        self.enter(header)
+        self.liveness.enter(self.sequence - 1)
         return header
 
     @abstractmethod
@@ -92,64 +94,5 @@ class Transport(ABC):
         """
 
     @abstractmethod
-    def check_peers(self) -> None:
-        """Raise `PeerLostError` or `ProtocolError` if a peer is known to be lost or to have failed."""
-
-    @abstractmethod
-    def enter(self, header: Header) -> None:
-        """Say which collective this rank begins. Raises as `check_peers` does."""
-
-    @abstractmethod
-    def at_step(self, step: int) -> None:
-        """Say at which training step this rank is."""
-
-    @abstractmethod
-    def confirm(self) -> None:
-        """As `Communicator.confirm`."""
-
-    @abstractmethod
-    def waits(self, waits: bool) -> None:
-        """Say that this rank begins to wait for another one, or has done so."""
-
-    @abstractmethod
-    def late(self, sequence: int) -> str:
-        """Which ranks collective `sequence` waits for, in words; empty where that is not known.
-
-        They are those that have not left it and do not wait for another one themselves.
-        """
-
-    @abstractmethod
     def who(self, rank: int) -> str:
         """A rank in words: `rank 2 (host, pid 123)`."""
-
-    def native(self, timeout_s: float) -> Communicator:
-        """The collectives of the library underneath, for `implementation="mpi"`.
-
-        Args:
-            timeout_s: seconds to wait for another rank.
-
-        Raises:
-            ConfigError: there are none.
-        """
-        raise ConfigError(f"implementation='mpi' needs an MPI job. Received: {type(self).__name__}.")
-
-    @abstractmethod
-    def close(self) -> None:
-        """Leave the job in good order, when every rank has called it."""
-
-
-def who_is_late(sequence: int, working: Sequence[tuple[int, str]]) -> str:
-    """Which ranks collective `sequence` waits for, in words.
-
-    Args:
-        sequence: a collective.
-        working: the ranks that do not wait: the collective in which each is, and the rank in words.
-
-    Returns:
-        One or two sentences; nothing if it is none of them.
-    """
-    absent = ", ".join(who for at, who in working if at < sequence)
-    within = ", ".join(who for at, who in working if at == sequence)
-    return " ".join(
-        ([f"Not there: {absent}."] if absent else []) + ([f"Not done with it: {within}."] if within else [])
-    )

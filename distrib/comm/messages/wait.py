@@ -74,7 +74,7 @@ def _wait_long(
 ) -> None:
     begin = time.monotonic()
     next_check, warned = begin + _CHECK_EVERY_S, False
-    transport.waits(True)
+    transport.liveness.waits(True)
     while not request.Test():
         now = time.monotonic()
         transport.progress()
@@ -85,7 +85,7 @@ def _wait_long(
         if now < next_check:
             continue
         next_check = now + _CHECK_EVERY_S
-        transport.check_peers()
+        transport.liveness.check()
         if now - begin > timeout_s:
             raise PeerLostError(
                 f"Rank {transport.rank} waited {timeout_s:g} s in {header}. {_late(transport, header, peer)} "
@@ -97,11 +97,12 @@ def _wait_long(
             LOGGER.warning(
                 "waiting for %.0f s in %s. %s", now - begin, header, _late(transport, header, peer)
             )
-    transport.waits(False)  # not where it fails: who gives up is not late
+    transport.liveness.waits(False)  # not where it fails: who gives up is not late
 
 
 def _late(transport: Transport, header: Header, peer: int) -> str:
     """Who is waited for: not the neighbour `peer` if that only waits itself."""
     return (
-        transport.late(header.sequence) or f"It waits for {transport.who(peer)}; no rank is known to be late."
+        transport.liveness.late(header.sequence)
+        or f"It waits for {transport.who(peer)}; no rank is known to be late."
     )

@@ -7,11 +7,12 @@ import numpy as np
 from distrib.base.arrays import Array
 from distrib.base.ranges import split
 from distrib.comm.collectives.ring import COMBINE
-from distrib.comm.communicator import Communicator, ReduceOp
+from distrib.comm.communicator import Communicator
 from distrib.comm.messages.channel import Messenger
 from distrib.comm.messages.header import Operation
 from distrib.comm.messages.transport import Transport
 from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S
+from distrib.comm.reduce_op import ReduceOp
 
 _NO_ROW: Array = np.empty(0)
 
@@ -26,7 +27,7 @@ class NaiveCommunicator(Communicator):
 
     def __init__(self, transport: Transport, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self.rank, self.world_size = transport.rank, transport.world_size
-        self._transport = transport
+        self.transport = transport
         self._messenger = Messenger(transport, timeout_s)
         self.counters = self._messenger.counters
 
@@ -84,15 +85,3 @@ class NaiveCommunicator(Communicator):
                         self._messenger.finish(self._messenger.send(dest, vector), dest)
             else:
                 self._messenger.receive(root, vector)
-
-    def agree_on_model(self, fingerprint: bytes) -> None:
-        self._transport.model = fingerprint
-
-    def at_step(self, step: int) -> None:
-        self._transport.at_step(step)
-
-    def confirm(self) -> None:
-        self._transport.confirm()
-
-    def close(self) -> None:
-        self._transport.close()
