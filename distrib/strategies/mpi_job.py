@@ -10,7 +10,7 @@ import numpy as np
 
 from distrib.base.errors import ConfigError, ProtocolError
 from distrib.base.logs import tell
-from distrib.base.tree_diff import flatten
+from distrib.base.tree_diff import differing, flatten
 from distrib.cluster.launcher_env import Launched, launched
 from distrib.cluster.resolve import resolve
 from distrib.cluster.task import Task
@@ -68,12 +68,11 @@ def _agree_on_cluster(communicator: Communicator, task: Task) -> None:
     """Raise `ProtocolError` on every rank if they were told different clusters. Collective."""
     mine = json.dumps(task.cluster.as_dict(), sort_keys=True)
     told = [flatten(json.loads(text), "cluster") for text in communicator.gather_bytes(mine.encode())]
-    for field in dict.fromkeys(field for each in told for field in each):
-        if len({each.get(field) for each in told}) > 1:
-            values = ", ".join(f"rank {rank}: {each.get(field)!r}" for rank, each in enumerate(told))
-            raise ProtocolError(
-                f"The ranks were told different clusters. {field}: {values}. All need the same TF_CONFIG or file."
-            )
+    for field in differing(told):
+        values = ", ".join(f"rank {rank}: {each.get(field)!r}" for rank, each in enumerate(told))
+        raise ProtocolError(
+            f"The ranks were told different clusters. {field}: {values}. All need the same TF_CONFIG or file."
+        )
 
 
 def mpi_job(task: Task) -> Launched | None:

@@ -93,7 +93,7 @@ def main() -> None:
     step = 1e6 * statistics.median(steps.seconds[20:])
     buffer = model._network.buffer
     grads = np.ones_like(buffer.grads)
-    transport = getattr(strategy.communicator, "_transport", None)
+    transport = strategy.communicator.transport
 
     def header() -> bool:
         made = Header(

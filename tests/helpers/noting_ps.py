@@ -15,9 +15,10 @@ from typing import Any
 from distrib.cli import main as cli
 from distrib.data.schedule import Positions
 from distrib.ps.policy.admission.admission import Admission, AsyncArrivals, SyncRounds
+from distrib.ps.policy.admission.ledger import Lease
+from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.aggregation import Updates
-from distrib.ps.policy.order.command_log import Apply, PushId
-from distrib.ps.policy.order.ledger import Lease
+from distrib.ps.policy.order.command_log import Apply
 from distrib.ps.policy.order.phases import Stage
 from distrib.ps.policy.order.shard import Shard
 

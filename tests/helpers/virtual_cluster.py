@@ -18,7 +18,8 @@ from distrib.data.schedule import Schedule
 from distrib.nn.rng import Draw
 from distrib.ps.policy.admission.push_counts import Counts
 from distrib.ps.policy.admission.rules import Rules
-from distrib.ps.policy.order.command_log import Pull, PushId
+from distrib.ps.policy.identity import PushId
+from distrib.ps.policy.order.command_log import Pull
 from distrib.ps.policy.order.sequencer import Sequencer
 from distrib.ps.policy.order.shard import Shard
 from distrib.training.examples import Examples

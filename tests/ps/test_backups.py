@@ -17,7 +17,8 @@ import distrib
 from distrib.base.ranges import split
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.policy.admission.rules import Rules
-from distrib.ps.policy.order.command_log import Apply, PushId
+from distrib.ps.policy.identity import PushId
+from distrib.ps.policy.order.command_log import Apply
 from distrib.ps.server.node import Node
 
 FAST_S, SLOW_S = 0.05, 0.2

@@ -13,7 +13,8 @@ from helpers.replay import replayed
 from distrib.base.ranges import split
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.policy.admission.rules import Rules
-from distrib.ps.policy.order.command_log import Apply, PushId
+from distrib.ps.policy.identity import PushId
+from distrib.ps.policy.order.command_log import Apply
 from distrib.ps.server.node import Node
 
 NUM_WORKERS, NUM_BACKUPS, ROUNDS, NUM_EXAMPLES = 3, 1, 12, 100

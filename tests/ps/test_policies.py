@@ -12,11 +12,13 @@ from hypothesis import strategies as st
 from distrib.base.errors import ConfigError, ProtocolError
 from distrib.base.ranges import Range
 from distrib.data.schedule import Positions, Schedule, joined
+from distrib.ps.policy.admission.ledger import Ledger
 from distrib.ps.policy.admission.rules import Rules, rules_from_config
 from distrib.ps.policy.admission.staleness import AcceptStale, BoundStale, DropStale, ScaleStale
-from distrib.ps.policy.order.command_log import Apply, Discard, Keep, Pull, PushId
-from distrib.ps.policy.order.ledger import Ledger
-from distrib.ps.policy.order.phases import RefusedError, admission_of
+from distrib.ps.policy.errors import RefusedError
+from distrib.ps.policy.identity import PushId
+from distrib.ps.policy.order.command_log import Apply, Discard, Keep, Pull
+from distrib.ps.policy.order.phases import admission_of
 from distrib.ps.policy.order.push_assembly import Arrivals
 from distrib.ps.policy.order.sequencer import Sequencer
 from distrib.ps.policy.order.snapshot_schedule import Cuts

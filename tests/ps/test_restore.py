@@ -20,8 +20,9 @@ from ps.test_policies import Job, rules_of
 import distrib
 from distrib.io.checkpoint_folder import checkpoints, latest_whole, read_checkpoint, write_checkpoint
 from distrib.ps.policy.admission.rules import Rules
-from distrib.ps.policy.order.command_log import Apply, Discard, PushId
-from distrib.ps.policy.order.phases import RefusedError
+from distrib.ps.policy.errors import RefusedError
+from distrib.ps.policy.identity import PushId
+from distrib.ps.policy.order.command_log import Apply, Discard
 from distrib.ps.policy.order.sequencer import Sequencer
 from distrib.ps.policy.order.sequencer_state import sequencer_from_state, state_of
 from distrib.ps.server.checkpoint_writer import Checkpoints

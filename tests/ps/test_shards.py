@@ -14,7 +14,8 @@ from distrib.nn.optimizers import SGD
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client.client import Client
 from distrib.ps.policy.admission.rules import Rules
-from distrib.ps.policy.order.command_log import Apply, PushId
+from distrib.ps.policy.identity import PushId
+from distrib.ps.policy.order.command_log import Apply
 from distrib.ps.server.node import Node
 from distrib.ps.server.server import Server
 from distrib.ps.wire.framing import Frame

@@ -15,7 +15,7 @@ import distrib
 from distrib.base.ranges import split
 from distrib.ps.client.client import Client
 from distrib.ps.policy.admission.rules import Rules
-from distrib.ps.policy.order.command_log import PushId
+from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.push_assembly import Arrivals
 from distrib.ps.policy.order.shard import Shard
 from distrib.ps.server.node import Node

@@ -8,9 +8,8 @@ from distrib.base.arrays import training_dtype
 from distrib.base.errors import ConfigError, ProtocolError
 from distrib.base.outside import parse_json
 from distrib.nn import optimizers, regularizers
-from distrib.ps.policy.admission.rules import Rules, rules_from_config
+from distrib.ps.policy.admission.rules import MAX_STREAMS, Rules, rules_from_config
 from distrib.ps.policy.order.phases import LARGEST_RATE
-from distrib.ps.wire.grpc_options import MAX_STREAMS
 
 _MODEL = {
     "size": int,

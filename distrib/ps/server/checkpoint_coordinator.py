@@ -10,8 +10,8 @@ from distrib.base.errors import ProtocolError
 from distrib.base.ranges import Range
 from distrib.io.checkpoint_folder import checkpoints, number_of
 from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.policy.identity import SEQUENCER
 from distrib.ps.policy.order.command_log import Cut
-from distrib.ps.policy.order.phases import SEQUENCER
 from distrib.ps.policy.order.sequencer import Sequencer
 from distrib.ps.policy.order.sequencer_state import sequencer_from_state, state_of
 from distrib.ps.policy.order.shard import Shard

@@ -10,7 +10,7 @@ from distrib.base import background
 from distrib.base.errors import ProtocolError
 from distrib.base.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps.policy.order.phases import RefusedError
+from distrib.ps.policy.errors import RefusedError
 from distrib.ps.server.log_fanout import Followed
 from distrib.ps.server.node import Node
 from distrib.ps.wire import codec

@@ -19,7 +19,8 @@ from distrib.base.errors import ProtocolError
 from distrib.base.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
-from distrib.ps.policy.order.command_log import Entry, PushId
+from distrib.ps.policy.identity import PushId
+from distrib.ps.policy.order.command_log import Entry
 from distrib.ps.server.checkpoint_writer import WhenSaved
 from distrib.ps.server.unreachable_peer import Away
 from distrib.ps.wire import codec, tls

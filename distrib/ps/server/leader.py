@@ -15,9 +15,10 @@ from distrib.base.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.admission.starvation import Stagnation
-from distrib.ps.policy.order.command_log import Discard, Entry, PushId
+from distrib.ps.policy.errors import NO_MODEL, RefusedError, SilentError
+from distrib.ps.policy.identity import SEQUENCER, PushId
+from distrib.ps.policy.order.command_log import Discard, Entry
 from distrib.ps.policy.order.pending_calls import Answer
-from distrib.ps.policy.order.phases import NO_MODEL, SEQUENCER, RefusedError, SilentError
 from distrib.ps.policy.order.push_assembly import Arrivals
 from distrib.ps.policy.order.sequencer import Sequencer
 from distrib.ps.policy.order.sequencer_state import summary_of

@@ -10,8 +10,8 @@ import threading
 from collections.abc import Callable, Iterator
 
 from distrib.proto import parameter_server_pb2 as pb
-from distrib.ps.policy.order.phases import RefusedError
-from distrib.ps.wire.grpc_options import MAX_STREAMS
+from distrib.ps.policy.admission.rules import MAX_STREAMS
+from distrib.ps.policy.errors import RefusedError
 from distrib.ps.wire.outbox import Outbox
 
 

@@ -15,8 +15,9 @@ import numpy as np
 from distrib.base.arrays import Array
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.policy.admission.rules import Rules
-from distrib.ps.policy.order.command_log import Cut, Entry, Pull, PushId
-from distrib.ps.policy.order.phases import CHIEF, NO_MODEL, SEQUENCER, RefusedError
+from distrib.ps.policy.errors import NO_MODEL, RefusedError
+from distrib.ps.policy.identity import CHIEF, SEQUENCER, PushId
+from distrib.ps.policy.order.command_log import Cut, Entry, Pull
 from distrib.ps.policy.order.sequencer import Sequencer
 from distrib.ps.policy.order.shard import Shard
 from distrib.ps.server.absence_timer import Absence

@@ -17,8 +17,7 @@ from distrib.base.arrays import Array, aligned_vector
 from distrib.base.errors import ConfigError, ProtocolError, StorageError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
-from distrib.ps.policy.order.phases import (
-    CHIEF,
+from distrib.ps.policy.errors import (
     AlreadyRunningError,
     ImpossibleError,
     JobEndedError,
@@ -26,6 +25,7 @@ from distrib.ps.policy.order.phases import (
     ReplacedError,
     SilentError,
 )
+from distrib.ps.policy.identity import CHIEF
 from distrib.ps.policy.order.shard import num_brought
 from distrib.ps.policy.validation import model_description, stage_description
 from distrib.ps.server.checkpoint_writer import Checkpoints

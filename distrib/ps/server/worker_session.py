@@ -15,9 +15,10 @@ from distrib.base.ranges import Range
 from distrib.host.memory_limits import check_headroom
 from distrib.host.shared_segment import mapped
 from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.policy.errors import AlreadyRunningError, RefusedError
+from distrib.ps.policy.identity import SEQUENCER
 from distrib.ps.policy.order.command_log import Pull
 from distrib.ps.policy.order.pending_calls import Answer
-from distrib.ps.policy.order.phases import SEQUENCER, AlreadyRunningError, RefusedError
 from distrib.ps.policy.order.shard import Shard
 from distrib.ps.wire import codec
 from distrib.ps.wire.framing import Frame

@@ -12,9 +12,10 @@ from distrib.base.errors import ProtocolError
 from distrib.base.ranges import Range
 from distrib.data.schedule import Positions
 from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.policy.admission.ledger import Lease
 from distrib.ps.policy.admission.push_counts import Outcome
-from distrib.ps.policy.order.command_log import Apply, Cut, Discard, Entry, Install, Keep, Pull, PushId
-from distrib.ps.policy.order.ledger import Lease
+from distrib.ps.policy.identity import PushId
+from distrib.ps.policy.order.command_log import Apply, Cut, Discard, Entry, Install, Keep, Pull
 from distrib.ps.policy.order.pending_calls import Answer
 from distrib.ps.wire.grpc_options import CHUNK_BYTES
 

@@ -11,6 +11,7 @@ import os
 from typing import TypeAlias
 
 from distrib.base.outside import seconds
+from distrib.ps.policy.admission.rules import MAX_STREAMS
 
 # Otherwise gRPC prints a line for every stream that ends.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
@@ -24,9 +25,6 @@ RECONNECT_S = 2 * seconds("DISTRIB_KEEPALIVE_S", 1.0)
 CHUNK_BYTES = 1 << 20
 MAX_MESSAGE_BYTES = CHUNK_BYTES + (1 << 18)
 """A chunk, and room for a description and a summary."""
-
-MAX_STREAMS = 500
-"""Streams of workers and of other ps that a ps serves at once. Each keeps a thread while its worker waits."""
 
 MAX_CALLS = MAX_STREAMS + 32
 """Calls that a ps serves at once, each in a thread of its own: all streams, and some for `Stop` and `Leave`, for

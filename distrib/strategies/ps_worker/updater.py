@@ -23,7 +23,7 @@ from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client.client import Client
-from distrib.ps.policy.order.ledger import Lease
+from distrib.ps.policy.admission.ledger import Lease
 from distrib.ps.wire.codec import lease_of, undone_of
 from distrib.strategies.ps_worker.counters_table import table
 from distrib.strategies.ps_worker.prefetch import Ahead

@@ -20,7 +20,7 @@ from typing import Generic, TypeVar
 
 from distrib.base.ranges import Range
 from distrib.data.schedule import Positions
-from distrib.ps.policy.order.ledger import Lease, Ledger
+from distrib.ps.policy.admission.ledger import Lease, Ledger
 
 Key = TypeVar("Key")
 

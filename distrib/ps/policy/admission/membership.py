@@ -6,8 +6,8 @@ from collections.abc import ItemsView
 from dataclasses import dataclass, field
 
 from distrib.ps.policy.admission.push_counts import NO_PUSH, Counts, Outcome
-from distrib.ps.policy.order.command_log import PushId
-from distrib.ps.policy.order.phases import AlreadyRunningError, RefusedError, ReplacedError
+from distrib.ps.policy.errors import AlreadyRunningError, RefusedError, ReplacedError
+from distrib.ps.policy.identity import PushId
 
 
 @dataclass

@@ -11,6 +11,9 @@ from distrib.ps.policy.admission.staleness import AcceptStale, StalenessPolicy, 
 
 MODES = ("sync", "async")
 
+MAX_STREAMS = 500
+"""Workers and other ps that a ps serves at once. Each keeps a thread while its worker waits."""
+
 
 @dataclass(frozen=True)
 class Rules:

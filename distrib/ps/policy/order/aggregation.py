@@ -10,7 +10,8 @@ from distrib.base.arrays import Array
 from distrib.ps.policy.admission.membership import Members
 from distrib.ps.policy.admission.push_counts import Counts, Outcome
 from distrib.ps.policy.admission.rules import Rules
-from distrib.ps.policy.order.command_log import Apply, Discard, Entry, PushId
+from distrib.ps.policy.identity import PushId
+from distrib.ps.policy.order.command_log import Apply, Discard, Entry
 from distrib.ps.policy.order.phases import Stage
 
 

@@ -4,13 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple, TypeAlias
 
-
-class PushId(NamedTuple):
-    """Names a push. A retry has the same name, so it is counted once."""
-
-    worker: int
-    incarnation: int
-    sequence: int
+from distrib.ps.policy.identity import PushId
 
 
 class Apply(NamedTuple):

@@ -8,11 +8,12 @@ from typing import Any, NamedTuple
 
 from distrib.base.arrays import Array
 from distrib.data.schedule import Positions
+from distrib.ps.policy.admission.ledger import Lease
 from distrib.ps.policy.admission.membership import Members
-from distrib.ps.policy.admission.pace import Pace
 from distrib.ps.policy.admission.push_counts import NO_PUSH, Outcome
-from distrib.ps.policy.order.command_log import Entry, Keep, Pull, PushId
-from distrib.ps.policy.order.ledger import Lease
+from distrib.ps.policy.identity import PushId
+from distrib.ps.policy.order.command_log import Entry, Keep, Pull
+from distrib.ps.policy.order.pace import Pace
 from distrib.ps.policy.order.phases import Stage, Stages
 
 

@@ -13,79 +13,21 @@ from typing import Any
 import numpy as np
 
 from distrib.base.arrays import Array
-from distrib.base.errors import ProtocolError
 from distrib.base.logs import LOGGER
 from distrib.base.ranges import Range
+from distrib.base.tree_diff import NOTHING, differing, flatten
 from distrib.data.schedule import Positions, Schedule
 from distrib.ps.policy.admission.admission import Admission, AsyncArrivals, SyncRounds
+from distrib.ps.policy.admission.ledger import Ledger
 from distrib.ps.policy.admission.rules import Rules
-from distrib.ps.policy.order.command_log import PushId
-from distrib.ps.policy.order.ledger import Ledger
-
-CHIEF = 0  # the worker
-SEQUENCER = 0  # the ps
+from distrib.ps.policy.errors import ImpossibleError, RefusedError
+from distrib.ps.policy.identity import CHIEF, PushId
 
 LARGEST_RATE = 3e38
 """No float32 is larger."""
 
 _MAY_DIFFER = {"ps", "start", "undone", "totals", "learning_rate", "stops"}
 """A job may go on with other parameter servers; the chief alone knows from where, how fast, and whether to stop."""
-
-NO_MODEL = "This ps keeps no model: register one first. Was it started again, with nothing saved?"
-
-
-class RefusedError(ProtocolError):
-    """A call that cannot be right. Nothing was changed by it."""
-
-
-class ImpossibleError(RefusedError):
-    """A call that could be right at no time, as one of a version of the future."""
-
-
-class JobEndedError(RefusedError):
-    """A call after the end of the job.
-
-    Args:
-        reason: why it has failed; empty for a good end.
-    """
-
-    def __init__(self, reason: str) -> None:
-        super().__init__(f"The job has failed: {reason}" if reason else "The job has ended.")
-        self.is_good = not reason
-
-
-class ReplacedError(RefusedError):
-    """A process was taken for dead, and another one is this worker since."""
-
-    def __init__(self, worker: int) -> None:
-        super().__init__(f"Worker {worker} was started again since. This process is no longer it.")
-
-
-class SilentError(RefusedError):
-    """A worker has begun a call, and sent no more of it.
-
-    Args:
-        worker: which.
-        ps: where.
-    """
-
-    def __init__(self, worker: int, ps: int) -> None:
-        super().__init__(
-            f"Worker {worker} has begun a call on ps:{ps}, and sent no more of it. Look at the network between them."
-        )
-
-
-class AlreadyRunningError(RefusedError):
-    """A second process wants to be a worker.
-
-    Args:
-        worker: which.
-        is_certain: whether the first one is known to live. Otherwise its end may not be noticed yet.
-    """
-
-    def __init__(self, worker: int, is_certain: bool = True) -> None:
-        super().__init__(f"Worker {worker} is running already. Only one process may be worker {worker}.")
-        self.is_certain = is_certain
 
 
 @dataclass
@@ -145,11 +87,11 @@ class Stage:
         mine, theirs = (_numpy_of(each) for each in (self.description, description))
         if mine != theirs:  # only the ps apply gradients, so a last bit that differs is no harm
             LOGGER.warning("worker %d has NumPy %s, and the chief %s.", worker, theirs, mine)
-        differing = differences(_compared(self.description), _compared(description))
-        if not differing:
+        difference = _differences(_compared(self.description), _compared(description))
+        if not difference:
             return ""
         return (
-            f"Worker {worker} is not about to do what the chief does. They differ in: {differing}. "
+            f"Worker {worker} is not about to do what the chief does. They differ in: {difference}. "
             "Every worker must build the same model and pass the same data and arguments."
         )
 
@@ -235,23 +177,13 @@ def admission_of(
     return AsyncArrivals(ledger, max(1, round(size * rules.batch_size_factor)), 1 + rules.prefetch)
 
 
-def differences(expected: Any, received: Any, path: str = "") -> str:
-    """Where two nested JSON values differ, in words; empty where they do not."""
-    if isinstance(expected, dict) and isinstance(received, dict):
-        found = [
-            differences(
-                expected.get(key, "nothing"), received.get(key, "nothing"), f"{path}.{key}".lstrip(".")
-            )
-            for key in dict.fromkeys([*expected, *received])
-        ]
-    elif isinstance(expected, list) and isinstance(received, list) and len(expected) == len(received):
-        found = [
-            differences(a, b, f"{path}[{index}]")
-            for index, (a, b) in enumerate(zip(expected, received, strict=True))
-        ]
-    else:
-        found = [] if expected == received else [f"{path} (chief: {expected!r}, here: {received!r})"]
-    return ", ".join(filter(None, found))
+def _differences(expected: dict[str, Any], received: dict[str, Any]) -> str:
+    """Where a description differs from that of the chief, in words; empty where it does not."""
+    chief, here = flatten(expected), flatten(received)
+    return ", ".join(
+        f"{key} (chief: {chief.get(key, NOTHING)!r}, here: {here.get(key, NOTHING)!r})"
+        for key in differing([chief, here])
+    )
 
 
 def _compared(description: dict[str, Any]) -> dict[str, Any]:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field
 
-from distrib.ps.policy.order.command_log import PushId
+from distrib.ps.policy.identity import PushId
 
 
 @dataclass

@@ -19,20 +19,15 @@ import numpy as np
 
 from distrib.base.arrays import Array
 from distrib.ps.policy.admission.membership import Members
-from distrib.ps.policy.admission.pace import Pace
 from distrib.ps.policy.admission.push_counts import CAUSES, NO_PUSH, Counts, Outcome
 from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.policy.errors import ImpossibleError, RefusedError
+from distrib.ps.policy.identity import CHIEF, PushId
 from distrib.ps.policy.order.aggregation import Updates
-from distrib.ps.policy.order.command_log import Discard, Entry, Install, Pull, PushId
+from distrib.ps.policy.order.command_log import Discard, Entry, Install, Pull
+from distrib.ps.policy.order.pace import Pace
 from distrib.ps.policy.order.pending_calls import Answer, Calls, Waiting
-from distrib.ps.policy.order.phases import (
-    CHIEF,
-    LARGEST_RATE,
-    ImpossibleError,
-    RefusedError,
-    Stages,
-    admission_of,
-)
+from distrib.ps.policy.order.phases import LARGEST_RATE, Stages, admission_of
 
 
 class Sequencer:

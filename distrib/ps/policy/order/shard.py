@@ -16,7 +16,8 @@ from distrib.base.ranges import Range
 from distrib.nn import optimizers, regularizers
 from distrib.nn.optimizers import Optimizer
 from distrib.nn.regularizers import Regularizer
-from distrib.ps.policy.order.command_log import Apply, Cut, Discard, Entry, Install, Keep, Pull, PushId
+from distrib.ps.policy.identity import PushId
+from distrib.ps.policy.order.command_log import Apply, Cut, Discard, Entry, Install, Keep, Pull
 
 
 class Shard:

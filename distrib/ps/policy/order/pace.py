@@ -11,7 +11,8 @@ from __future__ import annotations
 
 from distrib.ps.policy.admission.membership import Members
 from distrib.ps.policy.admission.rules import Rules
-from distrib.ps.policy.order.phases import CHIEF, Stage
+from distrib.ps.policy.identity import CHIEF
+from distrib.ps.policy.order.phases import Stage
 
 
 class Pace:

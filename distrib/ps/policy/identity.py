@@ -1,0 +1,19 @@
+"""Who and what is meant: which worker is the chief, which ps decides, and what a push is called."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+CHIEF = 0
+"""The number of the worker that is the chief."""
+
+SEQUENCER = 0
+"""The number of the ps that decides."""
+
+
+class PushId(NamedTuple):
+    """Names a push. A retry has the same name, so it is counted once."""
+
+    worker: int
+    incarnation: int
+    sequence: int
