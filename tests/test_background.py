@@ -20,12 +20,12 @@ from distrib.base import background
 from distrib.comm.liveness import exit
 from distrib.ps.client import stream
 from distrib.ps.server import checkpoint_writer as saver_module
-from distrib.ps.server.checkpoint_writer import Checkpoints, Saver
+from distrib.ps.server.checkpoint_writer import CheckpointOptions, CheckpointWriter
 from distrib.ps.server.node import Node
-from distrib.ps.server.read_timeout import Patience
+from distrib.ps.server.read_timeout import ReadTimeout
 from distrib.ps.server.server import Server
 from distrib.ps.wire import codec
-from distrib.strategies.ps_worker.prefetch import Ahead
+from distrib.strategies.ps_worker.prefetch import Prefetch
 from distrib.strategies.update import gradient_buckets
 
 ENDS = ROOT / "tests" / "launch" / "programs" / "ends.py"
@@ -66,7 +66,7 @@ def test_an_error_while_saving_is_told_and_the_next_checkpoint_is_written(tmp_pa
         write(*arguments)
 
     monkeypatch.setattr(saver_module, "write_checkpoint", fails_once)
-    saver = Saver(tmp_path, 1)
+    saver = CheckpointWriter(tmp_path, 1)
     (failure,) = parts(saver, 1)
     assert type(error).__name__ in failure
     assert parts(saver, 2) == [""]
@@ -82,7 +82,7 @@ def test_a_saver_whose_thread_has_ended_says_so(tmp_path, monkeypatch):
         raise Fatal
 
     monkeypatch.setattr(saver_module, "write_checkpoint", dies)
-    saver = Saver(tmp_path, 1)
+    saver = CheckpointWriter(tmp_path, 1)
     for cut in (1, 2):
         (failure,) = parts(saver, cut)
         assert "the thread that saves has ended: Fatal()" in failure
@@ -101,7 +101,7 @@ def test_training_goes_on_where_a_ps_cannot_save_for_a_reason_nobody_expected(tm
         return model.fit(np.ones((40, 3)), np.zeros((40, 1)), batch_size=4, epochs=2, verbose=0).history
 
     begin = time.monotonic()
-    histories = on_workers(2, body, checkpoints=Checkpoints(tmp_path, every=3))
+    histories = on_workers(2, body, checkpoints=CheckpointOptions(tmp_path, every=3))
     assert len(histories[0]["loss"]) == 2
     assert time.monotonic() - begin < 20
 
@@ -145,21 +145,21 @@ def test_cuts_do_not_pile_up_behind_a_slow_disk(tmp_path, monkeypatch):
         write(path, files, manifest)
         written.append(manifest["sequencer"]["version"])
 
-    add = Saver.add
+    add = CheckpointWriter.add
 
     def counted(saver, cut, ps, vectors):
         add(saver, cut, ps, vectors)
         waiting.append(len(saver._parts) + (saver._ready is not None))
 
     monkeypatch.setattr(saver_module, "write_checkpoint", slow)
-    monkeypatch.setattr(Saver, "add", counted)
+    monkeypatch.setattr(CheckpointWriter, "add", counted)
 
     def body(strategy):
         model = distrib.Sequential([distrib.layers.Dense(1, input_shape=(3,))])
         model.compile("sgd", "mse")
         model.fit(np.ones((400, 3)), np.zeros((400, 1)), batch_size=4, epochs=2, verbose=0)
 
-    on_workers(1, body, num_ps=2, checkpoints=Checkpoints(tmp_path, every=1))
+    on_workers(1, body, num_ps=2, checkpoints=CheckpointOptions(tmp_path, every=1))
     assert max(waiting) <= 2, "the one that is collected, and a border"
     assert 4 <= len(written) < 40
 
@@ -228,7 +228,7 @@ def test_a_call_whose_deadline_nobody_watches_is_given_up(monkeypatch, caplog):
 
 
 def test_a_stream_that_cannot_be_given_up_does_not_keep_others(caplog):
-    patience, given_up, forever = Patience(limit_s=0.3), threading.Event(), threading.Event()
+    patience, given_up, forever = ReadTimeout(limit_s=0.3), threading.Event(), threading.Event()
 
     def fail():
         raise KeyError("a bug of ours")
@@ -260,7 +260,7 @@ def test_what_is_done_ahead_or_bucket_by_bucket_raises_where_it_is_waited_for():
         raise KeyError("a bug of ours")
 
     client = type("Client", (), {"push": fail})()
-    ahead = Ahead(client, np.zeros(3), np.zeros(3))
+    ahead = Prefetch(client, np.zeros(3), np.zeros(3))
     ahead.push(None, np.ones(3))
     with pytest.raises(KeyError, match="a bug of ours"):
         ahead.answer()
@@ -347,7 +347,7 @@ def test_a_rank_that_never_comes_is_not_waited_for_for_ever(tmp_path, mpi):
 def test_a_forked_child_closes_no_descriptor_that_is_another_s_by_then():
     """The connection to the hub is closed in it; its number may be taken again before the socket object ends."""
     mine, other = socket.socketpair()
-    ending = exit.Ending.__new__(exit.Ending)  # without the hooks that it would leave behind here
+    ending = exit.ExitHandler.__new__(exit.ExitHandler)  # without the hooks that it would leave behind here
     ending.guard(types.SimpleNamespace(socket=mine), None)
     number = mine.fileno()
     ending._in_forked_child()

@@ -16,7 +16,7 @@ from distrib.comm.collectives.ring import RingCommunicator
 from distrib.comm.select import choose, collectives
 from distrib.host import blas_kernels
 from distrib.host.blas_threads import blas_threads
-from distrib.host.shared_segment import Segment, mapped, why_not
+from distrib.host.shared_segment import SharedSegment, mapped, why_not
 from distrib.nn import jit
 from distrib.strategies.placement import placement, ranges_of
 
@@ -114,7 +114,7 @@ def _shared_memory() -> str:
     if reason:
         return reason
     try:
-        segment = Segment(1 << 20)
+        segment = SharedSegment(1 << 20)
         mapped(segment.address)
         segment.close()
     except OSError as error:

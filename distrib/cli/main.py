@@ -115,7 +115,7 @@ def _address_of_task() -> str:
 
 
 def _ps(given: argparse.Namespace) -> int:
-    from distrib.ps.server.checkpoint_writer import Checkpoints
+    from distrib.ps.server.checkpoint_writer import CheckpointOptions
     from distrib.ps.server.server import run
 
     if given.token_file:
@@ -126,7 +126,7 @@ def _ps(given: argparse.Namespace) -> int:
     if given.checkpoint_dir:
         check_writable(given.checkpoint_dir)
         start = exit_record.run_of(os.environ) if run_name() else ""
-        checkpoints = Checkpoints(
+        checkpoints = CheckpointOptions(
             given.checkpoint_dir, given.checkpoint_steps, given.restore, start, given.only_own
         )
     address = given.address or _address_of_task()

@@ -1,7 +1,7 @@
 """Starts MPI between the ranks that a launcher has started, and lets them meet.
 
 The only module that imports mpi4py, and only when a strategy asks for it. MPI is started here, not at import, and
-finalised by `Ending` when all ranks have ended well.
+finalised by `ExitHandler` when all ranks have ended well.
 """
 
 from __future__ import annotations
@@ -20,10 +20,10 @@ from distrib.base.errors import ConfigError
 from distrib.base.logs import enable
 from distrib.base.outside import seconds
 from distrib.comm.collectives.ring import RingCommunicator
-from distrib.comm.liveness.client import Watch
-from distrib.comm.liveness.exit import Ending
+from distrib.comm.liveness.client import LivenessClient
+from distrib.comm.liveness.exit import ExitHandler
 from distrib.comm.liveness.host_agent import start_outpost
-from distrib.comm.liveness.progress_page import Place
+from distrib.comm.liveness.progress_page import ProgressPage
 from distrib.comm.liveness.protocol import Peer
 from distrib.comm.liveness.rank_liveness import RankLiveness
 from distrib.comm.liveness.server import start_hub
@@ -113,7 +113,9 @@ def _start(launcher: str, num_launched: int) -> MPITransport:
             f"({_library_name(MPI)}) is not the launcher's. Use the mpirun of the "
             "same environment (.venv/bin/mpirun); under Slurm, srun --mpi=pmix for Open MPI, --mpi=pmi2 for MPICH."
         )
-    ending = Ending(MPI.Finalize, world.Iprobe, keeps_first_code=_library_name(MPI).startswith("Open MPI"))
+    ending = ExitHandler(
+        MPI.Finalize, world.Iprobe, keeps_first_code=_library_name(MPI).startswith("Open MPI")
+    )
     liveness = RankLiveness(ending)
     transport = MPITransport(MPI, liveness)
     enable(transport.rank, transport.host)
@@ -145,9 +147,9 @@ def _import_mpi(launcher: str) -> Any:
     return MPI
 
 
-def _meet(transport: MPITransport, ending: Ending, liveness: RankLiveness) -> None:
+def _meet(transport: MPITransport, ending: ExitHandler, liveness: RankLiveness) -> None:
     """Learn who the others are, agree on a job id, and set up the watch. Collective."""
-    ring, place = RingCommunicator(transport, _START_TIMEOUT_S), Place()
+    ring, place = RingCommunicator(transport, _START_TIMEOUT_S), ProgressPage()
     mine: dict[str, Any] = {
         "host": transport.host,
         "address": address_of(transport.host),
@@ -174,7 +176,7 @@ def _meet(transport: MPITransport, ending: Ending, liveness: RankLiveness) -> No
             [peer for peer in peers if peer.host == transport.host], token, (address, port)
         )
     me, on_fault = peers[transport.rank], ending.on_fault
-    liveness.watch = Watch(me, place, peers, token, (address, port), on_fault)
+    liveness.watch = LivenessClient(me, place, peers, token, (address, port), on_fault)
     ending.guard(liveness.watch, helper)
     transport.job = bytes.fromhex(job)
 

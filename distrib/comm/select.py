@@ -7,7 +7,7 @@ from typing import Literal, TypeAlias, get_args
 from distrib.base.errors import ConfigError
 from distrib.base.logs import LOGGER, tell
 from distrib.comm.collectives.hierarchical import HierarchicalCommunicator, ranks_by_host
-from distrib.comm.collectives.mpi_native import NativeCommunicator
+from distrib.comm.collectives.mpi_native import MPICommunicator
 from distrib.comm.collectives.ring import RingCommunicator
 from distrib.comm.collectives.shared_memory import NoSharedMemoryError, SharedMemoryCommunicator
 from distrib.comm.collectives.single import SingleCommunicator
@@ -79,7 +79,7 @@ def _make(transport: Transport, implementation: Implementation, timeout_s: float
     if implementation == "mpi":
         if not isinstance(transport, MPITransport):
             raise ConfigError(f"implementation='mpi' needs an MPI job. Received: {type(transport).__name__}.")
-        return NativeCommunicator(transport, transport.mpi, timeout_s)
+        return MPICommunicator(transport, transport.mpi, timeout_s)
     if implementation == "hierarchical":
         return HierarchicalCommunicator(transport, timeout_s)
     if implementation == "shared_memory":

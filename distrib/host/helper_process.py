@@ -27,7 +27,7 @@ importlib.import_module(sys.argv[2]).main()
 """
 
 
-class LightProcess:
+class HelperProcess:
     """A process that runs `main` of a module of this package, which reads a line from stdin and answers with one.
 
     Args:

@@ -28,7 +28,7 @@ ENDED_BY_OPEN_MPI = _exited(14)
 """How Open MPI ends a process in which it notices that another one is gone (MPI_ERR_UNKNOWN, which is fatal)."""
 
 
-class Postmortem:
+class ProcessStatus:
     """Asks how a process fares or died.
 
     Args:

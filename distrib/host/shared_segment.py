@@ -1,4 +1,4 @@
-"""Segment: memory that the processes of a host share.
+"""SharedSegment: memory that the processes of a host share.
 
 It is an anonymous file (`memfd_create`, Linux): it has no name that could be left behind or be guessed, it goes with
 the last process that maps it, and it does not live in /dev/shm, which is 64 MB in a default container. Another
@@ -25,7 +25,7 @@ from distrib.base.arrays import Array
 from distrib.host.memory_limits import check_headroom
 
 
-class Segment:
+class SharedSegment:
     """Zeroed memory of this process that others can map.
 
     Args:

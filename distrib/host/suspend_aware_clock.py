@@ -1,4 +1,4 @@
-"""Awake: a clock that all but stands still while this process is stopped, to judge by it how long others are silent.
+"""SuspendAwareClock: a clock that all but stands still while this process is stopped, to judge by it how long others are silent.
 
 A process does not notice that it was stopped, or its machine suspended. By any other clock all others would then have
 been silent for as long.
@@ -11,7 +11,7 @@ import time
 _LONGEST_STEP_S = 1.0
 
 
-class Awake:
+class SuspendAwareClock:
     """Counts from 0, as long as `tick` is called more often than once a second.
 
     Attributes:

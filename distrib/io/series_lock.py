@@ -1,4 +1,4 @@
-"""Owner: of a series of checkpoints there is one writer at a time, and one that was replaced notices it.
+"""SeriesLock: of a series of checkpoints there is one writer at a time, and one that was replaced notices it.
 
 The owner holds a lock on a small file beside the checkpoints, which says who it is. The kernel lets go of the lock
 when the owner dies, however it dies. A second run is refused by name. Some owners are replaced all the same: one that
@@ -28,10 +28,10 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _MAX_BYTES = 4096
 _TRIES = 100
 
-_owned: dict[Path, Owner] = {}
+_owned: dict[Path, SeriesLock] = {}
 
 
-class Owner:
+class SeriesLock:
     """The right to write the series `name` in a folder. Several parts of one process may have it together.
 
     Args:
@@ -115,12 +115,12 @@ class Owner:
             return False
 
 
-def own(folder: Path, name: str, run: str) -> Owner:
-    """The right to write a series, until `release` of it is called as often as this; as of `Owner`."""
+def own(folder: Path, name: str, run: str) -> SeriesLock:
+    """The right to write a series, until `release` of it is called as often as this; as of `SeriesLock`."""
     path = folder.absolute() / f".{name}.owner"
     owner = _owned.get(path)
     if owner is None:
-        owner = _owned[path] = Owner(folder, name, run)
+        owner = _owned[path] = SeriesLock(folder, name, run)
     owner._uses += 1
     return owner
 

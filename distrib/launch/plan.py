@@ -24,7 +24,7 @@ _SECRETS = ("DISTRIB_TOKEN_FILE", "DISTRIB_TLS_")
 
 
 @dataclass(frozen=True)
-class Task:
+class PlannedTask:
     """A task to start.
 
     Attributes:
@@ -51,7 +51,7 @@ class Task:
         """Whether this ps writes checkpoints, so that it can come back."""
         return any(word.startswith("--checkpoint-dir") for word in self.command)
 
-    def restored(self) -> Task:
+    def restored(self) -> PlannedTask:
         """This ps, where it was, from its newest checkpoint: one of this run, unless it began from another's."""
         at = self.command.index("--address") + 1
         flags = ("--restore",) if "--restore" in self.command else ("--restore", "--only-own")
@@ -73,14 +73,14 @@ class Plan:
     """
 
     config: ClusterConfig
-    ps: tuple[Task, ...]
-    trainers: tuple[Task, ...]
-    evaluator: Task | None
+    ps: tuple[PlannedTask, ...]
+    trainers: tuple[PlannedTask, ...]
+    evaluator: PlannedTask | None
     by_mpirun: bool
     needs_tls: bool
 
     @property
-    def tasks(self) -> tuple[Task, ...]:
+    def tasks(self) -> tuple[PlannedTask, ...]:
         """All of them, in the order in which they start."""
         return (*self.ps, *self.trainers, *((self.evaluator,) if self.evaluator else ()))
 
@@ -96,7 +96,7 @@ class Plan:
         ps = tuple(replace(task, address=address) for task, address in zip(self.ps, addresses, strict=True))
         return replace(self, config=replace(self.config, cluster=ClusterSpec(jobs)), ps=ps)
 
-    def environ(self, task: Task) -> dict[str, str]:
+    def environ(self, task: PlannedTask) -> dict[str, str]:
         """The environment variables that tell a task who it is."""
         config = {"cluster": self.config.cluster.as_dict(), "task": {"type": task.job, "index": task.index}}
         return {
@@ -125,9 +125,9 @@ def plan(
     python = config.launch.python or python
     run_script = (python, "-m", "distrib.launch.task.entrypoint", *script)
 
-    def tasks(job: str, command: Callable[[str], tuple[str, ...]]) -> list[Task]:
+    def tasks(job: str, command: Callable[[str], tuple[str, ...]]) -> list[PlannedTask]:
         return [
-            Task(job, index, address, where(parse_address(address).host), command(address))
+            PlannedTask(job, index, address, where(parse_address(address).host), command(address))
             for index, address in _tasks(cluster, job).items()
         ]
 

@@ -1,4 +1,4 @@
-"""Tally: the sums a batch leaves behind, as one float64 vector that strategies add over the replicas.
+"""BatchSums: the sums a batch leaves behind, as one float64 vector that strategies add over the replicas.
 
     [count, non-finite, loss, penalty, request, metric 0 total, metric 0 count, metric 1 total, ...]
 
@@ -14,7 +14,7 @@ from distrib.base.arrays import Array
 _COUNT, _NONFINITE, _LOSS, _PENALTY, _REQUEST, _METRICS = range(6)
 
 
-class Tally:
+class BatchSums:
     """Sums over the examples of a batch.
 
     Args:

@@ -14,7 +14,7 @@ import numpy as np
 
 from distrib.base.arrays import Array, Shape, aligned_vector
 from distrib.base.ranges import Range
-from distrib.nn.variable import Place, Variable
+from distrib.nn.variable import Storage, Variable
 
 
 class Entry(NamedTuple):
@@ -25,7 +25,7 @@ class Entry(NamedTuple):
     range: Range
 
 
-class FlatBuffer(Place):
+class FlatBuffer(Storage):
     """The flat vectors of a model, and the layout table name -> range.
 
     A variable that several models train lies in the vectors of the one that trained it last; `gather` brings it back.

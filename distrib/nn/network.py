@@ -1,7 +1,7 @@
 """Network: ordered layers over one flat buffer. Forward, loss, metrics, backward, all as sums over examples.
 
 The network never divides by the number of examples. `train_on` leaves in the flat gradient vector the *sum* of
-weighted per-example gradients, and returns a `Tally` of sums; a strategy adds both over the replicas and the
+weighted per-example gradients, and returns a `BatchSums` of sums; a strategy adds both over the replicas and the
 division happens once. So any split of a batch gives the gradient of the whole batch.
 """
 
@@ -20,12 +20,12 @@ import numpy as np
 from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ShapeError
 from distrib.base.ranges import Range
-from distrib.nn.batch_sums import Tally
+from distrib.nn.batch_sums import BatchSums
 from distrib.nn.flat_buffer import FlatBuffer
 from distrib.nn.layers.layer import Layer
 from distrib.nn.objective import Objective
 from distrib.nn.regularizers import Regularizer
-from distrib.nn.rng import Draw
+from distrib.nn.rng import RngKey
 from distrib.nn.variable import Variable
 
 
@@ -122,7 +122,7 @@ class Network:
             f"Received: {x.shape}.{hint}"
         )
 
-    def forward(self, x: Array, draw: Draw | None = None) -> Array:
+    def forward(self, x: Array, draw: RngKey | None = None) -> Array:
         """The outputs `(batch, *output_shape)`, valid until the next call.
 
         Args:
@@ -138,10 +138,10 @@ class Network:
         x: Array,
         y: Array,
         weight: Array | None,
-        draw: Draw,
+        draw: RngKey,
         objective: Objective,
         filled: Callable[[int], None] | None = None,
-    ) -> Tally:
+    ) -> BatchSums:
         """Compute the summed gradient of a batch into `buffer.grads`.
 
         Args:
@@ -176,13 +176,13 @@ class Network:
         if self._filled is not None and self._begins[index] < self._begins[index + 1]:
             self._filled(self._begins[index] + begin)
 
-    def test_on(self, x: Array, y: Array, weight: Array | None, objective: Objective) -> Tally:
+    def test_on(self, x: Array, y: Array, weight: Array | None, objective: Objective) -> BatchSums:
         """The sums of a batch, without gradient. Arguments and result as of `train_on`."""
         self._measure(x, y, weight, None, objective)
         return objective.tally
 
     def _measure(
-        self, x: Array, y: Array, weight: Array | None, draw: Draw | None, objective: Objective
+        self, x: Array, y: Array, weight: Array | None, draw: RngKey | None, objective: Objective
     ) -> Array:
         """Put the sums of a batch into the objective's tally; returns what the loss was computed from."""
         last = objective.fused_layer

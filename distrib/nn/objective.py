@@ -13,7 +13,7 @@ import numpy as np
 
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
-from distrib.nn.batch_sums import Tally
+from distrib.nn.batch_sums import BatchSums
 from distrib.nn.layers.layer import ActivatedLayer, Layer
 from distrib.nn.losses import Loss
 from distrib.nn.metrics import Metric
@@ -39,7 +39,7 @@ class Objective:
             raise ConfigError(f"Metric names must differ from each other and from 'loss'. Received: {names}.")
         self.fused_layer = _layer_to_fuse(last_layer, loss)
         self.loss = loss if self.fused_layer is None else loss.on_logits()
-        self.tally = Tally(len(self.metrics))
+        self.tally = BatchSums(len(self.metrics))
 
     def twin(self, last_layer: Layer) -> Objective:
         """The same loss and metrics with scratch memory and sums of its own, metrics reset.
@@ -49,7 +49,7 @@ class Objective:
         """
         twin = copy.copy(self)
         twin.metrics = [metric.twin() for metric in self.metrics]
-        twin.loss, twin.tally = self.loss.twin(), Tally(len(self.metrics))
+        twin.loss, twin.tally = self.loss.twin(), BatchSums(len(self.metrics))
         if self.fused_layer is not None:
             assert isinstance(last_layer, ActivatedLayer)
             twin.fused_layer = last_layer

@@ -19,7 +19,7 @@ _FLOATS_PER_COUNT = 8  # one Philox block is four uint64, eight float32 draws
 
 
 @dataclass(frozen=True, slots=True)
-class Draw:
+class RngKey:
     """Which random numbers a forward pass draws.
 
     Attributes:
@@ -49,7 +49,7 @@ def uniform_columns(features: int) -> int:
     return -(-features // _FLOATS_PER_COUNT) * _FLOATS_PER_COUNT
 
 
-def fill_uniform(out: Array, draw: Draw, stream: str) -> None:
+def fill_uniform(out: Array, draw: RngKey, stream: str) -> None:
     """Fill `out` with numbers uniform in [0, 1), row i for the example at `draw.position + i`.
 
     Args:

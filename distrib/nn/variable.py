@@ -16,7 +16,7 @@ from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ShapeError
 
 
-class Place:
+class Storage:
     """Memory that variables lie in.
 
     Attributes:
@@ -49,7 +49,7 @@ class Variable:
         self.trainable = trainable
         self._value: Array = np.array(constant(initial_value, dtype=dtype))
         self._grad: Array | None = None
-        self.place: Place | None = None
+        self.place: Storage | None = None
 
     @property
     def shape(self) -> Shape:
@@ -102,7 +102,7 @@ class Variable:
             self.place.assigned = zlib.crc32(np.ascontiguousarray(self._value).data, self.place.assigned)
         return self
 
-    def move_to(self, value: Array, grad: Array, place: Place) -> None:
+    def move_to(self, value: Array, grad: Array, place: Storage) -> None:
         """Continue in other memory, which holds the value from now on.
 
         Args:

@@ -13,7 +13,7 @@ from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.strategies.mpi_job import communicator_of_job
 from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.strategy import Strategy
-from distrib.strategies.update.sharded_update import OwnerUpdater
+from distrib.strategies.update.sharded_update import ShardedUpdater
 from distrib.strategies.update.updater import NonFinitePolicy, Updater
 
 
@@ -59,4 +59,4 @@ class CentralStorageStrategy(Strategy):
     def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
         communicator, buffer = self.communicator, network.buffer
         buffer.rebind(communicator.common(buffer.values), communicator.shared(buffer.grads))
-        return OwnerUpdater(communicator, network, optimizer, on_nonfinite, self._options)
+        return ShardedUpdater(communicator, network, optimizer, on_nonfinite, self._options)

@@ -7,7 +7,7 @@ from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.strategies import scope
 from distrib.strategies.strategy import Strategy
-from distrib.strategies.update.sharded_update import OwnerUpdater
+from distrib.strategies.update.sharded_update import ShardedUpdater
 from distrib.strategies.update.updater import NonFinitePolicy, Updater
 
 
@@ -18,7 +18,7 @@ class DefaultStrategy(Strategy):
         self.communicator = SingleCommunicator()
 
     def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
-        return OwnerUpdater(self.communicator, network, optimizer, on_nonfinite)
+        return ShardedUpdater(self.communicator, network, optimizer, on_nonfinite)
 
 
 _DEFAULT = DefaultStrategy()

@@ -117,12 +117,12 @@ class ParameterServerStrategy(Strategy):
             start_timeout_s=start_timeout_s,
         )
         from distrib.ps.client.client import Client  # gRPC is imported where it is used
-        from distrib.strategies.ps_worker.updater import Stages
+        from distrib.strategies.ps_worker.updater import ScriptPosition
 
         self._client: Client | None = None  # an evaluator does not meet the others
         if not evaluates:
             self._client = Client(found.ps, found.worker, run_token(), timeout_s, ps_timeout_s, share_memory)
-        self._stages = Stages()
+        self._stages = ScriptPosition()
         self._description: Mapping[str, Any] = {}
         self._updater: PsUpdater | None = None
         _OPEN.add(self)
@@ -177,7 +177,7 @@ class ParameterServerStrategy(Strategy):
         self._description = {key: value for key, value in description.items() if key != "callbacks"}
 
     def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
-        from distrib.strategies.ps_worker.prefetch import Ahead
+        from distrib.strategies.ps_worker.prefetch import Prefetch
         from distrib.strategies.ps_worker.updater import PsUpdater
 
         if optimizer.gradient_accumulation_steps is not None:
@@ -193,7 +193,7 @@ class ParameterServerStrategy(Strategy):
             )
         memory, ahead = client.place(buffer.size, network.dtype), None
         if self._rules.prefetch:
-            ahead = Ahead(client, *(memory or (np.empty_like(buffer.grads), np.empty_like(buffer.values))))
+            ahead = Prefetch(client, *(memory or (np.empty_like(buffer.grads), np.empty_like(buffer.values))))
         elif memory is not None:
             grads, values = memory
             values[...] = buffer.values

@@ -11,7 +11,7 @@ from distrib.nn.objective import Objective
 from distrib.strategies.update.updater import NonFinitePolicy
 
 
-class Compiled:
+class CompileConfig:
     """Optimizer, loss and metrics.
 
     Metrics named `"accuracy"` become a class only when the first targets are seen, as in Keras.

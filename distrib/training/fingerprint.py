@@ -13,11 +13,11 @@ from typing import Any
 import numpy as np
 
 from distrib.nn.network import Network
-from distrib.training.compile_config import Compiled
+from distrib.training.compile_config import CompileConfig
 from distrib.version import __version__
 
 
-def describe(network: Network, compiled: Compiled) -> dict[str, Any]:
+def describe(network: Network, compiled: CompileConfig) -> dict[str, Any]:
     """Model, optimizer and versions, as nested JSON values."""
     return {"model": describe_network(network), **compiled.describe(), "versions": versions()}
 

@@ -39,16 +39,16 @@ from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList, Callbacks, listed
 from distrib.training.callbacks.model_checkpoint import series_of
 from distrib.training.collective import collective
-from distrib.training.compile_config import Compiled
-from distrib.training.evaluator.chief_link import SidecarLink
+from distrib.training.compile_config import CompileConfig
+from distrib.training.evaluator.chief_link import ChiefLink
 from distrib.training.evaluator.roles_of_fit import callbacks_beside_evaluator, evaluator_of_fit
 from distrib.training.examples import Examples, ValidationData, checked_steps
 from distrib.training.fingerprint import describe
 from distrib.training.interface import Verbose
-from distrib.training.loop.epoch_loop import Trainer
+from distrib.training.loop.epoch_loop import EpochLoop
 from distrib.training.loop.evaluation_run import EvaluationRun
-from distrib.training.loop.fit_loop import Run
-from distrib.training.model_files import Savable
+from distrib.training.loop.fit_loop import FitLoop
+from distrib.training.model_files import ModelFiles
 from distrib.training.seeds import next_model_name, seed_of_next_model, seed_of_next_training
 from distrib.training.unsupported import arrays_only, at_least, refuse, several
 
@@ -63,7 +63,7 @@ _KERAS_COMPILE = {
 }
 
 
-class Model(Savable):
+class Model(ModelFiles):
     """What is trained. `Sequential` is the one kind there is.
 
     Attributes:
@@ -81,7 +81,7 @@ class Model(Savable):
         self.strategy: Strategy = get_strategy()
         self.history: History | None = None
         self._network: Network | None = None
-        self._trainer: Trainer | None = None
+        self._trainer: EpochLoop | None = None
         self._trainable = True
         self._frozen: set[str] | None = None  # the layers that were frozen when it was compiled
         self._trained_by: int | None = None  # the thread in which `fit` is under way
@@ -171,7 +171,7 @@ class Model(Savable):
             raise ConfigError(f"Expected on_nonfinite raise, skip or allow. Received: {on_nonfinite!r}.")
         self._check_not_training("compile")
         unweighted, weighted = several("metrics", metrics), several("weighted_metrics", weighted_metrics)
-        self._compiled = Compiled(optimizer, loss, unweighted, weighted, on_nonfinite)
+        self._compiled = CompileConfig(optimizer, loss, unweighted, weighted, on_nonfinite)
         self._trainer = self._updater = self._last_updater = self._saved = None
         self._frozen = self._frozen_now()
         if self._network is not None:
@@ -288,14 +288,14 @@ class Model(Savable):
         # The history has what callbacks add to logs. What remembers the others, for an interruption, comes last.
         backups = [each for each in callbacks if isinstance(each, BackupAndRestore)]
         others = [each for each in callbacks if each not in backups]
-        links = [SidecarLink(series[0])] if series is not None and self.strategy.is_chief else []
+        links = [ChiefLink(series[0])] if series is not None and self.strategy.is_chief else []
         in_order = [*others, *links, *self._progress(verbose), self.history, *backups]
         params = {"epochs": epochs, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList(in_order, self, params)
         trainer = self._trainer_of(data)
         with collective("fit"):
             updater = self._begin("fit", arguments)
-        self.run = Run(self._built(), trainer, updater, dataset, schedule, called, tests, validation_freq)
+        self.run = FitLoop(self._built(), trainer, updater, dataset, schedule, called, tests, validation_freq)
         self._trained_by = threading.get_ident()
         exit_codes.note(None)
         try:
@@ -461,7 +461,7 @@ class Model(Savable):
                 "evaluate and predict may be called meanwhile."
             )
 
-    def _require_compiled(self) -> Compiled:
+    def _require_compiled(self) -> CompileConfig:
         if self._compiled is None:
             raise ConfigError(
                 f"Model '{self.name}' is not compiled. Call compile(optimizer, loss) first; again, where layers were "
@@ -483,11 +483,11 @@ class Model(Savable):
         targets = compiled.loss.prepare(data.y, network.output_shape, network.dtype)
         return ArrayDataset(data.x, targets, data.weight, network.dtype)
 
-    def _trainer_of(self, data: Examples) -> Trainer:
+    def _trainer_of(self, data: Examples) -> EpochLoop:
         if self._trainer is None:
             network = self._built()
             objective = self._require_compiled().objective(network, data.y)
-            self._trainer = Trainer(network, objective)
+            self._trainer = EpochLoop(network, objective)
         return self._trainer
 
     def _draw_seed(self) -> None:

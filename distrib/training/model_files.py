@@ -1,4 +1,4 @@
-"""Savable: what a model hands over to be saved, and what it takes. `Model` is one.
+"""ModelFiles: what a model hands over to be saved, and what it takes. `Model` is one.
 
 A model that takes a checkpoint has its values at once; what its optimizer knows waits for the next training, where
 every replica gets its part of it.
@@ -41,11 +41,11 @@ from distrib.training.checkpoints.model_state import (
     fitting,
 )
 from distrib.training.collective import collective
-from distrib.training.compile_config import Compiled
-from distrib.training.loop.fit_loop import Run
+from distrib.training.compile_config import CompileConfig
+from distrib.training.loop.fit_loop import FitLoop
 
 
-class Savable(HasAttributes):
+class ModelFiles(HasAttributes):
     """The part of a model that is about files.
 
     Attributes:
@@ -58,8 +58,8 @@ class Savable(HasAttributes):
     strategy: Strategy
 
     def __init__(self) -> None:
-        self.run: Run | None = None
-        self._compiled: Compiled | None = None
+        self.run: FitLoop | None = None
+        self._compiled: CompileConfig | None = None
         self._updater: Updater | None = None  # of train_on_batch
         self._last_updater: Updater | None = None  # knows the optimizer's slots
         self._saved: Saved | None = None  # what the next training goes on from

@@ -16,7 +16,7 @@ from distrib.comm.collectives.hierarchical import HierarchicalCommunicator
 from distrib.comm.collectives.ring import RingCommunicator
 from distrib.comm.messages.float16 import Float16Wire
 from distrib.comm.messages.threads import run_ranks
-from distrib.strategies.update.gradient_buckets import FIRST_BUCKET_BYTES, Buckets, cut
+from distrib.strategies.update.gradient_buckets import FIRST_BUCKET_BYTES, GradientBuckets, cut
 
 rng = np.random.default_rng(8)
 X, Y = rng.normal(size=(60, 8)), rng.integers(0, 3, 60)
@@ -52,14 +52,14 @@ def test_buckets_cover_the_vector_from_its_end(num_elements, itemsize, bucket_by
 @pytest.mark.parametrize("kind", ["overlapped ring", "overlapped hierarchical"])
 def test_timing_does_not_change_a_bit(kind, monkeypatch):
     usual = on_replicas(3, training(), kind=kind)
-    reduce, delays, late = Buckets.reduce, np.random.default_rng(1), []
+    reduce, delays, late = GradientBuckets.reduce, np.random.default_rng(1), []
 
     def reduce_late(self, bucket):
         time.sleep(delays.uniform(0, 0.003))
         late.append(bucket)
         reduce(self, bucket)
 
-    monkeypatch.setattr(Buckets, "reduce", reduce_late)
+    monkeypatch.setattr(GradientBuckets, "reduce", reduce_late)
     delayed = on_replicas(3, training(), kind=kind)
     assert len(late) > 3 * 3 * 5, "nothing was delayed"
     for (weights, losses), (others, other_losses) in zip(usual, delayed, strict=True):
@@ -90,7 +90,7 @@ def test_buckets_are_reduced_while_backward_goes_on(monkeypatch):
 def test_a_rank_lost_under_way_is_told():
     def body(transport):
         vector = np.ones(1000)
-        buckets = Buckets(RingCommunicator(transport, 20.0), vector, np.ones(1000), 1024)
+        buckets = GradientBuckets(RingCommunicator(transport, 20.0), vector, np.ones(1000), 1024)
         buckets.begin()
         if transport.rank == 1:
             raise ValueError("lost under way")

@@ -10,7 +10,7 @@ import pytest
 from conftest import missing
 
 from distrib.host.memory_limits import check_headroom
-from distrib.host.shared_segment import Segment
+from distrib.host.shared_segment import SharedSegment
 
 MB = 1 << 20
 V2 = {
@@ -69,7 +69,7 @@ def test_what_cannot_be_read_is_no_limit(tmp_path):
 
 def test_more_than_this_machine_has_is_refused():
     with pytest.raises(OSError, match="bytes are needed and"):
-        Segment(1 << 50)
+        SharedSegment(1 << 50)
 
 
 @contextmanager

@@ -15,12 +15,12 @@ import pytest
 from distrib.comm.liveness import client as watch_module
 from distrib.comm.liveness import server as module
 from distrib.comm.liveness import unknown_peers as strangers_module
-from distrib.comm.liveness.client import Watch
-from distrib.comm.liveness.host_agent import Outpost, start_outpost
-from distrib.comm.liveness.progress_page import Place
-from distrib.comm.liveness.protocol import Lines, Peer
-from distrib.comm.liveness.server import Hub, start_hub
-from distrib.host.suspend_aware_clock import Awake
+from distrib.comm.liveness.client import LivenessClient
+from distrib.comm.liveness.host_agent import HostAgent, start_outpost
+from distrib.comm.liveness.progress_page import ProgressPage
+from distrib.comm.liveness.protocol import JsonLines, Peer
+from distrib.comm.liveness.server import LivenessServer, start_hub
+from distrib.host.suspend_aware_clock import SuspendAwareClock
 
 STOPPED_S = 0.4
 HOST_SILENCE_S = 0.8
@@ -28,7 +28,7 @@ HOST_SILENCE_S = 0.8
 
 def test_a_script_that_ends_at_once_is_heard():
     """What the hub is told in one piece with the first message counts too."""
-    peers = [Peer(rank, "here", os.getpid(), Place().fd) for rank in range(2)]
+    peers = [Peer(rank, "here", os.getpid(), ProgressPage().fd) for rank in range(2)]
     hub = start_hub(peers, "token", "127.0.0.1")
     connections = [socket.create_connection(("127.0.0.1", int(hub.answer)), 5) for _ in peers]
     try:
@@ -53,7 +53,7 @@ def test_a_script_that_ends_at_once_is_heard():
     ],
 )
 def test_s3_who_has_not_the_token_is_turned_away_and_the_others_stay(hello):
-    peers = [Peer(rank, "here", os.getpid(), Place().fd) for rank in range(2)]
+    peers = [Peer(rank, "here", os.getpid(), ProgressPage().fd) for rank in range(2)]
     hub = start_hub(peers, "token", "127.0.0.1")
     address = "127.0.0.1", int(hub.answer)
     ours, stranger, silent = (socket.create_connection(address, 5) for _ in range(3))
@@ -98,14 +98,14 @@ class Job:
             stack.callback(rank.kill)
         self.peers = [Peer(0, "here", self.ranks[0].pid)]
         self.peers += [Peer(rank, "there", self.ranks[rank].pid) for rank in (1, 2)]
-        self.hub = Hub(self.peers, "token", "127.0.0.1")
+        self.hub = LivenessServer(self.peers, "token", "127.0.0.1")
         self.address = ("127.0.0.1", self.hub.port)
         self._serving = threading.Thread(target=self.hub.serve)
         self._serving.start()
         stack.callback(self._serving.join, 5)
         self.lines = []
         for rank in range(3):
-            lines = Lines(stack.enter_context(socket.create_connection(self.address, 5)))
+            lines = JsonLines(stack.enter_context(socket.create_connection(self.address, 5)))
             lines.send({"rank": rank, "token": "token"})
             lines.send({"at": [7, 5, 0]})
             self.lines.append(lines)
@@ -141,7 +141,7 @@ def bare_job(monkeypatch):
 @pytest.fixture
 def job(bare_job):
     """With its outpost, as a thread."""
-    outpost = Outpost(bare_job.peers[1:], "token", bare_job.address)
+    outpost = HostAgent(bare_job.peers[1:], "token", bare_job.address)
     thread = threading.Thread(target=outpost.look_out)
     thread.start()
     deadline = time.monotonic() + 5
@@ -254,9 +254,9 @@ def test_ranks_of_other_hosts_give_up_a_hub_that_is_silent(monkeypatch):
         given_up.set()
 
     watches = [
-        Watch(
+        LivenessClient(
             peer,
-            Place(),
+            ProgressPage(),
             peers,
             "token",
             ("127.0.0.1", int(hub.answer)),
@@ -281,7 +281,7 @@ def test_ranks_of_other_hosts_give_up_a_hub_that_is_silent(monkeypatch):
 def test_who_was_stopped_does_not_take_the_others_for_silent(monkeypatch):
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    awake = Awake()
+    awake = SuspendAwareClock()
     for elapsed, expected in [(0.25, 0.25), (0.5, 0.75), (3600, 1.75), (0.25, 2.0)]:
         now += elapsed
         awake.tick()

@@ -7,14 +7,14 @@ import numpy as np
 import pytest
 from conftest import missing
 
-from distrib.host.shared_segment import Segment, mapped
+from distrib.host.shared_segment import SharedSegment, mapped
 
 SIZE = 8192
 
 
 @pytest.fixture
 def segment():
-    made = Segment(SIZE)
+    made = SharedSegment(SIZE)
     yield made
     made.close()
 
@@ -36,7 +36,7 @@ def test_a_file_of_the_same_size_is_left_alone(segment):
 
 
 def test_another_segment_of_the_same_size_is_left_alone(segment):
-    other = Segment(SIZE)
+    other = SharedSegment(SIZE)
     with pytest.raises(OSError, match="expected /memfd:distrib-"):
         mapped([*other.address[:3], segment.address[3]])
     with pytest.raises(OSError, match=f"expected a segment of {SIZE + 1} bytes"):

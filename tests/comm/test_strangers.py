@@ -9,9 +9,9 @@ import pytest
 from helpers.stranger_campaign import JOBS, run
 from helpers.strangers import molest
 
-from distrib.comm.liveness.host_agent import FarLookout
-from distrib.comm.liveness.protocol import Lines, Peer
-from distrib.comm.liveness.server import Hub
+from distrib.comm.liveness.host_agent import RemoteHost
+from distrib.comm.liveness.protocol import JsonLines, Peer
+from distrib.comm.liveness.server import LivenessServer
 
 TOKEN = "of this job"
 
@@ -20,7 +20,7 @@ class Rank:
     """A rank's side of the watch, without what makes use of it."""
 
     def __init__(self, rank, port, num_ranks, **hello):
-        self.lines = Lines(socket.create_connection(("127.0.0.1", port), 5.0), num_ranks)
+        self.lines = JsonLines(socket.create_connection(("127.0.0.1", port), 5.0), num_ranks)
         self.lines.send({"rank": rank, "token": TOKEN} | hello)
         self.lines.socket.settimeout(5.0)
         self.messages = []
@@ -36,7 +36,7 @@ class Rank:
 @pytest.fixture
 def hub():
     peers = [Peer(rank, "here", os.getpid()) for rank in range(3)]
-    made = Hub(peers, TOKEN, "127.0.0.1")
+    made = LivenessServer(peers, TOKEN, "127.0.0.1")
     thread = threading.Thread(target=made.serve)
     thread.start()
     ranks = [Rank(rank, made.port, 3) for rank in range(3)]
@@ -118,8 +118,8 @@ def test_an_outpost_of_another_version_ends_nothing(said):
     listener = socket.create_server(("127.0.0.1", 0))
     connection = socket.create_connection(listener.getsockname())
     accepted, _ = listener.accept()
-    outpost = FarLookout(Lines(accepted, 2), [Peer(1, "there", os.getpid())])
-    Lines(connection, 2).send(said)
+    outpost = RemoteHost(JsonLines(accepted, 2), [Peer(1, "there", os.getpid())])
+    JsonLines(connection, 2).send(said)
     assert outpost.cause(1) == ""
     assert outpost.lines.closed
     for each in (listener, connection, accepted):
@@ -131,7 +131,7 @@ def test_the_table_of_all_ranks_arrives_whole(num_ranks):
     listener = socket.create_server(("127.0.0.1", 0))
     connection = socket.create_connection(listener.getsockname())
     other, _ = listener.accept()
-    hub_side, rank_side = Lines(other, num_ranks), Lines(connection, num_ranks)
+    hub_side, rank_side = JsonLines(other, num_ranks), JsonLines(connection, num_ranks)
     place = [10**12, 10**9, 3 * 10**9]
     message = {"table": [place] * num_ranks, "left": [[rank, 10**12] for rank in range(num_ranks)]}
     sender = threading.Thread(target=hub_side.send, args=(message,))
@@ -150,7 +150,7 @@ def test_a_stranger_is_read_no_further_than_a_greeting():
     listener = socket.create_server(("127.0.0.1", 0))
     connection = socket.create_connection(listener.getsockname())
     other, _ = listener.accept()
-    lines = Lines(other)
+    lines = JsonLines(other)
     connection.sendall(b"x" * 5_000)
     while not lines.closed:
         assert lines.receive() == []

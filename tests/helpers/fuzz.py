@@ -17,7 +17,7 @@ import distrib
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.server import server as server_module
 from distrib.ps.server import servicer as servicer_module
-from distrib.ps.server.follow_service import Following
+from distrib.ps.server.follow_service import FollowService
 from distrib.ps.server.servicer import Servicer
 from distrib.ps.wire import framing
 from helpers.ps import on_workers
@@ -59,7 +59,7 @@ class Recording:
 
     def __init__(self, num_ps):
         logs, self.follow = [], []
-        add, read, listen = server_module.add_to_server, framing.read_request, Following._listen
+        add, read, listen = server_module.add_to_server, framing.read_request, FollowService._listen
 
         def add_and_record(servicer, server):
             log = []
@@ -84,7 +84,7 @@ class Recording:
 
         with (
             mock.patch.object(server_module, "add_to_server", add_and_record),
-            mock.patch.object(Following, "_listen", listen_and_record),
+            mock.patch.object(FollowService, "_listen", listen_and_record),
         ):
             on_workers(1, self._train, num_ps)
         greetings = [index for index, raw in enumerate(logs[0]) if read(raw).head.HasField("hello")]

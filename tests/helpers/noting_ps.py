@@ -14,12 +14,12 @@ from typing import Any
 
 from distrib.cli import main as cli
 from distrib.data.schedule import Positions
-from distrib.ps.policy.admission.admission import Admission, AsyncArrivals, SyncRounds
+from distrib.ps.policy.admission.admission import Admission, AsyncAdmission, SyncRounds
 from distrib.ps.policy.admission.ledger import Lease
 from distrib.ps.policy.identity import PushId
-from distrib.ps.policy.order.aggregation import Updates
+from distrib.ps.policy.order.aggregation import Aggregation
 from distrib.ps.policy.order.command_log import Apply
-from distrib.ps.policy.order.phases import Stage
+from distrib.ps.policy.order.phases import Phase
 from distrib.ps.policy.order.shard import Shard
 
 # Every lease that ever was, by its number and the identity of the admission that gave it.
@@ -45,7 +45,7 @@ def telling_lease(lease: Callable[[Any, int, int], Lease | None]) -> Callable[[A
 
 def telling_push(decide: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(decide)
-    def note(self: Updates, stage: Stage, push: PushId, lease: int, *rest: Any) -> Any:
+    def note(self: Aggregation, stage: Phase, push: PushId, lease: int, *rest: Any) -> Any:
         spans[push] = leases[id(stage.admission), lease]
         tell(pushed=push.worker)
         return decide(self, stage, push, lease, *rest)
@@ -65,8 +65,8 @@ def telling_update(apply: Callable[[Shard, Apply], None]) -> Callable[[Shard, Ap
 
 def main() -> int:
     """Be that ps; returns the exit code."""
-    for admission in (SyncRounds, AsyncArrivals):
+    for admission in (SyncRounds, AsyncAdmission):
         admission.lease = telling_lease(admission.lease)
-    Updates.decide = telling_push(Updates.decide)
+    Aggregation.decide = telling_push(Aggregation.decide)
     Shard._apply = telling_update(Shard._apply)
     return cli.main(["ps", "--no-shared-memory"])

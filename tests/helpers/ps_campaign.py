@@ -21,7 +21,7 @@ from distrib.ps.client.client import Client
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.order.command_log import Apply
 from distrib.ps.policy.order.shard import Shard
-from distrib.ps.server.checkpoint_writer import Checkpoints
+from distrib.ps.server.checkpoint_writer import CheckpointOptions
 from distrib.ps.server.server import Server
 from helpers.ps import nothing_is_staged
 
@@ -60,7 +60,7 @@ class Campaign:
         self.num_pushes, self.num_workers = num_pushes, num_workers
         self._lost, self._duplicated, self._kills = lost, duplicated, kills
         self._seed = seed
-        self._saved = Checkpoints(folder, every=max(2, num_pushes // 50), restore=False)
+        self._saved = CheckpointOptions(folder, every=max(2, num_pushes // 50), restore=False)
         self.noted: list[Apply] = []
         self.faults = {"lost": 0, "duplicated": 0, "kills": 0, "rolled back": 0}
         self.failures: list[BaseException] = []

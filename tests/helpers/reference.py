@@ -8,7 +8,7 @@ from distrib.base.arrays import Array
 from distrib.base.ranges import split
 from distrib.comm.collectives.ring import COMBINE
 from distrib.comm.communicator import Communicator
-from distrib.comm.messages.channel import Messenger
+from distrib.comm.messages.channel import CheckedChannel
 from distrib.comm.messages.header import Operation
 from distrib.comm.messages.transport import Transport
 from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S
@@ -28,7 +28,7 @@ class NaiveCommunicator(Communicator):
     def __init__(self, transport: Transport, timeout_s: float = DEFAULT_TIMEOUT_S) -> None:
         self.rank, self.world_size = transport.rank, transport.world_size
         self.transport = transport
-        self._messenger = Messenger(transport, timeout_s)
+        self._messenger = CheckedChannel(transport, timeout_s)
         self.counters = self._messenger.counters
 
     def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:

@@ -15,8 +15,8 @@ import numpy as np
 import distrib
 from distrib.data.dataset import ArrayDataset
 from distrib.data.schedule import Schedule
-from distrib.nn.rng import Draw
-from distrib.ps.policy.admission.push_counts import Counts
+from distrib.nn.rng import RngKey
+from distrib.ps.policy.admission.push_counts import PushCounts
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Pull
@@ -53,7 +53,7 @@ class VirtualCluster:
         self._sequences = [0] * rules.num_workers
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> PushCounts:
         """What became of the pushes."""
         return self.sequencer.counts
 
@@ -119,7 +119,7 @@ class VirtualCluster:
             pass_index, part = lease.span
             batch = dataset.batch(schedule.order(pass_index)[part.slice], pass_index, part.begin)
             self._network.buffer.values[...] = self._values[worker]
-            draw = Draw(self._network.seed, pass_index, part.begin)
+            draw = RngKey(self._network.seed, pass_index, part.begin)
             tally = self._network.train_on(batch.x, batch.y, None, draw, self._objective)
             self._sequences[worker] += 1
             self._calls[worker] += 1

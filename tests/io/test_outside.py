@@ -18,7 +18,7 @@ from distrib.io import series_lock
 from distrib.io.checkpoint_folder import read_manifest
 from distrib.launch.task import exit_record
 from distrib.ps.policy.validation import model_description, stage_description
-from distrib.training.checkpoints.evaluator_mailbox import Sidecar
+from distrib.training.checkpoints.evaluator_mailbox import EvaluatorMailbox
 
 VALUES = [
     None, True, -1, 0, 10**12, 10**400, 1e308, float("inf"), float("nan"), "", "x" * 5_000, "../../etc/passwd",
@@ -66,7 +66,7 @@ STAGE = {
 
 def parse_record(data, folder):
     shown, found = exit_record.from_line(exit_record._MARK + data.decode("latin-1"))
-    assert found is None or isinstance(found, exit_record.Record)
+    assert found is None or isinstance(found, exit_record.ExitRecord)
     assert found is not None or shown
 
 
@@ -78,7 +78,7 @@ def parse_owner(data, folder):
 def parse_sidecar(data, folder):
     for name in ("finished", "stop", "evaluator.json"):
         (folder / name).write_bytes(data)
-    sidecar = Sidecar(folder)
+    sidecar = EvaluatorMailbox(folder)
     sidecar._run = "r"
     assert sidecar.recalled("other") is None
     found = sidecar.recalled("ckpt")

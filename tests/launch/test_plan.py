@@ -24,7 +24,7 @@ from distrib.launch.run import task_logs
 from distrib.launch.run.root_cause import Failure, failures_of_mpirun, root_cause, words_of_code
 from distrib.launch.run_credentials import new_certificates
 from distrib.launch.task.entrypoint import task_of_rank
-from distrib.launch.task.exit_record import Record, from_line, to_line
+from distrib.launch.task.exit_record import ExitRecord, from_line, to_line
 
 
 def made(
@@ -255,7 +255,7 @@ def test_output_is_taken_apart_by_rank_however_it_comes(kind, data, size):
     assert found == {None: b"mpirun says\n", 0: b"\r10%\r20%\nend", 1: b"one\n\n"}
 
 
-RECORD = Record("run.1", "worker 1", "h2", 70, "ValueError: x\ny")
+RECORD = ExitRecord("run.1", "worker 1", "h2", 70, "ValueError: x\ny")
 
 
 def test_a_record_is_a_line():

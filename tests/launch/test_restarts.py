@@ -7,7 +7,7 @@ from types import SimpleNamespace
 import pytest
 
 from distrib.launch.run import restart_loop as module
-from distrib.launch.run.process_group import Crew
+from distrib.launch.run.process_group import ProcessGroup
 from distrib.launch.run.result import Result
 from distrib.launch.run.root_cause import Failure
 
@@ -36,8 +36,8 @@ def plan_ends(monkeypatch, tmp_path):
             return False
 
         monkeypatch.setattr(module, "Start", Start)
-        monkeypatch.setattr(Crew, "wait", wait)
-        monkeypatch.setattr(Crew, "__exit__", lambda *_: None)  # there are no processes
+        monkeypatch.setattr(ProcessGroup, "wait", wait)
+        monkeypatch.setattr(ProcessGroup, "__exit__", lambda *_: None)  # there are no processes
         code = module.run(None, SimpleNamespace(log_dir=tmp_path), "r", max_restarts)
         return code, delays, json.loads((tmp_path / "result.json").read_text())
 
@@ -117,7 +117,7 @@ def workers(monkeypatch):
         monkeypatch.setattr(trainer_group, "say", told.append)
         starter = Starter(lambda: now[0], list(lives))
         monkeypatch.setattr(module, "Starter", lambda *arguments: starter)
-        start = module.Start(SimpleNamespace(signals=[]), made, None, ("r", 1), restarts)
+        start = module.Attempt(SimpleNamespace(signals=[]), made, None, ("r", 1), restarts)
         start._trainers.start(made)
         for _ in range(600):
             now[0] += 0.1

@@ -14,7 +14,7 @@ from distrib.nn import metrics, regularizers
 from distrib.nn.erf import erf
 from distrib.nn.flat_buffer import FlatBuffer
 from distrib.nn.layers import Dropout
-from distrib.nn.rng import Draw
+from distrib.nn.rng import RngKey
 
 F32, F64 = np.dtype(np.float32), np.dtype(np.float64)
 
@@ -202,26 +202,26 @@ class TestDropout:
     )
     @settings(deadline=None)
     def test_mask_does_not_depend_on_the_split(self, cuts, position, features):
-        whole = self.outputs(13, Draw(1, 2, position), (features,))
+        whole = self.outputs(13, RngKey(1, 2, position), (features,))
         edges = [0, *sorted(cuts), 13]
         parts = [
-            self.outputs(end - begin, Draw(1, 2, position + begin), (features,))
+            self.outputs(end - begin, RngKey(1, 2, position + begin), (features,))
             for begin, end in itertools.pairwise(edges)
         ]
         np.testing.assert_array_equal(np.concatenate(parts), whole)
 
     def test_masks_differ_by_seed_epoch_position_but_not_with_a_seed_of_their_own(self):
-        reference = self.outputs(8, Draw(1, 1, 0))
-        for other in (Draw(2, 1, 0), Draw(1, 2, 0), Draw(1, 1, 8)):
+        reference = self.outputs(8, RngKey(1, 1, 0))
+        for other in (RngKey(2, 1, 0), RngKey(1, 2, 0), RngKey(1, 1, 8)):
             assert not np.array_equal(self.outputs(8, other), reference)
-        own = self.outputs(8, Draw(1, 1, 0), seed=4)
-        np.testing.assert_array_equal(self.outputs(8, Draw(9, 1, 0), seed=4), own)
+        own = self.outputs(8, RngKey(1, 1, 0), seed=4)
+        np.testing.assert_array_equal(self.outputs(8, RngKey(9, 1, 0), seed=4), own)
 
     def test_share_and_scale(self):
         layer = Dropout(0.2, name="drop")
         layer.build((1000,), F64, 0)
         x = np.ones((200, 1000))
-        y = layer.forward(x, Draw(0, 0, 0))
+        y = layer.forward(x, RngKey(0, 0, 0))
         assert set(np.unique(y)) == {0.0, 1.25}
         assert np.mean(y == 0) == pytest.approx(0.2, abs=5 * math.sqrt(0.16 / 200_000))
         np.testing.assert_array_equal(layer.backward(np.ones_like(x)), y)

@@ -7,10 +7,10 @@ from distrib import activations, layers, losses, regularizers
 from distrib.base.ranges import Range, split
 from distrib.nn.network import Network
 from distrib.nn.objective import Objective
-from distrib.nn.rng import Draw
+from distrib.nn.rng import RngKey
 
 F64 = np.dtype(np.float64)
-DRAW = Draw(seed=3, epoch=1, position=5)
+DRAW = RngKey(seed=3, epoch=1, position=5)
 STEP = 1e-6
 
 

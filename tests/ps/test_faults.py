@@ -22,11 +22,11 @@ import distrib
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client import stream
 from distrib.ps.client.client import Client
-from distrib.ps.policy.admission.push_counts import Counts
+from distrib.ps.policy.admission.push_counts import PushCounts
 from distrib.ps.policy.admission.rules import Rules
-from distrib.ps.policy.admission.starvation import Stagnation
+from distrib.ps.policy.admission.starvation import StarvationWarning
 from distrib.ps.policy.validation import model_description
-from distrib.ps.server.checkpoint_writer import Checkpoints
+from distrib.ps.server.checkpoint_writer import CheckpointOptions
 from distrib.ps.server.server import Server
 from distrib.ps.wire.grpc_options import CHUNK_BYTES, MAX_STREAMS
 from distrib.strategies.parameter_server import ParameterServerStrategy
@@ -54,7 +54,7 @@ def training(strategy, callbacks=()):
 @pytest.mark.parametrize(("mode", "num_ps"), [("sync", 1), ("async", 2)])
 def test_c7_a_ps_is_killed_while_a_worker_starts_again(tmp_path, caplog, mode, num_ps):
     """With several, all go back to the same cut (`test_processes.py`, C8)."""
-    saved = Checkpoints(tmp_path, every=4)
+    saved = CheckpointOptions(tmp_path, every=4)
     servers = [Server("127.0.0.1:0", checkpoints=saved) for _ in range(num_ps)]
     addresses = tuple(f"127.0.0.1:{server.port}" for server in servers)
     results, strategies, dead, goes_on = {}, [], threading.Event(), threading.Event()
@@ -191,7 +191,7 @@ def test_c14_a_ps_that_is_busy_for_seconds_is_not_taken_for_dead(caplog):
 
 
 def test_c17_it_is_told_when_all_pushes_are_dropped():
-    stagnation, counts = Stagnation(), Counts()
+    stagnation, counts = StarvationWarning(), PushCounts()
     assert stagnation.seen(counts, 100.0) == ""
     counts.dropped = 3
     assert stagnation.seen(counts, 200.0) == "", "nothing was pushed before, so nothing was dropped"
@@ -233,7 +233,7 @@ def test_a_call_whose_streams_always_break_is_given_up(monkeypatch, caplog):
 @pytest.mark.parametrize("num_ps", [1, 2])
 def test_c17_a_job_that_drops_everything_says_so(monkeypatch, caplog, num_ps):
     """Of async only: in sync the first of every round count, whoever they are."""
-    monkeypatch.setattr(Stagnation.__init__, "__defaults__", (0.2,))
+    monkeypatch.setattr(StarvationWarning.__init__, "__defaults__", (0.2,))
 
     class Late(distrib.callbacks.Callback):
         def on_train_batch_begin(self, batch, logs=None):

@@ -18,7 +18,7 @@ from distrib.base.errors import ProtocolError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.policy.order.command_log import Pull
 from distrib.ps.policy.order.shard import Shard
-from distrib.ps.server.worker_session import Link, Links
+from distrib.ps.server.worker_session import WorkerSession, WorkerSessions
 from distrib.ps.wire.outbox import Outbox
 from distrib.strategies.parameter_server import ParameterServerStrategy
 
@@ -168,7 +168,7 @@ def test_a_late_answer_to_a_former_stream_is_none_to_the_next():
     hello = pb.Hello(worker=1, incarnation=5, ps=1, num_ps=2, num_elements=8, dtype="float32")
     shard = Shard(1, 2)
     shard.values = np.ones(4, np.float32)
-    links, link = Links(), Link(hello, False, last_call=3)
+    links, link = WorkerSessions(), WorkerSession(hello, False, last_call=3)
     links.join(link)
     links.pull(Pull(1, 3, 12), shard)
     assert link.outbox.empty()

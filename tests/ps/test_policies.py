@@ -19,9 +19,9 @@ from distrib.ps.policy.errors import RefusedError
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply, Discard, Keep, Pull
 from distrib.ps.policy.order.phases import admission_of
-from distrib.ps.policy.order.push_assembly import Arrivals
+from distrib.ps.policy.order.push_assembly import PushAssembly
 from distrib.ps.policy.order.sequencer import Sequencer
-from distrib.ps.policy.order.snapshot_schedule import Cuts
+from distrib.ps.policy.order.snapshot_schedule import SnapshotSchedule
 from distrib.ps.policy.validation import stage_description
 
 MODEL = {"kind": "model", "learning_rate": 1.0}
@@ -456,7 +456,7 @@ def test_a_skipped_update_is_dropped_and_its_examples_are_done():
 
 
 def test_what_a_dead_process_left_half_sent_is_forgotten_everywhere():
-    arrivals = Arrivals()
+    arrivals = PushAssembly()
     arrivals.num_ps = 2
     assert arrivals.arrived(PushId(1, 7, 1), 1) is None
     arrivals.forget(1)
@@ -469,7 +469,7 @@ def test_what_a_dead_process_left_half_sent_is_forgotten_everywhere():
 
 
 def test_cuts_are_at_borders_and_every_so_many_updates():
-    cuts = Cuts(every=10)
+    cuts = SnapshotSchedule(every=10)
     seen = [
         (cuts.is_due(borders, version), cuts.number, cuts.border)
         for borders, version in ((2, 0), (2, 9), (2, 10), (2, 19), (3, 19), (3, 28), (3, 29))

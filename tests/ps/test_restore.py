@@ -25,7 +25,7 @@ from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply, Discard
 from distrib.ps.policy.order.sequencer import Sequencer
 from distrib.ps.policy.order.sequencer_state import sequencer_from_state, state_of
-from distrib.ps.server.checkpoint_writer import Checkpoints
+from distrib.ps.server.checkpoint_writer import CheckpointOptions
 from distrib.ps.server.server import Server
 from distrib.strategies.parameter_server import ParameterServerStrategy
 
@@ -59,7 +59,7 @@ class Pause(distrib.callbacks.Callback):
 @pytest.mark.parametrize("num_ps", [1, 2])
 @pytest.mark.parametrize("share_memory", [False, True])
 def test_c6_ps_are_killed_and_restored_and_the_workers_wait(tmp_path, num_ps, mode, share_memory):
-    saved = Checkpoints(tmp_path, every=4)
+    saved = CheckpointOptions(tmp_path, every=4)
     servers = [Server("127.0.0.1:0", checkpoints=saved) for _ in range(num_ps)]
     ports = [server.port for server in servers]
     addresses = tuple(f"127.0.0.1:{port}" for port in ports)
@@ -243,7 +243,7 @@ def test_a_job_goes_on_with_ps_elsewhere_and_with_another_number_of_them(tmp_pat
     """The whole job is started again, its script runs from the beginning, and meets what is done."""
     results = []
     for num_ps, epochs, restore in ((2, 2, False), (2, 4, True), (3, 6, True)):
-        saved = Checkpoints(tmp_path, every=5, restore=restore)
+        saved = CheckpointOptions(tmp_path, every=5, restore=restore)
         servers = [Server("127.0.0.1:0", checkpoints=saved) for _ in range(num_ps)]
         resolver = worker_of(0, 1, tuple(f"127.0.0.1:{server.port}" for server in servers))
         strategy = ParameterServerStrategy(resolver)
@@ -262,7 +262,7 @@ def test_a_job_goes_on_with_ps_elsewhere_and_with_another_number_of_them(tmp_pat
 def test_the_newest_checkpoint_is_that_of_the_last_job(tmp_path):
     """A job that begins anew in the folder of an earlier one, which has made more of them."""
     for every, epochs in ((1, 3), (1000, 1)):
-        server = Server("127.0.0.1:0", checkpoints=Checkpoints(tmp_path, every=every))
+        server = Server("127.0.0.1:0", checkpoints=CheckpointOptions(tmp_path, every=every))
         strategy = ParameterServerStrategy(worker_of(0, 1, (f"127.0.0.1:{server.port}",)))
         with strategy.scope():
             weights, _ = training(strategy, epochs=epochs)

@@ -14,7 +14,7 @@ import distrib
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.server import server as server_module
 from distrib.ps.server import worker_session
-from distrib.ps.server.read_timeout import Patience
+from distrib.ps.server.read_timeout import ReadTimeout
 from distrib.ps.wire import framing
 from distrib.ps.wire.framing import Frame
 from distrib.ps.wire.grpc_options import MAX_MESSAGE_BYTES
@@ -336,9 +336,9 @@ class TestHalf:
         goes_on(job, client)
 
     def test_c24_a_stream_that_goes_silent_is_ended_and_others_go_on(self, pair, monkeypatch, caplog):
-        monkeypatch.setattr(Patience.__init__, "__defaults__", (0.6,))
+        monkeypatch.setattr(ReadTimeout.__init__, "__defaults__", (0.6,))
         for server in pair.servers:
-            server._servicer._patience = Patience()
+            server._servicer._patience = ReadTimeout()
         (chief, chiefs), (silent, answer) = together(pair)
         begin = time.monotonic()
         self.send_half(pair, silent, answer, worker=1)
@@ -357,7 +357,7 @@ class TestHalf:
         assert pair.sequencer.counts.pushed == pair.sequencer.counts.applied
 
     def test_a_stream_without_a_greeting_is_ended(self, monkeypatch):
-        monkeypatch.setattr(Patience.__init__, "__defaults__", (0.3,))
+        monkeypatch.setattr(ReadTimeout.__init__, "__defaults__", (0.3,))
         with Calls("sync", 1) as calls, grpc.insecure_channel(calls.addresses[0]) as channel:
             opened = threading.Event()
             stream = channel.stream_stream(framing.WORK)(iter(lambda: opened.wait(10) and None, None))
@@ -431,6 +431,6 @@ class TestC22:
 
 
 def long(values):
-    from distrib.ps.wire.codec import Piece
+    from distrib.ps.wire.codec import Chunk
 
-    return [Piece(0, memoryview(bytes(2_000_000)), True)]
+    return [Chunk(0, memoryview(bytes(2_000_000)), True)]

@@ -16,7 +16,7 @@ from distrib.base.ranges import split
 from distrib.ps.client.client import Client
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.identity import PushId
-from distrib.ps.policy.order.push_assembly import Arrivals
+from distrib.ps.policy.order.push_assembly import PushAssembly
 from distrib.ps.policy.order.shard import Shard
 from distrib.ps.server.node import Node
 from distrib.ps.server.server import Server
@@ -335,7 +335,7 @@ def test_a_lost_answer_is_asked_for_again_and_applied_once(monkeypatch, num_ps):
 
 
 def test_a_part_that_comes_after_its_worker_was_gone_is_forgotten_for_its_successor():
-    arrivals, happened = Arrivals(), []
+    arrivals, happened = PushAssembly(), []
     arrivals.num_ps = 2
     old, new = PushId(1, 5, 1), PushId(1, 6, 1)
     arrivals.forget(1)

@@ -6,7 +6,7 @@ from helpers.replicas import on_replicas
 
 import distrib
 from distrib.base.logs import LOGGER
-from distrib.ps.policy.order.phases import Stage
+from distrib.ps.policy.order.phases import Phase
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def test_d6_another_distrib_is_refused(told):
 
 
 def test_d6_so_it_is_around_parameter_servers(told):
-    stage = Stage(description("2.0"), np.zeros(1))
+    stage = Phase(description("2.0"), np.zeros(1))
     assert stage.refusal(1, description("2.0")) == ""
     assert told == []
     assert stage.refusal(1, description("2.1")) == ""

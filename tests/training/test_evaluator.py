@@ -19,7 +19,7 @@ import distrib
 from distrib.io import checkpoint_folder
 from distrib.io.checkpoint_folder import read_manifest
 from distrib.train import CheckpointManager
-from distrib.training.checkpoints.evaluator_mailbox import Sidecar
+from distrib.training.checkpoints.evaluator_mailbox import EvaluatorMailbox
 
 rng = np.random.default_rng(3)
 X, Y = rng.normal(size=(60, 6)), rng.integers(0, 3, 60)
@@ -107,11 +107,11 @@ def test_a_checkpoint_of_another_model_is_an_error(tmp_path):
 def test_what_an_earlier_run_has_left_does_not_count(tmp_path, monkeypatch):
     monkeypatch.setenv("DISTRIB_RUN_ID", "old")
     trained(tmp_path, epochs=4)
-    Sidecar(tmp_path).finish()
+    EvaluatorMailbox(tmp_path).finish()
     monkeypatch.setenv("DISTRIB_RUN_ID", "new")
-    assert not Sidecar(tmp_path).is_finished
+    assert not EvaluatorMailbox(tmp_path).is_finished
     trained(tmp_path, epochs=2)  # replaces two of the four
-    Sidecar(tmp_path).finish()
+    EvaluatorMailbox(tmp_path).finish()
     seen = []
 
     class Look(distrib.callbacks.Callback):
@@ -144,7 +144,7 @@ def test_an_evaluator_that_was_there_first_sees_the_run_that_is_repeated(tmp_pat
     if named:
         monkeypatch.setenv("DISTRIB_RUN_ID", "old")
     trained(tmp_path, epochs=5)
-    Sidecar(tmp_path).finish()
+    EvaluatorMailbox(tmp_path).finish()
     if named:
         monkeypatch.setenv("DISTRIB_RUN_ID", "new")
     looked = Steps(expected=5)
@@ -157,7 +157,7 @@ def test_an_evaluator_that_was_there_first_sees_the_run_that_is_repeated(tmp_pat
     else:
         assert looked.reached.wait(20)  # it may be all there will ever be
     before = len(looked.seen)
-    sidecar = Sidecar(tmp_path)
+    sidecar = EvaluatorMailbox(tmp_path)
     sidecar.begin()
     saving = distrib.callbacks.ModelCheckpoint(tmp_path / "ckpt-{epoch}")
     made().fit(X, Y, batch_size=30, epochs=3, verbose=0, callbacks=[saving])
@@ -180,7 +180,7 @@ def test_it_ends_the_training_that_does_not_get_better(tmp_path):
 
     thread.start()
     history = trained(tmp_path, epochs=400, callbacks=[Slow()])
-    Sidecar(tmp_path)._write("finished")
+    EvaluatorMailbox(tmp_path)._write("finished")
     thread.join(20)
     assert not thread.is_alive()
     assert 3 <= len(history.epoch) < 100
@@ -191,7 +191,7 @@ def test_fit_in_the_evaluator_ends_the_process(tmp_path, evaluator_task, monkeyp
     task = os.environ["TF_CONFIG"]
     monkeypatch.delenv("TF_CONFIG")
     trained(tmp_path, epochs=3)
-    Sidecar(tmp_path).finish()
+    EvaluatorMailbox(tmp_path).finish()
     monkeypatch.setenv("TF_CONFIG", task)
     with pytest.raises(SystemExit) as end:
         trained(tmp_path, epochs=3, validation_data=(TEST_X, TEST_Y))

@@ -23,7 +23,7 @@ from distrib.base.ranges import Range
 from distrib.comm.collectives.ring import RingCommunicator
 from distrib.comm.collectives.shared_memory import SharedMemoryCommunicator
 from distrib.comm.communicator import Communicator
-from distrib.comm.messages.subgroup import Subset
+from distrib.comm.messages.subgroup import Subgroup
 from distrib.comm.messages.transport import Transport
 from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S
 from distrib.comm.reduce_op import ReduceOp
@@ -57,8 +57,8 @@ class HierarchicalCommunicator(Communicator):
         self._ranks = [rank for group in groups for rank in group]  # by host and place
         self._order = np.argsort(self._ranks)
         self.transport = transport
-        self._host = SharedMemoryCommunicator(Subset(transport, mine), timeout_s)
-        self._lane = RingCommunicator(Subset(transport, lane), timeout_s)
+        self._host = SharedMemoryCommunicator(Subgroup(transport, mine), timeout_s)
+        self._lane = RingCommunicator(Subgroup(transport, lane), timeout_s)
         self.counters = self._lane.counters
         self.spans_hosts = self._lane.spans_hosts
 

@@ -32,7 +32,7 @@ def _duplicate(mpi: Any) -> Any:
     return mpi.COMM_WORLD.Dup()
 
 
-class NativeCommunicator(Communicator):
+class MPICommunicator(Communicator):
     """Collectives of an MPI library.
 
     Args:

@@ -28,7 +28,7 @@ import numpy as np
 from distrib.base.arrays import Array
 from distrib.base.ranges import Range, split
 from distrib.comm.communicator import Communicator
-from distrib.comm.messages.channel import Combine, Messenger
+from distrib.comm.messages.channel import CheckedChannel, Combine
 from distrib.comm.messages.float16 import Float16Wire
 from distrib.comm.messages.header import Header, Operation
 from distrib.comm.messages.transport import Transport
@@ -59,7 +59,7 @@ class RingCommunicator(Communicator):
         self._right = (self.rank + 1) % self.world_size
         self._left = (self.rank - 1) % self.world_size
         self.transport = transport
-        self._messenger = Messenger(transport, timeout_s)
+        self._messenger = CheckedChannel(transport, timeout_s)
         self.counters = self._messenger.counters
         self._rows: dict[int, Array] = {}
         self._chunks: dict[int, list[Range]] = {}

@@ -1,4 +1,4 @@
-"""Board: where the ranks of a host say which collective they have reached, and see who else has.
+"""SharedBarrier: where the ranks of a host say which collective they have reached, and see who else has.
 
 Each rank owns a page that all others map. To arrive at a collective it writes its header and its row, and then the
 number of the collective, its flag. It waits until every other flag has come as far, compares the headers
@@ -19,10 +19,10 @@ from distrib.comm.messages.wait import wait
 
 _LINE = 64
 _PLACE_BYTES = HEADER_BYTES + 8 * MAX_ROW
-BOARD_BYTES = _LINE + 2 * _PLACE_BYTES
+BARRIER_BYTES = _LINE + 2 * _PLACE_BYTES
 
 
-class Board:
+class SharedBarrier:
     """The pages of all ranks.
 
     Args:

@@ -29,14 +29,14 @@ from distrib.base.errors import ConfigError
 from distrib.base.logs import LOGGER
 from distrib.base.ranges import Range
 from distrib.comm.collectives.ring import COMBINE, RingCommunicator
-from distrib.comm.collectives.shared_barrier import BOARD_BYTES, Board
+from distrib.comm.collectives.shared_barrier import BARRIER_BYTES, SharedBarrier
 from distrib.comm.communicator import Communicator
 from distrib.comm.messages.header import Operation
 from distrib.comm.messages.transport import Transport
 from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S
 from distrib.comm.reduce_op import ReduceOp
 from distrib.host.memory_limits import check_headroom
-from distrib.host.shared_segment import Segment, mapped, why_not
+from distrib.host.shared_segment import SharedSegment, mapped, why_not
 
 _PIECE_BYTES, _PIECE_BYTES_OF_LARGE, _LARGE_BYTES = 512 * 1024, 256 * 1024, 32 << 20
 """Small enough to stay in the cache between being summed and being written to all. Measured: vectors that fit the
@@ -90,8 +90,8 @@ class SharedMemoryCommunicator(Communicator):
         # By id of a vector that lies in shared memory: those of the other ranks; and its own range, in pieces.
         self._vectors: dict[int, list[Array]] = {}
         self._pieces: dict[int, list[Piece]] = {}
-        pages = self._exchange([BOARD_BYTES] * self.world_size)
-        self._board = Board(transport, pages, timeout_s)
+        pages = self._exchange([BARRIER_BYTES] * self.world_size)
+        self._board = SharedBarrier(transport, pages, timeout_s)
 
     def shared(self, vector: Array) -> Array:
         try:
@@ -213,7 +213,7 @@ class SharedMemoryCommunicator(Communicator):
             reason = reason or str(error)
         self._ring.barrier()  # all have looked before the first takes something
         try:
-            segment = None if reason else Segment(sizes[self.rank])
+            segment = None if reason else SharedSegment(sizes[self.rank])
         except OSError as error:
             reason = str(error)
         address = None if segment is None else segment.address

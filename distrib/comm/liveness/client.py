@@ -1,4 +1,4 @@
-"""Watch: every rank knows at once when another one dies, fails, or has ended.
+"""LivenessClient: every rank knows at once when another one dies, fails, or has ended.
 
 MPI does not tell. A rank that is killed, that raises, or that leaves while others wait for it makes them wait for
 ever. So beside MPI each rank keeps one TCP connection to a hub (`comm/liveness/server.py`), served by a thread of its
@@ -32,7 +32,7 @@ from typing import Any
 from distrib.base import background
 from distrib.base.errors import DistribError, PeerLostError, ProtocolError
 from distrib.comm.liveness.late import who_is_late
-from distrib.comm.liveness.progress_page import Place, is_odd
+from distrib.comm.liveness.progress_page import ProgressPage, is_odd
 from distrib.comm.liveness.protocol import (
     BEAT_S,
     CONNECT_TIMEOUT_S,
@@ -40,10 +40,10 @@ from distrib.comm.liveness.protocol import (
     SILENCE_S,
     UNREACHABLE_S,
     Fault,
-    Lines,
+    JsonLines,
     Peer,
 )
-from distrib.host.suspend_aware_clock import Awake
+from distrib.host.suspend_aware_clock import SuspendAwareClock
 
 _NEWS_S = 1.0
 """What was heard within so long is news: shorter than what a rank may be stopped for (`STOPPED_S`)."""
@@ -51,7 +51,7 @@ _NEWS_S = 1.0
 _POLL_S = 0.01
 
 
-class Watch:
+class LivenessClient:
     """A rank's side: reports where it is, and hears about the others.
 
     Args:
@@ -66,7 +66,7 @@ class Watch:
     def __init__(
         self,
         me: Peer,
-        place: Place,
+        place: ProgressPage,
         peers: list[Peer],
         token: str,
         address: tuple[str, int],
@@ -82,7 +82,7 @@ class Watch:
         self._announces, self._announced = False, threading.Event()
         self._heard = time.monotonic()
         self.hub_is_lost = False
-        self._lines = Lines(socket.create_connection(address, CONNECT_TIMEOUT_S), len(peers))
+        self._lines = JsonLines(socket.create_connection(address, CONNECT_TIMEOUT_S), len(peers))
         self._lines.send({"rank": me.rank, "token": token})
         self._lines.socket.settimeout(BEAT_S)
         self._longest_silence_s = SILENCE_S
@@ -163,7 +163,7 @@ class Watch:
     # --- the watch's own thread
 
     def _run(self) -> None:
-        next_beat, awake, heard = time.monotonic(), Awake(), 0.0
+        next_beat, awake, heard = time.monotonic(), SuspendAwareClock(), 0.0
         while not self.ended.is_set():
             now = time.monotonic()
             if now >= next_beat:

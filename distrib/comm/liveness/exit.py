@@ -1,7 +1,8 @@
 """The end of a rank: nobody waits for a rank that has failed, and nobody ends well while another has failed.
 
-Under plain `mpirun python script.py` an exception in one rank makes Python leave, the other ranks wait for it
-for ever, and MPI's own clean-up waits for them. `Ending` makes that safe, as `python -m mpi4py` would, and says more:
+Under plain `mpirun python script.py` an exception in one rank makes Python leave, the other ranks wait for it for
+ever, and MPI's own clean-up waits for them. `ExitHandler` makes that safe, as `python -m mpi4py` would, and says
+more:
 
 - an uncaught exception prints its traceback, then one line that names rank, host and step; it is announced to
   all, and the process ends at once;
@@ -26,9 +27,9 @@ from types import TracebackType
 
 from distrib.base import exit_codes
 from distrib.base.errors import DistribError, PeerLostError, ProtocolError, exit_code_of
-from distrib.comm.liveness.client import Watch
+from distrib.comm.liveness.client import LivenessClient
 from distrib.comm.liveness.protocol import Fault, say
-from distrib.host.helper_process import LightProcess
+from distrib.host.helper_process import HelperProcess
 
 _GRACE_S = 0.4
 """For the training thread to notice a fault in a collective."""
@@ -45,7 +46,7 @@ _COMMON_S = 2.0
 """For rank 0 to say what all ranks would."""
 
 
-class Ending:
+class ExitHandler:
     """Ends this process in good order, or at once.
 
     Args:
@@ -63,8 +64,8 @@ class Ending:
     ) -> None:
         self._keeps_first_code = keeps_first_code
         self._finalize, self._progress = finalize, progress
-        self._watch: Watch | None = None
-        self._helper: LightProcess | None = None
+        self._watch: LivenessClient | None = None
+        self._helper: HelperProcess | None = None
         self._exit_code: int | None = None
         self._noticed = threading.Event()
         self._pid = os.getpid()
@@ -73,7 +74,7 @@ class Ending:
         atexit.register(self._at_exit)
         os.register_at_fork(after_in_child=self._in_forked_child)
 
-    def guard(self, watch: Watch, helper: LightProcess | None) -> None:
+    def guard(self, watch: LivenessClient, helper: HelperProcess | None) -> None:
         """From here on, end together with the other ranks.
 
         Args:
@@ -155,7 +156,7 @@ class Ending:
         self._finalize()
         deadline.cancel()
 
-    def _leave_together(self, watch: Watch) -> None:
+    def _leave_together(self, watch: LivenessClient) -> None:
         """Wait until every rank has ended its script. The watch notices those that never will."""
         sys.stdout.flush()
         watch.leave()

@@ -1,4 +1,4 @@
-"""Outpost: looks after the ranks of another host than that of the hub, and tells the hub what it sees.
+"""HostAgent: looks after the ranks of another host than that of the hub, and tells the hub what it sees.
 
 Whether a rank is stopped, how it died and where it was can be read on its own host only. So the first rank of every
 host but the hub's starts a small process there, in a session of its own. Every quarter of a second it
@@ -17,15 +17,15 @@ from collections.abc import Sequence
 from dataclasses import asdict
 from typing import Any
 
-from distrib.comm.liveness.local_ranks import Lookout
-from distrib.comm.liveness.protocol import BEAT_S, CONNECT_TIMEOUT_S, Lines, Peer
-from distrib.host.helper_process import LightProcess
+from distrib.comm.liveness.local_ranks import LocalRanks
+from distrib.comm.liveness.protocol import BEAT_S, CONNECT_TIMEOUT_S, JsonLines, Peer
+from distrib.host.helper_process import HelperProcess
 
 _PATIENCE_S = 0.6
 """For word of how a rank died: its connection closes a little earlier than it ends (`host/process_status.py`)."""
 
 
-def start_outpost(peers: Sequence[Peer], token: str, hub: tuple[str, int]) -> LightProcess:
+def start_outpost(peers: Sequence[Peer], token: str, hub: tuple[str, int]) -> HelperProcess:
     """Start an outpost on this host, connected to the hub.
 
     Args:
@@ -37,19 +37,19 @@ def start_outpost(peers: Sequence[Peer], token: str, hub: tuple[str, int]) -> Li
         PeerLostError: it could not start, or not reach the hub.
     """
     config = {"peers": [asdict(peer) for peer in peers], "token": token, "hub": hub}
-    return LightProcess(__name__, config, f"The outpost of the watch on {peers[0].host}")
+    return HelperProcess(__name__, config, f"The outpost of the watch on {peers[0].host}")
 
 
 def main() -> None:
     """The outpost's process: reads its configuration from stdin, connects, says so, looks out."""
     config = json.loads(sys.stdin.readline())
-    outpost = Outpost([Peer(**peer) for peer in config["peers"]], config["token"], tuple(config["hub"]))
+    outpost = HostAgent([Peer(**peer) for peer in config["peers"]], config["token"], tuple(config["hub"]))
     print("connected", flush=True)
     os.close(1)
     outpost.look_out()
 
 
-class Outpost:
+class HostAgent:
     """The outpost's side.
 
     Args:
@@ -59,9 +59,9 @@ class Outpost:
     """
 
     def __init__(self, peers: Sequence[Peer], token: str, hub: tuple[str, int]) -> None:
-        self._lookout = Lookout(peers)
+        self._lookout = LocalRanks(peers)
         self._dead: dict[int, str] = {}
-        self._lines = Lines(socket.create_connection(hub, CONNECT_TIMEOUT_S), len(peers))
+        self._lines = JsonLines(socket.create_connection(hub, CONNECT_TIMEOUT_S), len(peers))
         self._lines.between_hosts()
         self._lines.send({"outpost": peers[0].rank, "token": token})
 
@@ -91,8 +91,8 @@ class Outpost:
         }
 
 
-class FarLookout:
-    """The hub's side: what a `Lookout` is for the hub's own host, for another one, by what its outpost says.
+class RemoteHost:
+    """The hub's side: what a `LocalRanks` is for the hub's own host, for another one, by what its outpost says.
 
     Args:
         lines: the connection.
@@ -105,7 +105,7 @@ class FarLookout:
         heard: when the outpost was heard last, by the hub's clock.
     """
 
-    def __init__(self, lines: Lines, peers: Sequence[Peer]) -> None:
+    def __init__(self, lines: JsonLines, peers: Sequence[Peer]) -> None:
         self.lines, self.host = lines, peers[0].host
         self.ranks = {peer.rank for peer in peers}
         self.heard = 0.0
@@ -132,15 +132,15 @@ class FarLookout:
         return len(self._dead) == len(self.ranks)
 
     def places(self) -> dict[int, list[int]]:
-        """As of `Lookout`."""
+        """As of `LocalRanks`."""
         return self._places
 
     def stopped(self) -> set[int]:
-        """As of `Lookout`."""
+        """As of `LocalRanks`."""
         return self._stopped
 
     def cause(self, rank: int) -> str:
-        """As of `Lookout`: waits a moment for the outpost's word."""
+        """As of `LocalRanks`: waits a moment for the outpost's word."""
         deadline = time.monotonic() + _PATIENCE_S
         while rank not in self._dead and not self.lines.closed and (left := deadline - time.monotonic()) > 0:
             self.lines.socket.settimeout(left)

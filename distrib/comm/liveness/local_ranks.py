@@ -1,4 +1,4 @@
-"""Lookout: how the ranks of this host fare, seen from outside. They need not do anything for it.
+"""LocalRanks: how the ranks of this host fare, seen from outside. They need not do anything for it.
 
 So a rank that holds the GIL for long is not taken for a frozen one, and of a dead one it can still be read where
 it was and how it died.
@@ -8,12 +8,12 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 
-from distrib.comm.liveness.progress_page import PlaceOf
+from distrib.comm.liveness.progress_page import ProgressReader
 from distrib.comm.liveness.protocol import Peer
-from distrib.host.process_status import Postmortem
+from distrib.host.process_status import ProcessStatus
 
 
-class Lookout:
+class LocalRanks:
     """Looks after ranks of this host.
 
     Args:
@@ -25,8 +25,8 @@ class Lookout:
 
     def __init__(self, peers: Sequence[Peer]) -> None:
         self.ranks = {peer.rank for peer in peers}
-        self._postmortems = {peer.rank: Postmortem(peer.pid) for peer in peers}
-        self._places = {peer.rank: PlaceOf(peer.pid, peer.place) for peer in peers}
+        self._postmortems = {peer.rank: ProcessStatus(peer.pid) for peer in peers}
+        self._places = {peer.rank: ProgressReader(peer.pid, peer.place) for peer in peers}
 
     def places(self) -> dict[int, list[int]]:
         """The place of each rank, or the one it died in; without ranks for which it is not known."""

@@ -1,4 +1,4 @@
-"""Place: where a rank is (collective, step, and whether it waits there), in memory that outlives it.
+"""ProgressPage: where a rank is (collective, step, and whether it waits there), in memory that outlives it.
 
 A rank that is killed cannot say where it was, and its last beat is up to a quarter of a second old. So it writes
 down where it is in 24 bytes of anonymous shared memory, and the hub or the outpost of its host maps the same
@@ -18,7 +18,7 @@ _FORMAT = struct.Struct("=qqq")
 _NUMBER = struct.Struct("=q")  # each is written alone: the numbers come from several threads
 
 
-class Place:
+class ProgressPage:
     """A rank's side.
 
     Attributes:
@@ -53,7 +53,7 @@ class Place:
             _NUMBER.pack_into(self._memory, 16, self.waits)
 
 
-class PlaceOf:
+class ProgressReader:
     """The lookout's side: where another process of this host is, or was when it died.
 
     Args:

@@ -86,7 +86,7 @@ def say(text: str) -> None:
         pass  # nobody listens
 
 
-class Lines:
+class JsonLines:
     """Lines of JSON over a socket.
 
     Args:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from distrib.comm.liveness.client import Watch
-from distrib.comm.liveness.exit import Ending
+from distrib.comm.liveness.client import LivenessClient
+from distrib.comm.liveness.exit import ExitHandler
 from distrib.comm.liveness.liveness import Liveness
 
 
@@ -17,9 +17,9 @@ class RankLiveness(Liveness):
         watch: the connection to the server; None before the ranks have met, and where there is one rank only.
     """
 
-    def __init__(self, ending: Ending) -> None:
+    def __init__(self, ending: ExitHandler) -> None:
         self._ending = ending
-        self.watch: Watch | None = None
+        self.watch: LivenessClient | None = None
 
     def enter(self, sequence: int) -> None:
         if self.watch is not None:

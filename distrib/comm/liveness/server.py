@@ -1,4 +1,4 @@
-"""Hub: the middle of the watch (`comm/liveness/client.py`). It hears from every rank and tells all.
+"""LivenessServer: the middle of the watch (`comm/liveness/client.py`). It hears from every rank and tells all.
 
 The hub is a small process of its own, in a session of its own, beside rank 0. MPICH's mpirun kills all ranks within
 a millisecond of the death of one: no survivor could say who died, but the hub can. It ends when every rank
@@ -22,8 +22,8 @@ from dataclasses import asdict
 from typing import Any
 
 from distrib.base.errors import PeerLostError
-from distrib.comm.liveness.host_agent import FarLookout
-from distrib.comm.liveness.local_ranks import Lookout
+from distrib.comm.liveness.host_agent import RemoteHost
+from distrib.comm.liveness.local_ranks import LocalRanks
 from distrib.comm.liveness.protocol import (
     BEAT_S,
     HOST_SILENCE_S,
@@ -31,14 +31,14 @@ from distrib.comm.liveness.protocol import (
     STOPPED_S,
     UNREACHABLE_S,
     Fault,
-    Lines,
+    JsonLines,
     Peer,
     say,
 )
-from distrib.comm.liveness.unknown_peers import Strangers
-from distrib.host.helper_process import LightProcess
+from distrib.comm.liveness.unknown_peers import UnknownPeers
+from distrib.host.helper_process import HelperProcess
 from distrib.host.process_status import ENDED_BY_OPEN_MPI
-from distrib.host.suspend_aware_clock import Awake
+from distrib.host.suspend_aware_clock import SuspendAwareClock
 
 _START_S = 60.0
 """For the first rank to connect."""
@@ -50,7 +50,7 @@ _LINGER_S = 15.0
 """After a fault, for the ranks to end."""
 
 
-def start_hub(peers: list[Peer], token: str, address: str) -> LightProcess:
+def start_hub(peers: list[Peer], token: str, address: str) -> HelperProcess:
     """Start the hub on this host; it answers with the port it listens on.
 
     Args:
@@ -62,19 +62,19 @@ def start_hub(peers: list[Peer], token: str, address: str) -> LightProcess:
         PeerLostError: it could not start.
     """
     config = {"peers": [asdict(peer) for peer in peers], "token": token, "address": address}
-    return LightProcess(__name__, config, f"The hub of the watch on {address}")
+    return HelperProcess(__name__, config, f"The hub of the watch on {address}")
 
 
 def main() -> None:
     """The hub's process: reads its configuration from stdin, prints its port, serves."""
     config = json.loads(sys.stdin.readline())
-    hub = Hub([Peer(**peer) for peer in config["peers"]], config["token"], config["address"])
+    hub = LivenessServer([Peer(**peer) for peer in config["peers"]], config["token"], config["address"])
     print(hub.port, flush=True)
     os.close(1)
     hub.serve()
 
 
-class Hub:
+class LivenessServer:
     """Hears from every rank and tells all.
 
     Args:
@@ -85,14 +85,14 @@ class Hub:
 
     def __init__(self, peers: list[Peer], token: str, address: str) -> None:
         self._peers = peers
-        self._lines: dict[int, Lines] = {}
-        self._lookouts: list[Lookout | FarLookout] = [
-            Lookout([peer for peer in peers if peer.host == peers[0].host])
+        self._lines: dict[int, JsonLines] = {}
+        self._lookouts: list[LocalRanks | RemoteHost] = [
+            LocalRanks([peer for peer in peers if peer.host == peers[0].host])
         ]
         self._selector = selectors.DefaultSelector()
         self._connections: list[socket.socket] = []
-        self._awake = Awake()
-        self._strangers = Strangers(address, peers, token, self._selector, self._awake, self._welcome)
+        self._awake = SuspendAwareClock()
+        self._strangers = UnknownPeers(address, peers, token, self._selector, self._awake, self._welcome)
         self.port: int = self._strangers.listener.getsockname()[1]
         self._table = [[-1, 0, 0] for _ in peers]
         self._heard = [0.0] * len(peers)
@@ -134,7 +134,7 @@ class Hub:
         self._connections.append(connection)
         self._selector.register(connection, selectors.EVENT_READ, action)
 
-    def _welcome(self, lines: Lines, rank: int, is_outpost: bool, more: list[dict[str, Any]]) -> None:
+    def _welcome(self, lines: JsonLines, rank: int, is_outpost: bool, more: list[dict[str, Any]]) -> None:
         """Somebody has the token of the job, and says which rank it is or looks after."""
         peer, connection = self._peers[rank], lines.socket
         if rank in self._lines and not is_outpost:
@@ -143,7 +143,7 @@ class Hub:
         if peer.host != self._peers[0].host:
             lines.between_hosts()
         if is_outpost:
-            outpost = FarLookout(lines, [each for each in self._peers if each.host == peer.host])
+            outpost = RemoteHost(lines, [each for each in self._peers if each.host == peer.host])
             outpost.heard = self._awake.seconds
             self._lookouts.append(outpost)
             self._when_readable(connection, lambda: self._hear_outpost(outpost))
@@ -155,7 +155,7 @@ class Hub:
         self._when_readable(connection, lambda: self._hear(rank))
         self._take(rank, more)
 
-    def _hear_outpost(self, outpost: FarLookout) -> None:
+    def _hear_outpost(self, outpost: RemoteHost) -> None:
         outpost.heard = self._awake.seconds
         outpost.hear()
         if outpost.lines.closed:
@@ -239,7 +239,7 @@ class Hub:
 
     def _find_frozen_hosts(self) -> None:
         for outpost in self._lookouts:
-            if isinstance(outpost, FarLookout) and not outpost.lines.closed:
+            if isinstance(outpost, RemoteHost) and not outpost.lines.closed:
                 heard = max(outpost.heard, *(self._heard[rank] for rank in outpost.ranks))
                 if self._awake.seconds - heard > HOST_SILENCE_S:
                     self._lose(

@@ -1,4 +1,4 @@
-"""Strangers: who has connected to the hub and has not said yet who it is. Anybody can.
+"""UnknownPeers: who has connected to the hub and has not said yet who it is. Anybody can.
 
 Each may say one line, which is not read further than a greeting is long, within a moment. There may be so many at
 once; where there are more, the one that has waited longest makes room. Nothing that one of them sends ends the hub.
@@ -12,8 +12,8 @@ import socket
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from distrib.comm.liveness.protocol import Lines, Peer
-from distrib.host.suspend_aware_clock import Awake
+from distrib.comm.liveness.protocol import JsonLines, Peer
+from distrib.host.suspend_aware_clock import SuspendAwareClock
 
 _GREETING_S = 2.0
 """For who has connected to say who it is."""
@@ -24,11 +24,11 @@ _MAX_STRANGERS = 64
 _BACKLOG = 128
 """Connections that the kernel keeps until they are accepted."""
 
-Greeted = Callable[[Lines, int, bool, list[dict[str, Any]]], None]
+Greeted = Callable[[JsonLines, int, bool, list[dict[str, Any]]], None]
 """Takes a connection, the rank that it is of, whether it is that of an outpost, and what came with the greeting."""
 
 
-class Strangers:
+class UnknownPeers:
     """Accepts connections, and hands on those that belong to the job.
 
     Args:
@@ -49,7 +49,7 @@ class Strangers:
         peers: Sequence[Peer],
         token: str,
         selector: selectors.BaseSelector,
-        awake: Awake,
+        awake: SuspendAwareClock,
         greeted: Greeted,
     ) -> None:
         self._peers, self._token, self._greeted = peers, token, greeted
@@ -91,7 +91,7 @@ class Strangers:
     def _greet(self, connection: socket.socket) -> None:
         self._forget(connection)
         try:
-            lines = Lines(connection)
+            lines = JsonLines(connection)
             hello, *more = lines.receive()  # a script that ends soon has said so by now
             is_outpost = "outpost" in hello
             rank = hello["outpost" if is_outpost else "rank"]

@@ -1,4 +1,4 @@
-"""Messenger: checked messages. What every collective is made of.
+"""CheckedChannel: checked messages. What every collective is made of.
 
 A message is a header, with a row of float64 riding in it, and a payload. The header goes first; the payload is
 received only after the header has been found equal to the receiver's own, so that a disagreement is an error on
@@ -32,7 +32,7 @@ SEGMENT_BYTES = 256 * 1024
 _NO_ROW: Array = np.empty(0)
 
 
-class Messenger:
+class CheckedChannel:
     """Sends and receives the messages of one collective after the other.
 
     Args:

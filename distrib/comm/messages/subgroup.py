@@ -1,4 +1,4 @@
-"""Subset: some ranks of a transport, numbered anew, as a transport of their own.
+"""Subgroup: some ranks of a transport, numbered anew, as a transport of their own.
 
 All ranks of the job must take part in some subset at the same time: the subsets share the transport's count of
 collectives, by which the watch knows who is late.
@@ -12,7 +12,7 @@ from distrib.base.arrays import Array
 from distrib.comm.messages.transport import Request, Transport
 
 
-class Subset(Transport):
+class Subgroup(Transport):
     """Messages between some ranks.
 
     Args:

@@ -1,4 +1,4 @@
-"""Start: one start of a plan's tasks, from the first ps to the end of the last process.
+"""Attempt: one start of a plan's tasks, from the first ps to the end of the last process.
 
     ps start, and say where they listen
     chief and workers start (or mpirun), and the evaluator
@@ -19,12 +19,12 @@ import time
 from distrib.launch.plan import Plan
 from distrib.launch.run.console import say
 from distrib.launch.run.failures import Failures, is_lost
-from distrib.launch.run.process_group import Crew, Process, running
-from distrib.launch.run.ps_group import CULPRIT_S, PS_END_S, Servers
+from distrib.launch.run.process_group import Process, ProcessGroup, running
+from distrib.launch.run.ps_group import CULPRIT_S, PS_END_S, PsGroup
 from distrib.launch.run.restarts import Restarts
 from distrib.launch.run.result import Result
-from distrib.launch.run.task_launcher import Starter
-from distrib.launch.run.trainer_group import Trainers
+from distrib.launch.run.task_launcher import TaskLauncher
+from distrib.launch.run.trainer_group import TrainerGroup
 from distrib.launch.settings import Settings
 
 _END_S = 2.0
@@ -36,7 +36,7 @@ _REMOTE_CULPRIT_S = 5.0
 _KILL_GRACE_S = 2.0
 
 
-class Start:
+class Attempt:
     """One start of a plan.
 
     Args:
@@ -48,15 +48,15 @@ class Start:
     """
 
     def __init__(
-        self, crew: Crew, plan: Plan, settings: Settings, run: tuple[str, int], restarts_left: int
+        self, crew: ProcessGroup, plan: Plan, settings: Settings, run: tuple[str, int], restarts_left: int
     ) -> None:
         self._crew, self._plan, self._settings = crew, plan, settings
-        self._starter = Starter(crew, settings, run)
+        self._starter = TaskLauncher(crew, settings, run)
         self._result = Result()
         self._restarts = Restarts(restarts_left)
         self._failures = Failures(self._starter, plan, self._result)
-        self._servers = Servers(self._starter, plan, self._failures, self._result, self._restarts)
-        self._trainers = Trainers(self._starter, self._failures, self._result, self._restarts)
+        self._servers = PsGroup(self._starter, plan, self._failures, self._result, self._restarts)
+        self._trainers = TrainerGroup(self._starter, self._failures, self._result, self._restarts)
         self._evaluator: Process | None = None
         self._deadline = 0.0
 

@@ -29,7 +29,7 @@ class Backoff:
         return _DELAYS_S[self._short - 1] if self._short else 0.0
 
 
-class Comebacks:
+class WorkerRestarts:
     """Workers that are started again alone."""
 
     def __init__(self) -> None:

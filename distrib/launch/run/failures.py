@@ -10,7 +10,7 @@ from distrib.launch.plan import Plan
 from distrib.launch.run.process_group import Process
 from distrib.launch.run.result import Result
 from distrib.launch.run.root_cause import Failure, words_of_code
-from distrib.launch.run.task_launcher import Starter
+from distrib.launch.run.task_launcher import TaskLauncher
 
 
 class Failures:
@@ -22,7 +22,7 @@ class Failures:
         result: takes the failures that end the start.
     """
 
-    def __init__(self, starter: Starter, plan: Plan, result: Result) -> None:
+    def __init__(self, starter: TaskLauncher, plan: Plan, result: Result) -> None:
         self._starter, self._result = starter, result
         self._hosts = {task.name: task.host for task in plan.tasks}
         self._noticed: set[str] = set()

@@ -111,7 +111,7 @@ class Process:
             pass  # it has ended
 
 
-class Crew:
+class ProcessGroup:
     """All processes of the launcher. Signals to the launcher are noted while the context lasts.
 
     Attributes:
@@ -127,7 +127,7 @@ class Crew:
         self._selector = selectors.DefaultSelector()
         self._next_beat = 0.0
 
-    def __enter__(self) -> Crew:
+    def __enter__(self) -> ProcessGroup:
         self._wakeup, write_end = socket.socketpair()
         self._write_end = write_end
         for end in (self._wakeup, write_end):
@@ -230,7 +230,7 @@ class Crew:
 
 def _ignore_signals() -> None:
     """Of a supervisor that starts, and of ssh: what a scheduler sends to every process is for the tasks."""
-    for number in Crew.SIGNALS:
+    for number in ProcessGroup.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 
 

@@ -1,4 +1,4 @@
-"""Servers: the ps of one start. They say where they listen; and those that save come back together if one is lost.
+"""PsGroup: the ps of one start. They say where they listen; and those that save come back together if one is lost.
 
 All of them start again then, so that all go on from the same place, and the workers wait.
 """
@@ -10,14 +10,14 @@ from collections.abc import Callable
 
 from distrib.base.errors import PeerLostError
 from distrib.launch.local_cluster import READY
-from distrib.launch.plan import Plan, Task
+from distrib.launch.plan import Plan, PlannedTask
 from distrib.launch.run.console import say
 from distrib.launch.run.failures import Failures
-from distrib.launch.run.process_group import Crew, Process, running
+from distrib.launch.run.process_group import Process, ProcessGroup, running
 from distrib.launch.run.restarts import Restarts
 from distrib.launch.run.result import Result
 from distrib.launch.run.root_cause import Failure, root_cause
-from distrib.launch.run.task_launcher import Starter
+from distrib.launch.run.task_launcher import TaskLauncher
 
 PS_START_S = 60.0
 PS_END_S = 10.0
@@ -30,7 +30,7 @@ CULPRIT_S = 1.0
 """After a failure that may be a consequence, for its cause to be noticed."""
 
 
-class Servers:
+class PsGroup:
     """The ps of one start.
 
     Args:
@@ -46,14 +46,14 @@ class Servers:
     """
 
     def __init__(
-        self, starter: Starter, plan: Plan, failures: Failures, result: Result, restarts: Restarts
+        self, starter: TaskLauncher, plan: Plan, failures: Failures, result: Result, restarts: Restarts
     ) -> None:
         self._starter, self._plan = starter, plan
         self._failures, self._result, self._restarts = failures, result, restarts
         self.processes: list[Process] = []
         self.lost: list[Failure] = []
 
-    def start(self, crew: Crew, is_over: Callable[[], bool]) -> Plan:
+    def start(self, crew: ProcessGroup, is_over: Callable[[], bool]) -> Plan:
         """Start them, and wait until they listen, or it is over; one that does not listen in time has failed.
 
         Returns:
@@ -84,7 +84,7 @@ class Servers:
         if self.lost and not self._result.failures:
             self._bring_back()
 
-    def _address(self, task: Task) -> str:
+    def _address(self, task: PlannedTask) -> str:
         for line in self._starter.logs[task.name].lines:
             if line.startswith(READY):
                 return line.removeprefix(READY).strip()

@@ -14,10 +14,10 @@ from pathlib import Path
 
 from distrib.base.errors import PeerLostError
 from distrib.launch.plan import Plan
-from distrib.launch.run.attempt import Start
+from distrib.launch.run.attempt import Attempt
 from distrib.launch.run.backoff import Backoff
 from distrib.launch.run.console import say
-from distrib.launch.run.process_group import Crew
+from distrib.launch.run.process_group import ProcessGroup
 from distrib.launch.run.result import Result
 from distrib.launch.run.root_cause import Failure, root_cause
 from distrib.launch.run.task_logs import LogFile
@@ -37,7 +37,7 @@ def run(plan: Plan, settings: Settings, name: str, max_restarts: int) -> int:
         max_restarts: how often at most it may be started again.
     """
     causes: list[Failure] = []
-    with Crew() as crew:
+    with ProcessGroup() as crew:
         for result in _starts(crew, plan, settings, name, max_restarts, causes):
             last = result
     code = _code(last, causes)
@@ -58,11 +58,11 @@ def run(plan: Plan, settings: Settings, name: str, max_restarts: int) -> int:
 
 
 def _starts(
-    crew: Crew, plan: Plan, settings: Settings, name: str, left: int, causes: list[Failure]
+    crew: ProcessGroup, plan: Plan, settings: Settings, name: str, left: int, causes: list[Failure]
 ) -> Iterator[Result]:
     backoff = Backoff()
     for number in range(1, left + 2):
-        start = Start(crew, plan, settings, (name, number), left)
+        start = Attempt(crew, plan, settings, (name, number), left)
         result = start.go()
         left = start.restarts_left
         yield result

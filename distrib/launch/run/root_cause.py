@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distrib.base.errors import PeerLostError
-from distrib.launch.task.exit_record import Record
+from distrib.launch.task.exit_record import ExitRecord
 
 _SAID_BY_WATCH = re.compile(
     r"distrib: (?:\S+ \S+ at step \d+ ends: )?(rank (\d+) \(([^,)]+), pid \d+\) at step .*)"
@@ -63,7 +63,7 @@ def root_cause(failures: Iterable[Failure]) -> Failure:
     return min(failures, key=lambda each: (each.is_worth_a_restart and not each.was_killed, each.when))
 
 
-def words_of_code(code: int, record: Record | None) -> tuple[str, int, bool]:
+def words_of_code(code: int, record: ExitRecord | None) -> tuple[str, int, bool]:
     """What an exit code means: words, the code for the launcher to end with, and whether a signal was it.
 
     Args:
@@ -80,7 +80,7 @@ def words_of_code(code: int, record: Record | None) -> tuple[str, int, bool]:
     return f"failed with exit code {code}{what}", code, False
 
 
-class Verdict(NamedTuple):
+class RootCause(NamedTuple):
     """What is to be said of a task: its name, what happened, the exit code, its host, and whether it was killed."""
 
     task: str
@@ -91,8 +91,8 @@ class Verdict(NamedTuple):
 
 
 def failures_of_mpirun(
-    code: int, records: Mapping[str, Record | None], lines: Iterable[str]
-) -> list[Verdict]:
+    code: int, records: Mapping[str, ExitRecord | None], lines: Iterable[str]
+) -> list[RootCause]:
     """Which ranks have failed. mpirun says little: what counts is what each has said, or the watch has said of it.
 
     Args:
@@ -101,7 +101,7 @@ def failures_of_mpirun(
         lines: the last lines of all of them, and of mpirun.
     """
     if failed := [
-        Verdict(name, f"failed with exit code {record.code}: {record.what}", record.code, record.host)
+        RootCause(name, f"failed with exit code {record.code}: {record.what}", record.code, record.host)
         for name, record in records.items()
         if record is not None and record.code
     ]:
@@ -112,13 +112,13 @@ def failures_of_mpirun(
     for line in lines:
         if match := _SAID_BY_WATCH.search(line):
             name = list(records)[int(match[2])]
-            return [Verdict(name, f"is lost: {match[1]}", PeerLostError.exit_code, match[3], True)]
+            return [RootCause(name, f"is lost: {match[1]}", PeerLostError.exit_code, match[3], True)]
         if match := _SAID_BY_MPIRUN.search(line):
-            return [Verdict("mpirun", "has lost this host", PeerLostError.exit_code, match[1], True)]
+            return [RootCause("mpirun", "has lost this host", PeerLostError.exit_code, match[1], True)]
     words, meant, was_killed = (
         words_of_code(code, None) if code else ("returned 0", PeerLostError.exit_code, False)
     )
     if meant not in range(64, 78):  # a number of mpirun's own
         meant = PeerLostError.exit_code
     ranks = f"; {', '.join(missing)} did not come to the end" if missing else ""
-    return [Verdict("mpirun", words + ranks, meant, "", was_killed)]
+    return [RootCause("mpirun", words + ranks, meant, "", was_killed)]

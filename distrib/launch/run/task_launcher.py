@@ -1,4 +1,4 @@
-"""Starter: starts the tasks of a plan as processes, each with its log."""
+"""TaskLauncher: starts the tasks of a plan as processes, each with its log."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ from typing import Any
 from distrib.cluster.launcher_env import RUN_VARIABLE
 from distrib.launch.backends import mpirun
 from distrib.launch.backends.mpirun import ByRank
-from distrib.launch.plan import Plan, Task
-from distrib.launch.run.process_group import Crew, Process
+from distrib.launch.plan import Plan, PlannedTask
+from distrib.launch.run.process_group import Process, ProcessGroup
 from distrib.launch.run.task_logs import TaskLog
 from distrib.launch.settings import Settings
-from distrib.launch.task.exit_record import START_VARIABLE, Record
+from distrib.launch.task.exit_record import START_VARIABLE, ExitRecord
 
 
-class Starter:
+class TaskLauncher:
     """Of one start.
 
     Args:
@@ -28,13 +28,13 @@ class Starter:
         logs: by the name of the task; `mpirun` has one too.
     """
 
-    def __init__(self, crew: Crew, settings: Settings, run: tuple[str, int]) -> None:
+    def __init__(self, crew: ProcessGroup, settings: Settings, run: tuple[str, int]) -> None:
         self._crew, self._settings = crew, settings
         self._run, self._start = run
         self.logs: dict[str, TaskLog] = {}
         self._processes: dict[str, Process] = {}
 
-    def record(self, name: str) -> Record | None:
+    def record(self, name: str) -> ExitRecord | None:
         """The last words of a task in this start; None if it has said none."""
         record = self.logs[name].record
         return record if record is not None and record.run == f"{self._run}.{self._start}" else None
@@ -48,7 +48,7 @@ class Starter:
             codes[name] = self._processes[name].code if name in self._processes else said
         return codes
 
-    def task(self, plan: Plan, task: Task) -> Process:
+    def task(self, plan: Plan, task: PlannedTask) -> Process:
         """Start one task of a plan."""
         secrets = {} if task is plan.evaluator else self._settings.secrets  # it talks to nobody
         job = self._job(plan, task, list(task.command), self._settings.workdir, secrets)
@@ -79,7 +79,7 @@ class Starter:
         return self._crew.add(process)
 
     def _job(
-        self, plan: Plan, task: Task, command: list[str], workdir: str, secrets: Mapping[str, str]
+        self, plan: Plan, task: PlannedTask, command: list[str], workdir: str, secrets: Mapping[str, str]
     ) -> dict[str, Any]:
         is_chief = task is plan.trainers[0]
         environ = {

@@ -17,7 +17,7 @@ from typing import BinaryIO
 from distrib.base.errors import StorageError
 from distrib.host.disk_space import check_writable
 from distrib.launch.run.console import say
-from distrib.launch.task.exit_record import Record, from_line
+from distrib.launch.task.exit_record import ExitRecord, from_line
 from distrib.launch.task.supervisor import STARTED
 
 _MARK = b"\x1e"
@@ -44,7 +44,7 @@ class TaskLog:
     def __init__(self, path: Path, prefix: str | None, shown: bool) -> None:
         self.path = path
         self.lines: deque[str] = deque(maxlen=_LAST_LINES)
-        self.record: Record | None = None
+        self.record: ExitRecord | None = None
         self.has_started = False
         self._prefix, self._shown = prefix, shown
         self._pending = {"stdout": b"", "stderr": b""}

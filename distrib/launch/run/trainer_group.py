@@ -1,4 +1,4 @@
-"""Trainers: the chief and the workers of one start, each by itself or all of them under mpirun.
+"""TrainerGroup: the chief and the workers of one start, each by itself or all of them under mpirun.
 
 A worker around parameter servers may be lost: the others take over what it leased, and it may be started again. How
 the chief has ended, or mpirun with its ranks, is how the start has ended.
@@ -7,18 +7,18 @@ the chief has ended, or mpirun with its ranks, is how the start has ended.
 from __future__ import annotations
 
 from distrib.base.errors import PeerLostError
-from distrib.launch.plan import Plan, Task
-from distrib.launch.run.backoff import TRIES, Comebacks
+from distrib.launch.plan import Plan, PlannedTask
+from distrib.launch.run.backoff import TRIES, WorkerRestarts
 from distrib.launch.run.console import say
 from distrib.launch.run.failures import Failures
 from distrib.launch.run.process_group import Process
 from distrib.launch.run.restarts import Restarts
 from distrib.launch.run.result import Result
 from distrib.launch.run.root_cause import failures_of_mpirun
-from distrib.launch.run.task_launcher import Starter
+from distrib.launch.run.task_launcher import TaskLauncher
 
 
-class Trainers:
+class TrainerGroup:
     """Chief and workers of one start.
 
     Args:
@@ -31,10 +31,10 @@ class Trainers:
         processes: the chief's and then the workers', or mpirun's; none before they start.
     """
 
-    def __init__(self, starter: Starter, failures: Failures, result: Result, restarts: Restarts) -> None:
+    def __init__(self, starter: TaskLauncher, failures: Failures, result: Result, restarts: Restarts) -> None:
         self._starter, self._failures, self._result = starter, failures, result
         self._restarts = restarts
-        self._comebacks = Comebacks()
+        self._comebacks = WorkerRestarts()
         self.processes: list[Process] = []
 
     @property
@@ -72,7 +72,7 @@ class Trainers:
         else:
             self._failures.lose(chief)
 
-    def _start(self, task: Task) -> Process:
+    def _start(self, task: PlannedTask) -> Process:
         self._comebacks.begin(task.name)
         return self._starter.task(self._plan, task)
 

@@ -1,4 +1,4 @@
-"""Record: the last words of a task, a line of its error output that says whether its script has ended well.
+"""ExitRecord: the last words of a task, a line of its error output that says whether its script has ended well.
 
 Exit codes do not: mpirun returns 0 when a host is lost, and the code of any rank when several fail. So each task says
 itself how it ended, after all else, and a run is a success only if the record says so. The launcher takes the records
@@ -23,7 +23,7 @@ _MARK = "\x1edistrib-end "
 _LARGEST_CODE = 255
 
 
-class Record(NamedTuple):
+class ExitRecord(NamedTuple):
     """How a task has ended.
 
     Attributes:
@@ -55,22 +55,22 @@ def say(task: str, code: int = 0, what: str = "", run: str | None = None) -> Non
         what: the exception that ended it; empty for a good end.
         run: which start of which run; by default what the environment says.
     """
-    record = Record(run_of(os.environ) if run is None else run, task, socket.gethostname(), code, what)
+    record = ExitRecord(run_of(os.environ) if run is None else run, task, socket.gethostname(), code, what)
     sys.stderr.write(f"{to_line(record)}\n")
     sys.stderr.flush()
 
 
-def to_line(record: Record) -> str:
+def to_line(record: ExitRecord) -> str:
     """The line that says it."""
     return f"{_MARK}{json.dumps(record._asdict())}"
 
 
-def from_line(line: str) -> tuple[str, Record | None]:
+def from_line(line: str) -> tuple[str, ExitRecord | None]:
     """What a line shows, and the record at its end; None where there is none."""
     shown, mark, text = line.partition(_MARK)
     if mark:
         try:
-            return shown, Record(**_checked(parse_json(text)))
+            return shown, ExitRecord(**_checked(parse_json(text)))
         except (ValueError, TypeError):
             pass  # somebody else's words
     return line, None

@@ -25,7 +25,7 @@ from distrib.base.errors import ConfigError, ShapeError
 from distrib.nn.activations import Activation
 from distrib.nn.initializers import Initializer
 from distrib.nn.regularizers import Regularizer
-from distrib.nn.rng import Draw
+from distrib.nn.rng import RngKey
 from distrib.nn.variable import Variable
 from distrib.nn.workspace import Workspace
 
@@ -143,7 +143,7 @@ class Layer(HasAttributes):
         """Shape of one example as it leaves. Raises `ShapeError` if it cannot come in."""
 
     @abstractmethod
-    def forward(self, x: Array, draw: Draw | None) -> Array:
+    def forward(self, x: Array, draw: RngKey | None) -> Array:
         """Compute the outputs of a batch.
 
         Args:
@@ -204,7 +204,7 @@ class ActivatedLayer(Layer):
     def linear_backward(self, d_z: Array) -> Array:
         """As `backward`, from the gradient of what `linear` returned."""
 
-    def forward(self, x: Array, draw: Draw | None) -> Array:
+    def forward(self, x: Array, draw: RngKey | None) -> Array:
         z = self.linear(x)
         self._z = z
         self._y = self._scratch.like("activated", z) if self.activation.needs_input else z

@@ -21,7 +21,7 @@ from distrib.base.arrays import Array
 from distrib.base.errors import AuthenticationError, PeerLostError
 from distrib.base.logs import LOGGER
 from distrib.base.ranges import Range, split
-from distrib.host.shared_segment import Segment, why_not
+from distrib.host.shared_segment import SharedSegment, why_not
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client.goodbye import tell_all
 from distrib.ps.client.stream import Deadline, Stream, check_retried, words_of
@@ -69,7 +69,7 @@ class Client:
         self._call = 0
         self._handshakes = tls.Handshakes()
         self._size, self._dtype = 0, np.dtype(np.float32)
-        self._segment: Segment | None = None
+        self._segment: SharedSegment | None = None
         self._shares: list[bool] = []  # of every stream: whether vectors go through the segment
         self._is_closed = self.has_pushed = False
         self._failure = ""
@@ -88,7 +88,7 @@ class Client:
         if not self._share_memory or why_not() or not size:
             return None
         try:
-            self._segment = Segment(2 * size * dtype.itemsize)
+            self._segment = SharedSegment(2 * size * dtype.itemsize)
         except OSError:
             return None
         memory = self._segment.memory.view(dtype)

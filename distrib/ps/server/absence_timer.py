@@ -1,4 +1,4 @@
-"""Absence: how long somebody is away, and what happens when it is too long."""
+"""AbsenceTimer: how long somebody is away, and what happens when it is too long."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ import threading
 from collections.abc import Callable
 
 
-class Absence:
+class AbsenceTimer:
     """Of one process.
 
     Args:

@@ -1,4 +1,4 @@
-"""Keeper: when a ps saves what it keeps, and what it begins from. Only ps:0 writes; the others send it their part."""
+"""CheckpointCoordinator: when a ps saves what it keeps, and what it begins from. Only ps:0 writes; the others send it their part."""
 
 from __future__ import annotations
 
@@ -15,9 +15,9 @@ from distrib.ps.policy.order.command_log import Cut
 from distrib.ps.policy.order.sequencer import Sequencer
 from distrib.ps.policy.order.sequencer_state import sequencer_from_state, state_of
 from distrib.ps.policy.order.shard import Shard
-from distrib.ps.policy.order.snapshot_schedule import Cuts
-from distrib.ps.server.checkpoint_writer import NAME, Checkpoints, Saver, WhenSaved, load
-from distrib.ps.server.worker_session import Link
+from distrib.ps.policy.order.snapshot_schedule import SnapshotSchedule
+from distrib.ps.server.checkpoint_writer import NAME, CheckpointOptions, CheckpointWriter, WhenSaved, load
+from distrib.ps.server.worker_session import WorkerSession
 
 
 class Restored(NamedTuple):
@@ -27,17 +27,17 @@ class Restored(NamedTuple):
     sequencer: Sequencer | None
 
 
-class Keeper:
+class CheckpointCoordinator:
     """Of one ps.
 
     Args:
         checkpoints: where ps:0 saves what all ps keep, and whether to begin from there; None for nowhere.
     """
 
-    def __init__(self, checkpoints: Checkpoints | None) -> None:
+    def __init__(self, checkpoints: CheckpointOptions | None) -> None:
         self._checkpoints = checkpoints
-        self._cuts = Cuts(0 if checkpoints is None else checkpoints.every)
-        self._saver: Saver | None = None
+        self._cuts = SnapshotSchedule(0 if checkpoints is None else checkpoints.every)
+        self._saver: CheckpointWriter | None = None
 
     @property
     def restores(self) -> bool:
@@ -47,11 +47,11 @@ class Keeper:
     def begin(self, num_ps: int) -> None:
         """On ps:0, where so many ps take part from now on."""
         if self._saver is None and self._checkpoints is not None:
-            self._saver = Saver(self._checkpoints.folder, num_ps)
+            self._saver = CheckpointWriter(self._checkpoints.folder, num_ps)
             for earlier in checkpoints(self._checkpoints.folder, NAME)[-1:]:
                 self._cuts.begin_after(number_of(earlier))  # the newest is that of the last job
 
-    def restore(self, link: Link) -> Restored | None:
+    def restore(self, link: WorkerSession) -> Restored | None:
         """What the newest checkpoint holds for the ps that a worker takes this one for; None to begin anew."""
         assert self._checkpoints is not None
         found = load(self._checkpoints, link.size, link.dtype.name)

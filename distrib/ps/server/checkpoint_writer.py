@@ -1,4 +1,4 @@
-"""Saver: writes what all ps keep at a cut of the log as one checkpoint folder.
+"""CheckpointWriter: writes what all ps keep at a cut of the log as one checkpoint folder.
 
 A worker is told that a stage begins, or is over, only when the cut there is on the disk. So a restored job may have
 lost updates, but is never at an earlier stage than a worker. Where it cannot be written, as on a full disk, training
@@ -37,7 +37,7 @@ WhenSaved: TypeAlias = Callable[[str], None]
 """Called with why it could not be saved; empty where it is on the disk, or where nothing is to be saved."""
 
 
-class Checkpoints(NamedTuple):
+class CheckpointOptions(NamedTuple):
     """Where and when a ps saves.
 
     Attributes:
@@ -76,7 +76,7 @@ class Saving:
             raise StorageError(f"What this ps keeps is not saved: {failure}")
 
 
-class Saver:
+class CheckpointWriter:
     """Collects and writes.
 
     Args:
@@ -206,7 +206,9 @@ class Saver:
         self._tell(sys.maxsize, f"the thread that saves has ended: {error!r}.")
 
 
-def load(checkpoints: Checkpoints, size: int, dtype: str) -> tuple[dict[str, Array], dict[str, Any]] | None:
+def load(
+    checkpoints: CheckpointOptions, size: int, dtype: str
+) -> tuple[dict[str, Array], dict[str, Any]] | None:
     """The vectors of the whole model, and the manifest, of the newest checkpoint that is whole.
 
     None where it must be of this run, which has saved none. Then nobody was told yet that the first stage is over, so

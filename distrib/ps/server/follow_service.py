@@ -1,4 +1,4 @@
-"""Following: the streams of the other ps, as ps:0 serves them."""
+"""FollowService: the streams of the other ps, as ps:0 serves them."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from distrib.ps.server.node import Node
 from distrib.ps.wire import codec
 
 
-class Following:
+class FollowService:
     """Serves them, each with the thread that serves the call and one that listens.
 
     Args:

@@ -22,7 +22,7 @@ from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Entry
 from distrib.ps.server.checkpoint_writer import WhenSaved
-from distrib.ps.server.unreachable_peer import Away
+from distrib.ps.server.unreachable_peer import UnreachablePeer
 from distrib.ps.wire import codec, tls
 from distrib.ps.wire.outbox import Outbox
 
@@ -70,7 +70,7 @@ class Follower:
         self._saved: str | None = None  # what ps:0 has said about that; also when another ps ends
         self._lock = threading.Lock()
         self._closed, self._ending = threading.Event(), ending
-        self._away = Away("ps:0", address, timeout_s, ending, self._give_up)
+        self._away = UnreachablePeer("ps:0", address, timeout_s, ending, self._give_up)
         self._channel = tls.channel(address)
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
         self._stub: Any = services.ParameterServerStub(self._channel)  # type: ignore[no-untyped-call]

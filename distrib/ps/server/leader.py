@@ -14,19 +14,19 @@ from collections.abc import Callable
 from distrib.base.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.policy.admission.rules import Rules
-from distrib.ps.policy.admission.starvation import Stagnation
+from distrib.ps.policy.admission.starvation import StarvationWarning
 from distrib.ps.policy.errors import NO_MODEL, RefusedError, SilentError
 from distrib.ps.policy.identity import SEQUENCER, PushId
 from distrib.ps.policy.order.command_log import Discard, Entry
-from distrib.ps.policy.order.pending_calls import Answer
-from distrib.ps.policy.order.push_assembly import Arrivals
+from distrib.ps.policy.order.pending_calls import CallAnswer
+from distrib.ps.policy.order.push_assembly import PushAssembly
 from distrib.ps.policy.order.sequencer import Sequencer
 from distrib.ps.policy.order.sequencer_state import summary_of
-from distrib.ps.server.absence_timer import Absence
-from distrib.ps.server.checkpoint_coordinator import Keeper
+from distrib.ps.server.absence_timer import AbsenceTimer
+from distrib.ps.server.checkpoint_coordinator import CheckpointCoordinator
 from distrib.ps.server.checkpoint_writer import WhenSaved
-from distrib.ps.server.log_fanout import Followed, Followers
-from distrib.ps.server.worker_session import Link, Links
+from distrib.ps.server.log_fanout import Followed, LogFanout
+from distrib.ps.server.worker_session import WorkerSession, WorkerSessions
 from distrib.ps.wire import codec
 
 
@@ -44,23 +44,27 @@ class Leader:
     """
 
     def __init__(
-        self, lock: threading.RLock, links: Links, keeper: Keeper, execute: Callable[[Entry], None]
+        self,
+        lock: threading.RLock,
+        links: WorkerSessions,
+        keeper: CheckpointCoordinator,
+        execute: Callable[[Entry], None],
     ) -> None:
         self._lock, self._links, self._keeper, self._execute = lock, links, keeper, execute
         self.sequencer: Sequencer | None = None
-        self._arrivals = Arrivals()
-        self._followers = Followers()
-        self._absence_of_others: Absence | None = None
-        self._stagnation = Stagnation()
+        self._arrivals = PushAssembly()
+        self._followers = LogFanout()
+        self._absence_of_others: AbsenceTimer | None = None
+        self._stagnation = StarvationWarning()
 
     # --- workers ------------------------------------------------------------------------------------------------
 
-    def check_newest(self, link: Link) -> None:
+    def check_newest(self, link: WorkerSession) -> None:
         """Raise `RefusedError` if another process was this worker since."""
         if self.sequencer is not None:
             self.sequencer.members.check_newest(link.worker, link.incarnation)
 
-    def join(self, link: Link) -> None:
+    def join(self, link: WorkerSession) -> None:
         """A worker's stream is open. Raises `RefusedError` if another process is this worker."""
         if self.sequencer is not None:
             self.sequencer.log += map(Discard, self._arrivals.torn(link.worker, link.incarnation))
@@ -71,7 +75,7 @@ class Leader:
         """A worker's stream has ended: what it was sending may not be whole."""
         self._arrivals.forget(worker)
 
-    def leave(self, link: Link) -> None:
+    def leave(self, link: WorkerSession) -> None:
         """A worker is gone while the job goes on."""
         if self.sequencer is not None:
             stage = self.sequencer.stages.last
@@ -85,7 +89,7 @@ class Leader:
         if self.sequencer is None:
             self.sequencer = Sequencer(rules)
             self.meet(num_ps)
-            self._absence_of_others = Absence(rules.start_timeout_s, self._give_up_absent)
+            self._absence_of_others = AbsenceTimer(rules.start_timeout_s, self._give_up_absent)
             self._absence_of_others.begin()
         return self.sequencer
 
@@ -180,7 +184,7 @@ class Leader:
         finally:
             self.settle()
 
-    def _send(self, answers: list[Answer], sequencer: Sequencer) -> None:
+    def _send(self, answers: list[CallAnswer], sequencer: Sequencer) -> None:
         with self._lock:
             for answer in answers:
                 summary = json.dumps(summary_of(sequencer)) if answer.lease is None else ""

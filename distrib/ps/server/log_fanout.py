@@ -1,4 +1,4 @@
-"""Followers: the log on its way to the other ps. On ps:0.
+"""LogFanout: the log on its way to the other ps. On ps:0.
 
 The stream of a ps that was frozen, or cut off, breaks. When it comes back it goes on behind what it has, as does what
 it had to say (`ps/wire/outbox.py`). Another process in its place has none of the values, and is refused.
@@ -76,7 +76,7 @@ class Followed:
         return self._heard
 
 
-class Followers:
+class LogFanout:
     """The other ps, from 1; each receives the log from its beginning."""
 
     def __init__(self) -> None:

@@ -20,15 +20,15 @@ from distrib.ps.policy.identity import CHIEF, SEQUENCER, PushId
 from distrib.ps.policy.order.command_log import Cut, Entry, Pull
 from distrib.ps.policy.order.sequencer import Sequencer
 from distrib.ps.policy.order.shard import Shard
-from distrib.ps.server.absence_timer import Absence
-from distrib.ps.server.checkpoint_coordinator import Keeper
-from distrib.ps.server.checkpoint_writer import Checkpoints, Saving, WhenSaved
+from distrib.ps.server.absence_timer import AbsenceTimer
+from distrib.ps.server.checkpoint_coordinator import CheckpointCoordinator
+from distrib.ps.server.checkpoint_writer import CheckpointOptions, Saving, WhenSaved
 from distrib.ps.server.follower import Follower
 from distrib.ps.server.leader import Leader
 from distrib.ps.server.log_fanout import Followed
 from distrib.ps.server.reconnects import Reconnects
-from distrib.ps.server.unreachable_peer import Away
-from distrib.ps.server.worker_session import Link, Links
+from distrib.ps.server.unreachable_peer import UnreachablePeer
+from distrib.ps.server.worker_session import WorkerSession, WorkerSessions
 
 _LOST_AFTER_S = 1.0
 
@@ -48,18 +48,18 @@ class Node:
         self,
         token: str,
         on_stop: Callable[[str], None],
-        checkpoints: Checkpoints | None = None,
+        checkpoints: CheckpointOptions | None = None,
         chief_timeout_s: float = 60.0,
         ps_timeout_s: float = 30.0,
     ) -> None:
         self._ps_timeout_s = ps_timeout_s
-        self._away: dict[int, Away] = {}
+        self._away: dict[int, UnreachablePeer] = {}
         self._token, self._on_stop = token, on_stop
-        self._keeper = Keeper(checkpoints)
+        self._keeper = CheckpointCoordinator(checkpoints)
         lost = f"the chief is lost: it was gone for {chief_timeout_s:g} s"
-        self._absence_of_chief = Absence(chief_timeout_s, lambda: on_stop(lost))
+        self._absence_of_chief = AbsenceTimer(chief_timeout_s, lambda: on_stop(lost))
         self._lock = threading.RLock()
-        self._links = Links()
+        self._links = WorkerSessions()
         self._leader = Leader(self._lock, self._links, self._keeper, self.execute)
         self._reconnects = Reconnects(self._lock, self._leader.leave)
         self._shard: Shard | None = None
@@ -73,7 +73,7 @@ class Node:
 
     # --- workers ------------------------------------------------------------------------------------------------
 
-    def join(self, link: Link) -> None:
+    def join(self, link: WorkerSession) -> None:
         """A worker's stream is open. Raises `RefusedError` if another process is, or was since, this worker."""
         with self._lock:
             if self.restores and self._shard is None:
@@ -85,7 +85,7 @@ class Node:
                 self._absence_of_chief.end()
             self._leader.join(link)
 
-    def leave(self, link: Link) -> None:
+    def leave(self, link: WorkerSession) -> None:
         """A worker's stream has ended."""
         with self._lock:
             if not self._links.leave(link):
@@ -104,14 +104,14 @@ class Node:
                 self._links.leave(link)
                 self._leader.leave(link)
 
-    def is_silent(self, link: Link) -> None:
+    def is_silent(self, link: WorkerSession) -> None:
         """A worker has begun a call, and sent no more of it. On ps:0 the end of its stream says so."""
         if (follower := self._follower) is not None:
             follower.say_silent(link.worker, link.incarnation)
 
     def register(
         self,
-        link: Link,
+        link: WorkerSession,
         call: int,
         stage: int,
         description: dict[str, Any],
@@ -138,14 +138,14 @@ class Node:
             elif push is not None and self._follower is not None:
                 self._follower.arrived(push)
 
-    def ask(self, link: Link, event: Callable[[Sequencer], None]) -> None:
+    def ask(self, link: WorkerSession, event: Callable[[Sequencer], None]) -> None:
         """A worker asks ps:0 for something: it begins an epoch, or saves what is kept."""
         with self._lock:
             if link.ps == SEQUENCER:
                 event(self._leader.decider())
                 self._leader.settle()
 
-    def push(self, link: Link, call: int, message: pb.Push, gradient: Array | None) -> None:
+    def push(self, link: WorkerSession, call: int, message: pb.Push, gradient: Array | None) -> None:
         """A worker has computed a lease; None where nothing is trained.
 
         Raises `ProtocolError` for a gradient of another model, or with NaN or Inf that it does not say.
@@ -190,7 +190,9 @@ class Node:
                 return
             addresses = self._shard.description["ps"] if self._shard is not None else []
             address = addresses[ps] if ps < len(addresses) else ""
-            self._away[ps] = Away(f"ps:{ps}", address, self._ps_timeout_s, self._ending, self._on_stop)
+            self._away[ps] = UnreachablePeer(
+                f"ps:{ps}", address, self._ps_timeout_s, self._ending, self._on_stop
+            )
             self._away[ps].begin()
 
     def arrived(self, push: PushId, ps: int) -> None:
@@ -284,7 +286,7 @@ class Node:
         if former is not None:
             former.close()
 
-    def _restore(self, link: Link) -> None:
+    def _restore(self, link: WorkerSession) -> None:
         """Begin from the newest checkpoint."""
         restored = self._keeper.restore(link)
         if restored is None:

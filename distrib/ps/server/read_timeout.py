@@ -1,4 +1,4 @@
-"""Patience: how long a peer may leave a call half said. One thread looks now and then.
+"""ReadTimeout: how long a peer may leave a call half said. One thread looks now and then.
 
 A message of a call after the first costs 0.2 us for it; a call of one message, as a push of at most 1 MiB, nothing.
 
@@ -22,7 +22,7 @@ _LOOKS = 10
 """So many times within the limit."""
 
 
-class Patience:
+class ReadTimeout:
     """Of one ps, with all its streams.
 
     Args:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 
-from distrib.ps.server.absence_timer import Absence
-from distrib.ps.server.worker_session import Link
+from distrib.ps.server.absence_timer import AbsenceTimer
+from distrib.ps.server.worker_session import WorkerSession
 from distrib.ps.wire.grpc_options import RECONNECT_S
 
 
@@ -23,17 +23,17 @@ class Reconnects:
             has taken the place of.
     """
 
-    def __init__(self, lock: threading.RLock, give_up: Callable[[Link], None]) -> None:
+    def __init__(self, lock: threading.RLock, give_up: Callable[[WorkerSession], None]) -> None:
         self._lock, self._give_up = lock, give_up
-        self._awaited: dict[int, tuple[Link, Absence]] = {}
+        self._awaited: dict[int, tuple[WorkerSession, AbsenceTimer]] = {}
 
-    def wait_for(self, link: Link) -> None:
+    def wait_for(self, link: WorkerSession) -> None:
         """A worker's stream has ended."""
-        absence = Absence(RECONNECT_S, lambda: self._too_long(link))
+        absence = AbsenceTimer(RECONNECT_S, lambda: self._too_long(link))
         self._awaited[link.worker] = link, absence
         absence.begin()
 
-    def joins(self, link: Link) -> None:
+    def joins(self, link: WorkerSession) -> None:
         """A worker has opened a stream."""
         before, absence = self._awaited.pop(link.worker, (None, None))
         if before is not None and absence is not None:
@@ -48,7 +48,7 @@ class Reconnects:
                 absence.end()
             self._awaited.clear()
 
-    def _too_long(self, link: Link) -> None:
+    def _too_long(self, link: WorkerSession) -> None:
         with self._lock:
             if link.worker in self._awaited and self._awaited[link.worker][0] is link:
                 del self._awaited[link.worker]

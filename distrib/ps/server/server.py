@@ -21,7 +21,7 @@ from distrib.cluster.config import hosts_of_cluster
 from distrib.cluster.task import Task
 from distrib.host.addresses import is_loopback, own_address
 from distrib.host.malloc import keep_freed_memory
-from distrib.ps.server.checkpoint_writer import Checkpoints
+from distrib.ps.server.checkpoint_writer import CheckpointOptions
 from distrib.ps.server.servicer import Servicer, add_to_server
 from distrib.ps.wire.framing import SERVICE
 from distrib.ps.wire.grpc_options import MAX_CALLS, SERVER
@@ -71,7 +71,7 @@ class Server:
         token: str = "",
         insecure: bool = False,
         share_memory: bool = True,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: CheckpointOptions | None = None,
         chief_timeout_s: float = 60.0,
         ps_timeout_s: float = 30.0,
         others: Sequence[str] = (),
@@ -196,7 +196,7 @@ def run(
     token: str,
     insecure: bool,
     share_memory: bool,
-    checkpoints: Checkpoints | None,
+    checkpoints: CheckpointOptions | None,
     chief_timeout_s: float,
     ps_timeout_s: float,
     on_ready: Callable[[int], None],

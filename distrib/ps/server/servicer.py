@@ -28,11 +28,11 @@ from distrib.ps.policy.errors import (
 from distrib.ps.policy.identity import CHIEF
 from distrib.ps.policy.order.shard import num_brought
 from distrib.ps.policy.validation import model_description, stage_description
-from distrib.ps.server.checkpoint_writer import Checkpoints
-from distrib.ps.server.follow_service import Following
+from distrib.ps.server.checkpoint_writer import CheckpointOptions
+from distrib.ps.server.follow_service import FollowService
 from distrib.ps.server.node import Node
-from distrib.ps.server.read_timeout import Patience
-from distrib.ps.server.worker_session import Link
+from distrib.ps.server.read_timeout import ReadTimeout
+from distrib.ps.server.worker_session import WorkerSession
 from distrib.ps.wire import codec, framing
 from distrib.ps.wire.framing import Frame
 
@@ -54,7 +54,7 @@ class Servicer(services.ParameterServerServicer):
         token: str,
         on_stop: Callable[[str], None],
         share_memory: bool = True,
-        checkpoints: Checkpoints | None = None,
+        checkpoints: CheckpointOptions | None = None,
         chief_timeout_s: float = 60.0,
         ps_timeout_s: float = 30.0,
     ) -> None:
@@ -62,19 +62,19 @@ class Servicer(services.ParameterServerServicer):
         self._incarnation = secrets.randbits(62) + 1
         self._processes: dict[int, int] = {}  # the newest incarnation of every worker that was let in
         self._node = Node(token, on_stop, checkpoints, chief_timeout_s, ps_timeout_s)
-        self._following = Following(self._node, self._incarnation)
+        self._following = FollowService(self._node, self._incarnation)
         self._end: str | None = None  # why the job has ended; empty for a good end, None before it
         self._there: set[int] = set()  # workers that do not know yet that the job has ended
         self._chiefs = 0  # open streams of the chief
         self._changed = threading.Condition()
-        self._patience = Patience()
+        self._patience = ReadTimeout()
 
     def Work(  # noqa: N802
         self, request_iterator: Iterator[Frame[pb.WorkRequest]], context: grpc.ServicerContext
     ) -> Iterator[Frame[pb.WorkReply]]:
         """Serve one worker until its stream ends."""
         self._authorize(context)
-        link: Link | None = None
+        link: WorkerSession | None = None
 
         def give_up() -> None:
             context.cancel()
@@ -137,7 +137,7 @@ class Servicer(services.ParameterServerServicer):
             self._there.discard(worker)
             self._changed.notify_all()
 
-    def _welcome(self, request: pb.WorkRequest) -> Link:
+    def _welcome(self, request: pb.WorkRequest) -> WorkerSession:
         hello = request.hello
         if request.WhichOneof("what") != "hello" or hello.protocol != codec.PROTOCOL:
             raise ProtocolError(
@@ -146,7 +146,7 @@ class Servicer(services.ParameterServerServicer):
             )
         if hello.ps_incarnation not in (0, self._incarnation) and not self._node.restores:
             raise RefusedError(f"ps:{hello.ps} was started again since, and has lost its values.")
-        link = Link(hello, self._share_memory, request.call)
+        link = WorkerSession(hello, self._share_memory, request.call)
         self._node.join(link)
         self._processes[link.worker] = link.incarnation
         return link
@@ -157,7 +157,7 @@ class Servicer(services.ParameterServerServicer):
         return known.get(worker) == incarnation or not (worker in known or incarnation in known.values())
 
     def _handle(
-        self, link: Link, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
+        self, link: WorkerSession, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
     ) -> None:
         link.since = time.monotonic()
         head = request.head
@@ -175,7 +175,7 @@ class Servicer(services.ParameterServerServicer):
             raise ProtocolError(f"Expected a call. Received: {what}.")
 
     def _register(
-        self, link: Link, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
+        self, link: WorkerSession, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
     ) -> None:
         head = request.head
         description, rules = model_description(head.register.description)
@@ -272,7 +272,7 @@ def add_to_server(servicer: Servicer, server: grpc.Server) -> None:
 
 
 def _gradient(
-    link: Link, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
+    link: WorkerSession, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
 ) -> Array | None:
     """The gradient that a push brings; None where nothing is trained."""
     if request.head.push.shared:

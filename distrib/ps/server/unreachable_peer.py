@@ -1,4 +1,4 @@
-"""Away: another ps whose stream has broken, and how long it is waited for.
+"""UnreachablePeer: another ps whose stream has broken, and how long it is waited for.
 
 One that is frozen or cut off may come back, and is waited for. Where nothing listens any more it is gone: then there
 is nothing to wait for but the word that the job has ended, which that ps may have heard a little earlier.
@@ -19,7 +19,7 @@ _TELL_AFTER_S = 1.0
 _GONE_S = 1.0
 
 
-class Away:
+class UnreachablePeer:
     """Of one other ps.
 
     Args:

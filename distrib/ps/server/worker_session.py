@@ -1,4 +1,4 @@
-"""Links: the workers' streams to one ps, the memory their vectors come in, and the answers that wait to be sent."""
+"""WorkerSessions: the workers' streams to one ps, the memory their vectors come in, and the answers that wait to be sent."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.policy.errors import AlreadyRunningError, RefusedError
 from distrib.ps.policy.identity import SEQUENCER
 from distrib.ps.policy.order.command_log import Pull
-from distrib.ps.policy.order.pending_calls import Answer
+from distrib.ps.policy.order.pending_calls import CallAnswer
 from distrib.ps.policy.order.shard import Shard
 from distrib.ps.wire import codec
 from distrib.ps.wire.framing import Frame
@@ -33,10 +33,10 @@ class Reply(NamedTuple):
 
     call: int
     answer: pb.Answer
-    values: list[codec.Piece]
+    values: list[codec.Chunk]
 
 
-class Link:
+class WorkerSession:
     """One worker's stream.
 
     Args:
@@ -73,7 +73,7 @@ class Link:
         self.own = own
         self.since, self.waited = time.monotonic(), hello.waited
         self.outbox: SimpleQueue[Reply | BaseException | None] = SimpleQueue()
-        self.values: tuple[int, list[codec.Piece]] = (0, [])
+        self.values: tuple[int, list[codec.Chunk]] = (0, [])
 
     def receive(
         self, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]], target: Array
@@ -98,7 +98,7 @@ class Link:
         assembler.finish()
         self.since = time.monotonic()
 
-    def hand_over(self, values: Array) -> list[codec.Piece]:
+    def hand_over(self, values: Array) -> list[codec.Chunk]:
         """Write values into the worker's memory; or else the chunks to send to it, which stay until its next call."""
         if self.memory is None:
             if self._outgoing.shape != values.shape:
@@ -131,13 +131,13 @@ class Link:
             answer = None
 
 
-class Links:
+class WorkerSessions:
     """The streams of all workers: one for each."""
 
     def __init__(self) -> None:
-        self._all: dict[int, Link] = {}
+        self._all: dict[int, WorkerSession] = {}
 
-    def join(self, link: Link) -> None:
+    def join(self, link: WorkerSession) -> None:
         """Take a worker's stream, in the place of the one that it had.
 
         Raises:
@@ -152,7 +152,7 @@ class Links:
             before.outbox.put(None)
         self._all[link.worker] = link
 
-    def leave(self, link: Link) -> bool:
+    def leave(self, link: WorkerSession) -> bool:
         """A stream has ended; whether its worker has no other one."""
         link.outbox.put(None)
         if self._all.get(link.worker) is not link:
@@ -160,11 +160,11 @@ class Links:
         del self._all[link.worker]
         return True
 
-    def get(self, worker: int) -> Link | None:
+    def get(self, worker: int) -> WorkerSession | None:
         """The stream of a worker, if it has one."""
         return self._all.get(worker)
 
-    def answer(self, answer: Answer, summary: str) -> None:
+    def answer(self, answer: CallAnswer, summary: str) -> None:
         """Let the stream of a worker, if it has one, send what was decided, or end with the refusal."""
         link = self._all.get(answer.worker)
         if link is not None and answer.refusal:

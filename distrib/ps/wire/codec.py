@@ -16,7 +16,7 @@ from distrib.ps.policy.admission.ledger import Lease
 from distrib.ps.policy.admission.push_counts import Outcome
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply, Cut, Discard, Entry, Install, Keep, Pull
-from distrib.ps.policy.order.pending_calls import Answer
+from distrib.ps.policy.order.pending_calls import CallAnswer
 from distrib.ps.wire.grpc_options import CHUNK_BYTES
 
 PROTOCOL = 4
@@ -31,7 +31,7 @@ _DECISIONS = {
 _WORDS = {number: word for word, number in _DECISIONS.items()}
 
 
-class Piece(NamedTuple):
+class Chunk(NamedTuple):
     """A piece of a vector, of about 1 MiB: a view.
 
     Attributes:
@@ -45,18 +45,18 @@ class Piece(NamedTuple):
     is_last: bool
 
 
-NOTHING = (Piece(0, memoryview(b""), True),)
+NOTHING = (Chunk(0, memoryview(b""), True),)
 """Of no vector."""
 
 
-def pieces(vector: Array) -> Iterator[Piece]:
+def pieces(vector: Array) -> Iterator[Chunk]:
     """A C-contiguous vector in pieces."""
     raw = vector.view(np.uint8).data
     if not raw.nbytes:
         yield from NOTHING
     for begin in range(0, raw.nbytes, CHUNK_BYTES):
         end = begin + CHUNK_BYTES
-        yield Piece(begin, raw[begin:end], end >= raw.nbytes)
+        yield Chunk(begin, raw[begin:end], end >= raw.nbytes)
 
 
 def most_chunks(num_bytes: int) -> int:
@@ -92,7 +92,7 @@ class Assembler:
             raise ProtocolError(f"Expected {self._raw.size} bytes. Received: {self._filled}.")
 
 
-def answer_message(answer: Answer, summary: str) -> pb.Answer:
+def answer_message(answer: CallAnswer, summary: str) -> pb.Answer:
     """What a worker is told."""
     outcome, lease = answer.outcome, answer.lease
     message = pb.Answer(

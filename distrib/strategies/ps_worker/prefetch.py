@@ -1,4 +1,4 @@
-"""Ahead: calls to the parameter servers in the background, while the next lease is computed.
+"""Prefetch: calls to the parameter servers in the background, while the next lease is computed.
 
 Without it a worker computes, or pushes and pulls. With it both happen at once: it holds two leases, and while it
 computes the one, the gradient of the other is pushed, and the values and the lease for the next one are fetched. So a
@@ -21,7 +21,7 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client.client import Client
 
 
-class Ahead:
+class Prefetch:
     """One call at a time, in a thread.
 
     Args:

@@ -7,7 +7,7 @@ import time
 from distrib.ps.policy.admission.push_counts import CAUSES
 
 
-class Spent:
+class TimeAccounting:
     """A clock that is read when a call begins, and when its answer is here.
 
     Attributes:

@@ -18,7 +18,7 @@ from distrib.base.logs import LOGGER
 from distrib.base.ranges import Range
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.schedule import Schedule, joined
-from distrib.nn.batch_sums import Tally
+from distrib.nn.batch_sums import BatchSums
 from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.proto import parameter_server_pb2 as pb
@@ -26,12 +26,12 @@ from distrib.ps.client.client import Client
 from distrib.ps.policy.admission.ledger import Lease
 from distrib.ps.wire.codec import lease_of, undone_of
 from distrib.strategies.ps_worker.counters_table import table
-from distrib.strategies.ps_worker.prefetch import Ahead
-from distrib.strategies.ps_worker.time_accounting import Spent
+from distrib.strategies.ps_worker.prefetch import Prefetch
+from distrib.strategies.ps_worker.time_accounting import TimeAccounting
 from distrib.strategies.update.updater import NonFinitePolicy, Rest, Saved, State, Updater
 
 
-class Stages:
+class ScriptPosition:
     """Counts the stages of this worker's script, and its pushes."""
 
     def __init__(self) -> None:
@@ -63,12 +63,12 @@ class PsUpdater(Updater):
     def __init__(
         self,
         client: Client,
-        stages: Stages,
+        stages: ScriptPosition,
         network: Network,
         optimizer: Optimizer,
         on_nonfinite: NonFinitePolicy,
         description: dict[str, Any],
-        ahead: Ahead | None = None,
+        ahead: Prefetch | None = None,
     ) -> None:
         self._client, self._stages = client, stages
         self._network, self._optimizer, self._on_nonfinite = network, optimizer, on_nonfinite
@@ -76,9 +76,9 @@ class PsUpdater(Updater):
         self._lease: Lease | None = None
         self._is_in_epoch = False
         self._rate = optimizer.learning_rate
-        self._totals = Tally(0)
+        self._totals = BatchSums(0)
         self._summary = ""
-        self._spent = Spent()
+        self._spent = TimeAccounting()
         self._description, self._ahead = description, ahead
         self._version = self._register(description).version
 
@@ -132,7 +132,7 @@ class PsUpdater(Updater):
     def pull(self) -> None:
         pass  # The values have come with the lease.
 
-    def push(self, tally: Tally) -> Tally:
+    def push(self, tally: BatchSums) -> BatchSums:
         buffer = self._network.buffer
         index = None if self._on_nonfinite == "allow" else buffer.first_nonfinite(buffer.grads)
         if index is not None and self._on_nonfinite == "raise":
@@ -151,13 +151,13 @@ class PsUpdater(Updater):
         total.request = request  # workers do not meet, so each decides for itself
         return total
 
-    def tested(self, tally: Tally) -> None:
+    def tested(self, tally: BatchSums) -> None:
         self._hand_in(self._message(tally), trains=False)
 
-    def total(self, tested: Tally) -> Tally:
+    def total(self, tested: BatchSums) -> BatchSums:
         return self._totals
 
-    def settle(self) -> Tally | None:
+    def settle(self) -> BatchSums | None:
         self._is_in_epoch = False
         self._follow_chief()
         return self._totals
@@ -178,7 +178,7 @@ class PsUpdater(Updater):
             self._optimizer.learning_rate = rate
         self._rate = self._optimizer.learning_rate
 
-    def _message(self, tally: Tally) -> pb.Push:
+    def _message(self, tally: BatchSums) -> pb.Push:
         if self._lease is None:
             raise ConfigError(
                 "ParameterServerStrategy leases the examples of whole epochs. Received: train_on_batch. Use fit."
@@ -194,7 +194,7 @@ class PsUpdater(Updater):
             seconds=self._spent.seconds.values(),
         )
 
-    def _hand_in(self, message: pb.Push, trains: bool) -> Tally:
+    def _hand_in(self, message: pb.Push, trains: bool) -> BatchSums:
         buffer, ahead = self._network.buffer, self._ahead
         self._spent.asks()
         if not trains or ahead is None:
@@ -229,7 +229,7 @@ class PsUpdater(Updater):
         self._spent.has_answer(answer.waited, self._client.pull_s)
         self._take_values()
         self._lease, self._version = lease_of(answer), answer.version
-        self._totals = Tally(0, np.array(answer.totals))
+        self._totals = BatchSums(0, np.array(answer.totals))
         self._summary = answer.summary or self._summary
         self._optimizer.iterations = answer.version
 

@@ -12,7 +12,7 @@ import numpy as np
 
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.schedule import Schedule
-from distrib.nn.batch_sums import Tally
+from distrib.nn.batch_sums import BatchSums
 from distrib.nn.network import Network
 from distrib.strategies.update.updater import Rest, Saved, State, Updater
 
@@ -31,19 +31,19 @@ class AccumulatingUpdater(Updater):
         self._grads = np.empty_like(network.buffer.grads)
         self._held = 0
         self._sums = np.empty(0)
-        self._nothing = Tally(0)
+        self._nothing = BatchSums(0)
 
     def pull(self) -> None:
         if not self._held:
             self._updater.pull()
 
-    def push(self, tally: Tally) -> Tally:
+    def push(self, tally: BatchSums) -> BatchSums:
         self._add(tally)
         if self._held == self._steps:
             return self._update()
         return self._nothing
 
-    def settle(self) -> Tally | None:
+    def settle(self) -> BatchSums | None:
         total = self._update() if self._held else None
         self._updater.settle()  # has no sums to add: what accumulates is synchronous
         return total
@@ -72,13 +72,13 @@ class AccumulatingUpdater(Updater):
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
         return self._updater.test_batches(dataset, schedule, num_sums)
 
-    def tested(self, tally: Tally) -> None:
+    def tested(self, tally: BatchSums) -> None:
         self._updater.tested(tally)
 
-    def total(self, tested: Tally) -> Tally:
+    def total(self, tested: BatchSums) -> BatchSums:
         return self._updater.total(tested)
 
-    def _add(self, tally: Tally) -> None:
+    def _add(self, tally: BatchSums) -> None:
         grads = self._network.buffer.grads
         if self._held:
             self._grads += grads
@@ -86,10 +86,10 @@ class AccumulatingUpdater(Updater):
         else:
             np.copyto(self._grads, grads)
             self._sums = tally.sums.copy()
-            self._nothing = Tally(0, np.zeros_like(tally.sums))
+            self._nothing = BatchSums(0, np.zeros_like(tally.sums))
         self._held += 1
 
-    def _update(self) -> Tally:
+    def _update(self) -> BatchSums:
         self._held = 0
         np.copyto(self._network.buffer.grads, self._grads)
-        return self._updater.push(Tally(0, self._sums))
+        return self._updater.push(BatchSums(0, self._sums))

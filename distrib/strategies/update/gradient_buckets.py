@@ -1,4 +1,4 @@
-"""Buckets: a gradient is reduced piece by piece, what is complete already while the rest is still computed.
+"""GradientBuckets: a gradient is reduced piece by piece, what is complete already while the rest is still computed.
 
 Backward fills the flat gradient from its end to its beginning. So the vector is cut into buckets from its end, the
 first one small, so that the links soon have something to do. A bucket that is complete is handed to a thread, which
@@ -28,7 +28,7 @@ FIRST_BUCKET_BYTES = 256 * 1024
 DEFAULT_BUCKET_BYTES = 1024 * 1024
 
 
-class Buckets:
+class GradientBuckets:
     """The collectives of one gradient and its values, bucket by bucket.
 
     Args:

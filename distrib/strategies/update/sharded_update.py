@@ -1,4 +1,4 @@
-"""OwnerUpdater: each replica owns a range of the flat vectors, and updates it. For strategies that are synchronous.
+"""ShardedUpdater: each replica owns a range of the flat vectors, and updates it. For strategies that are synchronous.
 
 The optimizer sits inside the all-reduce. After the reduce-scatter each replica owns a range of the summed
 gradient; it updates that range of the values, and the all-gather carries values. The same bytes travel as in an
@@ -23,11 +23,11 @@ from distrib.base.tree_diff import differences, flatten
 from distrib.comm.communicator import Communicator
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.schedule import Positions, Schedule, joined
-from distrib.nn.batch_sums import Tally
+from distrib.nn.batch_sums import BatchSums
 from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.strategies.options import CommunicationOptions
-from distrib.strategies.update.gradient_buckets import DEFAULT_BUCKET_BYTES, Buckets
+from distrib.strategies.update.gradient_buckets import DEFAULT_BUCKET_BYTES, GradientBuckets
 from distrib.strategies.update.replica_check import drift
 from distrib.strategies.update.replica_state import ReplicaState
 from distrib.strategies.update.updater import NonFinitePolicy, Rest, Saved, State, Updater
@@ -35,7 +35,7 @@ from distrib.strategies.update.updater import NonFinitePolicy, Rest, Saved, Stat
 _SUMMED = "the sum over replicas of the gradient"
 
 
-class OwnerUpdater(Updater):
+class ShardedUpdater(Updater):
     """Reduce-scatter the gradient, update the own range, all-gather the values. Making one is collective.
 
     Args:
@@ -59,7 +59,7 @@ class OwnerUpdater(Updater):
         self._world_size = communicator.world_size
         options = options or CommunicationOptions(check_every=0)
         self._check_every = options.check_every
-        self._buckets = Buckets(
+        self._buckets = GradientBuckets(
             communicator,
             network.buffer.values,
             network.buffer.grads,
@@ -134,7 +134,7 @@ class OwnerUpdater(Updater):
                 self._nonfinite = _one_based(buffer.first_nonfinite(buffer.grads, bucket)) or self._nonfinite
             self._buckets.reduce(bucket)
 
-    def push(self, tally: Tally) -> Tally:
+    def push(self, tally: BatchSums) -> BatchSums:
         communicator, step = self._communicator, self._optimizer.iterations
         self._reduce_filled(0)
         tally.nonfinite = self._nonfinite
@@ -142,7 +142,7 @@ class OwnerUpdater(Updater):
         rows = self._buckets.finish(self._replica_state.row(tally.sums))
         total = self._added(self._replica_state.check(rows, step))
         if total.nonfinite:
-            return self._refuse(np.array([Tally(0, row).nonfinite for row in rows]), "the gradient", step)
+            return self._refuse(np.array([BatchSums(0, row).nonfinite for row in rows]), "the gradient", step)
         self._verdict[0] = self._judge_sum()
         if self._on_nonfinite == "skip" and self._world_size > 1:
             # A vote before the update: none updates its range when another cannot.
@@ -192,7 +192,7 @@ class OwnerUpdater(Updater):
         found = (_one_based(buffer.first_nonfinite(buffer.grads, own)) for own in reversed(self._owned))
         return next(filter(None, found), 0)
 
-    def _refuse(self, verdicts: Array, what: str, step: int) -> Tally:
+    def _refuse(self, verdicts: Array, what: str, step: int) -> BatchSums:
         """Raise, or skip the step: say so, and return empty sums.
 
         Args:
@@ -212,7 +212,7 @@ class OwnerUpdater(Updater):
             )
         LOGGER.warning("%s The step is skipped on all replicas.", found)
         self._sums.fill(0)
-        return Tally(0, self._sums)
+        return BatchSums(0, self._sums)
 
     def batches(
         self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
@@ -275,20 +275,20 @@ class OwnerUpdater(Updater):
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
         return dataset.batches(schedule, schedule.epoch(0), self._communicator.rank, self._world_size)
 
-    def tested(self, tally: Tally) -> None:
+    def tested(self, tally: BatchSums) -> None:
         pass  # The sums are combined at the end.
 
-    def total(self, tested: Tally) -> Tally:
+    def total(self, tested: BatchSums) -> BatchSums:
         tested.penalty = self._penalty()
         # In memory of its own: an evaluation must leave what the training reads as it is.
-        return Tally(0, np.add.reduce(self._communicator.gather_rows(tested.sums), axis=0))
+        return BatchSums(0, np.add.reduce(self._communicator.gather_rows(tested.sums), axis=0))
 
-    def _added(self, rows: Array) -> Tally:
+    def _added(self, rows: Array) -> BatchSums:
         """The rows added in rank order, which makes the same bits on every replica."""
         if self._sums.size != rows.shape[1]:
             self._sums = np.empty(rows.shape[1])
         np.add.reduce(rows, axis=0, out=self._sums)
-        return Tally(0, self._sums)
+        return BatchSums(0, self._sums)
 
 
 def _bucket_bytes(options: CommunicationOptions, communicator: Communicator) -> int:

@@ -14,7 +14,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 from distrib.base.arrays import Array
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.schedule import Positions, Schedule
-from distrib.nn.batch_sums import Tally
+from distrib.nn.batch_sums import BatchSums
 
 NonFinitePolicy: TypeAlias = Literal["raise", "skip", "allow"]
 """What to do about NaN or Inf in a gradient: raise an error, leave out the step everywhere, or go on."""
@@ -101,7 +101,7 @@ class Updater(ABC):
         """Make the values current before a step."""
 
     @abstractmethod
-    def push(self, tally: Tally) -> Tally:
+    def push(self, tally: BatchSums) -> BatchSums:
         """Combine gradients and sums over the replicas, and update the values.
 
         Args:
@@ -119,7 +119,7 @@ class Updater(ABC):
         """Whether every gradient that was pushed has become an update."""
         return True
 
-    def settle(self) -> Tally | None:
+    def settle(self) -> BatchSums | None:
         """Do what is still undone at the end of an epoch.
 
         Returns:
@@ -174,11 +174,11 @@ class Updater(ABC):
         return ""
 
     @abstractmethod
-    def tested(self, tally: Tally) -> None:
+    def tested(self, tally: BatchSums) -> None:
         """A batch of `test_batches` is done; `tally` has its sums."""
 
     @abstractmethod
-    def total(self, tested: Tally) -> Tally:
+    def total(self, tested: BatchSums) -> BatchSums:
         """The sums over all replicas of what was tested so far. Collective; same bits on each replica.
 
         Args:

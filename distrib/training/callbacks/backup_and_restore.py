@@ -19,7 +19,7 @@ from typing import Any
 from distrib.base.errors import PeerLostError
 from distrib.base.logs import LOGGER
 from distrib.io.checkpoint_folder import latest_whole
-from distrib.io.series_lock import Owner
+from distrib.io.series_lock import SeriesLock
 from distrib.training.callbacks.callback import Callback, Logs
 from distrib.training.callbacks.model_checkpoint import SaveFreq, check_freq
 from distrib.training.checkpoints.chief_writes import claim_folder
@@ -66,7 +66,7 @@ class BackupAndRestore(Callback):
         self.backup_dir, self.save_freq = Path(backup_dir), save_freq
         self.double_checkpoint, self.delete_checkpoint = double_checkpoint, delete_checkpoint
         self._num_batches = 0
-        self._owner: Owner | None = None
+        self._owner: SeriesLock | None = None
         self._former: dict[signal.Signals, Any] = {}
         # Only the handler writes these, so no signal is lost between reading and writing.
         self._signals = dict.fromkeys(_HANDLED, 0)

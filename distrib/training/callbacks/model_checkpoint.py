@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Literal
 
 from distrib.base.errors import ConfigError
-from distrib.io.series_lock import Owner
+from distrib.io.series_lock import SeriesLock
 from distrib.training.callbacks.callback import Callback, Logs
 from distrib.training.callbacks.monitor_callback import MonitorCallback
 from distrib.training.checkpoints.chief_writes import claim_folder, folder_path, weights_path
@@ -63,7 +63,7 @@ class ModelCheckpoint(MonitorCallback):
             save_freq,
         )
         self._epoch = self.num_batches = 0
-        self._owner: Owner | None = None
+        self._owner: SeriesLock | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         # What is in braces is known later only.

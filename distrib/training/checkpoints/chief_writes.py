@@ -20,7 +20,7 @@ from distrib.base.logs import LOGGER
 from distrib.cluster.launcher_env import run_name
 from distrib.host.disk_space import check_writable, make_folder
 from distrib.io.atomic_files import write_bytes
-from distrib.io.series_lock import Owner, confirm_owned, own
+from distrib.io.series_lock import SeriesLock, confirm_owned, own
 from distrib.nn.network import Network
 from distrib.strategies.strategy import Strategy
 from distrib.training.checkpoints.model_state import MODEL_FILE, contents
@@ -53,7 +53,7 @@ def write_alone(strategy: Strategy, write: Callable[[], None]) -> None:
         raise {"StorageError": StorageError, "ConfigError": ConfigError}[kind](message)
 
 
-def claim_folder(model: ModelInterface, folder: Path, name: str) -> Owner | None:
+def claim_folder(model: ModelInterface, folder: Path, name: str) -> SeriesLock | None:
     """Find out before training whether the chief can save a model in a folder, and be the one who does. Collective.
 
     Args:
@@ -68,7 +68,7 @@ def claim_folder(model: ModelInterface, folder: Path, name: str) -> Owner | None
         StorageError: on every replica: it cannot, or a living run writes these checkpoints there.
     """
     num_bytes = sum(variable.value.nbytes for variable in model.variables)
-    owner: Owner | None = None
+    owner: SeriesLock | None = None
 
     def claim() -> None:
         nonlocal owner

@@ -1,4 +1,4 @@
-"""Sidecar: what the chief and the evaluator tell each other, as small files beside the checkpoints.
+"""EvaluatorMailbox: what the chief and the evaluator tell each other, as small files beside the checkpoints.
 
     finished         by the chief, when its script has ended: there will be no more checkpoints
     stop             by the evaluator: the training may end, it does not get better
@@ -41,7 +41,7 @@ class Progress(NamedTuple):
     best: float | None
 
 
-class Sidecar:
+class EvaluatorMailbox:
     """The files of one directory of checkpoints.
 
     Args:

@@ -28,7 +28,7 @@ from distrib.io.checkpoint_folder import (
 from distrib.io.series_lock import own
 from distrib.io.tf_state_file import STATE_FILE, write_state_file
 from distrib.training.checkpoints.chief_writes import confirmed, write_alone
-from distrib.training.checkpoints.evaluator_mailbox import Sidecar
+from distrib.training.checkpoints.evaluator_mailbox import EvaluatorMailbox
 from distrib.training.interface import ModelInterface
 from distrib.training.unsupported import refuse
 
@@ -83,7 +83,7 @@ class CheckpointManager(HasArguments):
         self._model, self._max_to_keep, self._name = checkpoint, max_to_keep, checkpoint_name
         self.directory = Path(directory)
         self._release: Callable[[], object] | None = None
-        self._sidecar = Sidecar(self.directory)
+        self._sidecar = EvaluatorMailbox(self.directory)
         has_evaluator = "evaluator" in resolve().cluster.jobs
         self._evaluator_begins_until = time.monotonic() + _EVALUATOR_BEGINS_S * has_evaluator
 

@@ -21,7 +21,7 @@ from distrib.cluster.launcher_env import run_name
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
 from distrib.strategies.update.updater import Saved
-from distrib.training.compile_config import Compiled
+from distrib.training.compile_config import CompileConfig
 from distrib.training.fingerprint import describe_network, versions
 
 MODEL_FILE = "model.safetensors"
@@ -33,7 +33,7 @@ _SHOWN = 10
 
 
 def contents(
-    name: str, network: Network, compiled: Compiled | None, slots: Mapping[str, Array] | None
+    name: str, network: Network, compiled: CompileConfig | None, slots: Mapping[str, Array] | None
 ) -> tuple[Files, dict[str, Any]]:
     """The files and the manifest of a model.
 

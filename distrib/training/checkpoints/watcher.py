@@ -1,4 +1,4 @@
-"""Arrivals: which checkpoints of a directory are still to be evaluated.
+"""CheckpointWatcher: which checkpoints of a directory are still to be evaluated.
 
 An earlier run may have left checkpoints of the same names, and the new run replaces them one by one. So a name and a
 number say nothing: what counts is which folder it is (inode and time of its manifest), and whose. Where the launcher
@@ -17,7 +17,7 @@ from distrib.io.checkpoint_folder import MANIFEST, checkpoints, number_of, read_
 _Which = tuple[int, int]
 
 
-class Arrivals:
+class CheckpointWatcher:
     """The checkpoints `<directory>/<name>-<number>` of one run, as they come.
 
     Args:

@@ -1,4 +1,4 @@
-"""SidecarLink: the chief's end of what it and the evaluator write (`checkpoints/evaluator_mailbox.py`)."""
+"""ChiefLink: the chief's end of what it and the evaluator write (`checkpoints/evaluator_mailbox.py`)."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from distrib.base.logs import LOGGER
 from distrib.training.callbacks.callback import Callback, Logs
-from distrib.training.checkpoints.evaluator_mailbox import Sidecar
+from distrib.training.checkpoints.evaluator_mailbox import EvaluatorMailbox
 
 
-class SidecarLink(Callback):
+class ChiefLink(Callback):
     """Says that the run is finished when the script has ended well, and hears when the evaluator would stop it.
 
     Args:
@@ -21,7 +21,7 @@ class SidecarLink(Callback):
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
-        self._sidecar = Sidecar(directory)
+        self._sidecar = EvaluatorMailbox(directory)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._sidecar.begin()

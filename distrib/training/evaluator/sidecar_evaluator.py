@@ -25,9 +25,9 @@ from distrib.training.callbacks.callback_list import Callbacks, listed
 from distrib.training.callbacks.early_stopping import EarlyStopping
 from distrib.training.callbacks.monitor_callback import MonitorCallback
 from distrib.training.callbacks.tensorboard import TensorBoard
-from distrib.training.checkpoints.evaluator_mailbox import Progress, Sidecar
+from distrib.training.checkpoints.evaluator_mailbox import EvaluatorMailbox, Progress
 from distrib.training.checkpoints.manager import is_final
-from distrib.training.checkpoints.watcher import Arrivals
+from distrib.training.checkpoints.watcher import CheckpointWatcher
 from distrib.training.examples import ValidationData
 from distrib.training.interface import ModelInterface
 
@@ -74,11 +74,11 @@ class SidecarEvaluator(HasArguments):
         self._model, self._data, self._batch_size, self._steps = model, data, batch_size, steps
         callbacks = listed(callbacks)
         self._directory, self._name = Path(checkpoint_dir), checkpoint_name
-        self._arrivals = Arrivals(self._directory, checkpoint_name, every)
+        self._arrivals = CheckpointWatcher(self._directory, checkpoint_name, every)
         self._stoppers = [each for each in callbacks if isinstance(each, EarlyStopping)]
         self._callbacks = [each for each in callbacks if each not in self._stoppers]
         self._max_evaluations, self._every, self._timeout = max_evaluations, every, timeout
-        self._sidecar = Sidecar(self._directory)
+        self._sidecar = EvaluatorMailbox(self._directory)
         self._monitor = MonitorCallback(monitor, mode)
 
     def start(self) -> dict[str, float]:

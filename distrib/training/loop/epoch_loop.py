@@ -1,4 +1,4 @@
-"""Trainer: the loop over the steps of an epoch, the same for every strategy.
+"""EpochLoop: the loop over the steps of an epoch, the same for every strategy.
 
 updater.pull(); tally = network.train_on(x, y, ...); total = updater.push(tally)
 """
@@ -7,17 +7,17 @@ from __future__ import annotations
 
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.schedule import Schedule
-from distrib.nn.batch_sums import Tally
+from distrib.nn.batch_sums import BatchSums
 from distrib.nn.network import Network
 from distrib.nn.objective import Objective
-from distrib.nn.rng import Draw
+from distrib.nn.rng import RngKey
 from distrib.strategies.update.updater import Rest, Updater
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList
 from distrib.training.loop.running_means import RunningMeans
 
 
-class Trainer:
+class EpochLoop:
     """Trains one network.
 
     Args:
@@ -27,7 +27,7 @@ class Trainer:
     Attributes:
         means: loss and metrics over the examples of the epoch so far.
         steps_done: batches of the epoch that is trained.
-        request: what this replica asks of all, with every step from now on (`Tally.request`).
+        request: what this replica asks of all, with every step from now on (`BatchSums.request`).
         requested: what the replicas asked together in the last step, the same on all.
     """
 
@@ -60,7 +60,7 @@ class Trainer:
         if rest is None:
             self.steps_done = 0
         else:
-            self._add(Tally(0, rest.sums))
+            self._add(BatchSums(0, rest.sums))
             logs = self.means.logs()
         parts = updater.batches(dataset, schedule, epoch, self._objective.tally.sums.size, rest)
         for step, batch in enumerate(parts, self.steps_done):
@@ -81,7 +81,7 @@ class Trainer:
         """One step on this replica's part of a batch; returns the running logs."""
         self._network.buffer.gather()
         updater.pull()
-        draw = Draw(self._network.seed, batch.pass_index, batch.position)
+        draw = RngKey(self._network.seed, batch.pass_index, batch.position)
         try:
             tally = self._network.train_on(
                 batch.x, batch.y, batch.weight, draw, self._objective, updater.filled
@@ -100,7 +100,7 @@ class Trainer:
         """What it is trained for."""
         return self._objective
 
-    def _add(self, total: Tally, is_running: bool = False) -> None:
+    def _add(self, total: BatchSums, is_running: bool = False) -> None:
         if is_running:
             self.means.reset()
         self.means.add(total)

@@ -11,7 +11,7 @@ import numpy as np
 from distrib.base.arrays import Array
 from distrib.data.dataset import ArrayDataset
 from distrib.data.schedule import Schedule
-from distrib.nn.batch_sums import Tally
+from distrib.nn.batch_sums import BatchSums
 from distrib.nn.network import Network
 from distrib.nn.objective import Objective
 from distrib.strategies.update.updater import Updater
@@ -47,7 +47,7 @@ class EvaluationRun:
         network, called = self._network, self._callbacks
         objective = objective.twin(network.layers[-1])
         means = RunningMeans(objective.metrics)
-        own = Tally(0, np.zeros_like(objective.tally.sums))
+        own = BatchSums(0, np.zeros_like(objective.tally.sums))
         called.call("on_test_begin")
         for step, batch in enumerate(updater.test_batches(dataset, schedule, own.sums.size)):
             called.call("on_test_batch_begin", step)

@@ -1,4 +1,4 @@
-"""Run: one call of `fit`, from where it begins or goes on to its end.
+"""FitLoop: one call of `fit`, from where it begins or goes on to its end.
 
 Where it is can be told in JSON values (`progress`) at the end of every batch, and gone on from (`resume`): the epoch,
 what is left of it, the sums that its running means are made of, and what the callbacks remember. Random numbers need
@@ -19,11 +19,11 @@ from distrib.nn.network import Network
 from distrib.strategies.update.updater import Rest, State, Updater
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList
-from distrib.training.loop.epoch_loop import Trainer
+from distrib.training.loop.epoch_loop import EpochLoop
 from distrib.training.loop.evaluation_run import EvaluationRun
 
 
-class Run:
+class FitLoop:
     """The loop over epochs.
 
     Args:
@@ -44,7 +44,7 @@ class Run:
     def __init__(
         self,
         network: Network,
-        trainer: Trainer,
+        trainer: EpochLoop,
         updater: Updater,
         dataset: ArrayDataset,
         schedule: Schedule,

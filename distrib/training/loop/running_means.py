@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from distrib.base.arrays import Array
-from distrib.nn.batch_sums import Tally
+from distrib.nn.batch_sums import BatchSums
 from distrib.nn.metrics import Mean, Metric
 from distrib.training.callbacks.callback import Logs
 
@@ -32,7 +32,7 @@ class RunningMeans:
         for metric in self.metrics:
             metric.reset_state()
 
-    def add(self, total: Tally) -> None:
+    def add(self, total: BatchSums) -> None:
         """Add the sums over some examples."""
         self._loss.add(total.loss + total.penalty * total.count, total.count)
         for index, metric in enumerate(self.metrics):
@@ -46,7 +46,7 @@ class RunningMeans:
 
     def sums(self) -> Array:
         """What the means are made of, laid out as in a tally."""
-        tally = Tally(len(self.metrics))
+        tally = BatchSums(len(self.metrics))
         tally.count, tally.loss = self._loss.count, self._loss.total
         for index, metric in enumerate(self.metrics):
             tally.set_metric(index, metric.total, metric.count)

@@ -11,10 +11,10 @@ import numpy as np
 from fault import SIGNALS, fired
 
 import distrib
-from distrib.comm.collectives.mpi_native import NativeCommunicator
+from distrib.comm.collectives.mpi_native import MPICommunicator
 from distrib.comm.collectives.shared_memory import SharedMemoryCommunicator
 from distrib.comm.messages import wait
-from distrib.comm.messages.channel import Messenger
+from distrib.comm.messages.channel import CheckedChannel
 
 WARN_AFTER_S, SLOW_S = 1.0, 2.0  # instead of 5 s, which row A9's own test waits for
 
@@ -84,9 +84,9 @@ elif phase == "gather":
     communicator = type(strategy.communicator)
     communicator.all_gather = with_fault(communicator.all_gather)
 elif name == "mpi":
-    NativeCommunicator._finish = with_fault(NativeCommunicator._finish)
+    MPICommunicator._finish = with_fault(MPICommunicator._finish)
 elif name in ("ring", "overlap", "hierarchical"):
-    Messenger.receive = with_fault(Messenger.receive)
+    CheckedChannel.receive = with_fault(CheckedChannel.receive)
 else:
     SharedMemoryCommunicator._combine = with_fault(SharedMemoryCommunicator._combine)
 model.fit(x, y, epochs=2, batch_size=20, verbose=0, callbacks=callbacks)

@@ -10,7 +10,7 @@ import numpy as np
 from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError
 from distrib.nn.layers.layer import Layer
-from distrib.nn.rng import Draw, fill_uniform, uniform_columns
+from distrib.nn.rng import RngKey, fill_uniform, uniform_columns
 
 
 class Dropout(Layer):
@@ -46,12 +46,12 @@ class Dropout(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def forward(self, x: Array, draw: Draw | None) -> Array:
+    def forward(self, x: Array, draw: RngKey | None) -> Array:
         if draw is None or self.rate == 0:
             self._keep = None
             return x
         if self.seed is not None:
-            draw = Draw(self.seed, draw.epoch, draw.position)
+            draw = RngKey(self.seed, draw.epoch, draw.position)
         features = math.prod(self.input_shape)
         uniform = self._scratch.rows("uniform", len(x), (uniform_columns(features),), np.dtype(np.float32))
         fill_uniform(uniform, draw, f"dropout/{self.name}")

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from distrib.base.arrays import Array, Shape
 from distrib.nn.layers.layer import Layer, check_shape
-from distrib.nn.rng import Draw
+from distrib.nn.rng import RngKey
 
 
 class Input(Layer):
@@ -23,7 +23,7 @@ class Input(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return input_shape
 
-    def forward(self, x: Array, draw: Draw | None) -> Array:
+    def forward(self, x: Array, draw: RngKey | None) -> Array:
         return x
 
     def backward(self, d_y: Array) -> Array:

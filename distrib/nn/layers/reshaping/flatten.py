@@ -6,7 +6,7 @@ import math
 
 from distrib.base.arrays import Array, Shape
 from distrib.nn.layers.layer import Layer
-from distrib.nn.rng import Draw
+from distrib.nn.rng import RngKey
 
 
 class Flatten(Layer):
@@ -23,7 +23,7 @@ class Flatten(Layer):
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (math.prod(input_shape),)
 
-    def forward(self, x: Array, draw: Draw | None) -> Array:
+    def forward(self, x: Array, draw: RngKey | None) -> Array:
         return x.reshape(len(x), *self.output_shape)
 
     def backward(self, d_y: Array) -> Array:

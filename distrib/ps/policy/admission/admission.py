@@ -8,7 +8,7 @@ others that are done, it may be smaller; there are N of them all the same, as lo
 A part whose worker died is leased to another one. If fewer than N workers are alive, a worker may do several parts
 of a round.
 
-`AsyncArrivals`: each gradient is an update of its own, when it comes. `batch_size` examples make a lease. A worker
+`AsyncAdmission`: each gradient is an update of its own, when it comes. `batch_size` examples make a lease. A worker
 that would idle at the end leases what another is still computing; the first to come is applied.
 """
 
@@ -26,7 +26,7 @@ Key = TypeVar("Key")
 
 
 @dataclass
-class Verdict(Generic[Key]):
+class Decision(Generic[Key]):
     """What became of a push.
 
     Attributes:
@@ -55,7 +55,7 @@ class Admission(ABC, Generic[Key]):
         """What this worker may compute now; None if it has to wait."""
 
     @abstractmethod
-    def push(self, worker: int, number: int, key: Key) -> Verdict[Key]:
+    def push(self, worker: int, number: int, key: Key) -> Decision[Key]:
         """A worker has computed lease `number`; `key` stands for its gradient.
 
         An empty verdict means that the gradient is kept until the round is closed.
@@ -115,14 +115,14 @@ class SyncRounds(Admission[Key]):
         part.lease, part.holder = self.ledger.lease(part.span), worker
         return part.lease
 
-    def push(self, worker: int, number: int, key: Key) -> Verdict[Key]:
+    def push(self, worker: int, number: int, key: Key) -> Decision[Key]:
         part = next((p for p in self._parts if p.lease is not None and p.lease.number == number), None)
         if part is None or part.holder != worker:
-            return Verdict(drop=[key], why="the round is closed")
+            return Decision(drop=[key], why="the round is closed")
         part.key = key
         done = [part for part in self._parts if part.key is not None]
         if len(done) < self._needed:
-            return Verdict()
+            return Decision()
         for each in self._parts:
             if each.lease is None:
                 self.ledger.put_back(each.span)
@@ -131,7 +131,7 @@ class SyncRounds(Admission[Key]):
             else:
                 self.ledger.finish(each.lease.number)
         self._parts = []
-        return Verdict(apply=[part.key for part in done if part.key is not None])
+        return Decision(apply=[part.key for part in done if part.key is not None])
 
     def return_lease(self, worker: int, number: int) -> None:
         for part in self._parts:
@@ -168,7 +168,7 @@ class SyncRounds(Admission[Key]):
         return self._parts[-1]
 
 
-class AsyncArrivals(Admission[Key]):
+class AsyncAdmission(Admission[Key]):
     """Every gradient by itself.
 
     Args:
@@ -198,13 +198,13 @@ class AsyncArrivals(Admission[Key]):
     def holds(self, worker: int) -> bool:
         return bool(self._held.get(worker))
 
-    def push(self, worker: int, number: int, key: Key) -> Verdict[Key]:
+    def push(self, worker: int, number: int, key: Key) -> Decision[Key]:
         if number not in self._held.get(worker, []):
-            return Verdict(drop=[key], why="the lease is over")
+            return Decision(drop=[key], why="the lease is over")
         self._held[worker].remove(number)
         if not self.ledger.finish(number):
-            return Verdict(drop=[key], why="another worker was first")
-        return Verdict(apply=[key])
+            return Decision(drop=[key], why="another worker was first")
+        return Decision(apply=[key])
 
     def return_lease(self, worker: int, number: int) -> None:
         if number in self._held.get(worker, []):

@@ -1,11 +1,11 @@
-"""Members: what the sequencer knows of workers, those that are there and those that were."""
+"""Membership: what the sequencer knows of workers, those that are there and those that were."""
 
 from __future__ import annotations
 
 from collections.abc import ItemsView
 from dataclasses import dataclass, field
 
-from distrib.ps.policy.admission.push_counts import NO_PUSH, Counts, Outcome
+from distrib.ps.policy.admission.push_counts import NO_PUSH, Outcome, PushCounts
 from distrib.ps.policy.errors import AlreadyRunningError, RefusedError, ReplacedError
 from distrib.ps.policy.identity import PushId
 
@@ -31,11 +31,11 @@ class Member:
     sequence: int = 0
     is_restored: bool = False
     outcome: Outcome | None = NO_PUSH
-    counts: Counts = field(default_factory=Counts)
+    counts: PushCounts = field(default_factory=PushCounts)
     seconds: tuple[float, ...] = ()
 
 
-class Members:
+class Membership:
     """Every worker that was ever there.
 
     Args:

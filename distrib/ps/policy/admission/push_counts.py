@@ -30,7 +30,7 @@ NO_PUSH = Outcome()
 
 
 @dataclass
-class Counts:
+class PushCounts:
     """How many pushes there were; pushed = applied + dropped, and those that wait for their round.
 
     Attributes:
@@ -78,9 +78,9 @@ class Counts:
         }
 
 
-def counts_from_json(counts: dict[str, Any]) -> Counts:
+def counts_from_json(counts: dict[str, Any]) -> PushCounts:
     """The counts that `as_json` described."""
     histogram = Counter({int(each): number for each, number in counts["staleness_histogram"].items()})
     # Older checkpoints have not counted examples and updates.
     names = ("pushed", "applied", "dropped", "scaled", "examples", "updates")
-    return Counts(**{name: counts.get(name, 0) for name in names}, staleness=histogram)
+    return PushCounts(**{name: counts.get(name, 0) for name in names}, staleness=histogram)

@@ -1,17 +1,17 @@
-"""Stagnation: pushes come, and none is applied. A plain class, without I/O; the caller brings the time.
+"""StarvationWarning: pushes come, and none is applied. A plain class, without I/O; the caller brings the time.
 
 That happens when every worker is too slow for the bound on staleness: they are all busy, and nothing is learned.
 """
 
 from __future__ import annotations
 
-from distrib.ps.policy.admission.push_counts import Counts
+from distrib.ps.policy.admission.push_counts import PushCounts
 
 _LEAST = 5
 """Pushes in a row: fewer in so long a time are those of workers that do something else, such as an evaluation."""
 
 
-class Stagnation:
+class StarvationWarning:
     """Watches the counters of a job.
 
     Args:
@@ -23,7 +23,7 @@ class Stagnation:
         self._applied = self._dropped = 0
         self._since: float | None = None
 
-    def seen(self, counts: Counts, now: float) -> str:
+    def seen(self, counts: PushCounts, now: float) -> str:
         """What to tell people, if it is time to; else nothing.
 
         Args:

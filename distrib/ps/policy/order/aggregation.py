@@ -1,4 +1,4 @@
-"""Updates: what becomes of a push. It is part of an update, now or when its round is complete, or it is dropped."""
+"""Aggregation: what becomes of a push. It is part of an update, now or when its round is complete, or it is dropped."""
 
 from __future__ import annotations
 
@@ -7,12 +7,12 @@ from dataclasses import dataclass
 import numpy as np
 
 from distrib.base.arrays import Array
-from distrib.ps.policy.admission.membership import Members
-from distrib.ps.policy.admission.push_counts import Counts, Outcome
+from distrib.ps.policy.admission.membership import Membership
+from distrib.ps.policy.admission.push_counts import Outcome, PushCounts
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply, Discard, Entry
-from distrib.ps.policy.order.phases import Stage
+from distrib.ps.policy.order.phases import Phase
 
 
 @dataclass
@@ -24,7 +24,7 @@ class Pushed:
     staleness: int
 
 
-class Updates:
+class Aggregation:
     """Those of one job.
 
     Args:
@@ -38,11 +38,11 @@ class Updates:
         counts: of all workers.
     """
 
-    def __init__(self, rules: Rules, members: Members, log: list[Entry]) -> None:
+    def __init__(self, rules: Rules, members: Membership, log: list[Entry]) -> None:
         self._rules, self._members, self._log = rules, members, log
         self.version = 0
         self.learning_rate = 0.0
-        self.counts = Counts()
+        self.counts = PushCounts()
         self._pushed: dict[PushId, Pushed] = {}
 
     def keeps(self, push: PushId) -> bool:
@@ -50,7 +50,7 @@ class Updates:
         return push in self._pushed
 
     def decide(
-        self, stage: Stage, push: PushId, lease: int, version: int, tally: Array, skip: bool
+        self, stage: Phase, push: PushId, lease: int, version: int, tally: Array, skip: bool
     ) -> dict[PushId, Outcome]:
         """Take a push.
 
@@ -89,7 +89,7 @@ class Updates:
         stage.is_over = admission.ledger.is_done
         return outcomes
 
-    def _apply(self, stage: Stage, pushes: list[PushId], factor: float) -> dict[PushId, Outcome]:
+    def _apply(self, stage: Phase, pushes: list[PushId], factor: float) -> dict[PushId, Outcome]:
         """Make these pushes one update."""
         parts = {push: self._pushed.pop(push) for push in pushes}
         if any(part.skip for part in parts.values()):
@@ -114,7 +114,7 @@ class Updates:
         decision = "applied" if factor == 1.0 else "scaled"
         return {push: Outcome(decision, part.staleness, factor) for push, part in parts.items()}
 
-    def _drop(self, stage: Stage, push: PushId, staleness: int, why: str) -> Outcome:
+    def _drop(self, stage: Phase, push: PushId, staleness: int, why: str) -> Outcome:
         self._pushed.pop(push, None)
         self._log.append(Discard(push))
         if stage.trains:
@@ -122,5 +122,5 @@ class Updates:
                 counts.dropped += 1
         return Outcome("dropped", staleness, 0.0, why)
 
-    def _counts(self, push: PushId) -> tuple[Counts, Counts]:
+    def _counts(self, push: PushId) -> tuple[PushCounts, PushCounts]:
         return self._members[push.worker].counts, self.counts

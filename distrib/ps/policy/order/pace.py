@@ -1,4 +1,4 @@
-"""Pace: who may compute now. The chief alone while it warms up; a fast worker not too far before the slowest one.
+"""AdmissionPace: who may compute now. The chief alone while it warms up; a fast worker not too far before the slowest one.
 
 Nobody begins before all workers have come, or the wait for them is over: importing NumPy on another host may take
 longer than a short training.
@@ -9,13 +9,13 @@ has done what the others did without it.
 
 from __future__ import annotations
 
-from distrib.ps.policy.admission.membership import Members
+from distrib.ps.policy.admission.membership import Membership
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.identity import CHIEF
-from distrib.ps.policy.order.phases import Stage
+from distrib.ps.policy.order.phases import Phase
 
 
-class Pace:
+class AdmissionPace:
     """Of the workers of one job.
 
     Args:
@@ -23,10 +23,10 @@ class Pace:
         members: who is there.
     """
 
-    def __init__(self, rules: Rules, members: Members) -> None:
+    def __init__(self, rules: Rules, members: Membership) -> None:
         self._rules, self._members = rules, members
 
-    def may_begin(self, stage: Stage, worker: int, version: int) -> bool:
+    def may_begin(self, stage: Phase, worker: int, version: int) -> bool:
         """Whether a worker may lease examples of a stage, where the values have this version."""
         if not stage.trains:
             return True
@@ -39,12 +39,12 @@ class Pace:
         )
         return self._rules.staleness.may_begin(stage.clocks.setdefault(worker, slowest), slowest)
 
-    def num_alive(self, stage: Stage, version: int) -> int:
+    def num_alive(self, stage: Phase, version: int) -> int:
         """How many workers there are to do a round. Those that have not come yet are waited for, for a while."""
         if self._is_warming_up(stage, version):
             return 1
         return self._rules.num_workers - self._members.num_lost
 
-    def _is_warming_up(self, stage: Stage, version: int) -> bool:
+    def _is_warming_up(self, stage: Phase, version: int) -> bool:
         epoch = stage.description.get("epoch", 0)
         return version < self._rules.warmup_steps or epoch < self._rules.warmup_epochs

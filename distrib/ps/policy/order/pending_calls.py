@@ -1,4 +1,4 @@
-"""Calls: what workers have asked, and when there is something to answer: a lease, or the end of the stage."""
+"""PendingCalls: what workers have asked, and when there is something to answer: a lease, or the end of the stage."""
 
 from __future__ import annotations
 
@@ -9,15 +9,15 @@ from typing import Any, NamedTuple
 from distrib.base.arrays import Array
 from distrib.data.schedule import Positions
 from distrib.ps.policy.admission.ledger import Lease
-from distrib.ps.policy.admission.membership import Members
+from distrib.ps.policy.admission.membership import Membership
 from distrib.ps.policy.admission.push_counts import NO_PUSH, Outcome
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Entry, Keep, Pull
-from distrib.ps.policy.order.pace import Pace
-from distrib.ps.policy.order.phases import Stage, Stages
+from distrib.ps.policy.order.pace import AdmissionPace
+from distrib.ps.policy.order.phases import Phase, Phases
 
 
-class Answer(NamedTuple):
+class CallAnswer(NamedTuple):
     """The answer to a worker's call.
 
     Attributes:
@@ -53,7 +53,7 @@ class Waiting:
     outcome: Outcome | None = NO_PUSH  # None: its push waits for its round
 
 
-class Calls:
+class PendingCalls:
     """Those of all workers that are not answered yet, one for each.
 
     Args:
@@ -66,10 +66,10 @@ class Calls:
         answers: those that are not sent yet; the caller takes them out.
     """
 
-    def __init__(self, stages: Stages, members: Members, pace: Pace, log: list[Entry]) -> None:
+    def __init__(self, stages: Phases, members: Membership, pace: AdmissionPace, log: list[Entry]) -> None:
         self._stages, self._members, self._pace, self._log = stages, members, pace, log
         self._waiting: dict[int, Waiting] = {}
-        self.answers: list[Answer] = []
+        self.answers: list[CallAnswer] = []
 
     def wait(self, worker: int, waiting: Waiting) -> None:
         """A worker has called; what it has asked before is not answered any more."""
@@ -97,12 +97,14 @@ class Calls:
             if waiting.stage < len(self._stages):
                 self._settle(worker, waiting, self._stages[waiting.stage], version)
 
-    def _settle(self, worker: int, waiting: Waiting, stage: Stage, version: int) -> None:
+    def _settle(self, worker: int, waiting: Waiting, stage: Phase, version: int) -> None:
         refusal = "" if waiting.description is None else stage.refusal(worker, waiting.description)
         waiting.description = None
         if refusal:
             del self._waiting[worker]
-            self.answers.append(Answer(worker, waiting.call, NO_PUSH, version, None, stage.totals, refusal))
+            self.answers.append(
+                CallAnswer(worker, waiting.call, NO_PUSH, version, None, stage.totals, refusal)
+            )
             return
         lease = None
         if not stage.is_over:
@@ -120,4 +122,4 @@ class Calls:
         del self._waiting[worker]
         self._log.append(Pull(worker, waiting.call, version))
         told = stage.totals.copy(), "", (), stage.start
-        self.answers.append(Answer(worker, waiting.call, outcome, version, lease, *told))
+        self.answers.append(CallAnswer(worker, waiting.call, outcome, version, lease, *told))

@@ -1,4 +1,4 @@
-"""Stages: what all workers come to, in the same order, since they run the same script.
+"""Phases: what all workers come to, in the same order, since they run the same script.
 
 A model is registered, an epoch is trained, a data set is tested, the chief says whether to go on. The chief opens a
 stage; the others wait for it, and must be about to do the same. A stage that is over is remembered with its totals,
@@ -17,7 +17,7 @@ from distrib.base.logs import LOGGER
 from distrib.base.ranges import Range
 from distrib.base.tree_diff import NOTHING, differing, flatten
 from distrib.data.schedule import Positions, Schedule
-from distrib.ps.policy.admission.admission import Admission, AsyncArrivals, SyncRounds
+from distrib.ps.policy.admission.admission import Admission, AsyncAdmission, SyncRounds
 from distrib.ps.policy.admission.ledger import Ledger
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.errors import ImpossibleError, RefusedError
@@ -31,7 +31,7 @@ _MAY_DIFFER = {"ps", "start", "undone", "totals", "learning_rate", "stops"}
 
 
 @dataclass
-class Stage:
+class Phase:
     """One of them.
 
     Attributes:
@@ -96,20 +96,20 @@ class Stage:
         )
 
 
-class Stages:
+class Phases:
     """All of them, in order."""
 
     def __init__(self) -> None:
-        self._stages: list[Stage] = []
+        self._stages: list[Phase] = []
 
-    def __getitem__(self, index: int) -> Stage:
+    def __getitem__(self, index: int) -> Phase:
         return self._stages[index]
 
     def __len__(self) -> int:
         return len(self._stages)
 
     @property
-    def last(self) -> Stage | None:
+    def last(self) -> Phase | None:
         """The one that is open, or was open last."""
         return self._stages[-1] if self._stages else None
 
@@ -118,7 +118,7 @@ class Stages:
         """How many beginnings and ends there were so far."""
         return len(self._stages) + sum(stage.is_over for stage in self._stages)
 
-    def open(self, worker: int, index: int, description: dict[str, Any]) -> Stage | None:
+    def open(self, worker: int, index: int, description: dict[str, Any]) -> Phase | None:
         """A worker has come to stage `index`; returns it if that opens it.
 
         Raises:
@@ -135,7 +135,7 @@ class Stages:
         if last is not None:
             last.is_over = True  # a vote to be repeated after a restoration, by a chief that had its answer
         totals = description.get("totals") or [0.0] * int(description.get("num_sums", 0))
-        return self.append(Stage(description, np.array(totals)))
+        return self.append(Phase(description, np.array(totals)))
 
     def check_kind(self, stage: int, trains: bool) -> None:
         """Raise `RefusedError` unless gradients are pushed in this stage just if `trains`."""
@@ -144,7 +144,7 @@ class Stages:
                 f"A push {'with' if trains else 'without'} a gradient does not belong to stage {stage}."
             )
 
-    def append(self, stage: Stage) -> Stage:
+    def append(self, stage: Phase) -> Phase:
         """Add the next one."""
         self._stages.append(stage)
         return stage
@@ -171,10 +171,10 @@ def admission_of(
         undone = schedule.spans(int(description.get("epoch", 0)))
     ledger, size = Ledger(undone, first_lease), schedule.batch_size
     if description["kind"] != "train":
-        return AsyncArrivals(ledger, size)
+        return AsyncAdmission(ledger, size)
     if rules.is_sync:
         return SyncRounds(ledger, size, rules.num_to_aggregate, rules.num_backup_workers)
-    return AsyncArrivals(ledger, max(1, round(size * rules.batch_size_factor)), 1 + rules.prefetch)
+    return AsyncAdmission(ledger, max(1, round(size * rules.batch_size_factor)), 1 + rules.prefetch)
 
 
 def _differences(expected: dict[str, Any], received: dict[str, Any]) -> str:

@@ -1,4 +1,4 @@
-"""Arrivals: which vectors have come to which ps. A push happens when its vector is whole on all of them."""
+"""PushAssembly: which vectors have come to which ps. A push happens when its vector is whole on all of them."""
 
 from __future__ import annotations
 
@@ -14,7 +14,7 @@ class _Arriving:
     event: Callable[[], None] | None = None
 
 
-class Arrivals:
+class PushAssembly:
     """Vectors on their way to several ps, as ps:0 sees them.
 
     Attributes:

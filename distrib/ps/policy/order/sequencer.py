@@ -18,16 +18,16 @@ from typing import Any
 import numpy as np
 
 from distrib.base.arrays import Array
-from distrib.ps.policy.admission.membership import Members
-from distrib.ps.policy.admission.push_counts import CAUSES, NO_PUSH, Counts, Outcome
+from distrib.ps.policy.admission.membership import Membership
+from distrib.ps.policy.admission.push_counts import CAUSES, NO_PUSH, Outcome, PushCounts
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.errors import ImpossibleError, RefusedError
 from distrib.ps.policy.identity import CHIEF, PushId
-from distrib.ps.policy.order.aggregation import Updates
+from distrib.ps.policy.order.aggregation import Aggregation
 from distrib.ps.policy.order.command_log import Discard, Entry, Install, Pull
-from distrib.ps.policy.order.pace import Pace
-from distrib.ps.policy.order.pending_calls import Answer, Calls, Waiting
-from distrib.ps.policy.order.phases import LARGEST_RATE, Stages, admission_of
+from distrib.ps.policy.order.pace import AdmissionPace
+from distrib.ps.policy.order.pending_calls import CallAnswer, PendingCalls, Waiting
+from distrib.ps.policy.order.phases import LARGEST_RATE, Phases, admission_of
 
 
 class Sequencer:
@@ -48,10 +48,10 @@ class Sequencer:
         self.rules = rules
         self.is_restored = False
         self.log: list[Entry] = []
-        self.members = Members(rules.num_workers)
-        self.stages = Stages()
-        self.updates = Updates(rules, self.members, self.log)
-        self._calls = Calls(self.stages, self.members, Pace(rules, self.members), self.log)
+        self.members = Membership(rules.num_workers)
+        self.stages = Phases()
+        self.updates = Aggregation(rules, self.members, self.log)
+        self._calls = PendingCalls(self.stages, self.members, AdmissionPace(rules, self.members), self.log)
 
     @property
     def version(self) -> int:
@@ -59,12 +59,12 @@ class Sequencer:
         return self.updates.version
 
     @property
-    def counts(self) -> Counts:
+    def counts(self) -> PushCounts:
         """Of the pushes of all workers."""
         return self.updates.counts
 
     @property
-    def answers(self) -> list[Answer]:
+    def answers(self) -> list[CallAnswer]:
         """Answers that are not sent yet; the caller takes them out."""
         return self._calls.answers
 
@@ -196,7 +196,7 @@ class Sequencer:
         undone = [] if stage is None or stage.admission is None else stage.admission.undone()
         self.log.append(Pull(worker, call, self.version, state=True))
         totals = np.empty(0) if stage is None else stage.totals.copy()
-        self.answers.append(Answer(worker, call, NO_PUSH, self.version, None, totals, undone=undone))
+        self.answers.append(CallAnswer(worker, call, NO_PUSH, self.version, None, totals, undone=undone))
 
     def _tell(self, push: PushId, outcome: Outcome) -> None:
         """The round of an earlier push is complete."""

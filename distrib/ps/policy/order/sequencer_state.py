@@ -10,9 +10,9 @@ import numpy as np
 from distrib.base.ranges import Range
 from distrib.data.schedule import Positions
 from distrib.ps.policy.admission.membership import Member
-from distrib.ps.policy.admission.push_counts import CAUSES, NO_PUSH, Counts, Outcome, counts_from_json
+from distrib.ps.policy.admission.push_counts import CAUSES, NO_PUSH, Outcome, PushCounts, counts_from_json
 from distrib.ps.policy.admission.rules import rules_from_config
-from distrib.ps.policy.order.phases import Stage, admission_of
+from distrib.ps.policy.order.phases import Phase, admission_of
 from distrib.ps.policy.order.sequencer import Sequencer
 
 _LEASE_BITS = 62
@@ -61,7 +61,7 @@ def summary_of(sequencer: Sequencer) -> dict[str, Any]:
         }
         for worker, member in sorted(sequencer.members.items())
     }
-    nothing = {**Counts().as_json(), "seconds": dict.fromkeys(CAUSES, 0.0)}
+    nothing = {**PushCounts().as_json(), "seconds": dict.fromkeys(CAUSES, 0.0)}
     for worker in range(sequencer.rules.num_workers):
         workers.setdefault(str(worker), nothing)  # one that never came
     rate = sequencer.updates.learning_rate
@@ -85,7 +85,7 @@ def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
     sequencer.updates.learning_rate = float(state["learning_rate"])
     sequencer.updates.counts = counts_from_json(state["counts"])
     for each in state["stages"]:
-        stage = sequencer.stages.append(Stage(each["description"], np.array(each["totals"]), each["is_over"]))
+        stage = sequencer.stages.append(Phase(each["description"], np.array(each["totals"]), each["is_over"]))
         if each["undone"] is not None:
             spans = [Positions(pass_index, Range(begin, end)) for pass_index, begin, end in each["undone"]]
             first = secrets.randbits(_LEASE_BITS)

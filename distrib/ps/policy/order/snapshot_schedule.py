@@ -1,4 +1,4 @@
-"""Cuts: when the log is cut, so that all ps save what they keep at the same place. A plain class, without I/O.
+"""SnapshotSchedule: when the log is cut, so that all ps save what they keep at the same place. A plain class, without I/O.
 
 At the beginning and the end of every stage, which workers learn of only when the cut is on the disk, and every so
 many updates.
@@ -7,7 +7,7 @@ many updates.
 from __future__ import annotations
 
 
-class Cuts:
+class SnapshotSchedule:
     """Numbers the cuts of a job.
 
     Args:
