@@ -1,4 +1,4 @@
-"""Threads of our own, none of which ends by an exception without somebody knowing."""
+"""Background threads that report their errors: none ends silently."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Values from outside: JSON of sockets, files and variables that others write, and settings of the environment.
+"""Values from outside: parsed JSON and numeric settings from environment variables, checked.
 
 Whatever the text is, it becomes a value or a `ValueError` (a `ConfigError` is one): also if it is nested too deeply,
 too large for the memory, or has numbers that JSON does not have.

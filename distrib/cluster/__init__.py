@@ -1,1 +1,1 @@
-"""Who am I. Values only; opens no socket and starts no MPI."""
+"""Who this process is in a cluster. Values only: opens no socket and starts no MPI."""

@@ -1,4 +1,4 @@
-"""Who is this process? The first source that knows answers.
+"""Finds out which task of which cluster this process is: the first source that knows decides.
 
 1. the resolver that a caller passes
 2. the file that DISTRIB_CLUSTER_FILE names

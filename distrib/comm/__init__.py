@@ -1,1 +1,1 @@
-"""Arrays between ranks. It knows no learning."""
+"""Collective communication between ranks. Knows nothing of training."""

@@ -1,4 +1,4 @@
-"""Communicator: what strategies ask of the other ranks. Every call here is collective and has a deadline.
+"""Communicator: the interface of the collectives. Every call is collective and has a deadline.
 
 All ranks make the same calls in the same order. A rank that does not is found out: each message carries a
 header that says what the sender thinks is going on (`comm/messages/header.py`).

@@ -1,4 +1,4 @@
-"""Which collectives to use between these ranks. `auto` picks by where they are."""
+"""Selects an implementation of the collectives; `auto` decides by the hosts of the ranks."""
 
 from __future__ import annotations
 

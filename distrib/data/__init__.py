@@ -1,1 +1,1 @@
-"""Which examples: batches, shards, files. It knows no rank; it is told (index, count)."""
+"""Data sets: batches, schedules and files. Knows no rank; works on (index, count)."""

@@ -1,4 +1,4 @@
-"""Space: whether a folder takes what is to be written, asked before there is anything to lose."""
+"""Checks whether a folder can be written, and has space, before anything is lost."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Light process: a process of our own beside the ranks, small, and in a session of its own.
+"""HelperProcess: a small process beside the ranks, in a session of its own.
 
 It is started without this package's `__init__`, so it loads neither NumPy nor anything else that is large (8 MB). It
 is outside of the ranks' process groups, so it outlives them when mpirun kills them, and can say why. For the same

@@ -1,4 +1,4 @@
-"""Allocator: freed memory stays with the process, where every message needs some of it again.
+"""Settings of malloc: keeps freed memory, since every message needs some of it again.
 
 By default glibc gives large blocks back to the kernel when they are freed, and gets them anew, page by page, each
 page cleared: with messages of a few 100 kB that was a quarter of a parameter server's processor time (ADR 0010).

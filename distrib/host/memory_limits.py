@@ -1,4 +1,4 @@
-"""Headroom: how much more memory this process may use before Linux kills it.
+"""Memory limits: how much more memory this process may use before Linux kills it.
 
 Memory that is promised and not there is no error on Linux: whoever touches it is killed, with nothing said. Two
 things bound it: what the machine has left (`MemAvailable`), and the limits of the control groups that the process is

@@ -1,4 +1,4 @@
-"""How a process on this host fares or died, although it was not our child (Linux; elsewhere: not known).
+"""ProcessStatus: whether a process of this host runs, and how it died, although it is not a child of ours (Linux).
 
 Only a parent can wait for a process. But until the parent has done so, /proc shows the exit status of the dead
 process (proc(5), last field of `stat`), and afterwards a pidfd, opened while it lived, can be asked for it

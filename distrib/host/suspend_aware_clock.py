@@ -1,4 +1,4 @@
-"""SuspendAwareClock: a clock that all but stands still while this process is stopped, to judge by it how long others are silent.
+"""SuspendAwareClock: a clock that stands still while this process is suspended.
 
 A process does not notice that it was stopped, or its machine suspended. By any other clock all others would then have
 been silent for as long.

@@ -1,1 +1,1 @@
-"""Files."""
+"""Files: checkpoints, TensorBoard events, locks."""

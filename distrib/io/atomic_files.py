@@ -1,4 +1,4 @@
-"""Files: read only if they are what they should be, and written whole and down to the disk."""
+"""Atomic files: written whole and flushed to disk, and checked when read."""
 
 from __future__ import annotations
 

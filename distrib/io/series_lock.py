@@ -1,4 +1,4 @@
-"""SeriesLock: of a series of checkpoints there is one writer at a time, and one that was replaced notices it.
+"""SeriesLock: one writer at a time for a series of checkpoints; a writer that was replaced finds out.
 
 The owner holds a lock on a small file beside the checkpoints, which says who it is. The kernel lets go of the lock
 when the owner dies, however it dies. A second run is refused by name. Some owners are replaced all the same: one that

@@ -1,4 +1,4 @@
-"""Check: whether every other host can be reached and has the same distrib, before anything is started there."""
+"""Checks that every other host can be reached and has the same distrib, before anything is started."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Keys of a run: its token, and for several hosts certificates of an authority that lives for this run only.
+"""Credentials of a run: its token, and certificates where there are several hosts.
 
 They are made here, and go to each task in files of mode 600 which its supervisor writes and removes. The authority's
 own key is never written down: openssl gets files that exist in memory only, until the certificate is signed.

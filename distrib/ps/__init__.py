@@ -1,1 +1,1 @@
-"""The parameter server: policies without I/O, the values a task keeps, and gRPC around them."""
+"""Parameter servers: policies without I/O, servers, clients, and the gRPC protocol between them."""

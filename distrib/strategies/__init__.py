@@ -1,1 +1,1 @@
-"""How replicas become one training run."""
+"""Strategies: how replicas train together."""

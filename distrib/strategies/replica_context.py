@@ -1,4 +1,4 @@
-"""What a function under `strategy.run` sees of the other replicas."""
+"""ReplicaContext: what a function under `strategy.run` can do across replicas."""
 
 from __future__ import annotations
 

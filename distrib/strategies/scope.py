@@ -1,4 +1,4 @@
-"""Which strategy is current. A stack per thread, so that replicas may be threads."""
+"""The current strategy: a stack of scopes for each thread, so that replicas may be threads."""
 
 from __future__ import annotations
 

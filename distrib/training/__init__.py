@@ -1,1 +1,1 @@
-"""The training loop and what hangs on it."""
+"""Training: models, the loop of `fit`, callbacks and checkpoints."""

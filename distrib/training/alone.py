@@ -1,4 +1,4 @@
-"""Processes that train alone by mistake: a launcher has started several, and each would train everything."""
+"""Detects processes that would train alone by mistake, although a launcher has started several."""
 
 from __future__ import annotations
 

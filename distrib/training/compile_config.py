@@ -1,4 +1,4 @@
-"""What `compile` was told, checked."""
+"""CompileConfig: the arguments of `compile`, checked."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What a replica is about to train, in words that can be compared.
+"""Fingerprint: a description of what a replica is about to train, to be compared with that of others.
 
 MPI does not notice replicas that train different models; it adds what it is given. So replicas compare this
 description before the first step, and each shows the differences.

@@ -1,4 +1,4 @@
-"""What callbacks, checkpoints and evaluators may use of a model, and of the call of `fit` that is under way.
+"""The interface of a model, and of a running `fit`, for callbacks, checkpoints and evaluators.
 
 They know a model by this interface only, so nothing that hangs on the training loop imports `Model`.
 """

@@ -1,4 +1,4 @@
-"""ModelFiles: what a model hands over to be saved, and what it takes. `Model` is one.
+"""ModelFiles: saving and loading of a model.
 
 A model that takes a checkpoint has its values at once; what its optimizer knows waits for the next training, where
 every replica gets its part of it.

@@ -1,4 +1,4 @@
-"""The seed of everything random, and the numbers of models; both can be reset between tests.
+"""The global seed, and the numbering of models; both can be reset between tests.
 
 A model that is made without a seed draws from the global seed and from its own number, so no two are equal: its
 initial values by its number among the models made, shuffling and dropout by its number among the models that its

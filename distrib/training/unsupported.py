@@ -1,4 +1,4 @@
-"""Arguments that Keras and TensorFlow have and we have not: what asks something of them is an error with advice."""
+"""Arguments of Keras and TensorFlow that are not supported: using one is an error with advice."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Native: the collectives of the MPI library, to compare with ours. Headers and rows go around our ring first.
+"""MPICommunicator: the collectives of the MPI library, to compare with. Headers go around our ring first.
 
 MPI's own collectives give success and garbage when ranks disagree, so nothing is handed to them before the headers
 of all ranks were found equal. They are started without waiting and waited for with our deadline.

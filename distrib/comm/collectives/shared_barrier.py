@@ -1,4 +1,4 @@
-"""SharedBarrier: where the ranks of a host say which collective they have reached, and see who else has.
+"""SharedBarrier: a barrier in shared memory at which ranks compare headers and exchange scalars.
 
 Each rank owns a page that all others map. To arrive at a collective it writes its header and its row, and then the
 number of the collective, its flag. It waits until every other flag has come as far, compares the headers

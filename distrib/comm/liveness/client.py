@@ -1,4 +1,4 @@
-"""LivenessClient: every rank knows at once when another one dies, fails, or has ended.
+"""LivenessClient: tells a rank at once when another one dies, fails, or has ended.
 
 MPI does not tell. A rank that is killed, that raises, or that leaves while others wait for it makes them wait for
 ever. So beside MPI each rank keeps one TCP connection to a hub (`comm/liveness/server.py`), served by a thread of its

@@ -1,4 +1,4 @@
-"""The end of a rank: nobody waits for a rank that has failed, and nobody ends well while another has failed.
+"""ExitHandler: how a rank ends. A failed rank ends all others, and none ends well beside a failed one.
 
 Under plain `mpirun python script.py` an exception in one rank makes Python leave, the other ranks wait for it for
 ever, and MPI's own clean-up waits for them. `ExitHandler` makes that safe, as `python -m mpi4py` would, and says

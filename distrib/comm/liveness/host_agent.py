@@ -1,4 +1,4 @@
-"""HostAgent: looks after the ranks of another host than that of the hub, and tells the hub what it sees.
+"""HostAgent: monitors the ranks of one host for the liveness server, which runs on the host of rank 0.
 
 Whether a rank is stopped, how it died and where it was can be read on its own host only. So the first rank of every
 host but the hub's starts a small process there, in a session of its own. Every quarter of a second it

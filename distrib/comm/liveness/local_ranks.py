@@ -1,4 +1,4 @@
-"""LocalRanks: how the ranks of this host fare, seen from outside. They need not do anything for it.
+"""LocalRanks: monitors the ranks of this host from outside, without their help.
 
 So a rank that holds the GIL for long is not taken for a frozen one, and of a dead one it can still be read where
 it was and how it died.

@@ -1,4 +1,4 @@
-"""ProgressPage: where a rank is (collective, step, and whether it waits there), in memory that outlives it.
+"""ProgressPage: the progress of a rank (collective, step, waiting or not), in memory that outlives it.
 
 A rank that is killed cannot say where it was, and its last beat is up to a quarter of a second old. So it writes
 down where it is in 24 bytes of anonymous shared memory, and the hub or the outpost of its host maps the same

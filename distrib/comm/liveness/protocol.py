@@ -1,4 +1,4 @@
-"""What the watch and its hub say to each other: who, what happened, and lines of JSON over a socket."""
+"""The protocol between liveness clients and their server: lines of JSON over a socket."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""LivenessServer: the middle of the watch (`comm/liveness/client.py`). It hears from every rank and tells all.
+"""LivenessServer: the centre of failure detection. Hears from every rank, and informs all of them.
 
 The hub is a small process of its own, in a session of its own, beside rank 0. MPICH's mpirun kills all ranks within
 a millisecond of the death of one: no survivor could say who died, but the hub can. It ends when every rank

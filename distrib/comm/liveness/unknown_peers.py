@@ -1,4 +1,4 @@
-"""UnknownPeers: who has connected to the hub and has not said yet who it is. Anybody can.
+"""UnknownPeers: connections to the liveness server that have not identified themselves yet.
 
 Each may say one line, which is not read further than a greeting is long, within a moment. There may be so many at
 once; where there are more, the one that has waited longest makes room. Nothing that one of them sends ends the hub.

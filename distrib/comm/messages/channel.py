@@ -1,4 +1,4 @@
-"""CheckedChannel: checked messages. What every collective is made of.
+"""CheckedChannel: messages whose headers are compared. Every collective is made of them.
 
 A message is a header, with a row of float64 riding in it, and a payload. The header goes first; the payload is
 received only after the header has been found equal to the receiver's own, so that a disagreement is an error on

@@ -1,4 +1,4 @@
-"""Subgroup: some ranks of a transport, numbered anew, as a transport of their own.
+"""Subgroup: some ranks of a transport, renumbered, as a transport.
 
 All ranks of the job must take part in some subset at the same time: the subsets share the transport's count of
 collectives, by which the watch knows who is late.

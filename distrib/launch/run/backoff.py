@@ -1,4 +1,4 @@
-"""Backoff: what fails soon after its start is started again later each time, and at last not at all."""
+"""Backoff: restarts what fails soon after its start with growing delays, and finally gives up."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Say: one line of the launcher's own, for the user."""
+"""Prints a line of the launcher for the user."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""PsGroup: the ps of one start. They say where they listen; and those that save come back together if one is lost.
+"""PsGroup: the parameter servers of one attempt. Those that save come back together when one is lost.
 
 All of them start again then, so that all go on from the same place, and the workers wait.
 """

@@ -1,4 +1,4 @@
-"""Run: starts of a plan, until one ends well or another start would not help.
+"""Restart loop: attempts to run a plan, until one succeeds or a restart would not help.
 
 A start that ends because a peer is lost (75) is worth another, `max_restarts` times: scripts go on from their last
 checkpoint. Starts that fail within seconds are delayed, 1 s, 2 s, 4 s, and the next such failure is the end; a task

@@ -1,4 +1,4 @@
-"""Restarts: how often what is lost may be started again in one start, workers and the ps together. Values only."""
+"""Restarts: how many restarts are left within one attempt. Values only."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Result: how a start of a plan has ended. Values only."""
+"""Result: how an attempt has ended. Values only."""
 
 from __future__ import annotations
 

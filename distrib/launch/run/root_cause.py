@@ -1,4 +1,4 @@
-"""Cause: which of several failures came first, and which only followed from it. Values only.
+"""Root cause: which of several failures came first, and which only followed from it. Values only.
 
 A task that has lost a peer ends with 75 by itself: its failure is a consequence wherever another task has failed in
 another way, whichever of the two was noticed first. Otherwise the first failure is the cause.

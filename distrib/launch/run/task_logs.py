@@ -1,4 +1,4 @@
-"""Logs of tasks: each into its file, and what is to be seen onto the launcher's own output.
+"""Task logs: writes the output of each task to its file, and shows what should be seen.
 
 The chief is shown as it is, with its progress bar; the others only if they are wanted, line by line behind a prefix.
 What supervisor and script say to the launcher itself is taken out on the way.

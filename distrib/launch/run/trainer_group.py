@@ -1,4 +1,4 @@
-"""TrainerGroup: the chief and the workers of one start, each by itself or all of them under mpirun.
+"""TrainerGroup: the chief and the workers of one attempt, as separate processes or under mpirun.
 
 A worker around parameter servers may be lost: the others take over what it leased, and it may be started again. How
 the chief has ended, or mpirun with its ranks, is how the start has ended.

@@ -1,4 +1,4 @@
-"""The program of every task: runs the user's script as Python would, and says at the end how it went.
+"""Entry point of every task: runs the user's script as Python would, and reports how it ended.
 
     python -m distrib.launch.task.entrypoint [-m] train.py --epochs 5
     python -m distrib.launch.task.entrypoint --json '["train.py", "--epochs", "5"]'

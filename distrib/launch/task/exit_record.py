@@ -1,4 +1,4 @@
-"""ExitRecord: the last words of a task, a line of its error output that says whether its script has ended well.
+"""ExitRecord: a line at the end of a task's error output that says how its script ended.
 
 Exit codes do not: mpirun returns 0 when a host is lost, and the code of any rank when several fail. So each task says
 itself how it ended, after all else, and a run is a success only if the record says so. The launcher takes the records

@@ -1,4 +1,4 @@
-"""Supervisor: starts one command, and sees to it that nothing of it outlives the launcher.
+"""Supervisor: starts one command on a host, and makes sure that none of its processes outlive the launcher.
 
 The launcher starts one for each task, here as its child or on another host through ssh, and talks to it over its
 stdin, a line of JSON at a time:

@@ -1,4 +1,4 @@
-"""Farewell: what a worker says to every ps in the end, to all at once. Those that do not answer are left alone.
+"""The last calls of a worker: `Stop` or `Leave`, on all ps at once, with a deadline.
 
 Calls one after the other would take too long: the last ps would take those that have ended for lost. The connections
 that are open are used, since a ps or a host may have no room for another one.

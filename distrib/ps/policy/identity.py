@@ -1,4 +1,4 @@
-"""Who and what is meant: which worker is the chief, which ps decides, and what a push is called."""
+"""Identifiers: the chief's number, the number of the deciding ps, and the name of a push."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Descriptions that workers send as JSON: checked once, before anything is done with them."""
+"""Validates the descriptions that workers send as JSON, before they are used."""
 
 from __future__ import annotations
 

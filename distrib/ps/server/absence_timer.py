@@ -1,4 +1,4 @@
-"""AbsenceTimer: how long somebody is away, and what happens when it is too long."""
+"""AbsenceTimer: calls back when a process has been disconnected for longer than a limit."""
 
 from __future__ import annotations
 

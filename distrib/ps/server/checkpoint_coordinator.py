@@ -1,4 +1,4 @@
-"""CheckpointCoordinator: when a ps saves what it keeps, and what it begins from. Only ps:0 writes; the others send it their part."""
+"""CheckpointCoordinator: decides when a ps saves, and what it restores. Only ps:0 writes files."""
 
 from __future__ import annotations
 

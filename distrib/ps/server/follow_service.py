@@ -1,4 +1,4 @@
-"""FollowService: the streams of the other ps, as ps:0 serves them."""
+"""FollowService: serves the log of ps:0 to the other ps."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Follower: how another ps follows the log of ps:0.
+"""Follower: receives and executes the log of ps:0, on every other ps.
 
 When the stream breaks, another one goes on where it was, in both directions (`ps/wire/outbox.py`).
 """

@@ -1,4 +1,4 @@
-"""Leader: what ps:0 does for all ps. It tells the sequencer what happens, and all others what that decides.
+"""Leader: the part of ps:0 that acts for all ps: it runs the sequencer and distributes its log.
 
 A push is an event for the sequencer when its vector has arrived on every ps. Each event is settled at once: the log
 is executed here and told to the other ps, and what was answered is sent.

@@ -1,4 +1,4 @@
-"""LogFanout: the log on its way to the other ps. On ps:0.
+"""LogFanout: queues the log of ps:0 for every other ps.
 
 The stream of a ps that was frozen, or cut off, breaks. When it comes back it goes on behind what it has, as does what
 it had to say (`ps/wire/outbox.py`). Another process in its place has none of the values, and is refused.

@@ -1,4 +1,4 @@
-"""Node: what one ps keeps and decides, behind one lock. `ps/server/servicer.py` brings it the calls.
+"""Node: the state of one ps, behind one lock. `ps/server/servicer.py` calls it.
 
 Every ps has a shard. ps:0 leads: it has the sequencer too (`ps/server/leader.py`). The others follow
 (`ps/server/follower.py`).

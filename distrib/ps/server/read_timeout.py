@@ -1,4 +1,4 @@
-"""ReadTimeout: how long a peer may leave a call half said. One thread looks now and then.
+"""ReadTimeout: limits how long a peer may pause in the middle of a call.
 
 A message of a call after the first costs 0.2 us for it; a call of one message, as a push of at most 1 MiB, nothing.
 

@@ -1,4 +1,4 @@
-"""Reconnects: workers whose stream to ps:0 has ended, and that may open another one.
+"""Reconnects: keeps the place of a worker whose stream has ended, for a short while.
 
 A worker opens all its streams anew when one to any ps breaks. Without this wait, the others would do a round without
 it meanwhile, and a synchronous training would not be exact.

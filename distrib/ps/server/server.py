@@ -1,4 +1,4 @@
-"""Server: a ps task. Listens until the chief has ended the job, and exits by itself."""
+"""Server: a ps task. Listens until the chief ends the job, then exits."""
 
 from __future__ import annotations
 

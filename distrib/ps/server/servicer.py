@@ -1,4 +1,4 @@
-"""Servicer: the calls of gRPC, checked and handed to the node.
+"""Servicer: the gRPC methods of a ps. Checks calls, and passes them to the node.
 
 A worker's stream is served by a thread of its own, which waits at the link's outbox for the answer.
 """

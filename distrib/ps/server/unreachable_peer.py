@@ -1,4 +1,4 @@
-"""UnreachablePeer: another ps whose stream has broken, and how long it is waited for.
+"""UnreachablePeer: waits for another ps whose stream has broken, up to a limit.
 
 One that is frozen or cut off may come back, and is waited for. Where nothing listens any more it is gone: then there
 is nothing to wait for but the word that the job has ended, which that ps may have heard a little earlier.

@@ -1,4 +1,4 @@
-"""WorkerSessions: the workers' streams to one ps, the memory their vectors come in, and the answers that wait to be sent."""
+"""WorkerSession: a worker's stream to one ps, with the memory for its vectors and its pending replies."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Codec: vectors to chunks and back, and the sequencer's plain objects to messages and back."""
+"""Codec: converts vectors to chunks, and objects of the policies to messages, and back."""
 
 from __future__ import annotations
 

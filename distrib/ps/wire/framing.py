@@ -1,4 +1,4 @@
-"""Wire: messages of a worker's stream to bytes and back, in protobuf's format, without its copies of vectors.
+"""Framing: serializes messages of a worker's stream in protobuf's format, without copying vectors.
 
 Through protobuf a chunk of a vector is copied when it is set, when the message is written, when it is read, and when
 the chunk is taken out of it. Here it is copied once into the bytes that gRPC sends, and once out of those that it has

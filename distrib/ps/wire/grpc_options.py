@@ -1,4 +1,4 @@
-"""Options of gRPC channels and servers: all that we make have these.
+"""Options of all gRPC channels and servers.
 
 gRPC's defaults do not notice a dead link or a frozen peer, let two servers share a port, follow `http_proxy`, and may
 send a call twice. With these, a link that is cut or a peer that is stopped is noticed in about 2 s (measured), and a

@@ -1,4 +1,4 @@
-"""Outbox: messages to another process, over streams that may break.
+"""Outbox: messages to another process that survive broken streams.
 
 Each message is kept until the other side has said that it has it. When a stream breaks, the next one goes on behind
 what has arrived, so that no message is lost, and none comes twice. A new stream ends the one before it.

@@ -1,4 +1,4 @@
-"""What a process needs before it takes part in a job with parameter servers: packages, and the token of the run."""
+"""Requirements of a process that takes part in a job with parameter servers: packages and the token."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TLS of the run: both sides show a certificate that the run's own authority has signed.
+"""TLS between workers and parameter servers, with certificates of an authority for this run only.
 
 Three files, which DISTRIB_TLS_CERT, DISTRIB_TLS_KEY and DISTRIB_TLS_CA name, in every process of the run.
 """

@@ -1,4 +1,4 @@
-"""Table: what became of pushes, and where the time of every worker went, for people."""
+"""Formats the statistics of pushes, and the time of every worker, as a table."""
 
 from __future__ import annotations
 

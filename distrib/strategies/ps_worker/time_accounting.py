@@ -1,4 +1,4 @@
-"""Where the time of a worker goes: compute, push, pull, or barrier."""
+"""TimeAccounting: the time of a worker by cause: compute, push, pull, or barrier."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Drift: which replicas no longer hold the values that all must hold alike, as far as that can be known.
+"""Checks that all replicas hold the same values, as far as that can be found out.
 
 More than half of the replicas cannot have drifted to the same values by themselves: what they hold is right, and the
 others are named. Where no values are held by more than half, as with two replicas, nobody can say who is right.

@@ -1,4 +1,4 @@
-"""ReplicaState: what every replica holds for itself, but all must hold alike, looked at in every step.
+"""ReplicaState: state that every replica holds, and that must be the same on all; compared in every step.
 
 Owners update their ranges with the learning rate of the chief. A replica's rate, its number of updates, and a
 checksum of what its script has assigned to variables ride with its sums and reach all replicas with the gradients:

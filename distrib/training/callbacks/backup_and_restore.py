@@ -1,4 +1,4 @@
-"""BackupAndRestore: training that was interrupted goes on where it was, and ends with the same bytes.
+"""BackupAndRestore: resumes an interrupted training exactly where it was.
 
 A backup holds values, slots, step, and where `fit` is: epoch, what is left of it, running means, History, and what
 the other callbacks remember. The chief reads it; all others get it from the chief, so only the chief needs the files.

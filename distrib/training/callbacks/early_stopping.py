@@ -1,4 +1,4 @@
-"""EarlyStopping: end training when a quantity does not get better any more."""
+"""EarlyStopping: ends training when a monitored quantity stops improving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Monitor: is one of the logs better than it was? For callbacks that act when it is, or is not, any more."""
+"""MonitorCallback: base of callbacks that watch whether one of the logs improves."""
 
 from __future__ import annotations
 

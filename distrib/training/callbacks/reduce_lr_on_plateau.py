@@ -1,4 +1,4 @@
-"""ReduceLROnPlateau: a lower learning rate when a quantity does not get better any more."""
+"""ReduceLROnPlateau: lowers the learning rate when a monitored quantity stops improving."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""TerminateOnNaN: end training when the loss is no number any more."""
+"""TerminateOnNaN: ends training when the loss becomes NaN."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Writing: the chief writes, and every replica knows whether it could.
+"""Writing by the chief: it alone writes, and every replica learns whether it could.
 
 A replica that fails alone would leave the others in the next collective. So what the chief has met is told to all,
 and all raise it. Workers around parameter servers do not meet: there the chief's error is its own.

@@ -1,4 +1,4 @@
-"""EvaluatorMailbox: what the chief and the evaluator tell each other, as small files beside the checkpoints.
+"""EvaluatorMailbox: small files beside the checkpoints, by which chief and evaluator talk.
 
     finished         by the chief, when its script has ended: there will be no more checkpoints
     stop             by the evaluator: the training may end, it does not get better

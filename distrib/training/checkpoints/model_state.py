@@ -1,4 +1,4 @@
-"""What a saved model consists of, and a model from it.
+"""The content of a saved model: collecting it, checking it, and assigning it.
 
 `model.safetensors` holds the variables by name, trainable or not; `optimizer.safetensors` the slots as
 `<slot>/<variable>`, whole, whoever has kept which range of them; the manifest the rest. So a checkpoint does not know

@@ -1,4 +1,4 @@
-"""CheckpointWatcher: which checkpoints of a directory are still to be evaluated.
+"""CheckpointWatcher: finds the checkpoints of a directory that are still to be evaluated.
 
 An earlier run may have left checkpoints of the same names, and the new run replaces them one by one. So a name and a
 number say nothing: what counts is which folder it is (inode and time of its manifest), and whose. Where the launcher

@@ -1,4 +1,4 @@
-"""ChiefLink: the chief's end of what it and the evaluator write (`checkpoints/evaluator_mailbox.py`)."""
+"""ChiefLink: the chief's callback that talks to the evaluator."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What `fit` is where the cluster has an evaluator: there, and in the processes that train beside it.
+"""The roles of `fit` in a cluster with an evaluator: what the evaluator does, and what the others leave to it.
 
 The evaluator has the validation, and what acts on it. Those who train do not wait for it, so their logs have no
 `val_...`. A callback that needs one there is refused or named, with what to do instead.

@@ -1,4 +1,4 @@
-"""SidecarEvaluator: evaluates the checkpoints of a training that goes on elsewhere, and does not wait for it.
+"""SidecarEvaluator: evaluates the checkpoints of a training that runs elsewhere, and does not wait for it.
 
 It looks for new checkpoints in a directory. Each is loaded and evaluated; the best one is kept beside them in `best`;
 callbacks write summaries. What it has done is in `evaluator.json`, so one that is started again goes on. It ends when

@@ -1,4 +1,4 @@
-"""Admission: who may compute which examples, and which gradients make an update. Plain classes, without I/O.
+"""Admission: leases examples to workers, and decides which gradients make an update. No I/O.
 
 `SyncRounds`: an update takes the gradients of the first N distinct workers of N + b. The next `batch_size` positions
 are cut into N parts, one for each worker; with b = 0 that is the single process's batch, summed in the order of the

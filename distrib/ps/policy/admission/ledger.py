@@ -1,4 +1,4 @@
-"""Ledger: which examples of an epoch are still to be leased, are leased, and are done.
+"""Ledger: which examples of an epoch are free, leased, or done.
 
 Examples are leased, not sharded: a lease is a span of positions in the order of one pass over the data. A span may be
 leased more than once (the first to finish it wins), and given back. So every example is done exactly

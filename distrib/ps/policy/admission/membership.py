@@ -1,4 +1,4 @@
-"""Membership: what the sequencer knows of workers, those that are there and those that were."""
+"""Membership: the workers of a job, connected or not, as the sequencer knows them."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What becomes of pushes: the outcome of each, and how many there were of each kind."""
+"""Statistics of pushes: the outcome of each, and counts by outcome."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""StarvationWarning: pushes come, and none is applied. A plain class, without I/O; the caller brings the time.
+"""StarvationWarning: pushes arrive, and none is applied. No I/O: the caller passes the time.
 
 That happens when every worker is too slow for the bound on staleness: they are all busy, and nothing is learned.
 """

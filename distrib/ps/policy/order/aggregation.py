@@ -1,4 +1,4 @@
-"""Aggregation: what becomes of a push. It is part of an update, now or when its round is complete, or it is dropped."""
+"""Aggregation: makes an update of a push, now or when its round is complete, or drops it."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The log: what the sequencer decided, entry by entry, for every ps to execute in the same order."""
+"""Command log: the decisions of the sequencer, which every ps executes in the same order."""
 
 from __future__ import annotations
 

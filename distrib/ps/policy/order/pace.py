@@ -1,4 +1,4 @@
-"""AdmissionPace: who may compute now. The chief alone while it warms up; a fast worker not too far before the slowest one.
+"""AdmissionPace: which workers may compute now. Bounds how far a fast worker runs ahead (SSP).
 
 Nobody begins before all workers have come, or the wait for them is over: importing NumPy on another host may take
 longer than a short training.

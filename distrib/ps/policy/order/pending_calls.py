@@ -1,4 +1,4 @@
-"""PendingCalls: what workers have asked, and when there is something to answer: a lease, or the end of the stage."""
+"""PendingCalls: the calls of workers that wait for an answer: a lease, or the end of a phase."""
 
 from __future__ import annotations
 

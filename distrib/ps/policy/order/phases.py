@@ -1,4 +1,4 @@
-"""Phases: what all workers come to, in the same order, since they run the same script.
+"""Phases: what all workers do in the same order, since they run the same script.
 
 A model is registered, an epoch is trained, a data set is tested, the chief says whether to go on. The chief opens a
 stage; the others wait for it, and must be about to do the same. A stage that is over is remembered with its totals,

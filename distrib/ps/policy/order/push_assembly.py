@@ -1,4 +1,4 @@
-"""PushAssembly: which vectors have come to which ps. A push happens when its vector is whole on all of them."""
+"""PushAssembly: tracks which parts of a push have arrived on which ps. A push counts when it is whole."""
 
 from __future__ import annotations
 

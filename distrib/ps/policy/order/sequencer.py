@@ -1,4 +1,4 @@
-"""Sequencer: takes what workers ask and push, and decides. A plain class, without I/O; only ps:0 has one.
+"""Sequencer: decides on calls and pushes, in one order for all ps. No I/O; only ps:0 has one.
 
 Its output is one ordered log of entries (`ps/policy/order/command_log.py`), which every ps executes in the same order
 on its range of the model (`ps/policy/order/shard.py`). So there is one decision for each push, for the whole model,

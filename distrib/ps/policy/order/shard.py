@@ -1,4 +1,4 @@
-"""Shard: the range of the model that one ps keeps. Its values, the optimizer's slots, and gradients that wait.
+"""Shard: one ps's range of the model: values, optimizer slots, and gradients that wait.
 
 It executes the sequencer's log, entry by entry; it decides nothing. No I/O.
 """

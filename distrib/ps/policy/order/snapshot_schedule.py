@@ -1,4 +1,4 @@
-"""SnapshotSchedule: when the log is cut, so that all ps save what they keep at the same place. A plain class, without I/O.
+"""SnapshotSchedule: when the log is cut, so that all ps save the same state. No I/O.
 
 At the beginning and the end of every stage, which workers learn of only when the cut is on the disk, and every so
 many updates.
