@@ -3,9 +3,11 @@
 Names and behaviour follow tf.distribute and Keras wherever those have a name.
 """
 
+from distrib.base.exit_codes import install as _install_exit_codes
 from distrib.host.blas_kernels import choose_kernels as _choose_kernels
 
 _choose_kernels()  # before anything imports NumPy
+_install_exit_codes()  # before anything can fail
 
 from distrib import callbacks, cluster_resolver, datasets, models, train
 from distrib.base.errors import (
@@ -19,7 +21,6 @@ from distrib.base.errors import (
     ShapeError,
     StorageError,
 )
-from distrib.base.exit_codes import install as _install_exit_codes
 from distrib.cluster.spec import ClusterSpec
 from distrib.comm.reduce_op import ReduceOp
 from distrib.launch.local_cluster import local_cluster
@@ -93,8 +94,6 @@ __all__ = [
     "train",
     "train_and_evaluate",
 ]
-
-_install_exit_codes()
 
 
 def __dir__() -> list[str]:

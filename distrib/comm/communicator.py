@@ -59,38 +59,40 @@ class Communicator(ABC):
         return vector[part.slice]
 
     @abstractmethod
-    def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
+    def reduce_scatter(
+        self, vector: Array, op: ReduceOp = ReduceOp.SUM, scalars: Array | None = None
+    ) -> Array:
         """Combine `vector` over the ranks, each rank getting the result in its own range only.
 
         Args:
             vector: `(num_elements,)`, C-contiguous; overwritten. Outside of the own range: unspecified after.
             op: SUM, MEAN, MAX or MIN.
-            row: up to `header.MAX_ROW` float64 that ride along and reach every rank.
+            scalars: up to `header.MAX_SCALARS` float64 that ride along and reach every rank.
 
         Returns:
-            `(world_size, len(row))` float64: the rows of all ranks, in rank order. Valid until the next call.
+            `(world_size, len(scalars))` float64: the scalars of all ranks, in rank order. Valid until the next call.
         """
 
-    def reduce_scatter_float16(self, vector: Array, residual: Array, row: Array | None = None) -> Array:
+    def reduce_scatter_float16(self, vector: Array, residual: Array, scalars: Array | None = None) -> Array:
         """Sum `vector` over the ranks as `reduce_scatter` does, sending float16 where messages are sent.
 
         Args:
             vector: as of `reduce_scatter`.
             residual: as `vector`; what rounding took so far, which is sent along. Updated.
-            row: as of `reduce_scatter`, and so is the result.
+            scalars: as of `reduce_scatter`, and so is the result.
         """
-        return self.reduce_scatter(vector, row=row)
+        return self.reduce_scatter(vector, scalars=scalars)
 
     @abstractmethod
-    def all_gather(self, vector: Array, row: Array | None = None) -> Array:
-        """Fill `vector` in place: each rank contributes its own range. `row` and result as above.
+    def all_gather(self, vector: Array, scalars: Array | None = None) -> Array:
+        """Fill `vector` in place: each rank contributes its own range. `scalars` and result as above.
 
         From the collective before until the end of this one a rank touches its own range of `vector` only.
         """
 
     @abstractmethod
-    def gather_rows(self, row: Array) -> Array:
-        """The rows of all ranks: `(world_size, len(row))` float64. Valid until the next call."""
+    def gather_scalars(self, scalars: Array) -> Array:
+        """The scalars of all ranks: `(world_size, len(scalars))` float64. Valid until the next call."""
 
     @abstractmethod
     def gather_bytes(self, payload: bytes) -> list[bytes]:

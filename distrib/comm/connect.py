@@ -22,11 +22,11 @@ from distrib.base.outside import seconds
 from distrib.comm.collectives.ring import RingCommunicator
 from distrib.comm.liveness.client import LivenessClient
 from distrib.comm.liveness.exit import ExitHandler
-from distrib.comm.liveness.host_agent import start_outpost
+from distrib.comm.liveness.host_agent import start_agent
 from distrib.comm.liveness.progress_page import ProgressPage
 from distrib.comm.liveness.protocol import Peer
 from distrib.comm.liveness.rank_liveness import RankLiveness
-from distrib.comm.liveness.server import start_hub
+from distrib.comm.liveness.server import start_server
 from distrib.comm.messages.channel import SEGMENT_BYTES
 from distrib.comm.messages.mpi import MPITransport
 from distrib.comm.messages.transport import Transport
@@ -148,7 +148,7 @@ def _import_mpi(launcher: str) -> Any:
 
 
 def _meet(transport: MPITransport, ending: ExitHandler, liveness: RankLiveness) -> None:
-    """Learn who the others are, agree on a job id, and set up the watch. Collective."""
+    """Learn who the others are, agree on a job id, and begin to watch each other. Collective."""
     ring, place = RingCommunicator(transport, _START_TIMEOUT_S), ProgressPage()
     mine: dict[str, Any] = {
         "host": transport.host,
@@ -168,16 +168,14 @@ def _meet(transport: MPITransport, ending: ExitHandler, liveness: RankLiveness) 
         others = [each for each in told if each["host"] != transport.host]
         address = _address(transport.host, others) if others else "127.0.0.1"
         token = secrets.token_hex(32)
-        helper = start_hub(peers, token, address)
+        helper = start_server(peers, token, address)
         invitation = json.dumps([address, int(helper.answer), token, secrets.token_hex(8)]).encode()
     address, port, token, job = json.loads(ring.gather_bytes(invitation)[0])
     if transport.host != transport.hosts[0] and transport.rank == transport.hosts.index(transport.host):
-        helper = start_outpost(
-            [peer for peer in peers if peer.host == transport.host], token, (address, port)
-        )
+        helper = start_agent([peer for peer in peers if peer.host == transport.host], token, (address, port))
     me, on_fault = peers[transport.rank], ending.on_fault
-    liveness.watch = LivenessClient(me, place, peers, token, (address, port), on_fault)
-    ending.guard(liveness.watch, helper)
+    liveness.client = LivenessClient(me, place, peers, token, (address, port), on_fault)
+    ending.guard(liveness.client, helper)
     transport.job = bytes.fromhex(job)
 
 

@@ -11,7 +11,7 @@ class Counters:
 
     Attributes:
         payload_bytes: bytes of vectors.
-        header_bytes: bytes of headers and the rows that ride in them.
+        header_bytes: bytes of headers and the scalars behind them.
         messages: number of messages, header and payload of one transfer counted as one.
         seconds: that steps spent in the collectives of their gradients and values, waiting for slower ranks included.
     """

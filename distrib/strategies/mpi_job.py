@@ -58,7 +58,7 @@ def communicator_of_job(
 
 def _log_placement(communicator: Communicator, hosts: list[str], cores: list[list[int]]) -> None:
     """List every replica, its host, cores, and the BLAS threads that it really has. Collective."""
-    threads = communicator.gather_rows(np.array([float(blas_threads())]))[:, 0]
+    threads = communicator.gather_scalars(np.array([float(blas_threads())]))[:, 0]
     if communicator.rank == 0:
         for line in placement(hosts, cores, [int(number) for number in threads]):
             tell(line)

@@ -181,7 +181,7 @@ def test_over_hosts_there_is_no_common_vector(kind):
 @pytest.mark.parametrize("kind", ["ring", "shared_memory", "hierarchical"])
 def test_rows_as_long_as_those_of_many_ranks_a_host(kind):
     def body(communicator):
-        rows = communicator.gather_rows(np.arange(1500.0) + communicator.rank)
+        rows = communicator.gather_scalars(np.arange(1500.0) + communicator.rank)
         assert np.array_equal(rows, np.arange(1500.0) + np.arange(4.0)[:, None])
 
     run(4, kind, body)
@@ -192,14 +192,14 @@ def test_rows_as_long_as_those_of_many_ranks_a_host(kind):
 def test_rows_bytes_broadcast_and_barrier(world_size, kind):
     def body(communicator):
         rank = communicator.rank
-        row = np.array([rank, 10.0 * rank])
+        scalars = np.array([rank, 10.0 * rank])
         expected = np.array([[r, 10.0 * r] for r in range(world_size)])
-        assert np.array_equal(communicator.gather_rows(row), expected)
+        assert np.array_equal(communicator.gather_scalars(scalars), expected)
         vector = communicator.shared(np.ones(7, np.float32))
-        assert np.array_equal(communicator.reduce_scatter(vector, row=row), expected)
+        assert np.array_equal(communicator.reduce_scatter(vector, scalars=scalars), expected)
         own = communicator.own_range(7)
         assert (vector[own.slice] == world_size).all()
-        assert np.array_equal(communicator.all_gather(vector, row=row), expected)
+        assert np.array_equal(communicator.all_gather(vector, scalars=scalars), expected)
         assert (vector == world_size).all()
         assert communicator.gather_bytes(b"x" * rank) == [b"x" * r for r in range(world_size)]
         for root in range(world_size):
@@ -236,7 +236,7 @@ def disagree(first, second, kind="ring"):
         (lambda c: c.all_reduce(np.ones(4, "f4")), lambda c: c.all_reduce(np.ones(4, "i4")), "dtype"),
         (lambda c: c.all_reduce(np.ones(4, "f4")), lambda c: c.all_reduce(np.ones(4, "f8")), "dtype"),
         (lambda c: c.broadcast(np.ones(4), 0), lambda c: c.broadcast(np.ones(4), 1), "root"),
-        (lambda c: c.gather_bytes(b""), lambda c: c.gather_rows(np.ones(1)), "operation"),
+        (lambda c: c.gather_bytes(b""), lambda c: c.gather_scalars(np.ones(1)), "operation"),
     ],
 )
 @pytest.mark.parametrize("kind", ["ring", "shared_memory", "hierarchical"])

@@ -9,7 +9,7 @@ CLASSES = {
     "ring": "RingCommunicator",
     "shared_memory": "SharedMemoryCommunicator",
     "hierarchical": "HierarchicalCommunicator",
-    "mpi": "NativeCommunicator",
+    "mpi": "MPICommunicator",
     "central": "SharedMemoryCommunicator",
 }
 

@@ -111,7 +111,7 @@ def run(
         output = "\n".join(line for _, line in lines)
         raise AssertionError(f"{program} hung for {deadline_s} s:\n{output}") from None
     else:
-        # The watch's hub ends when the last rank has: a moment after mpirun, which counts.
+        # The liveness server ends when the last rank has: a moment after mpirun, which counts.
         while (survivors := job_pids(job)) and time.monotonic() - begin < deadline_s:
             time.sleep(0.01)
         at = time.monotonic()

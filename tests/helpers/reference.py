@@ -14,7 +14,7 @@ from distrib.comm.messages.transport import Transport
 from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S
 from distrib.comm.reduce_op import ReduceOp
 
-_NO_ROW: Array = np.empty(0)
+_NO_SCALARS: Array = np.empty(0)
 
 
 class NaiveCommunicator(Communicator):
@@ -31,8 +31,10 @@ class NaiveCommunicator(Communicator):
         self._messenger = CheckedChannel(transport, timeout_s)
         self.counters = self._messenger.counters
 
-    def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
-        rows = self.gather_rows(_NO_ROW if row is None else row)
+    def reduce_scatter(
+        self, vector: Array, op: ReduceOp = ReduceOp.SUM, scalars: Array | None = None
+    ) -> Array:
+        all_scalars = self.gather_scalars(_NO_SCALARS if scalars is None else scalars)
         with self._messenger.collective(Operation.REDUCE_SCATTER, vector, op):
             if self.rank == 0:
                 for source in range(1, self.world_size):
@@ -42,10 +44,10 @@ class NaiveCommunicator(Communicator):
             else:
                 self._messenger.finish(self._messenger.send(0, vector), 0)
         self.broadcast(vector)
-        return rows
+        return all_scalars
 
-    def all_gather(self, vector: Array, row: Array | None = None) -> Array:
-        rows = self.gather_rows(_NO_ROW if row is None else row)
+    def all_gather(self, vector: Array, scalars: Array | None = None) -> Array:
+        all_scalars = self.gather_scalars(_NO_SCALARS if scalars is None else scalars)
         chunks = split(vector.size, self.world_size)
         with self._messenger.collective(Operation.ALL_GATHER, vector):
             if self.rank == 0:
@@ -54,23 +56,23 @@ class NaiveCommunicator(Communicator):
             else:
                 self._messenger.finish(self._messenger.send(0, vector[chunks[self.rank].slice]), 0)
         self.broadcast(vector)
-        return rows
+        return all_scalars
 
-    def gather_rows(self, row: Array) -> Array:
-        rows = np.zeros((self.world_size, row.size))
-        rows[self.rank] = row
-        flat = rows.reshape(-1)
-        with self._messenger.collective(Operation.GATHER_ROWS, flat):
+    def gather_scalars(self, scalars: Array) -> Array:
+        all_scalars = np.zeros((self.world_size, scalars.size))
+        all_scalars[self.rank] = scalars
+        flat = all_scalars.reshape(-1)
+        with self._messenger.collective(Operation.GATHER_SCALARS, flat):
             if self.rank == 0:
                 for source in range(1, self.world_size):
-                    self._messenger.receive(source, rows[source])
+                    self._messenger.receive(source, all_scalars[source])
             else:
-                self._messenger.finish(self._messenger.send(0, row), 0)
+                self._messenger.finish(self._messenger.send(0, scalars), 0)
         self.broadcast(flat)
-        return rows
+        return all_scalars
 
     def gather_bytes(self, payload: bytes) -> list[bytes]:
-        sizes = self.gather_rows(np.array([float(len(payload))]))[:, 0].astype(int)
+        sizes = self.gather_scalars(np.array([float(len(payload))]))[:, 0].astype(int)
         table = np.zeros((self.world_size, max(sizes, default=0)), np.uint8)
         table[self.rank, : len(payload)] = np.frombuffer(payload, np.uint8)
         flat = table.reshape(-1)

@@ -24,7 +24,7 @@ REFUSED = (
 METHODS = ("Work", "Follow", "Stop", "Leave")
 
 _OURS = {"mirrored": b"distrib.comm.", "ps-sync": b"\0distrib\0ps\0"}
-"""In the command lines of the processes that listen for us: the hub of the watch, and ps. MPI's ports are its own."""
+"""In the command lines of the processes that listen for us: the liveness server, and ps. MPI's ports are its own."""
 
 
 def run(folder, job, count, seed):

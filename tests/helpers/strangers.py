@@ -15,8 +15,8 @@ BAD_LINES = [
     b'{"rank": 1e999, "token": "x"}\n',
     b'{"rank": -1, "token": "x"}\n',
     b'{"rank": ' + b"9" * 4_000 + b', "token": "x"}\n',
-    b'{"outpost": Infinity, "token": ""}\n',
-    b'{"outpost": [], "token": {}}\n',
+    b'{"agent": Infinity, "token": ""}\n',
+    b'{"agent": [], "token": {}}\n',
     b'{"rank": 0, "token": "\\u00e9"}\n',
     b'{"rank": 0, "token": null}\n',
     b'{"rank": 0}\n',
@@ -58,7 +58,7 @@ def bad_bytes(rng):
         return rng.randbytes(rng.randrange(1, 3_000)) + b"\n" * rng.randrange(2)
     values = [None, -1, 0, 1, 10**400, 1e308, float("inf"), "", "x" * 5_000, [], {}, [[]] * 50, True]
     hello = {
-        name: rng.choice(values) for name in ("rank", "outpost", "token", "at", "fault") if rng.randrange(2)
+        name: rng.choice(values) for name in ("rank", "agent", "token", "at", "fault") if rng.randrange(2)
     }
     return json.dumps(hello).encode() + b"\n"
 

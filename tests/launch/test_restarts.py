@@ -35,7 +35,7 @@ def plan_ends(monkeypatch, tmp_path):
             delays.append(seconds)
             return False
 
-        monkeypatch.setattr(module, "Start", Start)
+        monkeypatch.setattr(module, "Attempt", Start)
         monkeypatch.setattr(ProcessGroup, "wait", wait)
         monkeypatch.setattr(ProcessGroup, "__exit__", lambda *_: None)  # there are no processes
         code = module.run(None, SimpleNamespace(log_dir=tmp_path), "r", max_restarts)
@@ -116,7 +116,7 @@ def workers(monkeypatch):
         monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
         monkeypatch.setattr(trainer_group, "say", told.append)
         starter = Starter(lambda: now[0], list(lives))
-        monkeypatch.setattr(module, "Starter", lambda *arguments: starter)
+        monkeypatch.setattr(module, "TaskLauncher", lambda *arguments: starter)
         start = module.Attempt(SimpleNamespace(signals=[]), made, None, ("r", 1), restarts)
         start._trainers.start(made)
         for _ in range(600):

@@ -15,7 +15,7 @@ PROGRAM = ROOT / "tests" / "launch" / "programs" / "ends.py"
 
 WAYS = [*[f"mirrored {mpi}" for mpi in available()], "central_storage openmpi", "ps-sync", "ps-async"]
 HELPERS = (b"distrib.comm.", b"supervisor")
-"""What stands in the command lines of processes that only help: hubs of the watch, and supervisors."""
+"""What stands in the command lines of processes that only help: liveness servers, and supervisors."""
 
 
 def progress(folder):

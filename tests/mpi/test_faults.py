@@ -208,14 +208,14 @@ def test_a11_nothing_outlives_mpirun_that_is_killed(mpi_name, tmp_path):
         deadline = time.monotonic() + 10
         while len(ports := listening(job_pids(job))) < 2 and time.monotonic() < deadline:
             time.sleep(0.05)
-        assert len(job_pids(job)) >= 4, "mpirun, two ranks and the hub"
+        assert len(job_pids(job)) >= 4, "mpirun, two ranks and the server"
         begin = time.monotonic()
         process.kill()
         while (left := job_pids(job)) and time.monotonic() - begin < 6:
             time.sleep(0.02)
         assert not left
         assert time.monotonic() - begin < 2 + 1.5
-        assert ports, "mpirun and the hub listen"
+        assert ports, "mpirun and the server listen"
         assert not set().union(*ports.values()) & listening_now()
 
 

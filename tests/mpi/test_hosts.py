@@ -151,7 +151,7 @@ def test_d4_both_sides_of_a_partition_end_by_themselves(several, tmp_path):
 
 
 def test_a7_a_host_of_which_all_is_frozen_is_lost_and_ends_when_it_is_woken(several, tmp_path):
-    """As a paused container: what is there of mpirun, the hub or the outpost, and the rank. Two jobs at once."""
+    """As a paused container: mpirun, the liveness server or host agent, and the rank. Two jobs at once."""
     two, frozen = several(2), {"h1": set(), "h2": set()}
     with ExitStack() as stack:
         jobs = {host: stack.enter_context(training(two, tmp_path / host)) for host in frozen}
@@ -164,7 +164,7 @@ def test_a7_a_host_of_which_all_is_frozen_is_lost_and_ends_when_it_is_woken(seve
                 os.kill(pid, signal.SIGSTOP)
             at[host], saved[host] = time.monotonic(), newest(folder)
             assert not any(code.exists() for code in codes), "the fault came too late"
-            assert len(frozen[host]) >= 3, "mpirun or its daemon, the hub or the outpost, and the rank"
+            assert len(frozen[host]) >= 3, "mpirun or its daemon, the server or the host agent, and the rank"
         for host, (_, _, codes) in jobs.items():
             paused, other = codes if host == "h1" else codes[::-1]
             wait_until(other.exists, 20)
@@ -178,7 +178,7 @@ def test_a7_a_host_of_which_all_is_frozen_is_lost_and_ends_when_it_is_woken(seve
             output = process.stdout.read()
             line = {
                 "h1": r"rank 1 \(h2, pid \d+\) at step \d+ ends: rank 0 \(h1, pid \d+\) at step \d+ or its host is "
-                rf"lost: the hub of the watch beside it said nothing for {HOST_SILENCE_S:.0f} s",
+                rf"lost: the liveness server beside it said nothing for {HOST_SILENCE_S:.0f} s",
                 "h2": r"rank 1 \(h2, pid \d+\) at step \d+ is lost: no process of its host has said anything",
             }[host]
             assert re.search(f"distrib: {line}", output), output

@@ -28,7 +28,7 @@ from distrib.comm.messages.transport import Transport
 from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S
 from distrib.comm.reduce_op import ReduceOp
 
-_NO_ROW: Array = np.empty(0)
+_NO_SCALARS: Array = np.empty(0)
 
 
 class HierarchicalCommunicator(Communicator):
@@ -71,32 +71,38 @@ class HierarchicalCommunicator(Communicator):
     def part(self, vector: Array, part: Range) -> Array:
         return self._host.part(vector, part)
 
-    def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
+    def reduce_scatter(
+        self, vector: Array, op: ReduceOp = ReduceOp.SUM, scalars: Array | None = None
+    ) -> Array:
         added = ReduceOp.SUM if op is ReduceOp.MEAN else op
-        rows = self._host.reduce_scatter(vector, added, row)
+        all_scalars = self._host.reduce_scatter(vector, added, scalars)
         lane = vector[self._lane_range(vector.size).slice]
-        rows = self._sorted(self._lane.reduce_scatter(lane, added, rows.reshape(-1)), rows.shape[1])
+        all_scalars = self._sorted(
+            self._lane.reduce_scatter(lane, added, all_scalars.reshape(-1)), all_scalars.shape[1]
+        )
         if op is ReduceOp.MEAN:
             own = vector[self.own_range(vector.size).slice]
             np.divide(own, self.world_size, out=own)
-        return rows
+        return all_scalars
 
-    def reduce_scatter_float16(self, vector: Array, residual: Array, row: Array | None = None) -> Array:
-        rows = self._host.reduce_scatter(vector, row=row)
+    def reduce_scatter_float16(self, vector: Array, residual: Array, scalars: Array | None = None) -> Array:
+        all_scalars = self._host.reduce_scatter(vector, scalars=scalars)
         lane = self._lane_range(vector.size).slice
-        rows_of_lane = self._lane.reduce_scatter_float16(vector[lane], residual[lane], rows.reshape(-1))
-        return self._sorted(rows_of_lane, rows.shape[1])
+        scalars_of_lane = self._lane.reduce_scatter_float16(
+            vector[lane], residual[lane], all_scalars.reshape(-1)
+        )
+        return self._sorted(scalars_of_lane, all_scalars.shape[1])
 
-    def all_gather(self, vector: Array, row: Array | None = None) -> Array:
-        row = _NO_ROW if row is None else row
+    def all_gather(self, vector: Array, scalars: Array | None = None) -> Array:
+        scalars = _NO_SCALARS if scalars is None else scalars
         lane = vector[self._lane_range(vector.size).slice]
-        rows = self._host.all_gather(vector, self._lane.all_gather(lane, row).reshape(-1))
-        by_place = rows.reshape(self._host.world_size, self._lane.world_size, row.size)
-        return self._sorted(by_place.swapaxes(0, 1), row.size)
+        all_scalars = self._host.all_gather(vector, self._lane.all_gather(lane, scalars).reshape(-1))
+        by_place = all_scalars.reshape(self._host.world_size, self._lane.world_size, scalars.size)
+        return self._sorted(by_place.swapaxes(0, 1), scalars.size)
 
-    def gather_rows(self, row: Array) -> Array:
-        rows = self._host.gather_rows(row)
-        return self._sorted(self._lane.gather_rows(rows.reshape(-1)), row.size)
+    def gather_scalars(self, scalars: Array) -> Array:
+        all_scalars = self._host.gather_scalars(scalars)
+        return self._sorted(self._lane.gather_scalars(all_scalars.reshape(-1)), scalars.size)
 
     def gather_bytes(self, payload: bytes) -> list[bytes]:
         texts = [text.decode("latin-1") for text in self._host.gather_bytes(payload)]
@@ -115,9 +121,9 @@ class HierarchicalCommunicator(Communicator):
     def _lane_range(self, num_elements: int) -> Range:
         return self._host.own_range(num_elements)
 
-    def _sorted(self, rows: Array, length: int) -> Array:
+    def _sorted(self, all_scalars: Array, length: int) -> Array:
         """Rows by host and place, in rank order."""
-        return rows.reshape(self.world_size, length)[self._order]
+        return all_scalars.reshape(self.world_size, length)[self._order]
 
 
 def ranks_by_host(hosts: list[str]) -> list[list[int]]:

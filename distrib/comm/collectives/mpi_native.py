@@ -20,7 +20,7 @@ from distrib.comm.messages.transport import Request, Transport
 from distrib.comm.messages.wait import DEFAULT_TIMEOUT_S, wait
 from distrib.comm.reduce_op import ReduceOp
 
-_NO_ROW: Array = np.empty(0)
+_NO_SCALARS: Array = np.empty(0)
 
 
 @functools.cache
@@ -36,7 +36,7 @@ class MPICommunicator(Communicator):
     """Collectives of an MPI library.
 
     Args:
-        transport: moves headers and rows, and knows whether the peers are well.
+        transport: moves headers and scalars, and knows whether the peers are well.
         mpi: the module `mpi4py.MPI`, which only `comm/connect.py` imports.
         timeout_s: seconds to wait for another rank before giving up.
     """
@@ -64,8 +64,12 @@ class MPICommunicator(Communicator):
         self.counters = self._ring.counters
         self._scratch: dict[tuple[int, np.dtype[np.generic]], Array] = {}
 
-    def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
-        rows = self._ring.agree(Operation.REDUCE_SCATTER, vector, op, _NO_ROW if row is None else row)
+    def reduce_scatter(
+        self, vector: Array, op: ReduceOp = ReduceOp.SUM, scalars: Array | None = None
+    ) -> Array:
+        all_scalars = self._ring.agree(
+            Operation.REDUCE_SCATTER, vector, op, _NO_SCALARS if scalars is None else scalars
+        )
         own = vector[self.own_range(vector.size).slice]
         reduced = self._scratch.get((own.size, own.dtype))
         if reduced is None:
@@ -75,28 +79,30 @@ class MPICommunicator(Communicator):
         own[...] = reduced
         if op is ReduceOp.MEAN:
             np.divide(own, self.world_size, out=own)
-        return rows
+        return all_scalars
 
-    def all_gather(self, vector: Array, row: Array | None = None) -> Array:
-        rows = self._ring.agree(Operation.ALL_GATHER, vector, ReduceOp.SUM, _NO_ROW if row is None else row)
+    def all_gather(self, vector: Array, scalars: Array | None = None) -> Array:
+        all_scalars = self._ring.agree(
+            Operation.ALL_GATHER, vector, ReduceOp.SUM, _NO_SCALARS if scalars is None else scalars
+        )
         counts = [part.size for part in split(vector.size, self.world_size)]
         self._finish(self._world.Iallgatherv(self._in_place, [vector, counts]))
-        return rows
+        return all_scalars
 
     def all_reduce(self, vector: Array, op: ReduceOp = ReduceOp.SUM) -> None:
-        self._ring.agree(Operation.ALL_REDUCE, vector, op, _NO_ROW)
+        self._ring.agree(Operation.ALL_REDUCE, vector, op, _NO_SCALARS)
         self._finish(self._world.Iallreduce(self._in_place, vector, self._operations[op]))
         if op is ReduceOp.MEAN:
             np.divide(vector, self.world_size, out=vector)
 
-    def gather_rows(self, row: Array) -> Array:
-        return self._ring.gather_rows(row)
+    def gather_scalars(self, scalars: Array) -> Array:
+        return self._ring.gather_scalars(scalars)
 
     def gather_bytes(self, payload: bytes) -> list[bytes]:
         return self._ring.gather_bytes(payload)
 
     def broadcast(self, vector: Array, root: int = 0) -> None:
-        self._ring.agree(Operation.BROADCAST, vector, ReduceOp.SUM, _NO_ROW, root)
+        self._ring.agree(Operation.BROADCAST, vector, ReduceOp.SUM, _NO_SCALARS, root)
         self._finish(self._world.Ibcast(vector, root))
 
     def _finish(self, request: Request) -> None:

@@ -15,7 +15,7 @@ A rank sends `2 (world_size - 1) / world_size` times the vector in all, which is
 all-reduce can do, in `2 (world_size - 1)` messages. Between the halves each rank may change its own chunk: a
 strategy updates the values there, and the all-gather carries values instead of gradients.
 
-A row of float64 rides in the headers of each half. At step s a rank sends the row that began at rank
+Float64 scalars ride in the headers of each half. At step s a rank sends the scalars of rank
 `rank - s`, so after the last step it has those of all ranks.
 """
 
@@ -42,7 +42,7 @@ COMBINE: dict[ReduceOp, np.ufunc] = {
     ReduceOp.MIN: np.minimum,
 }
 
-_NO_ROW: Array = np.empty(0)
+_NO_SCALARS: Array = np.empty(0)
 _NO_VECTOR: Array = np.empty(0, np.uint8)
 
 
@@ -59,45 +59,49 @@ class RingCommunicator(Communicator):
         self._right = (self.rank + 1) % self.world_size
         self._left = (self.rank - 1) % self.world_size
         self.transport = transport
-        self._messenger = CheckedChannel(transport, timeout_s)
-        self.counters = self._messenger.counters
-        self._rows: dict[int, Array] = {}
+        self._channel = CheckedChannel(transport, timeout_s)
+        self.counters = self._channel.counters
+        self._all_scalars: dict[int, Array] = {}
         self._chunks: dict[int, list[Range]] = {}
         self._wires: dict[tuple[int, np.dtype[Any]], Float16Wire] = {}
         self.spans_hosts = len(set(transport.hosts)) > 1
 
-    def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
-        row = _NO_ROW if row is None else row
-        with self._messenger.collective(Operation.REDUCE_SCATTER, vector, op, row.size):
-            rows = self._travel(vector, row, first_chunk=self.rank - 1, combine=COMBINE[op])
+    def reduce_scatter(
+        self, vector: Array, op: ReduceOp = ReduceOp.SUM, scalars: Array | None = None
+    ) -> Array:
+        scalars = _NO_SCALARS if scalars is None else scalars
+        with self._channel.collective(Operation.REDUCE_SCATTER, vector, op, scalars.size):
+            all_scalars = self._travel(vector, scalars, first_chunk=self.rank - 1, combine=COMBINE[op])
         if op is ReduceOp.MEAN:
             own = vector[self.own_range(vector.size).slice]
             np.divide(own, self.world_size, out=own)
-        return rows
+        return all_scalars
 
-    def reduce_scatter_float16(self, vector: Array, residual: Array, row: Array | None = None) -> Array:
-        row = _NO_ROW if row is None else row
-        with self._messenger.collective(Operation.REDUCE_SCATTER_FLOAT16, vector, row_length=row.size):
-            return self._travel_float16(vector, residual, row)
+    def reduce_scatter_float16(self, vector: Array, residual: Array, scalars: Array | None = None) -> Array:
+        scalars = _NO_SCALARS if scalars is None else scalars
+        with self._channel.collective(Operation.REDUCE_SCATTER_FLOAT16, vector, num_scalars=scalars.size):
+            return self._travel_float16(vector, residual, scalars)
 
-    def all_gather(self, vector: Array, row: Array | None = None) -> Array:
-        row = _NO_ROW if row is None else row
-        with self._messenger.collective(Operation.ALL_GATHER, vector, row_length=row.size):
-            return self._travel(vector, row, first_chunk=self.rank, combine=None)
+    def all_gather(self, vector: Array, scalars: Array | None = None) -> Array:
+        scalars = _NO_SCALARS if scalars is None else scalars
+        with self._channel.collective(Operation.ALL_GATHER, vector, num_scalars=scalars.size):
+            return self._travel(vector, scalars, first_chunk=self.rank, combine=None)
 
     @property
     def header(self) -> Header:
         """The header of the last collective."""
-        return self._messenger.header
+        return self._channel.header
 
-    def agree(self, operation: Operation, vector: Array, op: ReduceOp, row: Array, root: int = 0) -> Array:
-        """The rows of all ranks, once all are found to be in the same collective on equal vectors. Collective."""
-        with self._messenger.collective(operation, vector, op, row.size, root):
-            return self._travel(_NO_VECTOR, row, first_chunk=self.rank, combine=None)
+    def agree(
+        self, operation: Operation, vector: Array, op: ReduceOp, scalars: Array, root: int = 0
+    ) -> Array:
+        """The scalars of all ranks, once all are found to be in the same collective on equal vectors. Collective."""
+        with self._channel.collective(operation, vector, op, scalars.size, root):
+            return self._travel(_NO_VECTOR, scalars, first_chunk=self.rank, combine=None)
 
-    def gather_rows(self, row: Array) -> Array:
-        with self._messenger.collective(Operation.GATHER_ROWS, _NO_VECTOR, row_length=row.size):
-            return self._travel(_NO_VECTOR, row, first_chunk=self.rank, combine=None)
+    def gather_scalars(self, scalars: Array) -> Array:
+        with self._channel.collective(Operation.GATHER_SCALARS, _NO_VECTOR, num_scalars=scalars.size):
+            return self._travel(_NO_VECTOR, scalars, first_chunk=self.rank, combine=None)
 
     def gather_bytes(self, payload: bytes) -> list[bytes]:
         length = np.array([float(len(payload))])
@@ -107,8 +111,8 @@ class RingCommunicator(Communicator):
         ends = np.cumsum(sizes)
         chunks = [Range(int(end) - size, int(end)) for end, size in zip(ends, sizes, strict=True)]
         vector[chunks[self.rank].slice] = np.frombuffer(payload, np.uint8)
-        with self._messenger.collective(Operation.GATHER_BYTES, vector):
-            self._travel(vector, _NO_ROW, first_chunk=self.rank, combine=None, chunks=chunks)
+        with self._channel.collective(Operation.GATHER_BYTES, vector):
+            self._travel(vector, _NO_SCALARS, first_chunk=self.rank, combine=None, chunks=chunks)
         return [vector[chunk.slice].tobytes() for chunk in chunks]
 
     def broadcast(self, vector: Array, root: int = 0) -> None:
@@ -116,56 +120,60 @@ class RingCommunicator(Communicator):
 
         Neighbours compare headers first: two ranks that each believe to be the root would only send.
         """
-        with self._messenger.collective(Operation.BROADCAST, vector, root=root):
+        with self._channel.collective(Operation.BROADCAST, vector, root=root):
             if self.world_size > 1:
-                requests = self._messenger.send(self._right, _NO_VECTOR)
-                self._messenger.receive(self._left, _NO_VECTOR)
-                self._messenger.finish(requests, self._right)
+                requests = self._channel.send(self._right, _NO_VECTOR)
+                self._channel.receive(self._left, _NO_VECTOR)
+                self._channel.finish(requests, self._right)
             if self.rank != root:
-                self._messenger.receive(self._left, vector)
+                self._channel.receive(self._left, vector)
             if self._right != root:
-                self._messenger.finish(self._messenger.send(self._right, vector), self._right)
+                self._channel.finish(self._channel.send(self._right, vector), self._right)
 
     def _travel(
         self,
         vector: Array,
-        row: Array,
+        scalars: Array,
         first_chunk: int,
         combine: Combine | None,
         chunks: list[Range] | None = None,
     ) -> Array:
         """Half a ring all-reduce: `world_size - 1` steps, beginning by sending `first_chunk`."""
         chunks = chunks or self._chunks_of(vector.size)
-        rows = self._rows_of(row.size)
-        rows[self.rank] = row
-        messenger, world_size = self._messenger, self.world_size
+        all_scalars = self._scalars_of(scalars.size)
+        all_scalars[self.rank] = scalars
+        channel, world_size = self._channel, self.world_size
         for step in range(world_size - 1):
             outgoing = vector[chunks[(first_chunk - step) % world_size].slice]
             incoming = vector[chunks[(first_chunk - step - 1) % world_size].slice]
-            requests = messenger.send(self._right, outgoing, rows[(self.rank - step) % world_size])
-            messenger.receive(self._left, incoming, rows[(self.rank - step - 1) % world_size], combine)
-            messenger.finish(requests, self._right)
-        return rows
+            requests = channel.send(self._right, outgoing, all_scalars[(self.rank - step) % world_size])
+            channel.receive(self._left, incoming, all_scalars[(self.rank - step - 1) % world_size], combine)
+            channel.finish(requests, self._right)
+        return all_scalars
 
-    def _travel_float16(self, vector: Array, residual: Array, row: Array) -> Array:
+    def _travel_float16(self, vector: Array, residual: Array, scalars: Array) -> Array:
         """The reducing half of `_travel`, with encoded messages."""
-        chunks, rows, world_size = self._chunks_of(vector.size), self._rows_of(row.size), self.world_size
+        chunks, all_scalars, world_size = (
+            self._chunks_of(vector.size),
+            self._scalars_of(scalars.size),
+            self.world_size,
+        )
         wire = self._wires.get((vector.size, vector.dtype))
         if wire is None:
             wire = self._wires[vector.size, vector.dtype] = Float16Wire(chunks[0].size, vector.dtype)
-        rows[self.rank] = row
-        messenger = self._messenger
+        all_scalars[self.rank] = scalars
+        channel = self._channel
         for step in range(world_size - 1):
             outgoing = chunks[(self.rank - 1 - step) % world_size].slice
             incoming = vector[chunks[(self.rank - 2 - step) % world_size].slice]
             message = wire.encode(vector[outgoing], residual[outgoing])
-            requests = messenger.send(self._right, message, rows[(self.rank - step) % world_size])
-            messenger.receive(
-                self._left, wire.incoming(incoming.size), rows[(self.rank - step - 1) % world_size]
+            requests = channel.send(self._right, message, all_scalars[(self.rank - step) % world_size])
+            channel.receive(
+                self._left, wire.incoming(incoming.size), all_scalars[(self.rank - step - 1) % world_size]
             )
             wire.combine(incoming, np.add)
-            messenger.finish(requests, self._right)
-        return rows
+            channel.finish(requests, self._right)
+        return all_scalars
 
     def _chunks_of(self, num_elements: int) -> list[Range]:
         chunks = self._chunks.get(num_elements)
@@ -173,8 +181,8 @@ class RingCommunicator(Communicator):
             chunks = self._chunks[num_elements] = split(num_elements, self.world_size)
         return chunks
 
-    def _rows_of(self, length: int) -> Array:
-        rows = self._rows.get(length)
-        if rows is None:
-            rows = self._rows[length] = np.empty((self.world_size, length))
-        return rows
+    def _scalars_of(self, length: int) -> Array:
+        all_scalars = self._all_scalars.get(length)
+        if all_scalars is None:
+            all_scalars = self._all_scalars[length] = np.empty((self.world_size, length))
+        return all_scalars

@@ -43,7 +43,7 @@ _PIECE_BYTES, _PIECE_BYTES_OF_LARGE, _LARGE_BYTES = 512 * 1024, 256 * 1024, 32 <
 third-level cache with those of the other ranks like larger pieces (16 MiB: 28 GB/s instead of 22), larger vectors
 smaller ones (64 MiB: 18.9 instead of 17.7, or 29 instead of 27)."""
 
-_NO_ROW: Array = np.empty(0)
+_NO_SCALARS: Array = np.empty(0)
 _NO_VECTOR: Array = np.empty(0, np.uint8)
 
 
@@ -91,7 +91,7 @@ class SharedMemoryCommunicator(Communicator):
         self._vectors: dict[int, list[Array]] = {}
         self._pieces: dict[int, list[Piece]] = {}
         pages = self._exchange([BARRIER_BYTES] * self.world_size)
-        self._board = SharedBarrier(transport, pages, timeout_s)
+        self._barrier = SharedBarrier(transport, pages, timeout_s)
 
     def shared(self, vector: Array) -> Array:
         try:
@@ -112,27 +112,29 @@ class SharedMemoryCommunicator(Communicator):
             self._register(mine, [other[part.slice] for other in others])
         return mine
 
-    def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
-        row = _NO_ROW if row is None else row
+    def reduce_scatter(
+        self, vector: Array, op: ReduceOp = ReduceOp.SUM, scalars: Array | None = None
+    ) -> Array:
+        scalars = _NO_SCALARS if scalars is None else scalars
         pieces = self._pieces.get(id(vector))
-        rows = self._arrive(Operation.REDUCE_SCATTER, vector, op, row)
+        all_scalars = self._arrive(Operation.REDUCE_SCATTER, vector, op, scalars)
         if pieces is None:
             self._ring.reduce_scatter(vector, op)
         else:
             for piece in pieces:
                 self._combine(piece, op)
-        return rows
+        return all_scalars
 
-    def all_gather(self, vector: Array, row: Array | None = None) -> Array:
-        row = _NO_ROW if row is None else row
+    def all_gather(self, vector: Array, scalars: Array | None = None) -> Array:
+        scalars = _NO_SCALARS if scalars is None else scalars
         pieces = self._pieces.get(id(vector))
         if pieces is None:
-            rows = self._arrive(Operation.ALL_GATHER, vector, row=row)
+            all_scalars = self._arrive(Operation.ALL_GATHER, vector, scalars=scalars)
             self._ring.all_gather(vector)
-            return rows
+            return all_scalars
         for piece in pieces:
             piece.write_to_all()
-        return self._arrive(Operation.ALL_GATHER, vector, row=row)
+        return self._arrive(Operation.ALL_GATHER, vector, scalars=scalars)
 
     def all_reduce(self, vector: Array, op: ReduceOp = ReduceOp.SUM) -> None:
         pieces = self._pieces.get(id(vector))
@@ -143,10 +145,10 @@ class SharedMemoryCommunicator(Communicator):
         for piece in pieces:
             self._combine(piece, op)
             piece.write_to_all()
-        self._board.meet()
+        self._barrier.meet()
 
-    def gather_rows(self, row: Array) -> Array:
-        return self._arrive(Operation.GATHER_ROWS, _NO_VECTOR, row=row)
+    def gather_scalars(self, scalars: Array) -> Array:
+        return self._arrive(Operation.GATHER_SCALARS, _NO_VECTOR, scalars=scalars)
 
     def gather_bytes(self, payload: bytes) -> list[bytes]:
         self._arrive(Operation.GATHER_BYTES, _NO_VECTOR)
@@ -164,12 +166,12 @@ class SharedMemoryCommunicator(Communicator):
         operation: Operation,
         vector: Array,
         op: ReduceOp = ReduceOp.SUM,
-        row: Array = _NO_ROW,
+        scalars: Array = _NO_SCALARS,
         root: int = 0,
     ) -> Array:
         is_shared = id(vector) in self._pieces
-        header = self.transport.begin(operation, vector, op, row.size, root, is_shared)
-        return self._board.arrive(header, row)
+        header = self.transport.begin(operation, vector, op, scalars.size, root, is_shared)
+        return self._barrier.arrive(header, scalars)
 
     def _combine(self, piece: Piece, op: ReduceOp) -> None:
         own, combine = piece.own, COMBINE[op]
@@ -181,7 +183,7 @@ class SharedMemoryCommunicator(Communicator):
     def _placed(self, vector: Array, sizes: list[int]) -> Array:
         """`vector` in shared memory: in a segment of each rank or, where its size is 0, in that of rank 0."""
         lies_there = id(vector) in self._pieces
-        if not vector.size or self.gather_rows(np.array([float(lies_there)])).all():
+        if not vector.size or self.gather_scalars(np.array([float(lies_there)])).all():
             return vector
         pages = self._exchange(sizes)
         vectors = [page[:size].view(vector.dtype) for page, size in zip(pages, sizes, strict=True) if size]

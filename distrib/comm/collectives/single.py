@@ -9,7 +9,7 @@ from distrib.comm.communicator import Communicator
 from distrib.comm.counters import Counters
 from distrib.comm.reduce_op import ReduceOp
 
-_NO_ROW: Array = np.empty(0)
+_NO_SCALARS: Array = np.empty(0)
 
 
 class SingleCommunicator(Communicator):
@@ -24,14 +24,16 @@ class SingleCommunicator(Communicator):
     def common(self, vector: Array) -> Array:
         return vector
 
-    def reduce_scatter(self, vector: Array, op: ReduceOp = ReduceOp.SUM, row: Array | None = None) -> Array:
-        return self.gather_rows(_NO_ROW if row is None else row)
+    def reduce_scatter(
+        self, vector: Array, op: ReduceOp = ReduceOp.SUM, scalars: Array | None = None
+    ) -> Array:
+        return self.gather_scalars(_NO_SCALARS if scalars is None else scalars)
 
-    def all_gather(self, vector: Array, row: Array | None = None) -> Array:
-        return self.gather_rows(_NO_ROW if row is None else row)
+    def all_gather(self, vector: Array, scalars: Array | None = None) -> Array:
+        return self.gather_scalars(_NO_SCALARS if scalars is None else scalars)
 
-    def gather_rows(self, row: Array) -> Array:
-        return row.reshape(1, -1)
+    def gather_scalars(self, scalars: Array) -> Array:
+        return scalars.reshape(1, -1)
 
     def gather_bytes(self, payload: bytes) -> list[bytes]:
         return [payload]

@@ -1,23 +1,23 @@
 """LivenessClient: tells a rank at once when another one dies, fails, or has ended.
 
 MPI does not tell. A rank that is killed, that raises, or that leaves while others wait for it makes them wait for
-ever. So beside MPI each rank keeps one TCP connection to a hub (`comm/liveness/server.py`), served by a thread of its
-own. When a process dies, its kernel closes the connection, and the hub tells all others who it was; when a rank
-raises, it says so before it ends; a rank whose script has ended says so too and waits for the rest.
+ever. So beside MPI each rank keeps one TCP connection to a server (`comm/liveness/server.py`), served by a thread of
+its own. When a process dies, its kernel closes the connection, and the server tells all others who it was; when a
+rank raises, it says so before it ends; a rank whose script has ended says so too and waits for the rest.
 
-A host on which all processes have fallen silent is frozen. The hub finds that out of the others, and
-the ranks of the others of the hub's own.
+A host on which all processes have fallen silent is frozen. The server finds that out of the others, and
+the ranks of the others of the server's own.
 
 A rank that was frozen or cut off for a while was given up by the others. It is told so when it is back, and ends;
-until it has heard from the hub again it publishes nothing (`confirm`).
+until it has heard from the server again it publishes nothing (`confirm`).
 
-Every rank reports in which collective and step it is, and whether it waits there for another one. The hub passes the
-table on, so that a rank that waits too long can name the one that is late. In a ring each waits for its neighbour,
-and all but one of these only wait themselves: late is who does not wait.
+Every rank reports in which collective and step it is, and whether it waits there for another one. The server passes
+the table on, so that a rank that waits too long can name the one that is late. In a ring each waits for its
+neighbour, and all but one of these only wait themselves: late is who does not wait.
 
 Messages are lines of JSON, of bounded length. A connection begins with the job's token, which travels over MPI; one
 that does not is closed.
-The hub listens on loopback where all ranks are on one host.
+The server listens on loopback where all ranks are on one host.
 """
 
 from __future__ import annotations
@@ -59,8 +59,8 @@ class LivenessClient:
         place: where it is.
         peers: all ranks.
         token: the job's token.
-        address: address and port of the hub.
-        on_fault: called in the watch's thread when another rank has failed.
+        address: address and port of the server.
+        on_fault: called in the liveness client's thread when another rank has failed.
     """
 
     def __init__(
@@ -81,7 +81,7 @@ class LivenessClient:
         self._left: dict[int, int] = {}
         self._announces, self._announced = False, threading.Event()
         self._heard = time.monotonic()
-        self.hub_is_lost = False
+        self.server_is_lost = False
         self._lines = JsonLines(socket.create_connection(address, CONNECT_TIMEOUT_S), len(peers))
         self._lines.send({"rank": me.rank, "token": token})
         self._lines.socket.settimeout(BEAT_S)
@@ -90,7 +90,9 @@ class LivenessClient:
             self._lines.between_hosts()
             self._longest_silence_s = HOST_SILENCE_S
         self._thread = background.start(
-            self._run, "distrib-watch", lambda error: self._lose_hub(f"cannot be heard any more ({error!r})")
+            self._run,
+            "distrib-liveness",
+            lambda error: self._lose_server(f"cannot be heard any more ({error!r})"),
         )
 
     # --- called by the training thread
@@ -129,7 +131,7 @@ class LivenessClient:
         """Return when this rank has lately been one of the job; raise as `check` does.
 
         A process does not notice that it was stopped. But what it has heard is old then: so it waits for news first,
-        or until the watch has given up the hub.
+        or until the client has given up the server.
         """
         while time.monotonic() - self._heard > _NEWS_S:
             self.check()
@@ -146,7 +148,7 @@ class LivenessClient:
         return who_is_late(sequence, working)
 
     def announce(self, fault: Fault, patience_s: float = 0.5) -> None:
-        """Tell all others that this rank fails; returns when the hub has passed it on, or after a while."""
+        """Tell all others that this rank fails; returns when the server has passed it on, or after a while."""
         self._announces = True
         self._lines.send({"fault": asdict(fault)})
         self._announced.wait(patience_s)
@@ -160,41 +162,41 @@ class LivenessClient:
         """The connection, to be closed in a forked child."""
         return self._lines.socket
 
-    # --- the watch's own thread
+    # --- the liveness client's own thread
 
     def _run(self) -> None:
-        next_beat, awake, heard = time.monotonic(), SuspendAwareClock(), 0.0
+        next_beat, clock, heard = time.monotonic(), SuspendAwareClock(), 0.0
         while not self.ended.is_set():
             now = time.monotonic()
             if now >= next_beat:
                 next_beat = now + BEAT_S
                 self._lines.send({"at": [self._place.sequence, self._place.step, self._place.waits]})
             messages = self._lines.receive()
-            awake.tick()
+            clock.tick()
             for message in messages:
                 try:
                     self._take(message)
                 except (KeyError, TypeError, ValueError, IndexError) as error:
-                    self._lose_hub(
+                    self._lose_server(
                         f"said what it should not ({error!r}): all hosts need the same version of distrib"
                     )
                     return
             if messages:
-                self._heard, heard = time.monotonic(), awake.seconds  # and what it said is taken
+                self._heard, heard = time.monotonic(), clock.seconds  # and what it said is taken
             if self._lines.closed and not self.ended.is_set():
                 silent = f"has not answered for {UNREACHABLE_S:.0f} s"
-                self._lose_hub(silent if self._lines.timed_out else "died")
+                self._lose_server(silent if self._lines.timed_out else "died")
                 return
-            if awake.seconds - heard > self._longest_silence_s:
-                self._lose_hub(
+            if clock.seconds - heard > self._longest_silence_s:
+                self._lose_server(
                     f"said nothing for {self._longest_silence_s:.0f} s: frozen, or its whole host is"
                 )
                 return
 
-    def _lose_hub(self, what: str) -> None:
-        """The hub lives beside rank 0: without it nobody knows who is well."""
-        self.hub_is_lost = True
-        cause = f"or its host is lost: the hub of the watch beside it {what}"
+    def _lose_server(self, what: str) -> None:
+        """The server lives beside rank 0: without it nobody knows who is well."""
+        self.server_is_lost = True
+        cause = f"or its host is lost: the liveness server beside it {what}"
         self._lost(Fault(0, self._table[0][1], cause, PeerLostError.exit_code))
 
     def _take(self, message: dict[str, Any]) -> None:

@@ -9,7 +9,7 @@ more:
 - a script that has ended (`sys.exit` counts) says so and waits for the other ranks; MPI is finalised only when all
   have ended well;
 - when another rank fails, this one raises `PeerLostError` (or `ProtocolError`) in the collective it waits in; if
-  it is not in one, or does not end within a grace period, its watch ends it.
+  it is not in one, or does not end within a grace period, its liveness client ends it.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ class ExitHandler:
     ) -> None:
         self._keeps_first_code = keeps_first_code
         self._finalize, self._progress = finalize, progress
-        self._watch: LivenessClient | None = None
+        self._client: LivenessClient | None = None
         self._helper: HelperProcess | None = None
         self._exit_code: int | None = None
         self._noticed = threading.Event()
@@ -74,14 +74,14 @@ class ExitHandler:
         atexit.register(self._at_exit)
         os.register_at_fork(after_in_child=self._in_forked_child)
 
-    def guard(self, watch: LivenessClient, helper: HelperProcess | None) -> None:
+    def guard(self, client: LivenessClient, helper: HelperProcess | None) -> None:
         """From here on, end together with the other ranks.
 
         Args:
-            watch: knows how they fare.
-            helper: the hub or the outpost of the watch, if this rank has started it; it ends by itself.
+            client: knows how they fare.
+            helper: the server or the host agent, if this rank has started it; it ends by itself.
         """
-        self._watch, self._helper = watch, helper
+        self._client, self._helper = client, helper
 
     def check(self) -> None:
         """Raise if another rank has failed, or if this process is a fork of a rank."""
@@ -90,22 +90,22 @@ class ExitHandler:
                 f"This process (pid {os.getpid()}) was forked from a rank (pid {self._pid}). MPI cannot be used "
                 "in it: load data there, but train in the parent, or start the process with spawn."
             )
-        if self._watch is not None:
+        if self._client is not None:
             try:
-                self._watch.check()
+                self._client.check()
             except DistribError:
                 self._noticed.set()
                 raise
 
     def on_fault(self, fault: Fault) -> None:
-        """Another rank has failed: make sure that this process ends. In the watch's thread.
+        """Another rank has failed: make sure that this process ends. In the liveness client's thread.
 
-        Who failed, or else the hub, has said so; only if the hub itself is gone nobody has. And who was given up
-        says that it was.
+        Who failed, or else the server, has said so; only if the server itself is gone nobody has. And who was given
+        up says that it was.
         """
-        watch = self._watch
-        if watch is not None and (watch.hub_is_lost or fault.rank == watch.me.rank):
-            say(f"{watch.me} at step {watch.step} ends: {watch.failure}")
+        client = self._client
+        if client is not None and (client.server_is_lost or fault.rank == client.me.rank):
+            say(f"{client.me} at step {client.step} ends: {client.failure}")
         threading.Thread(target=self._end_within_grace, args=(fault.exit_code,), daemon=True).start()
 
     def _end_within_grace(self, exit_code: int) -> None:
@@ -116,14 +116,14 @@ class ExitHandler:
     def _on_exception(
         self, kind: type[BaseException], error: BaseException, traceback: TracebackType | None
     ) -> None:
-        watch = self._watch
-        if watch is not None and error is watch.failure:
+        client = self._client
+        if client is not None and error is client.failure:
             self._exit_code = exit_code_of(error)
-            return  # said already, by the watch
-        if watch is not None and watch.me.rank and isinstance(error, DistribError) and error.is_common:
+            return  # said already, by the client
+        if client is not None and client.me.rank and isinstance(error, DistribError) and error.is_common:
             self._exit_code = exit_code_of(error)
             deadline = time.monotonic() + _COMMON_S
-            while watch.failure is None and time.monotonic() < deadline:
+            while client.failure is None and time.monotonic() < deadline:
                 time.sleep(0.01)
             return  # rank 0 has raised the same, and said so for all
         with contextlib.suppress(SystemExit):  # the exit code is set here
@@ -131,13 +131,13 @@ class ExitHandler:
         if os.getpid() != self._pid:
             return
         self._exit_code = exit_code_of(error)
-        if watch is None:
+        if client is None:
             return
         text = f"{kind.__name__}: {error}"
-        say(f"{watch.me} at step {watch.step} failed: {text}")
+        say(f"{client.me} at step {client.step} failed: {text}")
         mismatch = isinstance(error, ProtocolError)
         others = ProtocolError.exit_code if mismatch else PeerLostError.exit_code
-        watch.announce(Fault(watch.me.rank, watch.step, f"failed: {text[:4000]}", others))
+        client.announce(Fault(client.me.rank, client.step, f"failed: {text[:4000]}", others))
         self._noticed.set()  # threads of the user that do not end are given up after a while
         threading.Thread(target=self._end_within_grace, args=(self._exit_code,), daemon=True).start()
 
@@ -148,36 +148,36 @@ class ExitHandler:
             if self._keeps_first_code and self._exit_code == PeerLostError.exit_code:
                 time.sleep(_CAUSE_FIRST_S)
             _leave_now(self._exit_code)
-        if self._watch is not None:
-            self._leave_together(self._watch)
+        if self._client is not None:
+            self._leave_together(self._client)
         deadline = threading.Timer(_FINALIZE_GRACE_S, _leave_now, (PeerLostError.exit_code,))
         deadline.daemon = True
         deadline.start()
         self._finalize()
         deadline.cancel()
 
-    def _leave_together(self, watch: LivenessClient) -> None:
-        """Wait until every rank has ended its script. The watch notices those that never will."""
+    def _leave_together(self, client: LivenessClient) -> None:
+        """Wait until every rank has ended its script. The client notices those that never will."""
         sys.stdout.flush()
-        watch.leave()
+        client.leave()
         chosen = exit_codes.chosen()
         # The others may have ended with the same code, as after SIGTERM. If not they fail now, and this is the cause.
         is_cause = chosen is not None and exit_code_of(chosen) != PeerLostError.exit_code
         deadline = time.monotonic() + (_CAUSE_FIRST_S / 2 if is_cause else math.inf)
-        while not watch.ended.wait(0.001):
+        while not client.ended.wait(0.001):
             self._progress()
             if chosen is not None and time.monotonic() > deadline:
                 _leave_now(exit_code_of(chosen))
-            if watch.failure is not None:
-                _leave_now(exit_code_of(chosen or watch.failure))
+            if client.failure is not None:
+                _leave_now(exit_code_of(chosen or client.failure))
         if self._helper is not None:
             self._helper.close()
 
     def _in_forked_child(self) -> None:
         """A child keeps no copy of the connections: they must close when the rank dies."""
-        if self._watch is not None:
-            os.close(self._watch.socket.detach())
-        self._helper = self._watch = None
+        if self._client is not None:
+            os.close(self._client.socket.detach())
+        self._helper = self._client = None
 
 
 def _leave_now(exit_code: int) -> None:

@@ -1,8 +1,8 @@
 """HostAgent: monitors the ranks of one host for the liveness server, which runs on the host of rank 0.
 
 Whether a rank is stopped, how it died and where it was can be read on its own host only. So the first rank of every
-host but the hub's starts a small process there, in a session of its own. Every quarter of a second it
-says how its ranks fare, and at once when one has died. It ends when they all have, or when the hub has.
+host but the server's starts a small process there, in a session of its own. Every quarter of a second it
+says how its ranks fare, and at once when one has died. It ends when they all have, or when the server has.
 """
 
 from __future__ import annotations
@@ -25,64 +25,64 @@ _PATIENCE_S = 0.6
 """For word of how a rank died: its connection closes a little earlier than it ends (`host/process_status.py`)."""
 
 
-def start_outpost(peers: Sequence[Peer], token: str, hub: tuple[str, int]) -> HelperProcess:
-    """Start an outpost on this host, connected to the hub.
+def start_agent(peers: Sequence[Peer], token: str, server: tuple[str, int]) -> HelperProcess:
+    """Start a host agent on this host, connected to the server.
 
     Args:
         peers: the ranks of this host.
         token: what a connection must begin with.
-        hub: address and port of the hub.
+        server: address and port of the server.
 
     Raises:
-        PeerLostError: it could not start, or not reach the hub.
+        PeerLostError: it could not start, or not reach the server.
     """
-    config = {"peers": [asdict(peer) for peer in peers], "token": token, "hub": hub}
-    return HelperProcess(__name__, config, f"The outpost of the watch on {peers[0].host}")
+    config = {"peers": [asdict(peer) for peer in peers], "token": token, "server": server}
+    return HelperProcess(__name__, config, f"The host agent on {peers[0].host}")
 
 
 def main() -> None:
-    """The outpost's process: reads its configuration from stdin, connects, says so, looks out."""
+    """The host agent's process: reads its configuration from stdin, connects, says so, looks out."""
     config = json.loads(sys.stdin.readline())
-    outpost = HostAgent([Peer(**peer) for peer in config["peers"]], config["token"], tuple(config["hub"]))
+    agent = HostAgent([Peer(**peer) for peer in config["peers"]], config["token"], tuple(config["server"]))
     print("connected", flush=True)
     os.close(1)
-    outpost.look_out()
+    agent.look_out()
 
 
 class HostAgent:
-    """The outpost's side.
+    """The host agent's side.
 
     Args:
         peers: the ranks of this host.
         token: what a connection must begin with.
-        hub: address and port of the hub.
+        server: address and port of the server.
     """
 
-    def __init__(self, peers: Sequence[Peer], token: str, hub: tuple[str, int]) -> None:
-        self._lookout = LocalRanks(peers)
+    def __init__(self, peers: Sequence[Peer], token: str, server: tuple[str, int]) -> None:
+        self._local_ranks = LocalRanks(peers)
         self._dead: dict[int, str] = {}
-        self._lines = JsonLines(socket.create_connection(hub, CONNECT_TIMEOUT_S), len(peers))
+        self._lines = JsonLines(socket.create_connection(server, CONNECT_TIMEOUT_S), len(peers))
         self._lines.between_hosts()
-        self._lines.send({"outpost": peers[0].rank, "token": token})
+        self._lines.send({"agent": peers[0].rank, "token": token})
 
     def look_out(self) -> None:
-        """Tell the hub, until it or all ranks have ended."""
+        """Tell the server, until it or all ranks have ended."""
         selector = selectors.DefaultSelector()
         selector.register(self._lines.socket, selectors.EVENT_READ)
-        for rank, end in self._lookout.ends().items():
+        for rank, end in self._local_ranks.ends().items():
             selector.register(end, selectors.EVENT_READ, rank)
-        while not self._lines.closed and len(self._dead) < len(self._lookout.ranks):
+        while not self._lines.closed and len(self._dead) < len(self._local_ranks.ranks):
             for key, _ in selector.select(BEAT_S):
                 if key.data is None:
-                    self._lines.receive()  # the hub says nothing: this is its end
+                    self._lines.receive()  # the server says nothing: this is its end
                 else:
                     selector.unregister(key.fileobj)
-                    self._dead[key.data] = self._lookout.cause(key.data)
+                    self._dead[key.data] = self._local_ranks.cause(key.data)
             self._lines.send(self._report())
         self._lines.socket.close()
 
     def _report(self) -> dict[str, Any]:
-        places, stopped = self._lookout.places(), self._lookout.stopped()
+        places, stopped = self._local_ranks.places(), self._local_ranks.stopped()
         # Pairs: the keys of a JSON object would be text.
         return {
             "places": list(places.items()),
@@ -92,7 +92,7 @@ class HostAgent:
 
 
 class RemoteHost:
-    """The hub's side: what a `LocalRanks` is for the hub's own host, for another one, by what its outpost says.
+    """The ranks of another host, as its host agent reports them: what `LocalRanks` is for the server's own host.
 
     Args:
         lines: the connection.
@@ -102,7 +102,7 @@ class RemoteHost:
         lines: the connection.
         host: that host.
         ranks: its ranks.
-        heard: when the outpost was heard last, by the hub's clock.
+        heard: when the host agent was heard last, by the server's clock.
     """
 
     def __init__(self, lines: JsonLines, peers: Sequence[Peer]) -> None:
@@ -116,7 +116,7 @@ class RemoteHost:
     def hear(self) -> None:
         """Take what has arrived; what is not of the ranks of that host is left out.
 
-        A message that an outpost of this version does not send closes the connection.
+        A message that a host agent of this version does not send closes the connection.
         """
         try:
             for message in self.lines.receive():
@@ -140,7 +140,7 @@ class RemoteHost:
         return self._stopped
 
     def cause(self, rank: int) -> str:
-        """As of `LocalRanks`: waits a moment for the outpost's word."""
+        """As of `LocalRanks`: waits a moment for the host agent's word."""
         deadline = time.monotonic() + _PATIENCE_S
         while rank not in self._dead and not self.lines.closed and (left := deadline - time.monotonic()) > 0:
             self.lines.socket.settimeout(left)

@@ -1,7 +1,7 @@
 """ProgressPage: the progress of a rank (collective, step, waiting or not), in memory that outlives it.
 
 A rank that is killed cannot say where it was, and its last beat is up to a quarter of a second old. So it writes
-down where it is in 24 bytes of anonymous shared memory, and the hub or the outpost of its host maps the same
+down where it is in 24 bytes of anonymous shared memory, and the server or the host agent of its host maps the same
 bytes: the rank has nothing to send, and nothing is left behind.
 
 Whether it waits is a count of how often it has begun and ended to wait: odd while it does. So of two looks at a

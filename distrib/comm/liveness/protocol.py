@@ -30,7 +30,7 @@ STOPPED_S = seconds("DISTRIB_STOPPED_S", 2.0)
 """A process that a signal has stopped for so long, while others run, is lost."""
 
 CONNECT_TIMEOUT_S = 30.0
-"""For a connection to the hub."""
+"""For a connection to the server."""
 
 _MAX_GREETING_BYTES = 4 * 1024
 """Of who has connected and not said yet who it is."""

@@ -14,32 +14,32 @@ class RankLiveness(Liveness):
         ending: what happens when a rank ends.
 
     Attributes:
-        watch: the connection to the server; None before the ranks have met, and where there is one rank only.
+        client: the connection to the server; None before the ranks have met, and where there is one rank only.
     """
 
     def __init__(self, ending: ExitHandler) -> None:
         self._ending = ending
-        self.watch: LivenessClient | None = None
+        self.client: LivenessClient | None = None
 
     def enter(self, sequence: int) -> None:
-        if self.watch is not None:
-            self.watch.enter(sequence)
+        if self.client is not None:
+            self.client.enter(sequence)
         self._ending.check()
 
     def check(self) -> None:
         self._ending.check()
 
     def waits(self, waits: bool) -> None:
-        if self.watch is not None:
-            self.watch.wait(waits)
+        if self.client is not None:
+            self.client.wait(waits)
 
     def late(self, sequence: int) -> str:
-        return "" if self.watch is None else self.watch.late(sequence)
+        return "" if self.client is None else self.client.late(sequence)
 
     def at_step(self, step: int) -> None:
-        if self.watch is not None:
-            self.watch.at_step(step)
+        if self.client is not None:
+            self.client.at_step(step)
 
     def confirm(self) -> None:
-        if self.watch is not None:
-            self.watch.confirm()
+        if self.client is not None:
+            self.client.confirm()

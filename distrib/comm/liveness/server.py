@@ -1,12 +1,12 @@
 """LivenessServer: the centre of failure detection. Hears from every rank, and informs all of them.
 
-The hub is a small process of its own, in a session of its own, beside rank 0. MPICH's mpirun kills all ranks within
-a millisecond of the death of one: no survivor could say who died, but the hub can. It ends when every rank
+The server is a small process of its own, in a session of its own, beside rank 0. MPICH's mpirun kills all ranks
+within a millisecond of the death of one: no survivor could say who died, but the server can. It ends when every rank
 has left or is gone, and at the latest a while after the first fault.
 
 It sees for itself how the ranks of its host fare (`comm/liveness/local_ranks.py`); what befalls those of another host
-an outpost there tells it (`comm/liveness/host_agent.py`). A rank that Open MPI has ended because another one is gone
-is not named, but that one. Where the outpost and all ranks of a host have fallen silent, that host is frozen.
+a host agent there tells it (`comm/liveness/host_agent.py`). A rank that Open MPI has ended because another one is
+gone is not named, but that one. Where the host agent and all ranks of a host have fallen silent, that host is frozen.
 """
 
 from __future__ import annotations
@@ -50,8 +50,8 @@ _LINGER_S = 15.0
 """After a fault, for the ranks to end."""
 
 
-def start_hub(peers: list[Peer], token: str, address: str) -> HelperProcess:
-    """Start the hub on this host; it answers with the port it listens on.
+def start_server(peers: list[Peer], token: str, address: str) -> HelperProcess:
+    """Start the server on this host; it answers with the port it listens on.
 
     Args:
         peers: all ranks.
@@ -62,16 +62,16 @@ def start_hub(peers: list[Peer], token: str, address: str) -> HelperProcess:
         PeerLostError: it could not start.
     """
     config = {"peers": [asdict(peer) for peer in peers], "token": token, "address": address}
-    return HelperProcess(__name__, config, f"The hub of the watch on {address}")
+    return HelperProcess(__name__, config, f"The liveness server on {address}")
 
 
 def main() -> None:
-    """The hub's process: reads its configuration from stdin, prints its port, serves."""
+    """The server's process: reads its configuration from stdin, prints its port, serves."""
     config = json.loads(sys.stdin.readline())
-    hub = LivenessServer([Peer(**peer) for peer in config["peers"]], config["token"], config["address"])
-    print(hub.port, flush=True)
+    server = LivenessServer([Peer(**peer) for peer in config["peers"]], config["token"], config["address"])
+    print(server.port, flush=True)
     os.close(1)
-    hub.serve()
+    server.serve()
 
 
 class LivenessServer:
@@ -86,14 +86,14 @@ class LivenessServer:
     def __init__(self, peers: list[Peer], token: str, address: str) -> None:
         self._peers = peers
         self._lines: dict[int, JsonLines] = {}
-        self._lookouts: list[LocalRanks | RemoteHost] = [
+        self._monitors: list[LocalRanks | RemoteHost] = [
             LocalRanks([peer for peer in peers if peer.host == peers[0].host])
         ]
         self._selector = selectors.DefaultSelector()
         self._connections: list[socket.socket] = []
-        self._awake = SuspendAwareClock()
-        self._strangers = UnknownPeers(address, peers, token, self._selector, self._awake, self._welcome)
-        self.port: int = self._strangers.listener.getsockname()[1]
+        self._clock = SuspendAwareClock()
+        self._unknown_peers = UnknownPeers(address, peers, token, self._selector, self._clock, self._welcome)
+        self.port: int = self._unknown_peers.listener.getsockname()[1]
         self._table = [[-1, 0, 0] for _ in peers]
         self._heard = [0.0] * len(peers)
         self._left: dict[int, int] = {}
@@ -105,11 +105,11 @@ class LivenessServer:
 
     def serve(self) -> None:
         """Serve until every rank has left or is gone; then close all connections."""
-        self._when_readable(self._strangers.listener, self._strangers.accept)
+        self._when_readable(self._unknown_peers.listener, self._unknown_peers.accept)
         next_beat = time.monotonic() + BEAT_S
         while len(self._left) < len(self._peers) and time.monotonic() < self._end_at:
             events = self._selector.select(max(0.0, next_beat - time.monotonic()))
-            self._awake.tick()
+            self._clock.tick()
             for key, _ in events:
                 key.data()
             if self._lines and all(lines.closed for lines in self._lines.values()):
@@ -120,13 +120,13 @@ class LivenessServer:
                 self._find_stopped()
                 self._find_silent()
                 self._find_frozen_hosts()
-                self._strangers.turn_away_the_silent()
+                self._unknown_peers.turn_away_the_silent()
                 self._find_no_cause()
         if self._consequence is not None:
             self._lose(*self._consequence)
         if len(self._left) == len(self._peers):
             self._tell({"end": True})
-        self._strangers.close()
+        self._unknown_peers.close()
         for connection in self._connections:
             connection.close()
 
@@ -134,43 +134,43 @@ class LivenessServer:
         self._connections.append(connection)
         self._selector.register(connection, selectors.EVENT_READ, action)
 
-    def _welcome(self, lines: JsonLines, rank: int, is_outpost: bool, more: list[dict[str, Any]]) -> None:
+    def _welcome(self, lines: JsonLines, rank: int, is_agent: bool, more: list[dict[str, Any]]) -> None:
         """Somebody has the token of the job, and says which rank it is or looks after."""
         peer, connection = self._peers[rank], lines.socket
-        if rank in self._lines and not is_outpost:
+        if rank in self._lines and not is_agent:
             connection.close()  # that one is there
             return
         if peer.host != self._peers[0].host:
             lines.between_hosts()
-        if is_outpost:
-            outpost = RemoteHost(lines, [each for each in self._peers if each.host == peer.host])
-            outpost.heard = self._awake.seconds
-            self._lookouts.append(outpost)
-            self._when_readable(connection, lambda: self._hear_outpost(outpost))
+        if is_agent:
+            agent = RemoteHost(lines, [each for each in self._peers if each.host == peer.host])
+            agent.heard = self._clock.seconds
+            self._monitors.append(agent)
+            self._when_readable(connection, lambda: self._hear_outpost(agent))
             return
         self._lines[rank] = lines
         if self._fault is None:
             self._end_at = float("inf")  # from here on, the ranks' connections decide
-        self._heard[rank] = self._awake.seconds
+        self._heard[rank] = self._clock.seconds
         self._when_readable(connection, lambda: self._hear(rank))
         self._take(rank, more)
 
-    def _hear_outpost(self, outpost: RemoteHost) -> None:
-        outpost.heard = self._awake.seconds
-        outpost.hear()
-        if outpost.lines.closed:
-            self._selector.unregister(outpost.lines.socket)
-            if not outpost.is_done:
-                self._lookouts.remove(outpost)
-                if self._fault is None and not outpost.lines.timed_out:
+    def _hear_outpost(self, agent: RemoteHost) -> None:
+        agent.heard = self._clock.seconds
+        agent.hear()
+        if agent.lines.closed:
+            self._selector.unregister(agent.lines.socket)
+            if not agent.is_done:
+                self._monitors.remove(agent)
+                if self._fault is None and not agent.lines.timed_out:
                     say(
-                        f"The outpost of the watch on {outpost.host} has died: a rank that freezes there will be "
+                        f"The host agent on {agent.host} has died: a rank that freezes there will be "
                         f"noticed after {SILENCE_S:.0f} s only, and how one dies there not known."
                     )
 
     def _hear(self, rank: int) -> None:
         lines = self._lines[rank]
-        self._heard[rank] = self._awake.seconds
+        self._heard[rank] = self._clock.seconds
         self._take(rank, lines.receive())
         if lines.closed:
             self._selector.unregister(lines.socket)
@@ -181,12 +181,12 @@ class LivenessServer:
                 self._look_at_places()
                 if cause.endswith(ENDED_BY_OPEN_MPI):
                     if self._consequence is None:  # more of them put nothing off
-                        self._consequence, self._cause_at = (rank, cause), self._awake.seconds + _CAUSE_S
+                        self._consequence, self._cause_at = (rank, cause), self._clock.seconds + _CAUSE_S
                 else:
                     self._lose(rank, cause)
 
     def _cause_of_death(self, rank: int) -> str:
-        causes = (each.cause(rank) for each in self._lookouts if rank in each.ranks)
+        causes = (each.cause(rank) for each in self._monitors if rank in each.ranks)
         return next(causes, "") or "its connection closed: killed, crashed or os._exit"
 
     def _take(self, rank: int, messages: list[dict[str, Any]]) -> None:
@@ -209,9 +209,9 @@ class LivenessServer:
                 self._announce(Fault(**message["fault"]))
 
     def _look_at_places(self) -> None:
-        for lookout in self._lookouts:
-            for rank, place in lookout.places().items():
-                # What an outpost says may be older than what the rank has said.
+        for local_ranks in self._monitors:
+            for rank, place in local_ranks.places().items():
+                # What a host agent says may be older than what the rank has said.
                 self._table[rank] = max(self._table[rank], place)
 
     def _tell_places(self) -> None:
@@ -221,10 +221,10 @@ class LivenessServer:
     def _find_stopped(self) -> None:
         """Ranks that a signal has stopped, while others run: suspending all of them is no fault."""
         now = time.monotonic()
-        watched = {rank for each in self._lookouts for rank in each.ranks}
-        stopped = {rank for each in self._lookouts for rank in each.stopped()}
+        watched = {rank for each in self._monitors for rank in each.ranks}
+        stopped = {rank for each in self._monitors for rank in each.stopped()}
         for rank in stopped:
-            self._heard[rank] = self._awake.seconds  # why it is silent is known
+            self._heard[rank] = self._clock.seconds  # why it is silent is known
         if stopped == watched:
             stopped = set()  # those that are woken last count from then on
         self._stopped = {rank: self._stopped.get(rank, now) for rank in stopped}
@@ -234,22 +234,22 @@ class LivenessServer:
 
     def _find_silent(self) -> None:
         for rank in self._lines:
-            if rank not in self._left and self._awake.seconds - self._heard[rank] > SILENCE_S:
+            if rank not in self._left and self._clock.seconds - self._heard[rank] > SILENCE_S:
                 self._lose(rank, f"said nothing for {SILENCE_S:.0f} s: frozen, or its host is unreachable")
 
     def _find_frozen_hosts(self) -> None:
-        for outpost in self._lookouts:
-            if isinstance(outpost, RemoteHost) and not outpost.lines.closed:
-                heard = max(outpost.heard, *(self._heard[rank] for rank in outpost.ranks))
-                if self._awake.seconds - heard > HOST_SILENCE_S:
+        for agent in self._monitors:
+            if isinstance(agent, RemoteHost) and not agent.lines.closed:
+                heard = max(agent.heard, *(self._heard[rank] for rank in agent.ranks))
+                if self._clock.seconds - heard > HOST_SILENCE_S:
                     self._lose(
-                        min(outpost.ranks),
+                        min(agent.ranks),
                         f"is lost: no process of its host has said anything for {HOST_SILENCE_S:.0f} s: frozen, "
                         "as a container that is paused",
                     )
 
     def _find_no_cause(self) -> None:
-        if self._consequence is not None and self._awake.seconds > self._cause_at:
+        if self._consequence is not None and self._clock.seconds > self._cause_at:
             self._lose(*self._consequence)
 
     def _lose(self, rank: int, cause: str) -> None:

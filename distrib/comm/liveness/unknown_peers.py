@@ -1,7 +1,8 @@
 """UnknownPeers: connections to the liveness server that have not identified themselves yet.
 
 Each may say one line, which is not read further than a greeting is long, within a moment. There may be so many at
-once; where there are more, the one that has waited longest makes room. Nothing that one of them sends ends the hub.
+once; where there are more, the one that has waited longest makes room. Nothing that one of them sends ends the
+server.
 """
 
 from __future__ import annotations
@@ -25,7 +26,7 @@ _BACKLOG = 128
 """Connections that the kernel keeps until they are accepted."""
 
 Greeted = Callable[[JsonLines, int, bool, list[dict[str, Any]]], None]
-"""Takes a connection, the rank that it is of, whether it is that of an outpost, and what came with the greeting."""
+"""Takes a connection, the rank that it is of, whether it is that of a host agent, and what came with the greeting."""
 
 
 class UnknownPeers:
@@ -36,7 +37,7 @@ class UnknownPeers:
         peers: all ranks.
         token: what a connection must begin with.
         selector: says when there is something to read.
-        awake: the hub's clock.
+        clock: the server's clock.
         greeted: called with each that belongs to the job.
 
     Attributes:
@@ -49,11 +50,11 @@ class UnknownPeers:
         peers: Sequence[Peer],
         token: str,
         selector: selectors.BaseSelector,
-        awake: SuspendAwareClock,
+        clock: SuspendAwareClock,
         greeted: Greeted,
     ) -> None:
         self._peers, self._token, self._greeted = peers, token, greeted
-        self._selector, self._awake = selector, awake
+        self._selector, self._clock = selector, clock
         self._since: dict[socket.socket, float] = {}
         self.listener = socket.create_server((address, 0), backlog=max(_BACKLOG, len(peers)))
 
@@ -66,13 +67,13 @@ class UnknownPeers:
         except OSError:
             return  # it has gone already, or there is no file descriptor left
         connection.settimeout(_GREETING_S)
-        self._since[connection] = self._awake.seconds
+        self._since[connection] = self._clock.seconds
         self._selector.register(connection, selectors.EVENT_READ, lambda: self._greet(connection))
 
     def turn_away_the_silent(self) -> None:
         """Close the connections of those that have said nothing for too long."""
         for connection, since in list(self._since.items()):
-            if self._awake.seconds - since > _GREETING_S:
+            if self._clock.seconds - since > _GREETING_S:
                 self._turn_away(connection)
 
     def close(self) -> None:
@@ -93,8 +94,8 @@ class UnknownPeers:
         try:
             lines = JsonLines(connection)
             hello, *more = lines.receive()  # a script that ends soon has said so by now
-            is_outpost = "outpost" in hello
-            rank = hello["outpost" if is_outpost else "rank"]
+            is_agent = "agent" in hello
+            rank = hello["agent" if is_agent else "rank"]
             if type(rank) is not int or not 0 <= rank < len(self._peers):
                 raise ValueError
             if not hmac.compare_digest(str(hello["token"]), self._token):
@@ -103,4 +104,4 @@ class UnknownPeers:
             connection.close()  # not one of ours
             return
         lines.trust(len(self._peers))
-        self._greeted(lines, rank, is_outpost, more)
+        self._greeted(lines, rank, is_agent, more)

@@ -1,6 +1,6 @@
 """CheckedChannel: messages whose headers are compared. Every collective is made of them.
 
-A message is a header, with a row of float64 riding in it, and a payload. The header goes first; the payload is
+A message is a header, with float64 scalars behind it, and a payload. The header goes first; the payload is
 received only after the header has been found equal to the receiver's own, so that a disagreement is an error on
 the spot and never a wrong sum or an overrun buffer.
 
@@ -29,7 +29,7 @@ Combine: TypeAlias = np.ufunc
 SEGMENT_BYTES = 256 * 1024
 """Small enough for a segment to stay in the second-level cache between arriving and being combined."""
 
-_NO_ROW: Array = np.empty(0)
+_NO_SCALARS: Array = np.empty(0)
 
 
 class CheckedChannel:
@@ -46,8 +46,8 @@ class CheckedChannel:
         self.counters = Counters()
         self._outgoing = np.zeros(MAX_MESSAGE_BYTES, np.uint8)
         self._incoming = np.zeros(MAX_MESSAGE_BYTES, np.uint8)
-        self._outgoing_row = self._outgoing[HEADER_BYTES:].view(np.float64)
-        self._incoming_row = self._incoming[HEADER_BYTES:].view(np.float64)
+        self._outgoing_scalars = self._outgoing[HEADER_BYTES:].view(np.float64)
+        self._incoming_scalars = self._incoming[HEADER_BYTES:].view(np.float64)
         self._segments = [np.empty(SEGMENT_BYTES, np.uint8) for _ in range(2)]
 
     def collective(
@@ -55,7 +55,7 @@ class CheckedChannel:
         operation: Operation,
         vector: Array,
         op: ReduceOp = ReduceOp.SUM,
-        row_length: int = 0,
+        num_scalars: int = 0,
         root: int = 0,
     ) -> Self:
         """Begin a collective: `with messenger.collective(...):` the messages inside belong to it.
@@ -64,10 +64,10 @@ class CheckedChannel:
             ProtocolError: the vector cannot be sent, or a peer is in another collective.
             PeerLostError: a peer is lost or does not come.
         """
-        self.header = self.transport.begin(operation, vector, op, row_length, root)
+        self.header = self.transport.begin(operation, vector, op, num_scalars, root)
         self._packed = self.header.pack()
         self._outgoing[:HEADER_BYTES] = np.frombuffer(self._packed, np.uint8)
-        self._message_bytes = HEADER_BYTES + 8 * row_length
+        self._message_bytes = HEADER_BYTES + 8 * num_scalars
         self._begin = time.monotonic()
         return self
 
@@ -79,9 +79,9 @@ class CheckedChannel:
             elapsed_ms = 1e3 * (time.monotonic() - self._begin)
             LOGGER.debug("r%d | %s %.3f ms", self.transport.rank, self.header, elapsed_ms)
 
-    def send(self, dest: int, payload: Array, row: Array = _NO_ROW) -> list[Request]:
+    def send(self, dest: int, payload: Array, scalars: Array = _NO_SCALARS) -> list[Request]:
         """Begin to send a message. `payload` must not change, nor another send begin, before it is done."""
-        self._outgoing_row[: row.size] = row
+        self._outgoing_scalars[: scalars.size] = scalars
         requests = [self.transport.send(self._outgoing[: self._message_bytes], dest)]
         for segment in _segments(payload):
             requests.append(self.transport.send(segment, dest))
@@ -89,14 +89,14 @@ class CheckedChannel:
         return requests
 
     def receive(
-        self, source: int, payload: Array, row: Array = _NO_ROW, combine: Combine | None = None
+        self, source: int, payload: Array, scalars: Array = _NO_SCALARS, combine: Combine | None = None
     ) -> None:
         """Receive a message.
 
         Args:
             source: rank it comes from.
             payload: overwritten by what is received, or combined with it.
-            row: overwritten by the row that rides in the header.
+            scalars: overwritten by the scalars behind the header.
             combine: a ufunc of two arguments such as `np.add`; None to overwrite.
 
         Raises:
@@ -112,7 +112,7 @@ class CheckedChannel:
                 "in the same order, with arrays of the same size and dtype.",
                 calls_differ=True,
             )
-        row[...] = self._incoming_row[: row.size]
+        scalars[...] = self._incoming_scalars[: scalars.size]
         if combine is None:
             requests = [self.transport.receive(segment, source) for segment in _segments(payload)]
             self._wait(requests, source)

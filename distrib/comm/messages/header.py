@@ -2,10 +2,10 @@
 
 MPI returns success and garbage when ranks disagree on the order, operation, dtype or length of a collective. So
 each of our messages begins with these 64 bytes, which are the same on all ranks of one collective; a receiver
-compares them with its own before it takes the payload. Behind them ride up to `MAX_ROW` float64.
+compares them with its own before it takes the payload. Behind them ride up to `MAX_SCALARS` float64.
 
     magic 4 | version 1 | operation 1 | reduce op 1 | dtype 1 | job 8 | sequence 8 | elements 8 | model 8 |
-    root 4 | row length 4 | shared 1 | crc32 of these 4 | zero 11
+    root 4 | num scalars 4 | shared 1 | crc32 of these 4 | zero 11
 """
 
 from __future__ import annotations
@@ -25,10 +25,10 @@ _MAGIC = b"dstb"
 _VERSION = 1
 
 HEADER_BYTES = 64
-MAX_ROW = 8 * 1024
+MAX_SCALARS = 8 * 1024
 """How many float64 may ride behind a header."""
 
-MAX_MESSAGE_BYTES = HEADER_BYTES + 8 * MAX_ROW
+MAX_MESSAGE_BYTES = HEADER_BYTES + 8 * MAX_SCALARS
 
 _DTYPES = (
     *("uint8", "int8", "int16", "int32", "int64", "float16"),
@@ -43,7 +43,7 @@ class Operation(IntEnum):
 
     REDUCE_SCATTER = 1
     ALL_GATHER = 2
-    GATHER_ROWS = 3
+    GATHER_SCALARS = 3
     GATHER_BYTES = 4
     BROADCAST = 5
     ALL_REDUCE = 6
@@ -63,7 +63,7 @@ class Header(NamedTuple):
         elements: length of the vector.
         model: 8 bytes that stand for model, optimizer and data; zeros before training.
         root: rank that broadcasts; 0 elsewhere.
-        row_length: number of float64 that ride behind the header.
+        num_scalars: number of float64 that ride behind the header.
         shared: whether the vector lies in shared memory.
     """
 
@@ -75,7 +75,7 @@ class Header(NamedTuple):
     elements: int
     model: bytes
     root: int
-    row_length: int
+    num_scalars: int
     shared: bool = False
 
     def pack(self) -> bytes:
@@ -91,13 +91,13 @@ class Header(NamedTuple):
             self.elements,
             self.model,
             self.root,
-            self.row_length,
+            self.num_scalars,
             self.shared,
         )
         return (body + _CRC.pack(zlib.crc32(body))).ljust(HEADER_BYTES, b"\0")
 
     def __str__(self) -> str:
-        bare = self.operation in (Operation.GATHER_ROWS, Operation.BARRIER)
+        bare = self.operation in (Operation.GATHER_SCALARS, Operation.BARRIER)
         vector = "" if bare else f" {self.dtype}[{self.elements}]"
         reduces = self.operation in (Operation.REDUCE_SCATTER, Operation.ALL_REDUCE)
         reduce = f" {self.op.value}" if reduces else ""
@@ -110,13 +110,13 @@ def difference(expected: Header, received: bytes) -> str:
     body, crc = received[: _FORMAT.size], received[_FORMAT.size : _FORMAT.size + _CRC.size]
     if crc != _CRC.pack(zlib.crc32(body)):
         return "the header is corrupted (checksum mismatch), or the bytes are not a message of this program"
-    magic, version, operation, op, dtype, job, sequence, elements, model, root, row, shared = _FORMAT.unpack(
-        body
+    magic, version, operation, op, dtype, job, sequence, elements, model, root, scalars, shared = (
+        _FORMAT.unpack(body)
     )
     if (magic, version) != (_MAGIC, _VERSION):
         return f"the peer speaks protocol {magic!r} version {version}, this process {_MAGIC!r} version {_VERSION}"
     theirs = Header(
-        Operation(operation), _OPS[op], _DTYPES[dtype], job, sequence, elements, model, root, row, shared
+        Operation(operation), _OPS[op], _DTYPES[dtype], job, sequence, elements, model, root, scalars, shared
     )
     if theirs.job != expected.job:
         return (

@@ -1,7 +1,7 @@
 """Subgroup: some ranks of a transport, renumbered, as a transport.
 
 All ranks of the job must take part in some subset at the same time: the subsets share the transport's count of
-collectives, by which the watch knows who is late.
+collectives, by which it is known who is late.
 """
 
 from __future__ import annotations

@@ -11,7 +11,7 @@ from typing import Protocol
 from distrib.base.arrays import Array
 from distrib.base.errors import ProtocolError
 from distrib.comm.liveness.liveness import Liveness
-from distrib.comm.messages.header import MAX_ROW, Header, Operation, dtype_name
+from distrib.comm.messages.header import MAX_SCALARS, Header, Operation, dtype_name
 from distrib.comm.reduce_op import ReduceOp
 
 
@@ -50,7 +50,7 @@ class Transport(ABC):
         operation: Operation,
         vector: Array,
         op: ReduceOp = ReduceOp.SUM,
-        row_length: int = 0,
+        num_scalars: int = 0,
         root: int = 0,
         shared: bool = False,
     ) -> Header:
@@ -65,14 +65,16 @@ class Transport(ABC):
                 f"{operation.name.lower()} expects a C-contiguous vector. Received: shape {vector.shape}, "
                 f"strides {vector.strides}. Pass np.ascontiguousarray(array).reshape(-1)."
             )
-        if row_length > MAX_ROW:
-            raise ProtocolError(f"A row holds at most {MAX_ROW} numbers. Received: {row_length}.")
+        if num_scalars > MAX_SCALARS:
+            raise ProtocolError(
+                f"A collective carries at most {MAX_SCALARS} scalars. Received: {num_scalars}."
+            )
         try:
             name = dtype_name(vector.dtype)
         except TypeError as error:
             raise ProtocolError(f"{operation.name.lower()}: {error}") from None
         header = Header(
-            operation, op, name, self.job, self.sequence, vector.size, self.model, root, row_length, shared
+            operation, op, name, self.job, self.sequence, vector.size, self.model, root, num_scalars, shared
         )
         self.sequence += 1
         self.liveness.enter(self.sequence - 1)

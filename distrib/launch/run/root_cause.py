@@ -93,7 +93,7 @@ class RootCause(NamedTuple):
 def failures_of_mpirun(
     code: int, records: Mapping[str, ExitRecord | None], lines: Iterable[str]
 ) -> list[RootCause]:
-    """Which ranks have failed. mpirun says little: what counts is what each has said, or the watch has said of it.
+    """Which ranks have failed. mpirun says little: what counts is what each rank, or the liveness server, has said.
 
     Args:
         code: that mpirun has returned.

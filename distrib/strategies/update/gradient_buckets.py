@@ -81,14 +81,14 @@ class GradientBuckets:
                 self._thread = _Thread(self._reduce)
             self._thread.tasks.put(index)
 
-    def finish(self, row: Array) -> Array:
+    def finish(self, scalars: Array) -> Array:
         """Reduce-scatter what is left, and wait for all.
 
         Args:
-            row: numbers that ride along and reach every rank.
+            scalars: numbers that ride along and reach every rank.
 
         Returns:
-            The rows of all ranks. Valid until the next call.
+            The scalars of all ranks. Valid until the next call.
 
         Raises:
             PeerLostError, ProtocolError: as of the communicator, also for what the thread did.
@@ -97,9 +97,9 @@ class GradientBuckets:
         thread, self._thread = self._thread, None
         if thread is not None:
             thread.finish()
-        rows = self._reduce(len(self._ranges) - 1, row)
+        all_scalars = self._reduce(len(self._ranges) - 1, scalars)
         self._communicator.counters.seconds += time.perf_counter() - began
-        return rows
+        return all_scalars
 
     def abandon(self) -> None:
         """Give up a step that an exception has left: afterwards the communicator is not in use."""
@@ -114,25 +114,25 @@ class GradientBuckets:
             if residual is not None:
                 residual.fill(0)
 
-    def all_gather(self, row: Array) -> Array:
-        """Make the values whole on every rank. `row` and result as of `finish`."""
+    def all_gather(self, scalars: Array) -> Array:
+        """Make the values whole on every rank. `scalars` and result as of `finish`."""
         began = time.perf_counter()
         for part in self._values[:-1]:
             self._communicator.all_gather(part)
-        rows = self._communicator.all_gather(self._values[-1], row)
+        all_scalars = self._communicator.all_gather(self._values[-1], scalars)
         self._communicator.counters.seconds += time.perf_counter() - began
-        return rows
+        return all_scalars
 
     def gather(self, vector: Array) -> None:
         """Make another vector whole on every rank, of which each has filled what it owns."""
         for each in self._ranges:
             self._communicator.all_gather(vector[each.slice])
 
-    def _reduce(self, index: int, row: Array | None = None) -> Array:
+    def _reduce(self, index: int, scalars: Array | None = None) -> Array:
         residual = self._residuals[index]
         if residual is None:
-            return self._communicator.reduce_scatter(self._grads[index], row=row)
-        return self._communicator.reduce_scatter_float16(self._grads[index], residual, row)
+            return self._communicator.reduce_scatter(self._grads[index], scalars=scalars)
+        return self._communicator.reduce_scatter_float16(self._grads[index], residual, scalars)
 
 
 def cut(num_elements: int, itemsize: int, bucket_bytes: int) -> Iterator[Range]:

@@ -30,7 +30,7 @@ class ReplicaState:
 
     def __init__(self, optimizer: Optimizer, buffer: FlatBuffer) -> None:
         self._optimizer, self._buffer = optimizer, buffer
-        self._row = np.empty(0)
+        self._scalars = np.empty(0)
         self.begin()
 
     def begin(self) -> None:
@@ -38,20 +38,20 @@ class ReplicaState:
         self._rate = self._optimizer.learning_rate
         self._buffer.assigned = 0
 
-    def row(self, sums: Array) -> Array:
+    def scalars(self, sums: Array) -> Array:
         """What this replica sends: its sums, and its state behind them. Valid until the next call."""
-        if self._row.size != sums.size + _NUM_RIDING:
-            self._row = np.empty(sums.size + _NUM_RIDING)
-        self._row[:-_NUM_RIDING] = sums
+        if self._scalars.size != sums.size + _NUM_RIDING:
+            self._scalars = np.empty(sums.size + _NUM_RIDING)
+        self._scalars[:-_NUM_RIDING] = sums
         optimizer = self._optimizer
-        self._row[-3:] = optimizer.iterations, optimizer.learning_rate, self._buffer.assigned
-        return self._row
+        self._scalars[-3:] = optimizer.iterations, optimizer.learning_rate, self._buffer.assigned
+        return self._scalars
 
-    def check(self, rows: Array, step: int) -> Array:
+    def check(self, all_scalars: Array, step: int) -> Array:
         """Take the chief's learning rate.
 
         Args:
-            rows: `(replicas, numbers)`, the rows of all replicas.
+            all_scalars: `(replicas, numbers)`, the scalars of all replicas.
             step: of the training.
 
         Returns:
@@ -60,11 +60,11 @@ class ReplicaState:
         Raises:
             ProtocolError: on every replica, if one of them holds another state than the chief.
         """
-        states = rows[:, -_NUM_RIDING:]
+        states = all_scalars[:, -_NUM_RIDING:]
         if not (states == states[0]).all():
             self._settle(states[:, 0], states[:, 1], states[:, 2], step)
         self._rate = self._optimizer.learning_rate
-        return rows[:, :-_NUM_RIDING]
+        return all_scalars[:, :-_NUM_RIDING]
 
     def _settle(self, iterations: Array, rates: Array, assigned: Array, step: int) -> None:
         """Take the chief's rate, or raise."""

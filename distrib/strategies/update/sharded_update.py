@@ -105,7 +105,7 @@ class ShardedUpdater(Updater):
         digest = zlib.crc32(self._network.buffer.values.data)
         for variable in self._network.fixed_variables.values():
             digest = zlib.crc32(variable.value.data, digest)
-        digests = self._communicator.gather_rows(np.array([float(digest)]))[:, 0].tolist()
+        digests = self._communicator.gather_scalars(np.array([float(digest)]))[:, 0].tolist()
         found = drift(digests, self._optimizer.iterations)
         if found:
             raise ProtocolError(found)
@@ -114,7 +114,7 @@ class ShardedUpdater(Updater):
         """Raise `ProtocolError` where an optimizer was set on some replicas only: each updates a part."""
         config = self._optimizer.get_config() | {"iterations": self._optimizer.iterations}
         text = json.dumps(config, sort_keys=True, default=str).encode()
-        if len(set(self._communicator.gather_rows(np.array([float(zlib.crc32(text))]))[:, 0])) > 1:
+        if len(set(self._communicator.gather_scalars(np.array([float(zlib.crc32(text))]))[:, 0])) > 1:
             texts = self._communicator.gather_bytes(text)
             lines = differences([flatten(json.loads(text), "optimizer") for text in texts])
             raise ProtocolError(
@@ -139,14 +139,16 @@ class ShardedUpdater(Updater):
         self._reduce_filled(0)
         tally.nonfinite = self._nonfinite
         tally.penalty = self._penalty()
-        rows = self._buckets.finish(self._replica_state.row(tally.sums))
-        total = self._added(self._replica_state.check(rows, step))
+        all_scalars = self._buckets.finish(self._replica_state.scalars(tally.sums))
+        total = self._added(self._replica_state.check(all_scalars, step))
         if total.nonfinite:
-            return self._refuse(np.array([BatchSums(0, row).nonfinite for row in rows]), "the gradient", step)
+            return self._refuse(
+                np.array([BatchSums(0, scalars).nonfinite for scalars in all_scalars]), "the gradient", step
+            )
         self._verdict[0] = self._judge_sum()
         if self._on_nonfinite == "skip" and self._world_size > 1:
             # A vote before the update: none updates its range when another cannot.
-            verdicts = communicator.gather_rows(self._verdict)
+            verdicts = communicator.gather_scalars(self._verdict)
             if verdicts.any():
                 return self._refuse(verdicts[:, 0], _SUMMED, step)
         scale = 1.0 / total.count
@@ -181,7 +183,7 @@ class ShardedUpdater(Updater):
     def _clipping(self, parts: list[tuple[Array, Array]], scale: float) -> float:
         """The factor that clips the whole gradient to the optimizer's norm. Collective."""
         square = sum(_square(grads) for _, grads in parts) * scale * scale
-        squares = self._communicator.gather_rows(np.array([square]))
+        squares = self._communicator.gather_scalars(np.array([square]))
         return self._optimizer.clipping(float(np.add.reduce(squares[:, 0])))
 
     def _judge_sum(self) -> int:
@@ -267,7 +269,7 @@ class ShardedUpdater(Updater):
             begin += own.size
 
     def stops(self, wanted: bool) -> bool:
-        return bool(self._communicator.gather_rows(np.array([float(wanted)])).any())
+        return bool(self._communicator.gather_scalars(np.array([float(wanted)])).any())
 
     def end(self) -> None:
         self._communicator.barrier()
@@ -281,13 +283,13 @@ class ShardedUpdater(Updater):
     def total(self, tested: BatchSums) -> BatchSums:
         tested.penalty = self._penalty()
         # In memory of its own: an evaluation must leave what the training reads as it is.
-        return BatchSums(0, np.add.reduce(self._communicator.gather_rows(tested.sums), axis=0))
+        return BatchSums(0, np.add.reduce(self._communicator.gather_scalars(tested.sums), axis=0))
 
-    def _added(self, rows: Array) -> BatchSums:
-        """The rows added in rank order, which makes the same bits on every replica."""
-        if self._sums.size != rows.shape[1]:
-            self._sums = np.empty(rows.shape[1])
-        np.add.reduce(rows, axis=0, out=self._sums)
+    def _added(self, all_scalars: Array) -> BatchSums:
+        """The scalars added in rank order, which makes the same bits on every replica."""
+        if self._sums.size != all_scalars.shape[1]:
+            self._sums = np.empty(all_scalars.shape[1])
+        np.add.reduce(all_scalars, axis=0, out=self._sums)
         return BatchSums(0, self._sums)
 
 

@@ -22,11 +22,11 @@ def add_exactly(strategy):
                 communicator.all_reduce(vector)
                 assert np.array_equal(vector, numbers * total)
             vector = communicator.shared(mine.copy())
-            rows = communicator.reduce_scatter(vector, row=np.array([rank, 2.0]))
+            rows = communicator.reduce_scatter(vector, scalars=np.array([rank, 2.0]))
             assert np.array_equal(rows, [[r, 2.0] for r in range(world_size)])
             own = communicator.own_range(size)
             vector[own.slice] += 1
-            rows = communicator.all_gather(vector, row=np.array([rank, 3.0]))
+            rows = communicator.all_gather(vector, scalars=np.array([rank, 3.0]))
             assert np.array_equal(rows, [[r, 3.0] for r in range(world_size)])
             assert np.array_equal(vector, numbers * total + 1)
     for op, expected in (("MAX", world_size), ("MIN", 1), ("MEAN", total / world_size)):

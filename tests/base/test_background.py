@@ -106,18 +106,18 @@ def test_training_goes_on_where_a_ps_cannot_save_for_a_reason_nobody_expected(tm
     assert time.monotonic() - begin < 20
 
 
-WATCH_DIES = """
+CLIENT_DIES = """
 import time
 import numpy as np
 import distrib
-from distrib.comm.liveness.client import Watch
+from distrib.comm.liveness.client import LivenessClient
 
 strategy = distrib.MirroredStrategy()
 if strategy.replica_id == 1:
     def take(self, message):
         print("FAULT FIRED at", time.monotonic(), flush=True)
         raise RuntimeError("a bug of ours")
-    Watch._take = take
+    LivenessClient._take = take
 with strategy.scope():
     model = distrib.Sequential([distrib.layers.Dense(1, input_shape=(3,))])
     model.compile("sgd", "mse")
@@ -126,11 +126,11 @@ model.fit(np.ones((40, 3)), np.zeros((40, 1)), batch_size=4, epochs=1_000_000, v
 
 
 @pytest.mark.parametrize("mpi", available())
-def test_a_rank_whose_watch_has_ended_ends_and_says_so(tmp_path, mpi):
-    (tmp_path / "script.py").write_text(WATCH_DIES)
+def test_a_rank_whose_liveness_client_has_ended_ends_and_says_so(tmp_path, mpi):
+    (tmp_path / "script.py").write_text(CLIENT_DIES)
     ended = mpirun(mpi, 2, tmp_path / "script.py")
     assert ended.code
-    assert "The thread 'distrib-watch' has ended" in ended.output
+    assert "The thread 'distrib-liveness' has ended" in ended.output
     assert "cannot be heard any more (RuntimeError('a bug of ours'))" in ended.output
     assert ended.at - ended.fired_at < 5
     assert not ended.survivors
@@ -272,14 +272,14 @@ def test_what_is_done_ahead_or_bucket_by_bucket_raises_where_it_is_waited_for():
 
 
 @pytest.mark.parametrize("mpi", available())
-def test_a_hub_that_is_killed_is_noticed_by_every_rank(tmp_path, mpi):
+def test_a_liveness_server_that_is_killed_is_noticed_by_every_rank(tmp_path, mpi):
     with started(on_ranks(mpi, 2), ENDS, "wait", tmp_path) as (process, job):
         wait_until(lambda: len(list(tmp_path.glob("trains-*"))) == 2)
-        (hub,) = pids_of(job, b"distrib.comm.")
-        os.kill(hub, signal.SIGKILL)
+        (server,) = pids_of(job, b"distrib.comm.")
+        os.kill(server, signal.SIGKILL)
         output, _ = process.communicate(timeout=5)
     assert process.returncode
-    assert "the hub of the watch beside it died" in output
+    assert "the liveness server beside it died" in output
 
 
 @pytest.mark.parametrize(("victim", "code"), [("ps 0", 75), ("worker 0", 0), ("chief 0", 75)])
@@ -316,7 +316,7 @@ def test_every_thread_stands_in_the_documentation():
         text = path.read_text()
         started |= set(re.findall(r'background\.start\([^"]*?"([a-z -]+)"', text))
         started |= set(re.findall(r'Thread\([^)]*name="([a-z -]+)"', text))
-    assert started >= {"saver", "distrib-watch", "follower", "buckets", "ahead"}
+    assert started >= {"saver", "distrib-liveness", "follower", "buckets", "ahead"}
     missing = [name for name in started - {"stop"} if f"| `{name}`" not in documented]
     assert not missing
 
@@ -345,7 +345,7 @@ def test_a_rank_that_never_comes_is_not_waited_for_for_ever(tmp_path, mpi):
 
 
 def test_a_forked_child_closes_no_descriptor_that_is_another_s_by_then():
-    """The connection to the hub is closed in it; its number may be taken again before the socket object ends."""
+    """Its number may be taken again before the socket object ends."""
     mine, other = socket.socketpair()
     ending = exit.ExitHandler.__new__(exit.ExitHandler)  # without the hooks that it would leave behind here
     ending.guard(types.SimpleNamespace(socket=mine), None)

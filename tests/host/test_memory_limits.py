@@ -97,8 +97,9 @@ def test_a_real_limit_is_seen_before_linux_kills():
     """Without the look before, the process that makes the segment is killed."""
     with limited_to(200 * MB) as folder:
         program = (
-            f"from distrib.host.shared_segment import Segment; Segment({20 * MB}); print('small: made', flush=True)\n"
-            f"try: Segment({300 * MB})\n"
+            f"from distrib.host.shared_segment import SharedSegment; SharedSegment({20 * MB})\n"
+            "print('small: made', flush=True)\n"
+            f"try: SharedSegment({300 * MB})\n"
             "except OSError as error: print(error)\n"
         )
         join = f'echo $$ > {folder}/cgroup.procs; exec "$@"'

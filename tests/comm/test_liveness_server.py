@@ -1,4 +1,4 @@
-"""The hub of the watch and its outposts, with processes that do nothing as the ranks, on hosts in name only."""
+"""The liveness server and its host agents, with processes that do nothing as the ranks, on hosts in name only."""
 
 import contextlib
 import functools
@@ -12,14 +12,14 @@ import time
 
 import pytest
 
-from distrib.comm.liveness import client as watch_module
+from distrib.comm.liveness import client as client_module
 from distrib.comm.liveness import server as module
-from distrib.comm.liveness import unknown_peers as strangers_module
+from distrib.comm.liveness import unknown_peers as unknown_peers_module
 from distrib.comm.liveness.client import LivenessClient
-from distrib.comm.liveness.host_agent import HostAgent, start_outpost
+from distrib.comm.liveness.host_agent import HostAgent, start_agent
 from distrib.comm.liveness.progress_page import ProgressPage
 from distrib.comm.liveness.protocol import JsonLines, Peer
-from distrib.comm.liveness.server import LivenessServer, start_hub
+from distrib.comm.liveness.server import LivenessServer, start_server
 from distrib.host.suspend_aware_clock import SuspendAwareClock
 
 STOPPED_S = 0.4
@@ -27,10 +27,10 @@ HOST_SILENCE_S = 0.8
 
 
 def test_a_script_that_ends_at_once_is_heard():
-    """What the hub is told in one piece with the first message counts too."""
+    """What the server is told in one piece with the first message counts too."""
     peers = [Peer(rank, "here", os.getpid(), ProgressPage().fd) for rank in range(2)]
-    hub = start_hub(peers, "token", "127.0.0.1")
-    connections = [socket.create_connection(("127.0.0.1", int(hub.answer)), 5) for _ in peers]
+    server = start_server(peers, "token", "127.0.0.1")
+    connections = [socket.create_connection(("127.0.0.1", int(server.answer)), 5) for _ in peers]
     try:
         for rank, connection in enumerate(connections):
             hello = {"rank": rank, "token": "token"}
@@ -40,7 +40,7 @@ def test_a_script_that_ends_at_once_is_heard():
     finally:
         for connection in connections:
             connection.close()
-        hub.close()
+        server.close()
 
 
 @pytest.mark.parametrize(
@@ -54,8 +54,8 @@ def test_a_script_that_ends_at_once_is_heard():
 )
 def test_s3_who_has_not_the_token_is_turned_away_and_the_others_stay(hello):
     peers = [Peer(rank, "here", os.getpid(), ProgressPage().fd) for rank in range(2)]
-    hub = start_hub(peers, "token", "127.0.0.1")
-    address = "127.0.0.1", int(hub.answer)
+    server = start_server(peers, "token", "127.0.0.1")
+    address = "127.0.0.1", int(server.answer)
     ours, stranger, silent = (socket.create_connection(address, 5) for _ in range(3))
     try:
         send(ours, {"rank": 0, "token": "token"})
@@ -71,7 +71,7 @@ def test_s3_who_has_not_the_token_is_turned_away_and_the_others_stay(hello):
         ours.close()
         stranger.close()
         silent.close()
-        hub.close()
+        server.close()
 
 
 def send(connection, *messages):
@@ -79,7 +79,7 @@ def send(connection, *messages):
 
 
 def everything(connection):
-    """What the hub says until it ends, or for 5 s."""
+    """What the server says until it ends, or for 5 s."""
     said, deadline = b"", time.monotonic() + 5
     while time.monotonic() < deadline and (data := connection.recv(65536)):
         said += data
@@ -87,7 +87,7 @@ def everything(connection):
 
 
 class Job:
-    """Rank 0 on the hub's host, ranks 1 and 2 on another one. They are processes that wait; we speak for them."""
+    """Rank 0 on the server's host, ranks 1 and 2 on another one. They are processes that wait; we speak for them."""
 
     def __init__(self, stack):
         command = ["sh", "-c", "read line; exit 14"]
@@ -98,9 +98,9 @@ class Job:
             stack.callback(rank.kill)
         self.peers = [Peer(0, "here", self.ranks[0].pid)]
         self.peers += [Peer(rank, "there", self.ranks[rank].pid) for rank in (1, 2)]
-        self.hub = LivenessServer(self.peers, "token", "127.0.0.1")
-        self.address = ("127.0.0.1", self.hub.port)
-        self._serving = threading.Thread(target=self.hub.serve)
+        self.server = LivenessServer(self.peers, "token", "127.0.0.1")
+        self.address = ("127.0.0.1", self.server.port)
+        self._serving = threading.Thread(target=self.server.serve)
         self._serving.start()
         stack.callback(self._serving.join, 5)
         self.lines = []
@@ -127,27 +127,27 @@ class Job:
 
 @pytest.fixture
 def bare_job(monkeypatch):
-    """Without an outpost."""
+    """Without a host agent."""
     monkeypatch.setattr(module, "STOPPED_S", STOPPED_S)
-    monkeypatch.setattr(strangers_module, "_GREETING_S", 0.3)
+    monkeypatch.setattr(unknown_peers_module, "_GREETING_S", 0.3)
     with contextlib.ExitStack() as stack:
         made = Job(stack)
         yield made
         for lines in made.lines:
-            with contextlib.suppress(OSError):  # the hub has ended
+            with contextlib.suppress(OSError):  # the server has ended
                 lines.socket.shutdown(socket.SHUT_RDWR)
 
 
 @pytest.fixture
 def job(bare_job):
-    """With its outpost, as a thread."""
-    outpost = HostAgent(bare_job.peers[1:], "token", bare_job.address)
-    thread = threading.Thread(target=outpost.look_out)
+    """With its host agent, as a thread."""
+    agent = HostAgent(bare_job.peers[1:], "token", bare_job.address)
+    thread = threading.Thread(target=agent.look_out)
     thread.start()
     deadline = time.monotonic() + 5
-    while len(bare_job.hub._lookouts) < 2 and time.monotonic() < deadline:
+    while len(bare_job.server._monitors) < 2 and time.monotonic() < deadline:
         time.sleep(0.005)
-    assert len(bare_job.hub._lookouts) == 2, "the hub has heard of the outpost"
+    assert len(bare_job.server._monitors) == 2, "the server has heard of the host agent"
     yield bare_job
     bare_job.signal(signal.SIGKILL, 1, 2)
     thread.join(5)
@@ -210,34 +210,36 @@ def test_a_death_without_a_known_cause_is_told_within_a_second(job):
 
 
 @pytest.fixture
-def outpost(bare_job, monkeypatch):
-    """The outpost of a job, as a process; a host may be silent for a short time only."""
+def agent(bare_job, monkeypatch):
+    """The host agent of a job, as a process; a host may be silent for a short time only."""
     monkeypatch.setattr(module, "HOST_SILENCE_S", HOST_SILENCE_S)
-    made = start_outpost(bare_job.peers[1:], "token", bare_job.address)
+    made = start_agent(bare_job.peers[1:], "token", bare_job.address)
     yield made._process
     made._process.kill()
     made.close()
 
 
-def test_a_host_on_which_all_are_silent_is_frozen(bare_job, outpost):
-    assert bare_job.fault(1.5 * HOST_SILENCE_S) is None, "where the outpost speaks, the ranks may be silent"
-    outpost.send_signal(signal.SIGSTOP)
+def test_a_host_on_which_all_are_silent_is_frozen(bare_job, agent):
+    assert bare_job.fault(1.5 * HOST_SILENCE_S) is None, (
+        "where the host agent speaks, the ranks may be silent"
+    )
+    agent.send_signal(signal.SIGSTOP)
     rank, step, cause = bare_job.fault(HOST_SILENCE_S + 1.5)
     assert (rank, step) == (1, 5)
     assert cause.startswith("is lost: no process of its host has said anything")
 
 
-def test_a_host_whose_ranks_have_all_left_and_ended_is_not_frozen(bare_job, outpost):
+def test_a_host_whose_ranks_have_all_left_and_ended_is_not_frozen(bare_job, agent):
     for rank in (1, 2):
         bare_job.lines[rank].send({"left": 9})
     assert bare_job.fault(0.1) is None
     bare_job.signal(signal.SIGKILL, 1, 2)
-    assert outpost.wait(5) == 0
+    assert agent.wait(5) == 0
     assert bare_job.fault(HOST_SILENCE_S + 0.6) is None
 
 
-def test_an_outpost_that_is_silent_is_no_fault_while_a_rank_speaks(bare_job, outpost):
-    outpost.send_signal(signal.SIGSTOP)
+def test_an_outpost_that_is_silent_is_no_fault_while_a_rank_speaks(bare_job, agent):
+    agent.send_signal(signal.SIGSTOP)
     deadline = time.monotonic() + 2 * HOST_SILENCE_S
     while time.monotonic() < deadline:
         bare_job.lines[2].send({"at": [7, 5, 0]})
@@ -245,9 +247,9 @@ def test_an_outpost_that_is_silent_is_no_fault_while_a_rank_speaks(bare_job, out
 
 
 def test_ranks_of_other_hosts_give_up_a_hub_that_is_silent(monkeypatch):
-    monkeypatch.setattr(watch_module, "HOST_SILENCE_S", HOST_SILENCE_S)
+    monkeypatch.setattr(client_module, "HOST_SILENCE_S", HOST_SILENCE_S)
     peers = [Peer(0, "here", os.getpid()), Peer(1, "there", os.getpid())]
-    hub, faults, given_up = start_hub(peers, "token", "127.0.0.1"), {}, threading.Event()
+    server, faults, given_up = start_server(peers, "token", "127.0.0.1"), {}, threading.Event()
 
     def on_fault(rank, fault):
         faults[rank] = fault
@@ -259,33 +261,33 @@ def test_ranks_of_other_hosts_give_up_a_hub_that_is_silent(monkeypatch):
             ProgressPage(),
             peers,
             "token",
-            ("127.0.0.1", int(hub.answer)),
+            ("127.0.0.1", int(server.answer)),
             functools.partial(on_fault, peer.rank),
         )
         for peer in peers
     ]
     try:
         assert not given_up.wait(1.5 * HOST_SILENCE_S)
-        hub._process.send_signal(signal.SIGSTOP)
+        server._process.send_signal(signal.SIGSTOP)
         assert given_up.wait(HOST_SILENCE_S + 1.5)
         assert list(faults) == [1]
-        assert "the hub of the watch beside it said nothing" in faults[1].cause
+        assert "the liveness server beside it said nothing" in faults[1].cause
     finally:
-        hub._process.kill()
-        hub.close()
-        for watch in watches:
-            watch._thread.join(5)
-            watch.socket.close()
+        server._process.kill()
+        server.close()
+        for client in watches:
+            client._thread.join(5)
+            client.socket.close()
 
 
 def test_who_was_stopped_does_not_take_the_others_for_silent(monkeypatch):
     now = 100.0
     monkeypatch.setattr(time, "monotonic", lambda: now)
-    awake = SuspendAwareClock()
+    clock = SuspendAwareClock()
     for elapsed, expected in [(0.25, 0.25), (0.5, 0.75), (3600, 1.75), (0.25, 2.0)]:
         now += elapsed
-        awake.tick()
-        assert awake.seconds == expected
+        clock.tick()
+        assert clock.seconds == expected
 
 
 def test_who_connects_and_says_nothing_is_turned_away(bare_job):
@@ -298,27 +300,27 @@ def test_who_connects_and_says_nothing_is_turned_away(bare_job):
 
 @pytest.mark.parametrize("last", ["hub", "ranks"])
 def test_an_outpost_ends_with_the_hub_and_with_its_ranks(bare_job, last):
-    outpost = start_outpost(bare_job.peers[1:], "token", bare_job.address)
-    assert outpost.answer == "connected\n"
+    agent = start_agent(bare_job.peers[1:], "token", bare_job.address)
+    assert agent.answer == "connected\n"
     if last == "hub":
         for lines in bare_job.lines:
             lines.send({"left": 9})
     else:
         bare_job.signal(signal.SIGKILL, 1, 2)
-    assert outpost._process.wait(1) == 0
+    assert agent._process.wait(1) == 0
 
 
 def test_the_death_of_an_outpost_is_told_and_harms_nobody(bare_job, capfd):
-    outpost = start_outpost(bare_job.peers[1:], "token", bare_job.address)
-    outpost._process.kill()
-    outpost.close()
+    agent = start_agent(bare_job.peers[1:], "token", bare_job.address)
+    agent._process.kill()
+    agent.close()
     assert bare_job.fault(0.5) is None
-    assert "distrib: The outpost of the watch on there has died" in capfd.readouterr().err
+    assert "distrib: The host agent on there has died" in capfd.readouterr().err
     for lines in bare_job.lines:
         lines.send({"left": 9})
 
 
 def test_an_outpost_without_the_token_is_refused(bare_job, capfd):
-    outpost = start_outpost(bare_job.peers[1:], "another", bare_job.address)
-    assert outpost._process.wait(2) == 0
-    assert "outpost" not in capfd.readouterr().err
+    agent = start_agent(bare_job.peers[1:], "another", bare_job.address)
+    assert agent._process.wait(2) == 0
+    assert "host agent" not in capfd.readouterr().err

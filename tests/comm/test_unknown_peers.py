@@ -29,12 +29,12 @@ class Rank:
         deadline = time.monotonic() + 10
         while not any(condition(message) for message in self.messages):
             assert time.monotonic() < deadline, "nothing has come"
-            assert not self.lines.closed, "the hub has closed the connection"
+            assert not self.lines.closed, "the server has closed the connection"
             self.messages += self.lines.receive()
 
 
 @pytest.fixture
-def hub():
+def server():
     peers = [Peer(rank, "here", os.getpid()) for rank in range(3)]
     made = LivenessServer(peers, TOKEN, "127.0.0.1")
     thread = threading.Thread(target=made.serve)
@@ -49,9 +49,9 @@ def hub():
     assert not thread.is_alive()
 
 
-def ends_well(hub):
+def ends_well(server):
     """All ranks are heard, and end together."""
-    _, ranks, thread = hub
+    _, ranks, thread = server
     for number, rank in enumerate(ranks):
         rank.lines.send({"at": [7 + number, 3, 0]})
     places = [[7, 3, 0], [8, 3, 0], [9, 3, 0]]
@@ -66,20 +66,20 @@ def ends_well(hub):
 
 
 @pytest.mark.parametrize("seed", range(4))
-def test_bad_messages_end_nothing(hub, seed):
-    assert molest(("127.0.0.1", hub[0].port), seed, connections=150) == 150
-    ends_well(hub)
+def test_bad_messages_end_nothing(server, seed):
+    assert molest(("127.0.0.1", server[0].port), seed, connections=150) == 150
+    ends_well(server)
 
 
-def test_a_thousand_half_open_connections_end_nothing(hub):
-    made = molest(("127.0.0.1", hub[0].port), 0, connections=20, half_open=900)
+def test_a_thousand_half_open_connections_end_nothing(server):
+    made = molest(("127.0.0.1", server[0].port), 0, connections=20, half_open=900)
     assert made == 920
-    ends_well(hub)
+    ends_well(server)
 
 
-def test_without_file_descriptors_nothing_ends(hub, monkeypatch):
+def test_without_file_descriptors_nothing_ends(server, monkeypatch):
     fired = threading.Event()
-    accept = hub[0]._strangers.listener.accept
+    accept = server[0]._unknown_peers.listener.accept
 
     class Listener:
         def __getattr__(self, name):
@@ -92,36 +92,36 @@ def test_without_file_descriptors_nothing_ends(hub, monkeypatch):
                 raise OSError(24, "Too many open files")
             return accept()
 
-    listener = hub[0]._strangers.listener
-    hub[0]._strangers.listener = Listener()
-    socket.create_connection(("127.0.0.1", hub[0].port), 2.0).close()
+    listener = server[0]._unknown_peers.listener
+    server[0]._unknown_peers.listener = Listener()
+    socket.create_connection(("127.0.0.1", server[0].port), 2.0).close()
     assert fired.wait(5)
-    ends_well(hub)
+    ends_well(server)
 
 
-def test_a_rank_of_another_version_is_named(hub, capfd):
-    _, ranks, _ = hub
+def test_a_rank_of_another_version_is_named(server, capfd):
+    _, ranks, _ = server
     ranks[1].lines.send({"at": {"sequence": 3}})
     ranks[0].until(lambda message: "same version of distrib" in str(message.get("fault")))
     assert "rank 1" in capfd.readouterr().err
 
 
-def test_a_rank_whose_numbers_are_infinite_is_named(hub):
-    _, ranks, _ = hub
+def test_a_rank_whose_numbers_are_infinite_is_named(server):
+    _, ranks, _ = server
     ranks[1].lines.socket.sendall(b'{"left": 1e999}\n')
     ranks[0].until(lambda message: "same version of distrib" in str(message.get("fault")))
 
 
 @pytest.mark.parametrize("said", [{"places": 3}, {"else": []}, {"places": [], "stopped": [[]], "dead": []}])
 def test_an_outpost_of_another_version_ends_nothing(said):
-    """Also where the hub waits for its word of how a rank has died."""
+    """Also where the server waits for its word of how a rank has died."""
     listener = socket.create_server(("127.0.0.1", 0))
     connection = socket.create_connection(listener.getsockname())
     accepted, _ = listener.accept()
-    outpost = RemoteHost(JsonLines(accepted, 2), [Peer(1, "there", os.getpid())])
+    agent = RemoteHost(JsonLines(accepted, 2), [Peer(1, "there", os.getpid())])
     JsonLines(connection, 2).send(said)
-    assert outpost.cause(1) == ""
-    assert outpost.lines.closed
+    assert agent.cause(1) == ""
+    assert agent.lines.closed
     for each in (listener, connection, accepted):
         each.close()
 
