@@ -170,7 +170,7 @@ class Network:
         for index in reversed(range(self._first_learner, len(self._body(last)))):
             d_y = self.layers[index].backward(d_y)
             self._layer_is_final(index, 0)
-        return objective.tally
+        return objective.batch_sums
 
     def _layer_is_final(self, index: int, begin: int) -> None:
         if self._filled is not None and self._begins[index] < self._begins[index + 1]:
@@ -179,12 +179,12 @@ class Network:
     def test_on(self, x: Array, y: Array, weight: Array | None, objective: Objective) -> BatchSums:
         """The sums of a batch, without gradient. Arguments and result as of `train_on`."""
         self._measure(x, y, weight, None, objective)
-        return objective.tally
+        return objective.batch_sums
 
     def _measure(
         self, x: Array, y: Array, weight: Array | None, draw: RngKey | None, objective: Objective
     ) -> Array:
-        """Put the sums of a batch into the objective's tally; returns what the loss was computed from."""
+        """Put the sums of a batch into the objective's batch sums; returns what the loss was computed from."""
         last = objective.fused_layer
         for layer in self._body(last):
             x = layer.forward(x, draw)

@@ -39,7 +39,7 @@ class Objective:
             raise ConfigError(f"Metric names must differ from each other and from 'loss'. Received: {names}.")
         self.fused_layer = _layer_to_fuse(last_layer, loss)
         self.loss = loss if self.fused_layer is None else loss.on_logits()
-        self.tally = BatchSums(len(self.metrics))
+        self.batch_sums = BatchSums(len(self.metrics))
 
     def twin(self, last_layer: Layer) -> Objective:
         """The same loss and metrics with scratch memory and sums of its own, metrics reset.
@@ -49,23 +49,23 @@ class Objective:
         """
         twin = copy.copy(self)
         twin.metrics = [metric.twin() for metric in self.metrics]
-        twin.loss, twin.tally = self.loss.twin(), BatchSums(len(self.metrics))
+        twin.loss, twin.batch_sums = self.loss.twin(), BatchSums(len(self.metrics))
         if self.fused_layer is not None:
             assert isinstance(last_layer, ActivatedLayer)
             twin.fused_layer = last_layer
         return twin
 
     def measure(self, y: Array, y_pred: Array, values: Array, weight: Array | None) -> None:
-        """Put the sums of a batch into the tally."""
-        tally = self.tally
-        tally.count = len(values)
+        """Put the sums of a batch into the batch sums."""
+        batch_sums = self.batch_sums
+        batch_sums.count = len(values)
         if weight is None:
-            tally.loss = float(np.add.reduce(values, dtype=np.float64))
+            batch_sums.loss = float(np.add.reduce(values, dtype=np.float64))
         else:
-            tally.loss = float(np.dot(values, weight))
+            batch_sums.loss = float(np.dot(values, weight))
         for index, metric in enumerate(self.metrics):
             weights = weight if index >= self._num_unweighted else None
-            tally.set_metric(index, *metric.measure(y, y_pred, weights))
+            batch_sums.set_metric(index, *metric.measure(y, y_pred, weights))
 
 
 def _layer_to_fuse(last: Layer, loss: Loss) -> ActivatedLayer | None:

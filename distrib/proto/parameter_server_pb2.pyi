@@ -85,48 +85,48 @@ class Hello(_message.Message):
     def __init__(self, protocol: _Optional[int] = ..., worker: _Optional[int] = ..., incarnation: _Optional[int] = ..., ps: _Optional[int] = ..., ps_incarnation: _Optional[int] = ..., num_ps: _Optional[int] = ..., num_elements: _Optional[int] = ..., dtype: _Optional[str] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., waited: _Optional[float] = ...) -> None: ...
 
 class Register(_message.Message):
-    __slots__ = ("stage", "description")
-    STAGE_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("phase", "description")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
-    stage: int
+    phase: int
     description: str
-    def __init__(self, stage: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...
+    def __init__(self, phase: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...
 
 class State(_message.Message):
     __slots__ = ()
     def __init__(self) -> None: ...
 
 class Begin(_message.Message):
-    __slots__ = ("stage", "description")
-    STAGE_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("phase", "description")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
     DESCRIPTION_FIELD_NUMBER: _ClassVar[int]
-    stage: int
+    phase: int
     description: str
-    def __init__(self, stage: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...
+    def __init__(self, phase: _Optional[int] = ..., description: _Optional[str] = ...) -> None: ...
 
 class Push(_message.Message):
-    __slots__ = ("stage", "sequence", "lease", "version", "tally", "skip", "learning_rate", "shared", "allow_nonfinite", "seconds")
-    STAGE_FIELD_NUMBER: _ClassVar[int]
+    __slots__ = ("phase", "sequence", "lease", "version", "sums", "skip", "learning_rate", "shared", "allow_nonfinite", "seconds")
+    PHASE_FIELD_NUMBER: _ClassVar[int]
     SEQUENCE_FIELD_NUMBER: _ClassVar[int]
     LEASE_FIELD_NUMBER: _ClassVar[int]
     VERSION_FIELD_NUMBER: _ClassVar[int]
-    TALLY_FIELD_NUMBER: _ClassVar[int]
+    SUMS_FIELD_NUMBER: _ClassVar[int]
     SKIP_FIELD_NUMBER: _ClassVar[int]
     LEARNING_RATE_FIELD_NUMBER: _ClassVar[int]
     SHARED_FIELD_NUMBER: _ClassVar[int]
     ALLOW_NONFINITE_FIELD_NUMBER: _ClassVar[int]
     SECONDS_FIELD_NUMBER: _ClassVar[int]
-    stage: int
+    phase: int
     sequence: int
     lease: int
     version: int
-    tally: _containers.RepeatedScalarFieldContainer[float]
+    sums: _containers.RepeatedScalarFieldContainer[float]
     skip: bool
     learning_rate: float
     shared: bool
     allow_nonfinite: bool
     seconds: _containers.RepeatedScalarFieldContainer[float]
-    def __init__(self, stage: _Optional[int] = ..., sequence: _Optional[int] = ..., lease: _Optional[int] = ..., version: _Optional[int] = ..., tally: _Optional[_Iterable[float]] = ..., skip: bool = ..., learning_rate: _Optional[float] = ..., shared: bool = ..., allow_nonfinite: bool = ..., seconds: _Optional[_Iterable[float]] = ...) -> None: ...
+    def __init__(self, phase: _Optional[int] = ..., sequence: _Optional[int] = ..., lease: _Optional[int] = ..., version: _Optional[int] = ..., sums: _Optional[_Iterable[float]] = ..., skip: bool = ..., learning_rate: _Optional[float] = ..., shared: bool = ..., allow_nonfinite: bool = ..., seconds: _Optional[_Iterable[float]] = ...) -> None: ...
 
 class WorkReply(_message.Message):
     __slots__ = ("call", "welcome", "answer", "chunk", "last")

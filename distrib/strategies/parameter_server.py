@@ -122,7 +122,7 @@ class ParameterServerStrategy(Strategy):
         self._client: Client | None = None  # an evaluator does not meet the others
         if not evaluates:
             self._client = Client(found.ps, found.worker, run_token(), timeout_s, ps_timeout_s, share_memory)
-        self._stages = ScriptPosition()
+        self._phases = ScriptPosition()
         self._description: Mapping[str, Any] = {}
         self._updater: PsUpdater | None = None
         _OPEN.add(self)
@@ -191,9 +191,11 @@ class ParameterServerStrategy(Strategy):
             raise ConfigError(
                 f"Expected fewer ps than weights. Received: {len(self._task.ps)} ps, {buffer.size} weights."
             )
-        memory, ahead = client.place(buffer.size, network.dtype), None
+        memory, prefetch = client.place(buffer.size, network.dtype), None
         if self._rules.prefetch:
-            ahead = Prefetch(client, *(memory or (np.empty_like(buffer.grads), np.empty_like(buffer.values))))
+            prefetch = Prefetch(
+                client, *(memory or (np.empty_like(buffer.grads), np.empty_like(buffer.values)))
+            )
         elif memory is not None:
             grads, values = memory
             values[...] = buffer.values
@@ -216,7 +218,9 @@ class ParameterServerStrategy(Strategy):
         }
         if self._updater is not None:
             self._updater.close()
-        self._updater = PsUpdater(client, self._stages, network, optimizer, on_nonfinite, description, ahead)
+        self._updater = PsUpdater(
+            client, self._phases, network, optimizer, on_nonfinite, description, prefetch
+        )
         return self._updater
 
     def close(self, reason: str = "") -> None:

@@ -171,7 +171,7 @@ class Model(ModelFiles):
             raise ConfigError(f"Expected on_nonfinite raise, skip or allow. Received: {on_nonfinite!r}.")
         self._check_not_training("compile")
         unweighted, weighted = several("metrics", metrics), several("weighted_metrics", weighted_metrics)
-        self._compiled = CompileConfig(optimizer, loss, unweighted, weighted, on_nonfinite)
+        self._compile_config = CompileConfig(optimizer, loss, unweighted, weighted, on_nonfinite)
         self._trainer = self._updater = self._last_updater = self._saved = None
         self._frozen = self._frozen_now()
         if self._network is not None:
@@ -462,12 +462,12 @@ class Model(ModelFiles):
             )
 
     def _require_compiled(self) -> CompileConfig:
-        if self._compiled is None:
+        if self._compile_config is None:
             raise ConfigError(
                 f"Model '{self.name}' is not compiled. Call compile(optimizer, loss) first; again, where layers were "
                 "added to a trained model, or taken from it."
             )
-        return self._compiled
+        return self._compile_config
 
     def _weighted_by_class(self, data: Examples, class_weight: Mapping[int, float] | None) -> Examples:
         if class_weight is None:

@@ -59,7 +59,7 @@ class ModelFiles(HasAttributes):
 
     def __init__(self) -> None:
         self.run: FitLoop | None = None
-        self._compiled: CompileConfig | None = None
+        self._compile_config: CompileConfig | None = None
         self._updater: Updater | None = None  # of train_on_batch
         self._last_updater: Updater | None = None  # knows the optimizer's slots
         self._saved: Saved | None = None  # what the next training goes on from
@@ -82,7 +82,7 @@ class ModelFiles(HasAttributes):
             slots = state.slots
             if run is not None and run.is_active and updater.is_settled:
                 progress = run.progress(state)
-        files, manifest = contents(self.name, self._built(), self._compiled, slots)
+        files, manifest = contents(self.name, self._built(), self._compile_config, slots)
         return files, manifest | {"progress": progress}
 
     def resume(self, found: tuple[Path, Files, dict[str, Any]] | None) -> bool:
@@ -125,7 +125,7 @@ class ModelFiles(HasAttributes):
         Raises:
             StorageError: it is of another model or optimizer, or holds NaN or Inf.
         """
-        network, compiled = self._built(), self._compiled
+        network, compiled = self._built(), self._compile_config
         values = check_model(folder, network, files)
         if compiled is not None:
             saved = check_optimizer(folder, network, compiled.optimizer, files, manifest)
@@ -138,8 +138,8 @@ class ModelFiles(HasAttributes):
         """Overwrite all variables. What made them useless is over."""
         network = self._built()
         assign(network, values)
-        if network.damage and self._compiled is not None and self._saved is None:
-            self._compiled.optimizer.forget()  # its slots have part of an update too
+        if network.damage and self._compile_config is not None and self._saved is None:
+            self._compile_config.optimizer.forget()  # its slots have part of an update too
             self._updater = None
         network.damage = ""
 

@@ -102,8 +102,8 @@ class Sequential(Model):
         self._layers = layers
         if self._network is not None:
             self._network = self._trainer = self._updater = self._last_updater = self._saved = None
-            if self._compiled is not None and self._compiled.optimizer.iterations:
-                self._compiled = None
+            if self._compile_config is not None and self._compile_config.optimizer.iterations:
+                self._compile_config = None
 
     def _check_layers(self, layers: Mapping[str, Layer], input_shape: Shape) -> None:
         """Raise `ShapeError` now if the layers do not fit together, not when training begins."""

@@ -89,14 +89,14 @@ def ours(address: str, num_bytes: int, rounds: int) -> tuple[Callable[[], None],
         "ps": [address],
     }
     client.register(0, description, values)
-    stage = {"kind": "train", "batch_size": 1, "num_sums": 4, "epoch": 0}
-    stage |= {"num_examples": rounds + 1, "steps_per_epoch": rounds + 1}
-    last = [client.begin(1, stage, values)]
+    phase = {"kind": "train", "batch_size": 1, "num_sums": 4, "epoch": 0}
+    phase |= {"num_examples": rounds + 1, "steps_per_epoch": rounds + 1}
+    last = [client.begin(1, phase, values)]
 
     def go() -> None:
         number = last[0].version + 1
-        message = pb.Push(stage=1, sequence=number, lease=last[0].lease, version=number - 1)
-        message.tally.extend([1.0, 0.0, 0.0, 0.0])
+        message = pb.Push(phase=1, sequence=number, lease=last[0].lease, version=number - 1)
+        message.batch_sums.extend([1.0, 0.0, 0.0, 0.0])
         last[0] = client.push(message, gradient, values)
         assert last[0].decision == pb.APPLIED
 

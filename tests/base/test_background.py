@@ -19,7 +19,7 @@ import distrib
 from distrib.base import background
 from distrib.comm.liveness import exit
 from distrib.ps.client import stream
-from distrib.ps.server import checkpoint_writer as saver_module
+from distrib.ps.server import checkpoint_writer as writer_module
 from distrib.ps.server.checkpoint_writer import CheckpointOptions, CheckpointWriter
 from distrib.ps.server.node import Node
 from distrib.ps.server.read_timeout import ReadTimeout
@@ -58,14 +58,14 @@ def parts(saver, cut):
     "error", [OSError(5, "Input/output error"), MemoryError(), KeyError("cut")], ids=repr
 )
 def test_an_error_while_saving_is_told_and_the_next_checkpoint_is_written(tmp_path, monkeypatch, error):
-    write, errors = saver_module.write_checkpoint, [error]
+    write, errors = writer_module.write_checkpoint, [error]
 
     def fails_once(*arguments):
         if errors:
             raise errors.pop()
         write(*arguments)
 
-    monkeypatch.setattr(saver_module, "write_checkpoint", fails_once)
+    monkeypatch.setattr(writer_module, "write_checkpoint", fails_once)
     saver = CheckpointWriter(tmp_path, 1)
     (failure,) = parts(saver, 1)
     assert type(error).__name__ in failure
@@ -81,7 +81,7 @@ def test_a_saver_whose_thread_has_ended_says_so(tmp_path, monkeypatch):
     def dies(*arguments):
         raise Fatal
 
-    monkeypatch.setattr(saver_module, "write_checkpoint", dies)
+    monkeypatch.setattr(writer_module, "write_checkpoint", dies)
     saver = CheckpointWriter(tmp_path, 1)
     for cut in (1, 2):
         (failure,) = parts(saver, cut)
@@ -93,7 +93,7 @@ def test_training_goes_on_where_a_ps_cannot_save_for_a_reason_nobody_expected(tm
     def fails(*arguments):
         raise OSError(5, "Input/output error")
 
-    monkeypatch.setattr(saver_module, "write_checkpoint", fails)
+    monkeypatch.setattr(writer_module, "write_checkpoint", fails)
 
     def body(strategy):
         model = distrib.Sequential([distrib.layers.Dense(1, input_shape=(3,))])
@@ -138,7 +138,7 @@ def test_a_rank_whose_liveness_client_has_ended_ends_and_says_so(tmp_path, mpi):
 
 def test_cuts_do_not_pile_up_behind_a_slow_disk(tmp_path, monkeypatch):
     """While one is written none but those at borders are made: what waits takes memory."""
-    write, written, waiting = saver_module.write_checkpoint, [], []
+    write, written, waiting = writer_module.write_checkpoint, [], []
 
     def slow(path, files, manifest):
         time.sleep(0.2)
@@ -151,7 +151,7 @@ def test_cuts_do_not_pile_up_behind_a_slow_disk(tmp_path, monkeypatch):
         add(saver, cut, ps, vectors)
         waiting.append(len(saver._parts) + (saver._ready is not None))
 
-    monkeypatch.setattr(saver_module, "write_checkpoint", slow)
+    monkeypatch.setattr(writer_module, "write_checkpoint", slow)
     monkeypatch.setattr(CheckpointWriter, "add", counted)
 
     def body(strategy):
@@ -316,7 +316,7 @@ def test_every_thread_stands_in_the_documentation():
         text = path.read_text()
         started |= set(re.findall(r'background\.start\([^"]*?"([a-z -]+)"', text))
         started |= set(re.findall(r'Thread\([^)]*name="([a-z -]+)"', text))
-    assert started >= {"saver", "distrib-liveness", "follower", "buckets", "ahead"}
+    assert started >= {"checkpoint writer", "distrib-liveness", "follower", "buckets", "prefetch"}
     missing = [name for name in started - {"stop"} if f"| `{name}`" not in documented]
     assert not missing
 

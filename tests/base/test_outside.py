@@ -17,7 +17,7 @@ from distrib.cluster.config import config_from_environment
 from distrib.io import series_lock
 from distrib.io.checkpoint_folder import read_manifest
 from distrib.launch.task import exit_record
-from distrib.ps.policy.validation import model_description, stage_description
+from distrib.ps.policy.validation import model_description, phase_description
 from distrib.training.checkpoints.evaluator_mailbox import EvaluatorMailbox
 
 VALUES = [
@@ -58,7 +58,7 @@ MODEL = {
     "rules": {"mode": "sync", "num_workers": 1, "staleness": {"class": "AcceptStale"}}, "ps": ["a:1"],
     "start": {"step": 1, "learning_rate": 0.1, "words": "w"},
 }  # fmt: skip
-STAGE = {
+PHASE = {
     "kind": "train", "num_examples": 9, "batch_size": 3, "steps_per_epoch": 3, "num_sums": 5, "epoch": 0,
     "learning_rate": 0.1, "undone": [[0, 0, 3]], "totals": [0.0] * 5,
 }  # fmt: skip
@@ -98,7 +98,7 @@ PARSERS = {
     "sidecar": (parse_sidecar, {"run": "r", "name": "ckpt", "done": 3, "best": 0.5}),
     "TF_CONFIG": (parse_tf_config, CLUSTER),
     "model": (lambda data, folder: model_description(data.decode("latin-1")), MODEL),
-    "stage": (lambda data, folder: stage_description(data.decode("latin-1")), STAGE),
+    "stage": (lambda data, folder: phase_description(data.decode("latin-1")), PHASE),
 }
 
 

@@ -45,10 +45,10 @@ def telling_lease(lease: Callable[[Any, int, int], Lease | None]) -> Callable[[A
 
 def telling_push(decide: Callable[..., Any]) -> Callable[..., Any]:
     @functools.wraps(decide)
-    def note(self: Aggregation, stage: Phase, push: PushId, lease: int, *rest: Any) -> Any:
-        spans[push] = leases[id(stage.admission), lease]
+    def note(self: Aggregation, phase: Phase, push: PushId, lease: int, *rest: Any) -> Any:
+        spans[push] = leases[id(phase.admission), lease]
         tell(pushed=push.worker)
-        return decide(self, stage, push, lease, *rest)
+        return decide(self, phase, push, lease, *rest)
 
     return note
 

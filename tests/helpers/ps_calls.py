@@ -14,7 +14,7 @@ from distrib.ps.wire.codec import lease_of
 from distrib.ps.wire.framing import Frame
 
 SIZE, RATE = 40, 0.1
-STAGE = {"kind": "train", "num_examples": 50, "batch_size": 5, "steps_per_epoch": 10, "num_sums": 4}
+PHASE = {"kind": "train", "num_examples": 50, "batch_size": 5, "steps_per_epoch": 10, "num_sums": 4}
 
 
 def until(condition, what, deadline_s=10.0):
@@ -89,7 +89,7 @@ class Calls:
         client.register(0, self.description(), np.zeros(self.size, np.float32))
 
     def begin(self, client):
-        return client.begin(1, STAGE, np.zeros(self.size, np.float32))
+        return client.begin(1, PHASE, np.zeros(self.size, np.float32))
 
     def begun(self, worker=0, incarnation=None):
         """A client that has registered, and the answer to its beginning."""
@@ -101,7 +101,7 @@ class Calls:
         """The push of the lease in an answer."""
         count = float(answer.end - answer.begin)
         return pb.Push(
-            stage=1, sequence=sequence, lease=answer.lease, version=answer.version, tally=[count, 0, 0, 0]
+            phase=1, sequence=sequence, lease=answer.lease, version=answer.version, sums=[count, 0, 0, 0]
         )
 
     def gradient(self, answer):

@@ -153,17 +153,17 @@ class Campaign:
             "ps": ["127.0.0.1:0"],
         }
         client.register(0, description, values)
-        stage = {"kind": "train", "epoch": 0, "num_examples": self.num_pushes, "batch_size": 1, "num_sums": 4}
-        answer = client.begin(1, {**stage, "steps_per_epoch": self.num_pushes}, values)
+        phase = {"kind": "train", "epoch": 0, "num_examples": self.num_pushes, "batch_size": 1, "num_sums": 4}
+        answer = client.begin(1, {**phase, "steps_per_epoch": self.num_pushes}, values)
         sequence = 0
         while answer.has_lease:
             sequence += 1
             message = pb.Push(
-                stage=1,
+                phase=1,
                 sequence=sequence,
                 lease=answer.lease,
                 version=answer.version,
-                tally=[1.0, 0.0, 0.0, 0.0],
+                sums=[1.0, 0.0, 0.0, 0.0],
             )
             answer = client.push(message, gradient(worker, sequence), values)
         client.close()

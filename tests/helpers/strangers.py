@@ -35,9 +35,9 @@ BAD_LINES = [
 def listening(pid):
     """The TCP ports that a process listens on."""
     inodes = set()
-    for link in Path(f"/proc/{pid}/fd").glob("*"):
+    for session in Path(f"/proc/{pid}/fd").glob("*"):
         try:
-            inodes.add(os.readlink(link))
+            inodes.add(os.readlink(session))
         except OSError:
             continue
     ports = set()

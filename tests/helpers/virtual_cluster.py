@@ -87,7 +87,7 @@ class VirtualCluster:
             push = None
             if worker == 0:
                 push = PushId(0, 1, 0)
-                self.shard.stage(push, buffer.values.copy())
+                self.shard.put(push, buffer.values.copy())
             sequencer.register(worker, self._calls[worker], 0, description, push)
             self._settle()
         sequencer.answers.clear()
@@ -102,17 +102,17 @@ class VirtualCluster:
         return took
 
     def _epoch(self, dataset: ArrayDataset, schedule: Schedule, epoch: int) -> None:
-        stage = {
+        phase = {
             "kind": "train",
             "epoch": epoch,
             "num_examples": schedule.num_examples,
-            "num_sums": self._objective.tally.sums.size,
+            "num_sums": self._objective.sums.sums.size,
             **schedule.describe(),
         }
         computing: list[tuple[float, int, Any, int]] = []
         for worker in range(self.rules.num_workers):
             self._calls[worker] += 1
-            self.sequencer.begin(worker, self._calls[worker], epoch + 1, stage)
+            self.sequencer.begin(worker, self._calls[worker], epoch + 1, phase)
             self._answered(computing)
         while computing:
             self.now, worker, lease, version = heapq.heappop(computing)
@@ -120,14 +120,12 @@ class VirtualCluster:
             batch = dataset.batch(schedule.order(pass_index)[part.slice], pass_index, part.begin)
             self._network.buffer.values[...] = self._values[worker]
             draw = RngKey(self._network.seed, pass_index, part.begin)
-            tally = self._network.train_on(batch.x, batch.y, None, draw, self._objective)
+            sums = self._network.train_on(batch.x, batch.y, None, draw, self._objective)
             self._sequences[worker] += 1
             self._calls[worker] += 1
             push = PushId(worker, 1, self._sequences[worker])
-            self.shard.stage(push, self._network.buffer.grads.copy())
-            self.sequencer.push(
-                push, self._calls[worker], epoch + 1, lease.number, version, tally.sums.copy()
-            )
+            self.shard.put(push, self._network.buffer.grads.copy())
+            self.sequencer.push(push, self._calls[worker], epoch + 1, lease.number, version, sums.sums.copy())
             self._answered(computing)
 
     def _answered(self, computing: list[tuple[float, int, Any, int]]) -> None:

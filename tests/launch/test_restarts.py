@@ -24,7 +24,7 @@ def plan_ends(monkeypatch, tmp_path):
         delays, starts = [], iter(results)
 
         class Start:
-            def __init__(self, crew, plan, settings, run, restarts_left):
+            def __init__(self, group, plan, settings, run, restarts_left):
                 self.restarts_left = restarts_left
 
             def go(self):
@@ -115,17 +115,17 @@ def workers(monkeypatch):
         told = []
         monkeypatch.setattr(module.time, "monotonic", lambda: now[0])
         monkeypatch.setattr(trainer_group, "say", told.append)
-        starter = Starter(lambda: now[0], list(lives))
-        monkeypatch.setattr(module, "TaskLauncher", lambda *arguments: starter)
+        launcher = Starter(lambda: now[0], list(lives))
+        monkeypatch.setattr(module, "TaskLauncher", lambda *arguments: launcher)
         start = module.Attempt(SimpleNamespace(signals=[]), made, None, ("r", 1), restarts)
         start._trainers.start(made)
         for _ in range(600):
             now[0] += 0.1
             worker = start._trainers.processes[1]
-            if worker.code is None and now[0] >= starter.ends[-1]:
-                worker.code, worker.when = 137, starter.ends[-1]
+            if worker.code is None and now[0] >= launcher.ends[-1]:
+                worker.code, worker.when = 137, launcher.ends[-1]
             assert not start._is_over(), "the chief goes on"
-        delays = [begin - end for begin, end in zip(starter.starts[1:], starter.ends, strict=False)]
+        delays = [begin - end for begin, end in zip(launcher.starts[1:], launcher.ends, strict=False)]
         return [round(delay) for delay in delays], told, start
 
     return run

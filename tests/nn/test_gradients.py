@@ -199,6 +199,8 @@ def test_empty_batch_has_zero_gradient(loss):
     network = Network(named([layers.Dense(3, name="only")]), (2,), F64, 0)
     y = loss.prepare(targets_for(loss, (0, 3), np.random.default_rng(0)), (3,), F64)
     network.buffer.grads.fill(np.nan)
-    tally = network.train_on(np.empty((0, 2)), y, None, DRAW, Objective(network.layers[-1], loss, [], []))
-    assert (tally.count, tally.loss) == (0, 0)
+    batch_sums = network.train_on(
+        np.empty((0, 2)), y, None, DRAW, Objective(network.layers[-1], loss, [], [])
+    )
+    assert (batch_sums.count, batch_sums.loss) == (0, 0)
     assert not network.buffer.grads.any()

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import numpy as np
 import pytest
 from helpers.ps import nothing_is_staged
-from helpers.ps_calls import SIZE, STAGE, Calls, until
+from helpers.ps_calls import PHASE, SIZE, Calls, until
 from helpers.replay import replayed
 
 from distrib.base.ranges import split
@@ -41,10 +41,10 @@ class Job:
         self.clients = [calls.client(worker) for worker in range(NUM_WORKERS)]
         self.sequence = [0] * NUM_WORKERS
         self._threads = [threads.enter_context(ThreadPoolExecutor(1)) for _ in range(NUM_WORKERS)]
-        stage = STAGE | {"num_examples": NUM_EXAMPLES, "steps_per_epoch": NUM_EXAMPLES // STAGE["batch_size"]}
+        phase = PHASE | {"num_examples": NUM_EXAMPLES, "steps_per_epoch": NUM_EXAMPLES // PHASE["batch_size"]}
         for client in self.clients:
             calls.register(client)
-        self.leases = [client.begin(1, stage, np.empty(SIZE, np.float32)) for client in self.clients]
+        self.leases = [client.begin(1, phase, np.empty(SIZE, np.float32)) for client in self.clients]
 
     def push(self, worker):
         """Push what this worker has; returns the push, when it has come, and the answer, which may come later."""

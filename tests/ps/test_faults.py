@@ -102,8 +102,8 @@ def test_c7_a_ps_is_killed_while_a_worker_starts_again(tmp_path, caplog, mode, n
     assert set(results) == {"chief", "new"}
     assert "waits for the ps" in caplog.text
     sequencer = servers[0]._servicer._node._leader.sequencer
-    trained = [stage for stage in sequencer.stages if stage.trains]
-    assert [stage.totals[0] for stage in trained] == [60] * 6, "every example once an epoch"
+    trained = [phase for phase in sequencer.phases if phase.trains]
+    assert [phase.totals[0] for phase in trained] == [60] * 6, "every example once an epoch"
     for strategy in strategies:
         strategy.close()
     for server in servers:
@@ -319,7 +319,7 @@ def test_c25_many_pushes_at_once_take_a_bounded_memory(mode, num_ps):
     servers = [subprocess.Popen(command, stdout=subprocess.PIPE, text=True) for _ in range(num_ps)]
     addresses = [ps.stdout.readline().split()[-1] for ps in servers]
     values, batch = np.zeros(size, np.float32), num_workers if mode == "sync" else 1
-    stage = {"kind": "train", "num_examples": 60, "batch_size": batch, "steps_per_epoch": 60 // batch}
+    phase = {"kind": "train", "num_examples": 60, "batch_size": batch, "steps_per_epoch": 60 // batch}
     model = described(num_workers, size) | {"ps": addresses, "rules": Rules(mode, num_workers).get_config()}
     clients = [Client(addresses, worker, share_memory=False) for worker in range(num_workers)]
     leases, done, failures = {}, [], []
@@ -343,10 +343,10 @@ def test_c25_many_pushes_at_once_take_a_bounded_memory(mode, num_ps):
         own = values.copy()
         client.place(size, np.dtype("float32"))
         client.register(0, model, own)
-        leases[client] = client.begin(1, stage | {"num_sums": 4}, own).lease
+        leases[client] = client.begin(1, phase | {"num_sums": 4}, own).lease
 
     def push(client):
-        message = pb.Push(stage=1, sequence=1, lease=leases[client], version=0, tally=[1.0, 0, 0, 0])
+        message = pb.Push(phase=1, sequence=1, lease=leases[client], version=0, sums=[1.0, 0, 0, 0])
         done.append(client.push(message, np.ones(size, np.float32), np.empty(size, np.float32)).decision)
 
     at_once(begin)

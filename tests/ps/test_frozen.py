@@ -168,12 +168,12 @@ def test_a_late_answer_to_a_former_stream_is_none_to_the_next():
     hello = pb.Hello(worker=1, incarnation=5, ps=1, num_ps=2, num_elements=8, dtype="float32")
     shard = Shard(1, 2)
     shard.values = np.ones(4, np.float32)
-    links, link = WorkerSessions(), WorkerSession(hello, False, last_call=3)
-    links.join(link)
-    links.pull(Pull(1, 3, 12), shard)
-    assert link.outbox.empty()
-    links.pull(Pull(1, 4, 12), shard)
-    assert link.outbox.get().call == 4
+    sessions, session = WorkerSessions(), WorkerSession(hello, False, last_call=3)
+    sessions.join(session)
+    sessions.pull(Pull(1, 3, 12), shard)
+    assert session.outbox.empty()
+    sessions.pull(Pull(1, 4, 12), shard)
+    assert session.outbox.get().call == 4
 
 
 def test_what_is_kept_for_another_ps_does_not_grow():

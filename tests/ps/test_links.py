@@ -135,7 +135,7 @@ def jobs(two_hosts, tmp_path):
             job.close()
 
 
-def link(two_hosts, state):
+def session(two_hosts, state):
     namespace = two_hosts._namespaces["h2"]
     subprocess.run(["ip", "-n", namespace, "link", "set", "v2", state], check=True)
 
@@ -185,8 +185,8 @@ def test_c9_a_frozen_ps(jobs, expected):
 
 def test_c10_a_link_that_is_down(two_hosts, jobs, expected):
     begin = time.monotonic()
-    link(two_hosts, "down")
-    is_noticed_and_healed(jobs, expected, begin, lambda: link(two_hosts, "up"), 2)
+    session(two_hosts, "down")
+    is_noticed_and_healed(jobs, expected, begin, lambda: session(two_hosts, "up"), 2)
 
 
 def test_c12_a_link_that_is_dead_one_way(two_hosts, jobs, expected):
@@ -196,11 +196,11 @@ def test_c12_a_link_that_is_dead_one_way(two_hosts, jobs, expected):
 
 
 def test_c11_a_link_that_is_down_for_a_second(two_hosts, jobs, expected):
-    link(two_hosts, "down")
+    session(two_hosts, "down")
     before = [len(job.chief.seen) for job in jobs]
     time.sleep(1)
     assert [len(job.chief.seen) for job in jobs] == before, "it was not down"
-    link(two_hosts, "up")
+    session(two_hosts, "up")
     for job in jobs:
         job.ended_well(expected)
         assert "Error" not in job.chief.seen

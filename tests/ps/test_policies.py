@@ -22,7 +22,7 @@ from distrib.ps.policy.order.phases import admission_of
 from distrib.ps.policy.order.push_assembly import PushAssembly
 from distrib.ps.policy.order.sequencer import Sequencer
 from distrib.ps.policy.order.snapshot_schedule import SnapshotSchedule
-from distrib.ps.policy.validation import stage_description
+from distrib.ps.policy.validation import phase_description
 
 MODEL = {"kind": "model", "learning_rate": 1.0}
 
@@ -36,7 +36,7 @@ class Job:
         count = rules.num_workers
         self.incarnation, self.call, self.sequence = [0] * count, [0] * count, [0] * count
         self.state, self.leases, self.epoch = ["off"] * count, [[] for _ in range(count)], [0] * count
-        self.stage = {
+        self.phase = {
             "kind": "train",
             "num_examples": num_examples,
             "batch_size": batch_size,
@@ -80,14 +80,14 @@ class Job:
             self.staged.add(push)
             for _ in range(1 + (luck < 0.2)):  # some answers are lost, and the push is sent again
                 self.ask(worker, "waiting")
-                tally = np.array([lease.span.range.size, 0.0, 1.0, 0.0])
-                sequencer.push(push, self.call[worker], 1 + self.epoch[worker], lease.number, version, tally)
+                sums = np.array([lease.span.range.size, 0.0, 1.0, 0.0])
+                sequencer.push(push, self.call[worker], 1 + self.epoch[worker], lease.number, version, sums)
         self.settle()
 
     def begin(self, worker):
         self.ask(worker, "waiting")
         epoch = self.epoch[worker]
-        self.sequencer.begin(worker, self.call[worker], 1 + epoch, self.stage | {"epoch": epoch})
+        self.sequencer.begin(worker, self.call[worker], 1 + epoch, self.phase | {"epoch": epoch})
 
     def ask(self, worker, state):
         self.call[worker] += 1
@@ -274,8 +274,8 @@ def leases_until_it_waits(sequencer, lease, sequence):
     """Worker 0 goes on from this lease and push; how many it has handed in when it has to wait, at most 10."""
     for done in range(1, 11):
         call, version = 10 + sequence + done, sequencer.version
-        tally = np.array([1.0, 0, 0, 0])
-        sequencer.push(PushId(0, 1, sequence + done), call, 1, lease.number, version, tally)
+        sums = np.array([1.0, 0, 0, 0])
+        sequencer.push(PushId(0, 1, sequence + done), call, 1, lease.number, version, sums)
         answers = [answer for answer in sequencer.answers if answer.call == call and answer.worker == 0]
         if not answers:
             return done
@@ -298,9 +298,9 @@ def test_bound_does_not_wait_for_what_was_done_before_a_worker_came(came):
     if not warmup:
         incarnation = 1 if came == "again" else 2
         sequencer.join(1, incarnation)
-        stage = sequencer.stages[1].description
+        phase = sequencer.phases[1].description
         sequencer.register(1, 3, 0, MODEL, None)
-        sequencer.begin(1, 4, 1, stage)
+        sequencer.begin(1, 4, 1, phase)
     assert [answer.lease for answer in sequencer.answers if answer.worker == 1][-1], "the other one has begun"
     assert leases_until_it_waits(sequencer, lease, 5) == 3
 
@@ -427,30 +427,30 @@ def ready(rules, num_examples=10):
         sequencer.join(worker, 1)
         push = PushId(worker, 1, 0) if worker == 0 else None
         sequencer.register(worker, 1, 0, MODEL, push)
-    stage = {"kind": "train", "num_examples": num_examples, "batch_size": 1, "steps_per_epoch": num_examples}
+    phase = {"kind": "train", "num_examples": num_examples, "batch_size": 1, "steps_per_epoch": num_examples}
     for worker in range(rules.num_workers):
-        sequencer.begin(worker, 2, 1, stage | {"num_sums": 4})
+        sequencer.begin(worker, 2, 1, phase | {"num_sums": 4})
     sequencer.log.clear()
     return sequencer
 
 
 def test_a_skipped_update_is_dropped_and_its_examples_are_done():
     sequencer = Sequencer(Rules("sync", 2))
-    stage = {"kind": "train", "num_examples": 2, "batch_size": 2, "steps_per_epoch": 1, "num_sums": 4}
+    phase = {"kind": "train", "num_examples": 2, "batch_size": 2, "steps_per_epoch": 1, "num_sums": 4}
     for worker in range(2):
         sequencer.join(worker, 1)
         sequencer.register(worker, 1, 0, MODEL, None if worker else PushId(0, 1, 0))
     for worker in range(2):
-        sequencer.begin(worker, 2, 1, stage)
+        sequencer.begin(worker, 2, 1, phase)
     leases = {answer.worker: answer.lease for answer in sequencer.answers if answer.lease}
     sequencer.answers.clear()
     for worker in range(2):
-        tally = np.array([1.0, 0.0, np.nan if worker else 1.0, 0.0])
-        sequencer.push(PushId(worker, 1, 1), 3, 1, leases[worker].number, 0, tally, skip=worker == 1)
+        sums = np.array([1.0, 0.0, np.nan if worker else 1.0, 0.0])
+        sequencer.push(PushId(worker, 1, 1), 3, 1, leases[worker].number, 0, sums, skip=worker == 1)
     assert [answer.outcome.decision for answer in sequencer.answers] == ["dropped", "dropped"]
     assert all("NaN or Inf" in answer.outcome.why for answer in sequencer.answers)
-    assert sequencer.stages[1].is_over
-    assert not sequencer.stages[1].totals.any()
+    assert sequencer.phases[1].is_over
+    assert not sequencer.phases[1].totals.any()
     assert (sequencer.version, sequencer.counts.applied, sequencer.counts.dropped) == (0, 0, 2)
     assert not any(isinstance(entry, Apply) for entry in sequencer.log)
 
@@ -500,9 +500,9 @@ def test_cuts_are_at_borders_and_every_so_many_updates():
 )
 def test_a_description_that_cannot_be_right_is_refused(wrong):
     right = {"kind": "train", "num_examples": 2, "batch_size": 1, "steps_per_epoch": 2, "num_sums": 4}
-    assert stage_description(json.dumps(right | {"learning_rate": 0.1, "stops": True}))
+    assert phase_description(json.dumps(right | {"learning_rate": 0.1, "stops": True}))
     with pytest.raises(ProtocolError, match=r"description of an epoch cannot be right|is no number of JSON"):
-        stage_description(json.dumps(right | wrong))
+        phase_description(json.dumps(right | wrong))
 
 
 @pytest.mark.parametrize(
@@ -517,9 +517,9 @@ def test_a_description_that_cannot_be_right_is_refused(wrong):
 )
 def test_what_is_left_of_an_epoch_and_cannot_be_right_is_refused(wrong):
     right = {"kind": "train", "num_examples": 2, "batch_size": 1, "steps_per_epoch": 2, "num_sums": 4}
-    assert stage_description(json.dumps(right | {"undone": [[0, 1, 2]], "totals": [0.5] * 4}))
+    assert phase_description(json.dumps(right | {"undone": [[0, 1, 2]], "totals": [0.5] * 4}))
     with pytest.raises(ProtocolError, match=r"What is left|Expected 4 sums|range of positions"):
-        stage_description(json.dumps(right | wrong))
+        phase_description(json.dumps(right | wrong))
 
 
 @given(st.integers(1, 40), st.integers(1, 50), st.integers(1, 30), st.integers(0, 5))
@@ -548,7 +548,7 @@ def test_an_epoch_takes_little_time_and_memory_or_is_refused(numbers, is_possibl
     text = json.dumps(EPOCH | numbers)
     if not is_possible:
         with pytest.raises(ProtocolError, match="cannot be right"):
-            stage_description(text)
+            phase_description(text)
         return
-    admission = admission_of(Rules("sync" if is_sync else "async", 2), stage_description(text))
+    admission = admission_of(Rules("sync" if is_sync else "async", 2), phase_description(text))
     assert not admission.ledger.is_done

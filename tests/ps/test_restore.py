@@ -376,12 +376,12 @@ def test_what_a_worker_hands_in_to_an_epoch_that_is_over_is_dropped_after_a_rest
         sequencer.begin(worker, 2, 1, epoch)
     for sequence in (1, 2):  # worker 0 does its own part, and that of worker 1, which is late
         lease = [each.lease for each in sequencer.answers if each.worker == 0][-1]
-        tally = np.array([1.0, 0, 1, 0])
-        sequencer.push(PushId(0, 5, sequence), 2 + sequence, 1, lease.number, sequence - 1, tally)
+        sums = np.array([1.0, 0, 1, 0])
+        sequencer.push(PushId(0, 5, sequence), 2 + sequence, 1, lease.number, sequence - 1, sums)
     sequencer.begin(0, 5, 2, epoch)
     restored = sequencer_from_state(state_of(sequencer))
     restored.join(1, 5)
-    restored.push(PushId(1, 5, 1), 3, 1, 1, 0, tally)
+    restored.push(PushId(1, 5, 1), 3, 1, 1, 0, sums)
     answer = restored.answers[-1]
     assert (answer.worker, answer.outcome.decision, answer.outcome.why) == (1, "dropped", "the epoch is over")
     assert restored.counts.dropped == 1
@@ -413,11 +413,11 @@ def restored_after_a_loss(num_workers, **options):
     held[1] = push(sequencer, 1, 1, held[1])
     assert sequencer.version == 6
     sequencer.begin(1, 11, 1, epoch)  # as with prefetch, one more
-    ahead = [each for each in sequencer.answers if each.call == 11]
+    prefetch = [each for each in sequencer.answers if each.call == 11]
     restored = sequencer_from_state(saved)
     for worker in range(num_workers):
         restored.join(worker, 5)
-    return restored, held, ahead, push
+    return restored, held, prefetch, push
 
 
 def test_c6_what_was_computed_from_values_that_are_lost_is_dropped():
@@ -469,11 +469,11 @@ def test_c6_so_is_what_was_leased_before_when_there_are_as_many_updates_again():
 
 
 def test_c6_with_prefetch_a_worker_brings_two_gradients_of_values_that_are_lost():
-    restored, held, ahead, push = restored_after_a_loss(2, prefetch=True)
-    assert [each.version for each in (held[1], *ahead)] == [6, 6]
+    restored, held, prefetch, push = restored_after_a_loss(2, prefetch=True)
+    assert [each.version for each in (held[1], *prefetch)] == [6, 6]
     fresh = push(restored, 1, 2, held[1])
     assert fresh.outcome.why == "computed from values that are lost"
-    again = push(restored, 1, 3, ahead[0])
+    again = push(restored, 1, 3, prefetch[0])
     assert again.outcome.why == "computed from values that are lost"
     assert restored.version == 2
     assert push(restored, 1, 4, fresh).outcome.decision == "applied"
@@ -482,8 +482,8 @@ def test_c6_with_prefetch_a_worker_brings_two_gradients_of_values_that_are_lost(
 
 def test_c6_a_lease_of_before_is_none_of_the_leases_after():
     """With prefetch the second gradient of before comes when its worker has a new lease."""
-    restored, held, ahead, push = restored_after_a_loss(2, prefetch=True)
-    old = ahead[0]
+    restored, held, prefetch, push = restored_after_a_loss(2, prefetch=True)
+    old = prefetch[0]
     answer = push(restored, 0, 6, held[0])
     for sequence in range(7, 7 + old.lease.number - 1):
         answer = push(restored, 0, sequence, answer)

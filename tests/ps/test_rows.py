@@ -74,7 +74,7 @@ def test_c2_a_worker_dies_after_its_push_counts_and_another_takes_its_place(pair
     pair.finish([(chief, chiefs, 0)])
     helper.join(20)
     counts = pair.sequencer.counts
-    assert pair.sequencer.stages[1].totals[0] == counts.examples == 50
+    assert pair.sequencer.phases[1].totals[0] == counts.examples == 50
     assert counts.pushed == counts.applied + counts.dropped
     assert pair.sequencer.members[1].former == (dying.incarnation,)
     pair.has_version(10)
@@ -195,19 +195,19 @@ class TestRefused:
         with pytest.raises(distrib.ProtocolError, match="Use more ps"):
             job.register(client)
 
-    @pytest.mark.parametrize("stage", [0, 7])
-    def test_another_model_while_one_is_trained(self, job, stage):
+    @pytest.mark.parametrize("phase", [0, 7])
+    def test_another_model_while_one_is_trained(self, job, phase):
         """As by a chief that was started again with another script."""
         client, answer = job.begun()
         job.push(client, answer, 1)
         job.has_version(1)
         other = job.description() | {"optimizer": distrib.optimizers.Adam().get_config()}
         other["layout"] = [["other", 0, SIZE]]
-        words = "is at stage 7 of its script" if stage else "not about to do what the chief does"
+        words = "is at phase 7 of its script" if phase else "not about to do what the chief does"
         new = job.client(0)
         client.close()
         with pytest.raises(distrib.ProtocolError, match=words):
-            new.register(stage, other, np.full(SIZE, 9, np.float32))
+            new.register(phase, other, np.full(SIZE, 9, np.float32))
         job.has_version(1)
         until(lambda: not any(shard._staged or shard._models for shard in job.shards), "it is forgotten")
         assert all(shard.description == job.description() for shard in job.shards), "what is saved"
@@ -330,7 +330,7 @@ class TestHalf:
         stream, half = self.send_half(job, client, answer)
         client._disconnect()
         nodes = [server._servicer._node for server in job.servers]
-        until(lambda: not any(node._links.get(0) for node in nodes), "its end is noticed")
+        until(lambda: not any(node._sessions.get(0) for node in nodes), "its end is noticed")
         assert (stream.staging[:half] == 1).all(), "the half was there"
         job.has_version(0)
         goes_on(job, client)
@@ -338,7 +338,7 @@ class TestHalf:
     def test_c24_a_stream_that_goes_silent_is_ended_and_others_go_on(self, pair, monkeypatch, caplog):
         monkeypatch.setattr(ReadTimeout.__init__, "__defaults__", (0.6,))
         for server in pair.servers:
-            server._servicer._patience = ReadTimeout()
+            server._servicer._read_timeout = ReadTimeout()
         (chief, chiefs), (silent, answer) = together(pair)
         begin = time.monotonic()
         self.send_half(pair, silent, answer, worker=1)
@@ -370,7 +370,7 @@ class TestHalf:
 
     def test_a_worker_may_compute_for_longer_than_that(self, job):
         for server in job.servers:
-            server._servicer._patience._limit_s = 0.1
+            server._servicer._read_timeout._limit_s = 0.1
         client, answer = job.begun()
         time.sleep(0.4)
         assert job.push(client, answer, 1).decision == pb.APPLIED
@@ -379,7 +379,7 @@ class TestHalf:
     def send_half(job, client, answer, worker=0):
         """Half of its slice to the last ps; returns when it has arrived there."""
         TestRefused.send_head(job, client, answer)
-        stream = job.servers[-1]._servicer._node._links.get(worker)
+        stream = job.servers[-1]._servicer._node._sessions.get(worker)
         half = stream.staging.size // 2
         stream.staging[...] = 7
         request = pb.WorkRequest(call=client._call, push=job.message(answer, 1))
@@ -422,7 +422,7 @@ class TestC22:
 
     def test_an_answer_over_the_limit_of_a_worker(self, job, monkeypatch):
         client, answer = job.begun()
-        monkeypatch.setattr(job.servers[-1]._servicer._node._links.get(0), "hand_over", long)
+        monkeypatch.setattr(job.servers[-1]._servicer._node._sessions.get(0), "hand_over", long)
         with pytest.raises(distrib.ProtocolError) as error:
             job.push(client, answer, 1)
         assert f"vs. {MAX_MESSAGE_BYTES})" in str(error.value)

@@ -21,7 +21,7 @@ from distrib.ps.server.server import Server
 from distrib.ps.wire.framing import Frame
 
 SIZE, NUM_PS, NUM_EXAMPLES = 1000, 3, 60
-STAGE = {"kind": "train", "num_examples": NUM_EXAMPLES, "batch_size": 4, "steps_per_epoch": 15, "num_sums": 4}
+PHASE = {"kind": "train", "num_examples": NUM_EXAMPLES, "batch_size": 4, "steps_per_epoch": 15, "num_sums": 4}
 
 
 def gradient(push):
@@ -67,17 +67,17 @@ class Job:
         client.register(0, description, values)
         if is_back and self.mode == "sync":  # from now on it is waited for in every round
             self.is_back.set()
-        answer, sequence = client.begin(1, STAGE, values), 0
+        answer, sequence = client.begin(1, PHASE, values), 0
         while answer.has_lease:
             sequence += 1
             push = PushId(worker, client.incarnation, sequence)
             self.num_examples[push] = answer.end - answer.begin
             message = pb.Push(
-                stage=1,
+                phase=1,
                 sequence=sequence,
                 lease=answer.lease,
                 version=answer.version,
-                tally=[answer.end - answer.begin, 0, 0, 0],
+                sums=[answer.end - answer.begin, 0, 0, 0],
             )
             if sequence == dies_in:
                 self._push_to(client, message, push, got)

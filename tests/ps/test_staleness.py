@@ -6,7 +6,7 @@ import time
 import numpy as np
 import pytest
 from helpers.mpi import ROOT
-from helpers.ps_calls import STAGE, Calls
+from helpers.ps_calls import PHASE, Calls
 from helpers.replicas import difference, in_one_process
 from helpers.virtual_cluster import VirtualCluster
 
@@ -56,8 +56,8 @@ class EqualCalls(Calls):
     """Each of 300 pushes takes every worker equally long."""
 
     def begin(self, client):
-        stage = {**STAGE, "num_examples": 300, "batch_size": 1, "steps_per_epoch": 300}
-        return client.begin(1, stage, np.zeros(self.size, np.float32))
+        phase = {**PHASE, "num_examples": 300, "batch_size": 1, "steps_per_epoch": 300}
+        return client.begin(1, phase, np.zeros(self.size, np.float32))
 
     def push(self, client, answer, sequence):
         time.sleep(0.002)

@@ -13,8 +13,8 @@ from distrib.ps.wire.framing import Frame
 numbers = st.integers(0, 2**64 - 1)
 chunks = st.tuples(numbers, st.binary(min_size=1, max_size=300))
 requests = st.builds(
-    lambda call, lease, tally, last: pb.WorkRequest(
-        call=call, push=pb.Push(lease=lease, tally=tally), last=last
+    lambda call, lease, sums, last: pb.WorkRequest(
+        call=call, push=pb.Push(lease=lease, sums=sums), last=last
     ),
     numbers,
     numbers,

@@ -167,10 +167,10 @@ def test_a_step_that_is_skipped_owes_nothing_to_the_next():
         train_on, added, owed = model._network.train_on, iter((0.0, np.nan, 0.0)), []
 
         def then_spoilt(*args):
-            tally = train_on(*args)
+            batch_sums = train_on(*args)
             # In the last bucket, when the others are on their way.
             model._network.buffer.grads[0] += next(added)
-            return tally
+            return batch_sums
 
         model._network.train_on = then_spoilt
         for _ in range(3):

@@ -132,9 +132,9 @@ def test_b10_a_sum_that_overflows_is_found_after_the_reduce(world_size, policy, 
         train_on = model._network.train_on
 
         def huge_gradient(*args):
-            tally = train_on(*args)
+            batch_sums = train_on(*args)
             model._network.buffer.grads[0] = huge  # finite on each replica, not in the sum
-            return tally
+            return batch_sums
 
         model._network.train_on = huge_gradient
         before = model.get_weights()

@@ -157,11 +157,11 @@ def test_an_evaluator_that_was_there_first_sees_the_run_that_is_repeated(tmp_pat
     else:
         assert looked.reached.wait(20)  # it may be all there will ever be
     before = len(looked.seen)
-    sidecar = EvaluatorMailbox(tmp_path)
-    sidecar.begin()
+    mailbox = EvaluatorMailbox(tmp_path)
+    mailbox.begin()
     saving = distrib.callbacks.ModelCheckpoint(tmp_path / "ckpt-{epoch}")
     made().fit(X, Y, batch_size=30, epochs=3, verbose=0, callbacks=[saving])
-    sidecar.finish()
+    mailbox.finish()
     thread.join(20)
     assert not thread.is_alive()
     assert looked.seen[before:] == [2, 4, 6]

@@ -40,7 +40,7 @@ class Attempt:
     """One start of a plan.
 
     Args:
-        crew: listens to the processes.
+        group: listens to the processes.
         plan: what to start.
         settings: how.
         run: name of the run and number of the start; what tasks' records belong to.
@@ -48,15 +48,15 @@ class Attempt:
     """
 
     def __init__(
-        self, crew: ProcessGroup, plan: Plan, settings: Settings, run: tuple[str, int], restarts_left: int
+        self, group: ProcessGroup, plan: Plan, settings: Settings, run: tuple[str, int], restarts_left: int
     ) -> None:
-        self._crew, self._plan, self._settings = crew, plan, settings
-        self._starter = TaskLauncher(crew, settings, run)
+        self._group, self._plan, self._settings = group, plan, settings
+        self._launcher = TaskLauncher(group, settings, run)
         self._result = Result()
         self._restarts = Restarts(restarts_left)
-        self._failures = Failures(self._starter, plan, self._result)
-        self._servers = PsGroup(self._starter, plan, self._failures, self._result, self._restarts)
-        self._trainers = TrainerGroup(self._starter, self._failures, self._result, self._restarts)
+        self._failures = Failures(self._launcher, plan, self._result)
+        self._servers = PsGroup(self._launcher, plan, self._failures, self._result, self._restarts)
+        self._trainers = TrainerGroup(self._launcher, self._failures, self._result, self._restarts)
         self._evaluator: Process | None = None
         self._deadline = 0.0
 
@@ -69,19 +69,19 @@ class Attempt:
         """Start everything, and return when everything has ended."""
         begin = time.monotonic()
         try:
-            self._plan = self._servers.start(self._crew, self._is_over)
+            self._plan = self._servers.start(self._group, self._is_over)
             if not self._result.failures and not self._result.stopped_by:
                 self._trainers.start(self._plan)
                 if self._plan.evaluator is not None:
-                    self._evaluator = self._starter.task(self._plan, self._plan.evaluator)
-                self._crew.wait(self._is_over, float("inf"))
+                    self._evaluator = self._launcher.task(self._plan, self._plan.evaluator)
+                self._group.wait(self._is_over, float("inf"))
             self._end()
         finally:
-            self._crew.end_all(0.0)
-            for log in self._starter.logs.values():
+            self._group.end_all(0.0)
+            for log in self._launcher.logs.values():
                 log.close()
         self._result.seconds = time.monotonic() - begin
-        self._result.codes = self._starter.codes()
+        self._result.codes = self._launcher.codes()
         return self._result
 
     # --- the midst
@@ -110,8 +110,8 @@ class Attempt:
         return not self._trainers.processes or time.monotonic() >= self._deadline
 
     def _heed_signals(self) -> None:
-        while self._crew.signals:
-            number = self._crew.signals.pop(0)
+        while self._group.signals:
+            number = self._group.signals.pop(0)
             evaluators = [self._evaluator] if self._evaluator is not None else []
             listeners = [*self._trainers.processes, *evaluators]
             if number == signal.SIGUSR1:
@@ -119,7 +119,7 @@ class Attempt:
                     process.signal(signal.SIGUSR1)
                 continue
             if self._result.stopped_by:
-                self._crew.end_all(0.0)  # the second time is meant
+                self._group.end_all(0.0)  # the second time is meant
                 continue
             self._result.stopped_by = number
             grace = self._settings.grace_s
@@ -147,33 +147,33 @@ class Attempt:
         if all(each.is_worth_a_restart and not each.was_killed for each in self._result.failures):
             is_remote = any(process.host != "localhost" for process in others)
             patience = _REMOTE_CULPRIT_S if is_remote else CULPRIT_S
-            self._crew.wait(lambda: not running(others) or any(is_lost(each) for each in others), patience)
+            self._group.wait(lambda: not running(others) or any(is_lost(each) for each in others), patience)
         for process in others:
             if process.code and self._failures.is_new(process) and not process.was_told:
                 self._failures.lose(process)
-        self._crew.end_all(_KILL_GRACE_S)
+        self._group.end_all(_KILL_GRACE_S)
 
     def _let_end(self) -> None:
         """All is well, or everything was asked to end."""
         if self._result.stopped_by and not self._result.has_finished:
-            self._crew.end_all(_KILL_GRACE_S)
+            self._group.end_all(_KILL_GRACE_S)
             return
         servers, trainers = self._servers.processes, self._trainers.processes
-        self._crew.wait(lambda: not running(servers + trainers), _END_S)
+        self._group.wait(lambda: not running(servers + trainers), _END_S)
         for worker in running(trainers):  # such as one that was starting when all was done
             say(
                 f"{worker.name} on {worker.host} still runs {_END_S:g} s after the chief has ended, and is stopped: "
                 "the training is over. If it was starting, it came too late to take part."
             )
             worker.kill()
-        self._crew.wait(lambda: not running(servers), PS_END_S)
+        self._group.wait(lambda: not running(servers), PS_END_S)
         for ps in running(servers):
             say(
                 f"{ps.name} on {ps.host} did not end within {_END_S + PS_END_S:g} s of the chief, and is killed."
             )
         if self._evaluator is not None:
             self._let_evaluator_end(self._evaluator)
-        self._crew.end_all(0.0)
+        self._group.end_all(0.0)
 
     def _let_evaluator_end(self, evaluator: Process) -> None:
         seconds = self._settings.evaluator_s
@@ -183,7 +183,7 @@ class Attempt:
             is_due = bool(self._result.stopped_by) and time.monotonic() >= self._deadline
             return evaluator.code is not None or is_due
 
-        if not self._crew.wait(is_over, seconds):
+        if not self._group.wait(is_over, seconds):
             say(f"The evaluator did not end within {seconds:g} s of the chief, and is killed.")
         elif self._has_failed(evaluator):
             say(self._failures.of(evaluator).told())

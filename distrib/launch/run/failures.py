@@ -17,13 +17,13 @@ class Failures:
     """Of one start.
 
     Args:
-        starter: has the logs of the tasks, and their last words.
+        launcher: has the logs of the tasks, and their last words.
         plan: what was started.
         result: takes the failures that end the start.
     """
 
-    def __init__(self, starter: TaskLauncher, plan: Plan, result: Result) -> None:
-        self._starter, self._result = starter, result
+    def __init__(self, launcher: TaskLauncher, plan: Plan, result: Result) -> None:
+        self._launcher, self._result = launcher, result
         self._hosts = {task.name: task.host for task in plan.tasks}
         self._noticed: set[str] = set()
 
@@ -41,12 +41,12 @@ class Failures:
 
     def is_done(self, process: Process) -> bool:
         """Whether a task has come to its end: a ps, because its chief, which may take a little longer, said so."""
-        return process.code == 0 and self._starter.record(process.name) is not None
+        return process.code == 0 and self._launcher.record(process.name) is not None
 
     def of(self, process: Process) -> Failure:
         """How a task has failed that has ended."""
-        log = self._starter.logs[process.name]
-        words, code, was_killed = words_of_code(process.code or 0, self._starter.record(process.name))
+        log = self._launcher.logs[process.name]
+        words, code, was_killed = words_of_code(process.code or 0, self._launcher.record(process.name))
         if is_lost(process):
             code = PeerLostError.exit_code if log.has_started else 69
             words = (
@@ -73,7 +73,7 @@ class Failures:
             host: where; empty for the one of the plan.
             was_killed: whether a signal ended it, or it is gone with its host.
         """
-        log, host = self._starter.logs[name], host or self._hosts.get(name, "localhost")
+        log, host = self._launcher.logs[name], host or self._hosts.get(name, "localhost")
         failure = Failure(name, host, code, words, time.monotonic(), log.path, log.unseen, was_killed)
         self._result.failures.append(failure)
 

@@ -34,7 +34,7 @@ class PsGroup:
     """The ps of one start.
 
     Args:
-        starter: starts them.
+        launcher: starts them.
         plan: what to start.
         failures: those of the start.
         result: of the start.
@@ -46,22 +46,22 @@ class PsGroup:
     """
 
     def __init__(
-        self, starter: TaskLauncher, plan: Plan, failures: Failures, result: Result, restarts: Restarts
+        self, launcher: TaskLauncher, plan: Plan, failures: Failures, result: Result, restarts: Restarts
     ) -> None:
-        self._starter, self._plan = starter, plan
+        self._launcher, self._plan = launcher, plan
         self._failures, self._result, self._restarts = failures, result, restarts
         self.processes: list[Process] = []
         self.lost: list[Failure] = []
 
-    def start(self, crew: ProcessGroup, is_over: Callable[[], bool]) -> Plan:
+    def start(self, group: ProcessGroup, is_over: Callable[[], bool]) -> Plan:
         """Start them, and wait until they listen, or it is over; one that does not listen in time has failed.
 
         Returns:
             The plan, with where they listen if all do.
         """
         for task in self._plan.ps:
-            self.processes.append(self._starter.task(self._plan, task))
-        crew.wait(lambda: is_over() or all(map(self._address, self._plan.ps)), PS_START_S)
+            self.processes.append(self._launcher.task(self._plan, task))
+        group.wait(lambda: is_over() or all(map(self._address, self._plan.ps)), PS_START_S)
         if self._result.failures or self._result.stopped_by:
             return self._plan
         late = [task for task in self._plan.ps if not self._address(task)]
@@ -85,7 +85,7 @@ class PsGroup:
             self._bring_back()
 
     def _address(self, task: PlannedTask) -> str:
-        for line in self._starter.logs[task.name].lines:
+        for line in self._launcher.logs[task.name].lines:
             if line.startswith(READY):
                 return line.removeprefix(READY).strip()
         return ""
@@ -114,4 +114,4 @@ class PsGroup:
         self.lost.clear()
         for process in self.processes:
             self._failures.forget(process.name)
-        self.processes = [self._starter.task(self._plan, task.restored()) for task in self._plan.ps]
+        self.processes = [self._launcher.task(self._plan, task.restored()) for task in self._plan.ps]

@@ -37,8 +37,8 @@ def run(plan: Plan, settings: Settings, name: str, max_restarts: int) -> int:
         max_restarts: how often at most it may be started again.
     """
     causes: list[Failure] = []
-    with ProcessGroup() as crew:
-        for result in _starts(crew, plan, settings, name, max_restarts, causes):
+    with ProcessGroup() as group:
+        for result in _starts(group, plan, settings, name, max_restarts, causes):
             last = result
     code = _code(last, causes)
     outcome = {
@@ -58,11 +58,11 @@ def run(plan: Plan, settings: Settings, name: str, max_restarts: int) -> int:
 
 
 def _starts(
-    crew: ProcessGroup, plan: Plan, settings: Settings, name: str, left: int, causes: list[Failure]
+    group: ProcessGroup, plan: Plan, settings: Settings, name: str, left: int, causes: list[Failure]
 ) -> Iterator[Result]:
     backoff = Backoff()
     for number in range(1, left + 2):
-        start = Attempt(crew, plan, settings, (name, number), left)
+        start = Attempt(group, plan, settings, (name, number), left)
         result = start.go()
         left = start.restarts_left
         yield result
@@ -76,8 +76,8 @@ def _starts(
         left -= 1
         say(f"{cause.told()}")
         say(f"All tasks start again in {delay:g} s; restarts left: {left}.")
-        if crew.wait(lambda: any(each != signal.SIGUSR1 for each in crew.signals), delay):
-            result.stopped_by = crew.signals[-1]
+        if group.wait(lambda: any(each != signal.SIGUSR1 for each in group.signals), delay):
+            result.stopped_by = group.signals[-1]
             return
 
 

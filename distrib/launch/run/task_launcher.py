@@ -20,7 +20,7 @@ class TaskLauncher:
     """Of one start.
 
     Args:
-        crew: listens to the processes.
+        group: listens to the processes.
         settings: how they are started.
         run: name of the run and number of the start.
 
@@ -28,8 +28,8 @@ class TaskLauncher:
         logs: by the name of the task; `mpirun` has one too.
     """
 
-    def __init__(self, crew: ProcessGroup, settings: Settings, run: tuple[str, int]) -> None:
-        self._crew, self._settings = crew, settings
+    def __init__(self, group: ProcessGroup, settings: Settings, run: tuple[str, int]) -> None:
+        self._group, self._settings = group, settings
         self._run, self._start = run
         self.logs: dict[str, TaskLog] = {}
         self._processes: dict[str, Process] = {}
@@ -55,7 +55,7 @@ class TaskLauncher:
         command = self._settings.command(task.host)
         log = self._log(plan, task.name)
         self._processes[task.name] = process = Process(task.name, task.host, command, job, log.write)
-        return self._crew.add(process)
+        return self._group.add(process)
 
     def mpirun(self, plan: Plan) -> Process:
         """Start all trainers of a plan."""
@@ -76,7 +76,7 @@ class TaskLauncher:
         job["blocked"] = mpi.blocked_signals
         command = self._settings.command("localhost")
         self._processes["mpirun"] = process = Process("mpirun", "localhost", command, job, on_output)
-        return self._crew.add(process)
+        return self._group.add(process)
 
     def _job(
         self, plan: Plan, task: PlannedTask, command: list[str], workdir: str, secrets: Mapping[str, str]

@@ -22,7 +22,7 @@ class TrainerGroup:
     """Chief and workers of one start.
 
     Args:
-        starter: starts them.
+        launcher: starts them.
         failures: those of the start.
         result: of the start.
         restarts: how often a worker may be started again.
@@ -31,10 +31,12 @@ class TrainerGroup:
         processes: the chief's and then the workers', or mpirun's; none before they start.
     """
 
-    def __init__(self, starter: TaskLauncher, failures: Failures, result: Result, restarts: Restarts) -> None:
-        self._starter, self._failures, self._result = starter, failures, result
+    def __init__(
+        self, launcher: TaskLauncher, failures: Failures, result: Result, restarts: Restarts
+    ) -> None:
+        self._launcher, self._failures, self._result = launcher, failures, result
         self._restarts = restarts
-        self._comebacks = WorkerRestarts()
+        self._worker_restarts = WorkerRestarts()
         self.processes: list[Process] = []
 
     @property
@@ -46,7 +48,7 @@ class TrainerGroup:
         """Start them all."""
         self._plan = plan
         if plan.by_mpirun:
-            self.processes = [self._starter.mpirun(plan)]
+            self.processes = [self._launcher.mpirun(plan)]
         else:
             self.processes = [self._start(task) for task in plan.trainers]
 
@@ -55,7 +57,7 @@ class TrainerGroup:
         for process in self.processes[1:]:
             if self._failures.is_new(process):
                 self._lose(process)
-        for name in self._comebacks.take_due():
+        for name in self._worker_restarts.take_due():
             if not self._result.stopped_by:
                 self._start_again(name)
 
@@ -73,12 +75,12 @@ class TrainerGroup:
             self._failures.lose(chief)
 
     def _start(self, task: PlannedTask) -> Process:
-        self._comebacks.begin(task.name)
-        return self._starter.task(self._plan, task)
+        self._worker_restarts.begin(task.name)
+        return self._launcher.task(self._plan, task)
 
     def _start_again(self, name: str) -> None:
         self._failures.forget(name)
-        self._starter.logs[name].record = None
+        self._launcher.logs[name].record = None
         index = next(i for i, process in enumerate(self.processes) if process.name == name)
         self.processes[index] = self._start(self._plan.trainers[index])
 
@@ -90,7 +92,7 @@ class TrainerGroup:
         failure = self._failures.of(process)
         say(failure.told())
         again = failure.is_worth_a_restart and self._restarts.left > 0
-        delay = self._comebacks.plan(process.name, process.when) if again else None
+        delay = self._worker_restarts.plan(process.name, process.when) if again else None
         if delay is not None:
             self._restarts.left -= 1
             say(f"{process.name} is started again in {delay:g} s; restarts left: {self._restarts.left}.")
@@ -105,12 +107,12 @@ class TrainerGroup:
     def _codes(self, chief: Process) -> list[int | None]:
         """The exit code that the chief, or every rank, has said; None where it has said nothing."""
         names = [task.name for task in self._plan.trainers] if chief.name == "mpirun" else [chief.name]
-        records = [self._starter.record(name) for name in names]
+        records = [self._launcher.record(name) for name in names]
         return [None if record is None else record.code for record in records]
 
     def _judge_mpirun(self, process: Process) -> None:
-        records = {task.name: self._starter.record(task.name) for task in self._plan.trainers}
-        lines = [line for name in (*records, "mpirun") for line in self._starter.logs[name].lines]
+        records = {task.name: self._launcher.record(task.name) for task in self._plan.trainers}
+        lines = [line for name in (*records, "mpirun") for line in self._launcher.logs[name].lines]
         verdicts = failures_of_mpirun(process.code or 0, records, lines)
         self._result.has_finished = self._result.has_ended_well = not verdicts
         for verdict in verdicts if not self._result.stopped_by else ():

@@ -95,17 +95,17 @@ class Client:
         return memory[:size], memory[size:]
 
     def register(
-        self, stage: int, description: dict[str, Any], values: Array, slots: Sequence[Array] = ()
+        self, phase: int, description: dict[str, Any], values: Array, slots: Sequence[Array] = ()
     ) -> pb.Answer:
         """Say what is about to be trained. `values` are overwritten with those of the job.
 
         Args:
-            stage: that begins.
+            phase: that begins.
             description: of the model; with `"start"`, where the chief goes on.
             values: `(num_elements,)`; the chief's count.
             slots: where the chief goes on, each `(num_elements,)`.
         """
-        message = pb.Register(stage=stage, description=json.dumps(description))
+        message = pb.Register(phase=phase, description=json.dumps(description))
         sent = None
         if self.worker == 0:
             sent = np.stack([values, *slots]) if slots else values
@@ -119,9 +119,9 @@ class Client:
         """
         return self._ask(pb.WorkRequest(state=pb.State()), None, rows)
 
-    def begin(self, stage: int, description: dict[str, Any], values: Array) -> pb.Answer:
+    def begin(self, phase: int, description: dict[str, Any], values: Array) -> pb.Answer:
         """Begin an epoch; returns the first lease."""
-        message = pb.Begin(stage=stage, description=json.dumps(description))
+        message = pb.Begin(phase=phase, description=json.dumps(description))
         return self._ask(pb.WorkRequest(begin=message), None, values)
 
     def push(self, message: pb.Push, gradient: Array | None, values: Array) -> pb.Answer:

@@ -21,7 +21,7 @@ _MODEL = {
     "rules": dict,
     "ps": list,
 }
-_STAGE = {"kind": str, "num_examples": int, "batch_size": int, "steps_per_epoch": int, "num_sums": int}
+_PHASE = {"kind": str, "num_examples": int, "batch_size": int, "steps_per_epoch": int, "num_sums": int}
 _MAX_SUMS = 4096
 _MAX_NUMBER = 1 << 53
 _MAX_PASSES = 100_000
@@ -63,9 +63,9 @@ def model_description(text: str) -> tuple[dict[str, Any], Rules]:
     return description, rules
 
 
-def stage_description(text: str) -> dict[str, Any]:
+def phase_description(text: str) -> dict[str, Any]:
     """The description of an epoch, or of the vote after it. Raises `ProtocolError` for any other text."""
-    description = _parsed(text, _STAGE)
+    description = _parsed(text, _PHASE)
     numbers = [description[name] for name in ("num_examples", "batch_size", "steps_per_epoch")]
     num_examples, batch_size, num_steps = numbers
     epoch, rate = description.get("epoch", 0), description.get("learning_rate", 0.0)

@@ -37,7 +37,7 @@ class CheckpointCoordinator:
     def __init__(self, checkpoints: CheckpointOptions | None) -> None:
         self._checkpoints = checkpoints
         self._cuts = SnapshotSchedule(0 if checkpoints is None else checkpoints.every)
-        self._saver: CheckpointWriter | None = None
+        self._writer: CheckpointWriter | None = None
 
     @property
     def restores(self) -> bool:
@@ -46,70 +46,70 @@ class CheckpointCoordinator:
 
     def begin(self, num_ps: int) -> None:
         """On ps:0, where so many ps take part from now on."""
-        if self._saver is None and self._checkpoints is not None:
-            self._saver = CheckpointWriter(self._checkpoints.folder, num_ps)
+        if self._writer is None and self._checkpoints is not None:
+            self._writer = CheckpointWriter(self._checkpoints.folder, num_ps)
             for earlier in checkpoints(self._checkpoints.folder, NAME)[-1:]:
                 self._cuts.begin_after(number_of(earlier))  # the newest is that of the last job
 
-    def restore(self, link: WorkerSession) -> Restored | None:
+    def restore(self, session: WorkerSession) -> Restored | None:
         """What the newest checkpoint holds for the ps that a worker takes this one for; None to begin anew."""
         assert self._checkpoints is not None
-        found = load(self._checkpoints, link.size, link.dtype.name)
+        found = load(self._checkpoints, session.size, session.dtype.name)
         if found is None:
             return None
         vectors, manifest = found
-        shard = Shard(link.ps, link.num_ps)
+        shard = Shard(session.ps, session.num_ps)
         shard.restore(manifest["description"], vectors, manifest["sequencer"]["version"])
-        if link.ps != SEQUENCER:
+        if session.ps != SEQUENCER:
             return Restored(shard, None)
         sequencer = sequencer_from_state(manifest["sequencer"])
-        self._cuts.restore(int(manifest["cut"]), sequencer.stages.num_borders, sequencer.version)
+        self._cuts.restore(int(manifest["cut"]), sequencer.phases.num_borders, sequencer.version)
         return Restored(shard, sequencer)
 
     def cut_if_due(self, sequencer: Sequencer) -> None:
         """Let all ps save where it is time."""
-        if self._saver is None:
+        if self._writer is None:
             return
-        if self._cuts.is_due(sequencer.stages.num_borders, sequencer.version, self._saver.is_busy):
+        if self._cuts.is_due(sequencer.phases.num_borders, sequencer.version, self._writer.is_busy):
             sequencer.log.append(Cut(self._cuts.number))
 
     def cut(self, sequencer: Sequencer | None, when_saved: WhenSaved) -> None:
         """Let all ps save now; calls back when it is on the disk or cannot be, at once where nothing is saved."""
-        if self._saver is None or sequencer is None or not len(sequencer.stages):
+        if self._writer is None or sequencer is None or not len(sequencer.phases):
             when_saved("")
             return
         number = self._cuts.next()
         sequencer.log.append(Cut(number))
-        self._saver.when_done(number, when_saved)
+        self._writer.when_done(number, when_saved)
 
     def save(self, cut: int, shard: Shard, sequencer: Sequencer) -> None:
         """ps:0 has come to a cut: all of the log before is executed, so the sequencer is where the shards are."""
-        if self._saver is not None and self._checkpoints is not None:
+        if self._writer is not None and self._checkpoints is not None:
             manifest = {"cut": cut, "sequencer": state_of(sequencer), "description": shard.description}
             manifest["run"] = self._checkpoints.run
-            self._saver.add(cut, SEQUENCER, shard.snapshot())
-            self._saver.begin(cut, manifest)
+            self._writer.add(cut, SEQUENCER, shard.snapshot())
+            self._writer.begin(cut, manifest)
 
     def collect(self, ps: int, part: pb.Part, description: dict[str, Any]) -> None:
         """Take a part of what another ps keeps at a cut. Raises `ProtocolError` for what it cannot keep there."""
-        if self._saver is None:
+        if self._writer is None:
             return
         if not 0 < part.cut <= self._cuts.number:
             raise ProtocolError(f"Expected a cut up to {self._cuts.number}. Received: cut {part.cut}.")
         size = Range(0, description["size"]).part(ps, len(description["ps"])).size
-        self._saver.collect(ps, part, size, training_dtype(description["dtype"]))
+        self._writer.collect(ps, part, size, training_dtype(description["dtype"]))
 
     def after_border(self, callback: Callable[[], None]) -> None:
-        """Call back when the last beginning or end of a stage is on the disk, or cannot be: training goes on.
+        """Call back when the last beginning or end of a phase is on the disk, or cannot be: training goes on.
 
         At once where nothing is saved.
         """
-        if self._saver is None:
+        if self._writer is None:
             callback()
         else:
-            self._saver.when_done(self._cuts.border, lambda failure: callback())
+            self._writer.when_done(self._cuts.border, lambda failure: callback())
 
     def close(self) -> None:
         """Write what is to be written."""
-        if self._saver is not None:
-            self._saver.close()
+        if self._writer is not None:
+            self._writer.close()

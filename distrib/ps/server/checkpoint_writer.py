@@ -1,7 +1,7 @@
 """CheckpointWriter: writes what all ps keep at a cut of the log as one checkpoint folder.
 
-A worker is told that a stage begins, or is over, only when the cut there is on the disk. So a restored job may have
-lost updates, but is never at an earlier stage than a worker. Where it cannot be written, as on a full disk, training
+A worker is told that a phase begins, or is over, only when the cut there is on the disk. So a restored job may have
+lost updates, but is never at an earlier phase than a worker. Where it cannot be written, as on a full disk, training
 goes on; a ps that is told to end then says that nothing is saved, and fails.
 
 Every ps copies its vectors when it comes to the cut; those of the others travel to ps:0. When all are there, a thread
@@ -94,7 +94,7 @@ class CheckpointWriter:
         self._is_closed = self._is_writing = False
         self._done, self._failure = 0, ""  # the last cut that was written, or could not be
         self._callbacks: list[tuple[int, WhenSaved]] = []
-        self._thread = background.start(self._run, "saver", self._has_died)
+        self._thread = background.start(self._run, "checkpoint writer", self._has_died)
 
     @property
     def is_busy(self) -> bool:
@@ -211,7 +211,7 @@ def load(
 ) -> tuple[dict[str, Array], dict[str, Any]] | None:
     """The vectors of the whole model, and the manifest, of the newest checkpoint that is whole.
 
-    None where it must be of this run, which has saved none. Then nobody was told yet that the first stage is over, so
+    None where it must be of this run, which has saved none. Then nobody was told yet that the first phase is over, so
     all is still to come: workers bring again what they brought.
 
     Args:

@@ -70,7 +70,7 @@ class Follower:
         self._saved: str | None = None  # what ps:0 has said about that; also when another ps ends
         self._lock = threading.Lock()
         self._closed, self._ending = threading.Event(), ending
-        self._away = UnreachablePeer("ps:0", address, timeout_s, ending, self._give_up)
+        self._unreachable = UnreachablePeer("ps:0", address, timeout_s, ending, self._give_up)
         self._channel = tls.channel(address)
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
         self._stub: Any = services.ParameterServerStub(self._channel)  # type: ignore[no-untyped-call]
@@ -108,7 +108,7 @@ class Follower:
     def close(self) -> None:
         """Follow no longer."""
         self._closed.set()
-        self._away.end()
+        self._unreachable.end()
         self._outbox.close()
         self._outbox.end_stream()
         if self._stream is not None:
@@ -123,7 +123,7 @@ class Follower:
         try:
             while not self._closed.is_set():
                 self._follow()
-                self._away.begin()
+                self._unreachable.begin()
                 self._closed.wait(_RETRY_S)
             return  # by `close`
         except grpc.RpcError as error:
@@ -131,7 +131,7 @@ class Follower:
         except Exception:
             if not self._closed.is_set():  # else the channel is closed, which gRPC calls a ValueError
                 LOGGER.exception("ps:%d cannot execute the log of ps:0", self._index)
-        self._away.end()
+        self._unreachable.end()
         if not self._closed.is_set() and not self._ending.wait(_LOST_AFTER_S):
             self._end("ps:0 is lost")
 
@@ -151,7 +151,7 @@ class Follower:
                     if self._leader not in (0, message.incarnation):
                         raise ProtocolError("ps:0 was started again since, and has lost its values.")
                     self._leader = message.incarnation
-                    self._away.end()
+                    self._unreachable.end()
                     heard.put(message.has)
                     continue
                 self._outbox.acknowledge(message.has)

@@ -35,8 +35,8 @@ class Leader:
 
     Args:
         lock: of the node; whoever calls holds it.
-        links: the streams of the workers.
-        keeper: saves what is kept.
+        sessions: the streams of the workers.
+        checkpoints: saves what is kept.
         execute: called with every entry of the log, in order.
 
     Attributes:
@@ -46,42 +46,42 @@ class Leader:
     def __init__(
         self,
         lock: threading.RLock,
-        links: WorkerSessions,
-        keeper: CheckpointCoordinator,
+        sessions: WorkerSessions,
+        checkpoints: CheckpointCoordinator,
         execute: Callable[[Entry], None],
     ) -> None:
-        self._lock, self._links, self._keeper, self._execute = lock, links, keeper, execute
+        self._lock, self._sessions, self._checkpoints, self._execute = lock, sessions, checkpoints, execute
         self.sequencer: Sequencer | None = None
-        self._arrivals = PushAssembly()
-        self._followers = LogFanout()
-        self._absence_of_others: AbsenceTimer | None = None
-        self._stagnation = StarvationWarning()
+        self._assembly = PushAssembly()
+        self._fanout = LogFanout()
+        self._start_timer: AbsenceTimer | None = None
+        self._starvation = StarvationWarning()
 
     # --- workers ------------------------------------------------------------------------------------------------
 
-    def check_newest(self, link: WorkerSession) -> None:
+    def check_newest(self, session: WorkerSession) -> None:
         """Raise `RefusedError` if another process was this worker since."""
         if self.sequencer is not None:
-            self.sequencer.members.check_newest(link.worker, link.incarnation)
+            self.sequencer.members.check_newest(session.worker, session.incarnation)
 
-    def join(self, link: WorkerSession) -> None:
+    def join(self, session: WorkerSession) -> None:
         """A worker's stream is open. Raises `RefusedError` if another process is this worker."""
         if self.sequencer is not None:
-            self.sequencer.log += map(Discard, self._arrivals.torn(link.worker, link.incarnation))
-            self.sequencer.join(link.worker, link.incarnation)
+            self.sequencer.log += map(Discard, self._assembly.torn(session.worker, session.incarnation))
+            self.sequencer.join(session.worker, session.incarnation)
             self.settle()
 
     def forget(self, worker: int) -> None:
         """A worker's stream has ended: what it was sending may not be whole."""
-        self._arrivals.forget(worker)
+        self._assembly.forget(worker)
 
-    def leave(self, link: WorkerSession) -> None:
+    def leave(self, session: WorkerSession) -> None:
         """A worker is gone while the job goes on."""
         if self.sequencer is not None:
-            stage = self.sequencer.stages.last
-            if stage is not None and stage.has_examples and not stage.is_over:
-                LOGGER.warning("worker %d is gone; the others compute what it was computing.", link.worker)
-            self.sequencer.leave(link.worker, link.incarnation)
+            phase = self.sequencer.phases.last
+            if phase is not None and phase.has_examples and not phase.is_over:
+                LOGGER.warning("worker %d is gone; the others compute what it was computing.", session.worker)
+            self.sequencer.leave(session.worker, session.incarnation)
             self.settle()
 
     def open(self, rules: Rules, num_ps: int) -> Sequencer:
@@ -89,8 +89,8 @@ class Leader:
         if self.sequencer is None:
             self.sequencer = Sequencer(rules)
             self.meet(num_ps)
-            self._absence_of_others = AbsenceTimer(rules.start_timeout_s, self._give_up_absent)
-            self._absence_of_others.begin()
+            self._start_timer = AbsenceTimer(rules.start_timeout_s, self._give_up_absent)
+            self._start_timer.begin()
         return self.sequencer
 
     def decider(self) -> Sequencer:
@@ -101,59 +101,59 @@ class Leader:
 
     def when_whole(self, push: PushId | None, event: Callable[[], None]) -> None:
         """Let an event happen when its vector has arrived on every ps; at once where it has none."""
-        if push is None or not self._followers:
+        if push is None or not self._fanout:
             self._happen(push, event)
         else:
-            self._arrivals.expect(push, event)
+            self._assembly.expect(push, event)
             self.arrived(push, SEQUENCER)
 
     # --- other ps -----------------------------------------------------------------------------------------------
 
     def meet(self, num_ps: int) -> None:
         """So many ps take part from now on."""
-        self._followers.expect(num_ps)
-        self._arrivals.num_ps = num_ps
-        self._keeper.begin(num_ps)
+        self._fanout.expect(num_ps)
+        self._assembly.num_ps = num_ps
+        self._checkpoints.begin(num_ps)
 
     def followed(self, ps: int) -> Followed:
         """Another ps, which receives the log. Raises `RefusedError` for none of the job."""
-        return self._followers.of(ps)
+        return self._fanout.of(ps)
 
     def arrived(self, push: PushId, ps: int) -> None:
         """A vector is whole on a ps."""
-        event = self._arrivals.arrived(push, ps)
+        event = self._assembly.arrived(push, ps)
         if event is None:
             return
         try:
             self._happen(push, event)
         except RefusedError as error:
-            self._links.refuse(push.worker, error)
+            self._sessions.refuse(push.worker, error)
 
     def was_silent(self, ps: int, worker: int, incarnation: int) -> None:
         """A worker was silent on another ps. If it waits here for what does not come there, its stream is ended."""
-        if self._arrivals.awaits(worker, incarnation):
-            self._links.refuse(worker, SilentError(worker, ps))
+        if self._assembly.awaits(worker, incarnation):
+            self._sessions.refuse(worker, SilentError(worker, ps))
 
     def save_now(self) -> None:
         """Save, and go on."""
-        self._keeper.cut(self.sequencer, lambda failure: None)
+        self._checkpoints.cut(self.sequencer, lambda failure: None)
         self.settle()
 
     def save_for_all(self, when_saved: WhenSaved) -> None:
         """Save, tell all ps, and call back."""
 
         def tell(failure: str) -> None:
-            self._followers.tell(pb.FollowReply(saved=pb.Saved(failure=failure)))
+            self._fanout.tell(pb.FollowReply(saved=pb.Saved(failure=failure)))
             when_saved(failure)
 
-        self._keeper.cut(self.sequencer, tell)
+        self._checkpoints.cut(self.sequencer, tell)
         self.settle()
 
     def close(self) -> None:
         """Wait for nobody, and end the log."""
-        if self._absence_of_others is not None:
-            self._absence_of_others.end()
-        self._followers.close()
+        if self._start_timer is not None:
+            self._start_timer.end()
+        self._fanout.close()
 
     # --- decisions ----------------------------------------------------------------------------------------------
 
@@ -162,18 +162,18 @@ class Leader:
         sequencer = self.sequencer
         if sequencer is None:
             return
-        self._keeper.cut_if_due(sequencer)
-        if words := self._stagnation.seen(sequencer.counts, time.monotonic()):
+        self._checkpoints.cut_if_due(sequencer)
+        if words := self._starvation.seen(sequencer.counts, time.monotonic()):
             LOGGER.warning(words)
         for entry in sequencer.log:
-            if self._followers:
-                self._followers.tell(codec.entry_message(entry))
+            if self._fanout:
+                self._fanout.tell(codec.entry_message(entry))
             self._execute(entry)
         sequencer.log.clear()
         answers = sequencer.answers.copy()
         sequencer.answers.clear()
         if answers:
-            self._keeper.after_border(lambda: self._send(answers, sequencer))
+            self._checkpoints.after_border(lambda: self._send(answers, sequencer))
 
     def _happen(self, push: PushId | None, event: Callable[[], None]) -> None:
         try:
@@ -188,7 +188,7 @@ class Leader:
         with self._lock:
             for answer in answers:
                 summary = json.dumps(summary_of(sequencer)) if answer.lease is None else ""
-                self._links.answer(answer, summary)
+                self._sessions.answer(answer, summary)
 
     def _give_up_absent(self) -> None:
         """Do the rounds without the workers that have not come; they may come later."""

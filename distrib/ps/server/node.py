@@ -53,14 +53,14 @@ class Node:
         ps_timeout_s: float = 30.0,
     ) -> None:
         self._ps_timeout_s = ps_timeout_s
-        self._away: dict[int, UnreachablePeer] = {}
+        self._unreachable: dict[int, UnreachablePeer] = {}
         self._token, self._on_stop = token, on_stop
-        self._keeper = CheckpointCoordinator(checkpoints)
+        self._checkpoints = CheckpointCoordinator(checkpoints)
         lost = f"the chief is lost: it was gone for {chief_timeout_s:g} s"
-        self._absence_of_chief = AbsenceTimer(chief_timeout_s, lambda: on_stop(lost))
+        self._chief_timer = AbsenceTimer(chief_timeout_s, lambda: on_stop(lost))
         self._lock = threading.RLock()
-        self._links = WorkerSessions()
-        self._leader = Leader(self._lock, self._links, self._keeper, self.execute)
+        self._sessions = WorkerSessions()
+        self._leader = Leader(self._lock, self._sessions, self._checkpoints, self.execute)
         self._reconnects = Reconnects(self._lock, self._leader.leave)
         self._shard: Shard | None = None
         self._follower: Follower | None = None
@@ -69,51 +69,51 @@ class Node:
     @property
     def restores(self) -> bool:
         """Whether this ps begins from a checkpoint."""
-        return self._keeper.restores
+        return self._checkpoints.restores
 
     # --- workers ------------------------------------------------------------------------------------------------
 
-    def join(self, link: WorkerSession) -> None:
+    def join(self, session: WorkerSession) -> None:
         """A worker's stream is open. Raises `RefusedError` if another process is, or was since, this worker."""
         with self._lock:
             if self.restores and self._shard is None:
-                self._restore(link)
-            self._leader.check_newest(link)
-            self._links.join(link)
-            self._reconnects.joins(link)
-            if link.worker == CHIEF:
-                self._absence_of_chief.end()
-            self._leader.join(link)
+                self._restore(session)
+            self._leader.check_newest(session)
+            self._sessions.join(session)
+            self._reconnects.joins(session)
+            if session.worker == CHIEF:
+                self._chief_timer.end()
+            self._leader.join(session)
 
-    def leave(self, link: WorkerSession) -> None:
+    def leave(self, session: WorkerSession) -> None:
         """A worker's stream has ended."""
         with self._lock:
-            if not self._links.leave(link):
+            if not self._sessions.leave(session):
                 return
-            if link.worker == CHIEF and not self._ending.is_set():
-                self._absence_of_chief.begin()
-            self._leader.forget(link.worker)
-            if link.ps == SEQUENCER and not self._ending.is_set():
-                self._reconnects.wait_for(link)
+            if session.worker == CHIEF and not self._ending.is_set():
+                self._chief_timer.begin()
+            self._leader.forget(session.worker)
+            if session.ps == SEQUENCER and not self._ending.is_set():
+                self._reconnects.wait_for(session)
 
     def worker_ended(self, worker: int) -> None:
         """A worker says that it ends: it is not waited for."""
         with self._lock:
-            link = self._links.get(worker)
-            if link is not None and link.ps == SEQUENCER and not self._ending.is_set():
-                self._links.leave(link)
-                self._leader.leave(link)
+            session = self._sessions.get(worker)
+            if session is not None and session.ps == SEQUENCER and not self._ending.is_set():
+                self._sessions.leave(session)
+                self._leader.leave(session)
 
-    def is_silent(self, link: WorkerSession) -> None:
+    def is_silent(self, session: WorkerSession) -> None:
         """A worker has begun a call, and sent no more of it. On ps:0 the end of its stream says so."""
         if (follower := self._follower) is not None:
-            follower.say_silent(link.worker, link.incarnation)
+            follower.say_silent(session.worker, session.incarnation)
 
     def register(
         self,
-        link: WorkerSession,
+        session: WorkerSession,
         call: int,
-        stage: int,
+        phase: int,
         description: dict[str, Any],
         rules: Rules,
         values: Array | None,
@@ -123,36 +123,36 @@ class Node:
         with self._lock:
             push = None
             if values is not None:
-                push = PushId(CHIEF, link.incarnation, 0)
+                push = PushId(CHIEF, session.incarnation, 0)
                 if self._shard is None:
-                    self._shard = Shard(link.ps, len(addresses))
-                self._shard.stage_model(push, values, description)
+                    self._shard = Shard(session.ps, len(addresses))
+                self._shard.put_model(push, values, description)
                 self._shard.description["ps"] = addresses  # they may be others after a restoration
-                self._meet(link.ps, addresses)
-            if link.ps == SEQUENCER:
+                self._meet(session.ps, addresses)
+            if session.ps == SEQUENCER:
                 sequencer = self._leader.open(rules, len(addresses))
-                sequencer.join(link.worker, link.incarnation)
+                sequencer.join(session.worker, session.incarnation)
                 self._leader.when_whole(
-                    push, lambda: sequencer.register(link.worker, call, stage, description, push)
+                    push, lambda: sequencer.register(session.worker, call, phase, description, push)
                 )
             elif push is not None and self._follower is not None:
                 self._follower.arrived(push)
 
-    def ask(self, link: WorkerSession, event: Callable[[Sequencer], None]) -> None:
+    def ask(self, session: WorkerSession, event: Callable[[Sequencer], None]) -> None:
         """A worker asks ps:0 for something: it begins an epoch, or saves what is kept."""
         with self._lock:
-            if link.ps == SEQUENCER:
+            if session.ps == SEQUENCER:
                 event(self._leader.decider())
                 self._leader.settle()
 
-    def push(self, link: WorkerSession, call: int, message: pb.Push, gradient: Array | None) -> None:
+    def push(self, session: WorkerSession, call: int, message: pb.Push, gradient: Array | None) -> None:
         """A worker has computed a lease; None where nothing is trained.
 
         Raises `ProtocolError` for a gradient of another model, or with NaN or Inf that it does not say.
         """
-        push = PushId(link.worker, link.incarnation, message.sequence)
-        if link.ps == SEQUENCER:
-            self._leader.decider().stages.check_kind(message.stage, trains=gradient is not None)
+        push = PushId(session.worker, session.incarnation, message.sequence)
+        if session.ps == SEQUENCER:
+            self._leader.decider().phases.check_kind(message.phase, trains=gradient is not None)
         shard = self._shard
         if gradient is not None:
             if shard is None:
@@ -160,11 +160,11 @@ class Node:
             shard.check(gradient, allow_nonfinite=message.skip or message.allow_nonfinite)
         with self._lock:
             if gradient is not None and shard is not None:
-                shard.stage(push, gradient)
-            if link.ps == SEQUENCER:
+                shard.put(push, gradient)
+            if session.ps == SEQUENCER:
                 sequencer = self._leader.decider()
                 rate = message.learning_rate if message.HasField("learning_rate") else None
-                given = message.stage, message.lease, message.version, np.array(message.tally), message.skip
+                given = message.phase, message.lease, message.version, np.array(message.sums), message.skip
                 self._leader.when_whole(
                     push if gradient is not None else None,
                     lambda: sequencer.push(push, call, *given, rate, message.seconds),
@@ -180,8 +180,8 @@ class Node:
     def is_back(self, ps: int) -> None:
         """Another ps follows, or does so again."""
         with self._lock:
-            if ps in self._away:
-                self._away[ps].end()
+            if ps in self._unreachable:
+                self._unreachable[ps].end()
 
     def is_away(self, ps: int) -> None:
         """The stream of another ps has broken: it may come back."""
@@ -190,10 +190,10 @@ class Node:
                 return
             addresses = self._shard.description["ps"] if self._shard is not None else []
             address = addresses[ps] if ps < len(addresses) else ""
-            self._away[ps] = UnreachablePeer(
+            self._unreachable[ps] = UnreachablePeer(
                 f"ps:{ps}", address, self._ps_timeout_s, self._ending, self._on_stop
             )
-            self._away[ps].begin()
+            self._unreachable[ps].begin()
 
     def arrived(self, push: PushId, ps: int) -> None:
         """A vector is whole on another ps."""
@@ -208,7 +208,7 @@ class Node:
     def collect(self, ps: int, part: pb.Part) -> None:
         """Another ps sends a part of what it keeps at a cut."""
         if self._shard is not None:
-            self._keeper.collect(ps, part, self._shard.description)
+            self._checkpoints.collect(ps, part, self._shard.description)
 
     def lost(self, reason: str) -> None:
         """Another ps is gone. At the end of the job it may only have been told a little earlier."""
@@ -233,7 +233,7 @@ class Node:
     def save_for_all(self, when_saved: WhenSaved = lambda failure: None) -> None:
         """A ps is about to end: save, tell all ps, and answer nobody: what a worker takes for done is saved then."""
         with self._lock:
-            self._links.end_all()
+            self._sessions.end_all()
             self._leader.save_for_all(when_saved)
 
     def execute(self, entry: Entry) -> None:
@@ -242,7 +242,7 @@ class Node:
             if self._shard is not None:
                 self._shard.execute(entry)
             if isinstance(entry, Pull):
-                self._links.pull(entry, self._shard)
+                self._sessions.pull(entry, self._shard)
             elif isinstance(entry, Cut):
                 self._save(entry)
 
@@ -254,15 +254,15 @@ class Node:
         """Follow no longer, let nobody wait, and write what is to be written."""
         self._ending.set()
         with self._lock:
-            self._absence_of_chief.end()
+            self._chief_timer.end()
             self._reconnects.close()
-            for away in self._away.values():
+            for away in self._unreachable.values():
                 away.end()
             if self._follower is not None:
                 self._follower.close()
             self._leader.close()
-            self._links.end_all()
-        self._keeper.close()
+            self._sessions.end_all()
+        self._checkpoints.close()
 
     def _meet(self, ps: int, addresses: list[str]) -> None:
         """Connect with the other ps."""
@@ -286,19 +286,19 @@ class Node:
         if former is not None:
             former.close()
 
-    def _restore(self, link: WorkerSession) -> None:
+    def _restore(self, session: WorkerSession) -> None:
         """Begin from the newest checkpoint."""
-        restored = self._keeper.restore(link)
+        restored = self._checkpoints.restore(session)
         if restored is None:
             return
         self._shard, self._leader.sequencer = restored
         addresses = self._shard.description["ps"]
-        if len(addresses) == link.num_ps:
-            self._meet(link.ps, addresses)
+        if len(addresses) == session.num_ps:
+            self._meet(session.ps, addresses)
 
     def _save(self, cut: Cut) -> None:
         assert self._shard is not None
         if self._follower is not None:
             self._follower.save(cut.number, self._shard.snapshot())
         elif (sequencer := self._leader.sequencer) is not None:
-            self._keeper.save(cut.number, self._shard, sequencer)
+            self._checkpoints.save(cut.number, self._shard, sequencer)

@@ -46,7 +46,7 @@ class ReadTimeout:
             give_up: called, from another thread, when one has not come; it ends the stream.
         """
         if self._thread is None:
-            self._thread = background.start(self._watch, "patience")
+            self._thread = background.start(self._watch, "read timeout")
         key = object()
         while True:
             self._awaited[key] = time.monotonic() + self._limit_s, peer, give_up

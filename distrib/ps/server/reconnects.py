@@ -27,29 +27,29 @@ class Reconnects:
         self._lock, self._give_up = lock, give_up
         self._awaited: dict[int, tuple[WorkerSession, AbsenceTimer]] = {}
 
-    def wait_for(self, link: WorkerSession) -> None:
+    def wait_for(self, session: WorkerSession) -> None:
         """A worker's stream has ended."""
-        absence = AbsenceTimer(RECONNECT_S, lambda: self._too_long(link))
-        self._awaited[link.worker] = link, absence
-        absence.begin()
+        timer = AbsenceTimer(RECONNECT_S, lambda: self._too_long(session))
+        self._awaited[session.worker] = session, timer
+        timer.begin()
 
-    def joins(self, link: WorkerSession) -> None:
+    def joins(self, session: WorkerSession) -> None:
         """A worker has opened a stream."""
-        before, absence = self._awaited.pop(link.worker, (None, None))
-        if before is not None and absence is not None:
-            absence.end()
-            if before.incarnation != link.incarnation:
+        before, timer = self._awaited.pop(session.worker, (None, None))
+        if before is not None and timer is not None:
+            timer.end()
+            if before.incarnation != session.incarnation:
                 self._give_up(before)
 
     def close(self) -> None:
         """Wait for none any more."""
         with self._lock:
-            for _, absence in self._awaited.values():
-                absence.end()
+            for _, timer in self._awaited.values():
+                timer.end()
             self._awaited.clear()
 
-    def _too_long(self, link: WorkerSession) -> None:
+    def _too_long(self, session: WorkerSession) -> None:
         with self._lock:
-            if link.worker in self._awaited and self._awaited[link.worker][0] is link:
-                del self._awaited[link.worker]
-                self._give_up(link)
+            if session.worker in self._awaited and self._awaited[session.worker][0] is session:
+                del self._awaited[session.worker]
+                self._give_up(session)

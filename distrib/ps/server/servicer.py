@@ -27,7 +27,7 @@ from distrib.ps.policy.errors import (
 )
 from distrib.ps.policy.identity import CHIEF
 from distrib.ps.policy.order.shard import num_brought
-from distrib.ps.policy.validation import model_description, stage_description
+from distrib.ps.policy.validation import model_description, phase_description
 from distrib.ps.server.checkpoint_writer import CheckpointOptions
 from distrib.ps.server.follow_service import FollowService
 from distrib.ps.server.node import Node
@@ -62,43 +62,43 @@ class Servicer(services.ParameterServerServicer):
         self._incarnation = secrets.randbits(62) + 1
         self._processes: dict[int, int] = {}  # the newest incarnation of every worker that was let in
         self._node = Node(token, on_stop, checkpoints, chief_timeout_s, ps_timeout_s)
-        self._following = FollowService(self._node, self._incarnation)
+        self._follow_service = FollowService(self._node, self._incarnation)
         self._end: str | None = None  # why the job has ended; empty for a good end, None before it
         self._there: set[int] = set()  # workers that do not know yet that the job has ended
         self._chiefs = 0  # open streams of the chief
         self._changed = threading.Condition()
-        self._patience = ReadTimeout()
+        self._read_timeout = ReadTimeout()
 
     def Work(  # noqa: N802
         self, request_iterator: Iterator[Frame[pb.WorkRequest]], context: grpc.ServicerContext
     ) -> Iterator[Frame[pb.WorkReply]]:
         """Serve one worker until its stream ends."""
         self._authorize(context)
-        link: WorkerSession | None = None
+        session: WorkerSession | None = None
 
         def give_up() -> None:
             context.cancel()
-            if link is not None:
-                self._node.is_silent(link)
+            if session is not None:
+                self._node.is_silent(session)
 
         try:
-            rest = self._patience.watched(request_iterator, context.peer(), give_up)
+            rest = self._read_timeout.watched(request_iterator, context.peer(), give_up)
             first = next(rest, None)
             if first is None:
                 return
             self._check_end(first.head.hello.worker)
-            link = self._welcome(first.head)
+            session = self._welcome(first.head)
             with self._changed:
-                self._there.add(link.worker)
-                self._chiefs += link.worker == CHIEF
-            context.add_callback(lambda: self._node.leave(link))
-            welcome = pb.Welcome(ps_incarnation=self._incarnation, shared=link.memory is not None)
+                self._there.add(session.worker)
+                self._chiefs += session.worker == CHIEF
+            context.add_callback(lambda: self._node.leave(session))
+            welcome = pb.Welcome(ps_incarnation=self._incarnation, shared=session.memory is not None)
             yield Frame(pb.WorkReply(call=first.head.call, welcome=welcome, last=True))
             for request in request_iterator:
-                self._check_end(link.worker)
-                self._handle(link, request, rest)
-                yield from link.replies(request.head.call)
-                self._check_end(link.worker)
+                self._check_end(session.worker)
+                self._handle(session, request, rest)
+                yield from session.replies(request.head.call)
+                self._check_end(session.worker)
         except JobEndedError as error:
             code = grpc.StatusCode.OUT_OF_RANGE if error.is_good else grpc.StatusCode.ABORTED
             context.abort(code, str(error))
@@ -116,10 +116,10 @@ class Servicer(services.ParameterServerServicer):
         except (ProtocolError, ConfigError, StorageError, ValueError) as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{type(error).__name__}: {error}")
         finally:
-            if link is not None:
+            if session is not None:
                 with self._changed:
-                    self._chiefs -= link.worker == CHIEF
-                self._node.leave(link)
+                    self._chiefs -= session.worker == CHIEF
+                self._node.leave(session)
 
     @property
     def has_chief(self) -> bool:
@@ -146,10 +146,10 @@ class Servicer(services.ParameterServerServicer):
             )
         if hello.ps_incarnation not in (0, self._incarnation) and not self._node.restores:
             raise RefusedError(f"ps:{hello.ps} was started again since, and has lost its values.")
-        link = WorkerSession(hello, self._share_memory, request.call)
-        self._node.join(link)
-        self._processes[link.worker] = link.incarnation
-        return link
+        session = WorkerSession(hello, self._share_memory, request.call)
+        self._node.join(session)
+        self._processes[session.worker] = session.incarnation
+        return session
 
     def _may_be(self, worker: int, incarnation: int) -> bool:
         """Whether that process is this worker, as far as is known: before one was let in, it is nobody else."""
@@ -157,43 +157,43 @@ class Servicer(services.ParameterServerServicer):
         return known.get(worker) == incarnation or not (worker in known or incarnation in known.values())
 
     def _handle(
-        self, link: WorkerSession, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
+        self, session: WorkerSession, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
     ) -> None:
-        link.since = time.monotonic()
+        session.since = time.monotonic()
         head = request.head
         what = head.WhichOneof("what")
         if what == "register":
-            self._register(link, request, rest)
+            self._register(session, request, rest)
         elif what == "begin":
-            begin = link.worker, head.call, head.begin.stage, stage_description(head.begin.description)
-            self._node.ask(link, lambda sequencer: sequencer.begin(*begin))
+            begin = session.worker, head.call, head.begin.phase, phase_description(head.begin.description)
+            self._node.ask(session, lambda sequencer: sequencer.begin(*begin))
         elif what == "state":
-            self._node.ask(link, lambda sequencer: sequencer.state(link.worker, head.call))
+            self._node.ask(session, lambda sequencer: sequencer.state(session.worker, head.call))
         elif what == "push":
-            self._node.push(link, head.call, head.push, _gradient(link, request, rest))
+            self._node.push(session, head.call, head.push, _gradient(session, request, rest))
         else:
             raise ProtocolError(f"Expected a call. Received: {what}.")
 
     def _register(
-        self, link: WorkerSession, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
+        self, session: WorkerSession, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
     ) -> None:
         head = request.head
         description, rules = model_description(head.register.description)
         given = description["size"], description["dtype"], len(description["ps"])
-        if given != (link.size, link.dtype.name, link.num_ps):
+        if given != (session.size, session.dtype.name, session.num_ps):
             raise ProtocolError("A description of another model than the stream was opened for.")
         values = None
-        if link.worker == CHIEF:
-            values = aligned_vector(link.own.size * num_brought(description), link.dtype)
-            link.receive(request, rest, values)
-        self._node.register(link, head.call, head.register.stage, description, rules, values)
+        if session.worker == CHIEF:
+            values = aligned_vector(session.own.size * num_brought(description), session.dtype)
+            session.receive(request, rest, values)
+        self._node.register(session, head.call, head.register.phase, description, rules, values)
 
     def Follow(  # noqa: N802
         self, request_iterator: Iterator[pb.FollowRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.FollowReply]:
         """Serve one other ps until its stream ends."""
         self._authorize(context)
-        yield from self._following.serve(request_iterator, context)
+        yield from self._follow_service.serve(request_iterator, context)
 
     def Stop(  # noqa: N802
         self, request: pb.StopRequest, context: grpc.ServicerContext
@@ -240,7 +240,7 @@ class Servicer(services.ParameterServerServicer):
 
     def close(self) -> None:
         """Let nobody wait, and write what is to be written."""
-        self._patience.close()
+        self._read_timeout.close()
         self._node.close()
 
     def _authorize(self, context: grpc.ServicerContext) -> None:
@@ -272,14 +272,14 @@ def add_to_server(servicer: Servicer, server: grpc.Server) -> None:
 
 
 def _gradient(
-    link: WorkerSession, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
+    session: WorkerSession, request: Frame[pb.WorkRequest], rest: Iterator[Frame[pb.WorkRequest]]
 ) -> Array | None:
     """The gradient that a push brings; None where nothing is trained."""
     if request.head.push.shared:
-        if link.memory is None:
+        if session.memory is None:
             raise ProtocolError("A push in shared memory, which this ps does not share.")
-        return link.memory[0]
+        return session.memory[0]
     if not request.data and request.head.last:
         return None
-    link.receive(request, rest, link.staging)
-    return link.staging
+    session.receive(request, rest, session.staging)
+    return session.staging

@@ -43,7 +43,7 @@ class UnreachablePeer:
             self._is_back = is_back = threading.Event()
             background.start(
                 lambda: self._wait(is_back),
-                "away",
+                "unreachable",
                 lambda error: self._lost(f"{self._name} is lost: {error!r}"),
             )
 

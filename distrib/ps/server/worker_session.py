@@ -137,27 +137,27 @@ class WorkerSessions:
     def __init__(self) -> None:
         self._all: dict[int, WorkerSession] = {}
 
-    def join(self, link: WorkerSession) -> None:
+    def join(self, session: WorkerSession) -> None:
         """Take a worker's stream, in the place of the one that it had.
 
         Raises:
             AlreadyRunningError: there is one of another process. While the end of that may not be noticed yet, its
                 successor tries again.
         """
-        before = self._all.get(link.worker)
-        if before is not None and before.incarnation != link.incarnation:
-            has_spoken = before.since > link.since - link.waited
-            raise AlreadyRunningError(link.worker, has_spoken or link.waited > SURELY_LIVES_S)
+        before = self._all.get(session.worker)
+        if before is not None and before.incarnation != session.incarnation:
+            has_spoken = before.since > session.since - session.waited
+            raise AlreadyRunningError(session.worker, has_spoken or session.waited > SURELY_LIVES_S)
         if before is not None:
             before.outbox.put(None)
-        self._all[link.worker] = link
+        self._all[session.worker] = session
 
-    def leave(self, link: WorkerSession) -> bool:
+    def leave(self, session: WorkerSession) -> bool:
         """A stream has ended; whether its worker has no other one."""
-        link.outbox.put(None)
-        if self._all.get(link.worker) is not link:
+        session.outbox.put(None)
+        if self._all.get(session.worker) is not session:
             return False
-        del self._all[link.worker]
+        del self._all[session.worker]
         return True
 
     def get(self, worker: int) -> WorkerSession | None:
@@ -166,32 +166,32 @@ class WorkerSessions:
 
     def answer(self, answer: CallAnswer, summary: str) -> None:
         """Let the stream of a worker, if it has one, send what was decided, or end with the refusal."""
-        link = self._all.get(answer.worker)
-        if link is not None and answer.refusal:
-            link.outbox.put(RefusedError(answer.refusal))
-        elif link is not None:
-            link.answer(answer.call, codec.answer_message(answer, summary))
+        session = self._all.get(answer.worker)
+        if session is not None and answer.refusal:
+            session.outbox.put(RefusedError(answer.refusal))
+        elif session is not None:
+            session.answer(answer.call, codec.answer_message(answer, summary))
 
     def pull(self, entry: Pull, shard: Shard | None) -> None:
         """Keep the values, as they are now, for a worker's answer; ps:0 answers later, another ps at once."""
-        link = self._all.get(entry.worker)
-        if link is None or entry.call <= link.last_call:
+        session = self._all.get(entry.worker)
+        if session is None or entry.call <= session.last_call:
             return
         if shard is not None:
-            chunks = list(codec.pieces(shard.state())) if entry.state else link.hand_over(shard.values)
-            link.values = entry.call, chunks
-        if link.ps != SEQUENCER:
-            link.answer(entry.call, pb.Answer(version=entry.version))
+            chunks = list(codec.pieces(shard.state())) if entry.state else session.hand_over(shard.values)
+            session.values = entry.call, chunks
+        if session.ps != SEQUENCER:
+            session.answer(entry.call, pb.Answer(version=entry.version))
 
     def refuse(self, worker: int, error: RefusedError) -> None:
         """Let the stream of a worker, if it has one, end with an error."""
-        if (link := self._all.get(worker)) is not None:
-            link.outbox.put(error)
+        if (session := self._all.get(worker)) is not None:
+            session.outbox.put(error)
 
     def end_all(self) -> None:
         """Answer nobody any more."""
-        for link in self._all.values():
-            link.outbox.put(None)
+        for session in self._all.values():
+            session.outbox.put(None)
 
 
 def _mapped(segment: pb.Segment, size: int, dtype: np.dtype[Any], own: Range) -> tuple[Array, Array] | None:

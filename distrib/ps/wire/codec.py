@@ -119,7 +119,7 @@ def outcome_of(message: pb.Answer) -> Outcome:
 
 
 def lease_of(message: pb.Answer) -> Lease | None:
-    """What to compute next; None if the stage is over."""
+    """What to compute next; None if the phase is over."""
     if not message.has_lease:
         return None
     return Lease(message.lease, Positions(message.pass_index, Range(message.begin, message.end)))

@@ -41,9 +41,9 @@ class Prefetch:
         self._thread: threading.Thread | None = None
         self.is_busy = False
 
-    def begin(self, stage: int, description: dict[str, Any]) -> None:
-        """Ask for one more lease of a stage."""
-        self._start(lambda: self._client.begin(stage, description, self.values))
+    def begin(self, phase: int, description: dict[str, Any]) -> None:
+        """Ask for one more lease of a phase."""
+        self._start(lambda: self._client.begin(phase, description, self.values))
 
     def push(self, message: pb.Push, gradient: Array) -> None:
         """Hand in a gradient; it may be overwritten at once."""
@@ -74,7 +74,7 @@ class Prefetch:
     def _start(self, call: Callable[[], pb.Answer]) -> None:
         if self._thread is None:
             # It ends with the process: who leaves in the middle of a call waits for nothing.
-            self._thread = threading.Thread(target=self._run, name="ahead", daemon=True)
+            self._thread = threading.Thread(target=self._run, name="prefetch", daemon=True)
             self._thread.start()
         self.is_busy = True
         self._calls.put(call)

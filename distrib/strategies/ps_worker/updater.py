@@ -32,14 +32,14 @@ from distrib.strategies.update.updater import NonFinitePolicy, Rest, Saved, Stat
 
 
 class ScriptPosition:
-    """Counts the stages of this worker's script, and its pushes."""
+    """Counts the phases of this worker's script, and its pushes."""
 
     def __init__(self) -> None:
         self.next = 0
         self.sequence = 0
 
     def advance(self) -> int:
-        """The stage that begins now."""
+        """The phase that begins now."""
         self.next += 1
         return self.next - 1
 
@@ -49,12 +49,12 @@ class PsUpdater(Updater):
 
     Args:
         client: the streams to the ps.
-        stages: where the script is.
+        phases: where the script is.
         network: the network; its values are those of the job.
         optimizer: its rate is sent along; the update happens on the ps.
         on_nonfinite: what to do about NaN or Inf.
         description: of the model; it is registered.
-        ahead: pushes in the background; None for one thing after the other.
+        prefetch: pushes in the background; None for one thing after the other.
     """
 
     is_running = True
@@ -63,23 +63,23 @@ class PsUpdater(Updater):
     def __init__(
         self,
         client: Client,
-        stages: ScriptPosition,
+        phases: ScriptPosition,
         network: Network,
         optimizer: Optimizer,
         on_nonfinite: NonFinitePolicy,
         description: dict[str, Any],
-        ahead: Prefetch | None = None,
+        prefetch: Prefetch | None = None,
     ) -> None:
-        self._client, self._stages = client, stages
+        self._client, self._phases = client, phases
         self._network, self._optimizer, self._on_nonfinite = network, optimizer, on_nonfinite
-        self._stage = 0
+        self._phase = 0
         self._lease: Lease | None = None
         self._is_in_epoch = False
         self._rate = optimizer.learning_rate
         self._totals = BatchSums(0)
         self._summary = ""
-        self._spent = TimeAccounting()
-        self._description, self._ahead = description, ahead
+        self._time_accounting = TimeAccounting()
+        self._description, self._prefetch = description, prefetch
         self._version = self._register(description).version
 
     def batches(
@@ -104,13 +104,13 @@ class PsUpdater(Updater):
         return self._leased(dataset, schedule, description)
 
     def stops(self, wanted: bool) -> bool:
-        """The chief's word counts: it is a stage of its own, which is over at once, with the word as its sum."""
+        """The chief's word counts: it is a phase of its own, which is over at once, with the word as its sum."""
         description: dict[str, Any] = {"kind": "vote", **_described(Schedule(1, 1)), "num_sums": 1}
         if self._client.worker == 0:
             description["stops"] = wanted
-        self._stage = self._stages.advance()
-        self._spent.asks()
-        self._take(self._client.begin(self._stage, description, self._values))
+        self._phase = self._phases.advance()
+        self._time_accounting.asks()
+        self._take(self._client.begin(self._phase, description, self._values))
         return bool(self._totals.sums[0])
 
     def end(self) -> None:
@@ -119,12 +119,12 @@ class PsUpdater(Updater):
     def _leased(
         self, dataset: ArrayDataset, schedule: Schedule, description: dict[str, Any]
     ) -> Iterator[Batch]:
-        self._stage = self._stages.advance()
-        self._spent.asks()
-        self._take(self._client.begin(self._stage, description, self._values))
+        self._phase = self._phases.advance()
+        self._time_accounting.asks()
+        self._take(self._client.begin(self._phase, description, self._values))
         while self._lease is not None:
-            if self._ahead is not None and description["kind"] == "train" and not self._ahead.is_busy:
-                self._ahead.begin(self._stage, description)
+            if self._prefetch is not None and description["kind"] == "train" and not self._prefetch.is_busy:
+                self._prefetch.begin(self._phase, description)
             pass_index, part = self._lease.span
             order = schedule.order(pass_index)
             yield dataset.batch(part.slice if order is None else order[part.slice], pass_index, part.begin)
@@ -132,7 +132,7 @@ class PsUpdater(Updater):
     def pull(self) -> None:
         pass  # The values have come with the lease.
 
-    def push(self, tally: BatchSums) -> BatchSums:
+    def push(self, batch_sums: BatchSums) -> BatchSums:
         buffer = self._network.buffer
         index = None if self._on_nonfinite == "allow" else buffer.first_nonfinite(buffer.grads)
         if index is not None and self._on_nonfinite == "raise":
@@ -141,8 +141,8 @@ class PsUpdater(Updater):
                 f"worker {self._client.worker}. Look at the data and the learning rate, or "
                 'compile(on_nonfinite="skip") to leave such steps out.'
             )
-        request, tally.request = tally.request, 0
-        message = self._message(tally)
+        request, batch_sums.request = batch_sums.request, 0
+        message = self._message(batch_sums)
         message.skip = index is not None
         message.allow_nonfinite = self._on_nonfinite == "allow"
         if self._client.worker == 0:
@@ -151,8 +151,8 @@ class PsUpdater(Updater):
         total.request = request  # workers do not meet, so each decides for itself
         return total
 
-    def tested(self, tally: BatchSums) -> None:
-        self._hand_in(self._message(tally), trains=False)
+    def tested(self, batch_sums: BatchSums) -> None:
+        self._hand_in(self._message(batch_sums), trains=False)
 
     def total(self, tested: BatchSums) -> BatchSums:
         return self._totals
@@ -178,55 +178,55 @@ class PsUpdater(Updater):
             self._optimizer.learning_rate = rate
         self._rate = self._optimizer.learning_rate
 
-    def _message(self, tally: BatchSums) -> pb.Push:
+    def _message(self, batch_sums: BatchSums) -> pb.Push:
         if self._lease is None:
             raise ConfigError(
                 "ParameterServerStrategy leases the examples of whole epochs. Received: train_on_batch. Use fit."
             )
-        tally.penalty = self._network.penalty(Range(0, self._network.buffer.size))
-        self._stages.sequence += 1
+        batch_sums.penalty = self._network.penalty(Range(0, self._network.buffer.size))
+        self._phases.sequence += 1
         return pb.Push(
-            stage=self._stage,
-            sequence=self._stages.sequence,
+            phase=self._phase,
+            sequence=self._phases.sequence,
             lease=self._lease.number,
             version=self._version,
-            tally=tally.sums.tolist(),
-            seconds=self._spent.seconds.values(),
+            sums=batch_sums.sums.tolist(),
+            seconds=self._time_accounting.seconds.values(),
         )
 
     def _hand_in(self, message: pb.Push, trains: bool) -> BatchSums:
-        buffer, ahead = self._network.buffer, self._ahead
-        self._spent.asks()
-        if not trains or ahead is None:
+        buffer, prefetch = self._network.buffer, self._prefetch
+        self._time_accounting.asks()
+        if not trains or prefetch is None:
             self._take(self._client.push(message, buffer.grads if trains else None, self._values))
             return self._totals
         # What was fetched while this was computed comes first, and then this is pushed.
         self._lease = None
-        if ahead.is_busy:
-            self._take(ahead.answer())
-        ahead.push(message, buffer.grads)
+        if prefetch.is_busy:
+            self._take(prefetch.answer())
+        prefetch.push(message, buffer.grads)
         if self._lease is None:
-            self._take(ahead.answer())
+            self._take(prefetch.answer())
         return self._totals
 
     def _register(self, description: dict[str, Any], slots: Sequence[Array] = ()) -> pb.Answer:
-        if self._ahead is not None:
-            np.copyto(self._ahead.values, self._network.buffer.values)
-        answer = self._client.register(self._stages.advance(), description, self._values, slots)
+        if self._prefetch is not None:
+            np.copyto(self._prefetch.values, self._network.buffer.values)
+        answer = self._client.register(self._phases.advance(), description, self._values, slots)
         self._take_values()
         return answer
 
     def _take_values(self) -> None:
-        if self._ahead is not None:
-            np.copyto(self._network.buffer.values, self._ahead.values)
+        if self._prefetch is not None:
+            np.copyto(self._network.buffer.values, self._prefetch.values)
 
     @property
     def _values(self) -> Array:
         """Where values come."""
-        return self._network.buffer.values if self._ahead is None else self._ahead.values
+        return self._network.buffer.values if self._prefetch is None else self._prefetch.values
 
     def _take(self, answer: pb.Answer) -> None:
-        self._spent.has_answer(answer.waited, self._client.pull_s)
+        self._time_accounting.has_answer(answer.waited, self._client.pull_s)
         self._take_values()
         self._lease, self._version = lease_of(answer), answer.version
         self._totals = BatchSums(0, np.array(answer.totals))
@@ -235,19 +235,19 @@ class PsUpdater(Updater):
 
     def close(self) -> None:
         """Another one takes its place, or the job has ended."""
-        if self._ahead is not None:
-            self._ahead.close()
+        if self._prefetch is not None:
+            self._prefetch.close()
 
     def state(self) -> State | None:
         if self._client.worker:
             return None
         names, buffer = self._slot_names(), self._network.buffer
-        if self._ahead is not None:
-            self._ahead.settle()
+        if self._prefetch is not None:
+            self._prefetch.settle()
         rows = np.empty((1 + len(names), buffer.size), self._network.dtype)
-        self._spent.asks()
+        self._time_accounting.asks()
         answer = self._client.state(rows)
-        self._spent.has_answer(answer.waited, self._client.pull_s)
+        self._time_accounting.has_answer(answer.waited, self._client.pull_s)
         self._version = self._optimizer.iterations = answer.version
         buffer.values[...] = rows[0]
         slots = dict(zip(names, rows[1:], strict=True))
@@ -259,9 +259,9 @@ class PsUpdater(Updater):
             start = {"step": saved.step, "learning_rate": saved.learning_rate, "words": saved.words}
             description["start"] = start
             slots = [saved.slots[name] for name in self._slot_names()]
-        self._spent.asks()
+        self._time_accounting.asks()
         answer = self._register(description, slots)
-        self._spent.has_answer(answer.waited, self._client.pull_s)
+        self._time_accounting.has_answer(answer.waited, self._client.pull_s)
         self._version = self._optimizer.iterations = answer.version
         return str(answer.start)
 
@@ -270,7 +270,7 @@ class PsUpdater(Updater):
 
     def counters(self) -> dict[str, Any]:
         summary = json.loads(self._summary) if self._summary else {}
-        seconds = {name: round(seconds, 6) for name, seconds in self._spent.seconds.items()}
+        seconds = {name: round(seconds, 6) for name, seconds in self._time_accounting.seconds.items()}
         return {**summary, "seconds": seconds, "bytes_sent": self._client.bytes_sent}
 
     def report(self) -> str:

@@ -37,8 +37,8 @@ class AccumulatingUpdater(Updater):
         if not self._held:
             self._updater.pull()
 
-    def push(self, tally: BatchSums) -> BatchSums:
-        self._add(tally)
+    def push(self, batch_sums: BatchSums) -> BatchSums:
+        self._add(batch_sums)
         if self._held == self._steps:
             return self._update()
         return self._nothing
@@ -72,21 +72,21 @@ class AccumulatingUpdater(Updater):
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
         return self._updater.test_batches(dataset, schedule, num_sums)
 
-    def tested(self, tally: BatchSums) -> None:
-        self._updater.tested(tally)
+    def tested(self, batch_sums: BatchSums) -> None:
+        self._updater.tested(batch_sums)
 
     def total(self, tested: BatchSums) -> BatchSums:
         return self._updater.total(tested)
 
-    def _add(self, tally: BatchSums) -> None:
+    def _add(self, batch_sums: BatchSums) -> None:
         grads = self._network.buffer.grads
         if self._held:
             self._grads += grads
-            self._sums += tally.sums
+            self._sums += batch_sums.sums
         else:
             np.copyto(self._grads, grads)
-            self._sums = tally.sums.copy()
-            self._nothing = BatchSums(0, np.zeros_like(tally.sums))
+            self._sums = batch_sums.sums.copy()
+            self._nothing = BatchSums(0, np.zeros_like(batch_sums.sums))
         self._held += 1
 
     def _update(self) -> BatchSums:

@@ -134,12 +134,12 @@ class ShardedUpdater(Updater):
                 self._nonfinite = _one_based(buffer.first_nonfinite(buffer.grads, bucket)) or self._nonfinite
             self._buckets.reduce(bucket)
 
-    def push(self, tally: BatchSums) -> BatchSums:
+    def push(self, batch_sums: BatchSums) -> BatchSums:
         communicator, step = self._communicator, self._optimizer.iterations
         self._reduce_filled(0)
-        tally.nonfinite = self._nonfinite
-        tally.penalty = self._penalty()
-        all_scalars = self._buckets.finish(self._replica_state.scalars(tally.sums))
+        batch_sums.nonfinite = self._nonfinite
+        batch_sums.penalty = self._penalty()
+        all_scalars = self._buckets.finish(self._replica_state.scalars(batch_sums.sums))
         total = self._added(self._replica_state.check(all_scalars, step))
         if total.nonfinite:
             return self._refuse(
@@ -277,7 +277,7 @@ class ShardedUpdater(Updater):
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
         return dataset.batches(schedule, schedule.epoch(0), self._communicator.rank, self._world_size)
 
-    def tested(self, tally: BatchSums) -> None:
+    def tested(self, batch_sums: BatchSums) -> None:
         pass  # The sums are combined at the end.
 
     def total(self, tested: BatchSums) -> BatchSums:

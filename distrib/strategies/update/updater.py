@@ -1,8 +1,8 @@
 """Updater: the two calls between a replica's gradient and everybody's next values.
 
 updater.pull()
-tally = network.train_on(x, y, ...)
-total = updater.push(tally)
+batch_sums = network.train_on(x, y, ...)
+total = updater.push(batch_sums)
 """
 
 from __future__ import annotations
@@ -55,7 +55,7 @@ class Rest(NamedTuple):
 
     Attributes:
         undone: as of `State`.
-        sums: over the examples that are done, laid out as in a tally.
+        sums: over the examples that are done, laid out as `BatchSums`.
     """
 
     undone: list[Positions]
@@ -88,7 +88,7 @@ class Updater(ABC):
             dataset: all examples.
             schedule: which of them make up the batches.
             epoch: from 0.
-            num_sums: length of the tallies that are pushed.
+            num_sums: length of the batch sums that are pushed.
             rest: what is left of it, if some is done.
         """
 
@@ -101,11 +101,11 @@ class Updater(ABC):
         """Make the values current before a step."""
 
     @abstractmethod
-    def push(self, tally: BatchSums) -> BatchSums:
+    def push(self, batch_sums: BatchSums) -> BatchSums:
         """Combine gradients and sums over the replicas, and update the values.
 
         Args:
-            tally: this replica's sums for the batch whose gradient is in the network's buffer.
+            batch_sums: this replica's sums for the batch whose gradient is in the network's buffer.
 
         Returns:
             The sums over all replicas, the same bits on each. Valid until the next call.
@@ -174,8 +174,8 @@ class Updater(ABC):
         return ""
 
     @abstractmethod
-    def tested(self, tally: BatchSums) -> None:
-        """A batch of `test_batches` is done; `tally` has its sums."""
+    def tested(self, batch_sums: BatchSums) -> None:
+        """A batch of `test_batches` is done; `batch_sums` has its sums."""
 
     @abstractmethod
     def total(self, tested: BatchSums) -> BatchSums:

@@ -4,7 +4,7 @@ A backup holds values, slots, step, and where `fit` is: epoch, what is left of i
 the other callbacks remember. The chief reads it; all others get it from the chief, so only the chief needs the files.
 
 A signal reaches one replica, or several at different times; all must act after the same step. So a replica puts what
-it was asked for into the tally of its next step. The sum of the tallies reaches every replica with the gradients
+it was asked for into the batch sums of its next step. Their sum reaches every replica with the gradients
 anyway: eight bytes more in a message that is sent in any case, and no message more.
 """
 
@@ -66,7 +66,7 @@ class BackupAndRestore(Callback):
         self.backup_dir, self.save_freq = Path(backup_dir), save_freq
         self.double_checkpoint, self.delete_checkpoint = double_checkpoint, delete_checkpoint
         self._num_batches = 0
-        self._owner: SeriesLock | None = None
+        self._series_lock: SeriesLock | None = None
         self._former: dict[signal.Signals, Any] = {}
         # Only the handler writes these, so no signal is lost between reading and writing.
         self._signals = dict.fromkeys(_HANDLED, 0)
@@ -77,7 +77,7 @@ class BackupAndRestore(Callback):
         self._manager = CheckpointManager(self.model, self.backup_dir, kept, checkpoint_name=_NAME)
         self._num_batches = self._answered = 0
         self._signals = dict.fromkeys(_HANDLED, 0)
-        self._owner = claim_folder(self.model, self.backup_dir, _NAME)
+        self._series_lock = claim_folder(self.model, self.backup_dir, _NAME)
         is_chief = self.model.strategy.is_chief
         if not self.model.resume(latest_whole(self.backup_dir, _NAME) if is_chief else None):
             self._save()  # so that what callbacks write before the next one is known, too
@@ -120,10 +120,10 @@ class BackupAndRestore(Callback):
 
     def _let_go(self) -> None:
         """Of signals and folder."""
-        if self._owner is not None:
+        if self._series_lock is not None:
             self._manager.release()
-            self._owner.release()
-            self._owner = None
+            self._series_lock.release()
+            self._series_lock = None
         for each, handler in self._former.items():
             signal.signal(each, handler)
         self._former = {}

@@ -63,16 +63,16 @@ class ModelCheckpoint(MonitorCallback):
             save_freq,
         )
         self._epoch = self.num_batches = 0
-        self._owner: SeriesLock | None = None
+        self._series_lock: SeriesLock | None = None
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
         # What is in braces is known later only.
         folder = next(each for each in Path(self.filepath).parents if "{" not in str(each))
         name = re.sub(r"\{[^}]*\}|[^A-Za-z0-9._-]", "", str(Path(self.filepath).relative_to(folder)))
-        self._owner = claim_folder(self.model, folder, name[:100].strip(".-_") or "checkpoints")
+        self._series_lock = claim_folder(self.model, folder, name[:100].strip(".-_") or "checkpoints")
 
     def on_train_end(self, logs: Logs | None = None) -> None:
-        owner, self._owner = self._owner, None
+        owner, self._series_lock = self._series_lock, None
         if owner is not None:
             owner.release()
 

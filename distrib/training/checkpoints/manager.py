@@ -83,7 +83,7 @@ class CheckpointManager(HasArguments):
         self._model, self._max_to_keep, self._name = checkpoint, max_to_keep, checkpoint_name
         self.directory = Path(directory)
         self._release: Callable[[], object] | None = None
-        self._sidecar = EvaluatorMailbox(self.directory)
+        self._mailbox = EvaluatorMailbox(self.directory)
         has_evaluator = "evaluator" in resolve().cluster.jobs
         self._evaluator_begins_until = time.monotonic() + _EVALUATOR_BEGINS_S * has_evaluator
 
@@ -164,7 +164,7 @@ class CheckpointManager(HasArguments):
         """Keep the newest, and those that an evaluator has still to evaluate."""
         there = checkpoints(self.directory, self._name)
         old = there[: -self._max_to_keep] if self._max_to_keep is not None else []
-        after = self._sidecar.awaits_after(self._name) if old else None
+        after = self._mailbox.awaits_after(self._name) if old else None
         if old and after is None and time.monotonic() < self._evaluator_begins_until:
             after = -1  # the cluster has one, which is not there yet
         for folder in old:

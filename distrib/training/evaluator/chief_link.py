@@ -21,19 +21,19 @@ class ChiefLink(Callback):
 
     def __init__(self, directory: Path) -> None:
         super().__init__()
-        self._sidecar = EvaluatorMailbox(directory)
+        self._mailbox = EvaluatorMailbox(directory)
 
     def on_train_begin(self, logs: Logs | None = None) -> None:
-        self._sidecar.begin()
+        self._mailbox.begin()
 
     def on_epoch_end(self, epoch: int, logs: Logs | None = None) -> None:
-        if self._sidecar.is_asked_to_stop and not self.model.stop_training:
+        if self._mailbox.is_asked_to_stop and not self.model.stop_training:
             LOGGER.warning("The evaluator sees no more improvement: training ends after epoch %d.", epoch + 1)
             self.model.stop_training = True
 
     def on_train_end(self, logs: Logs | None = None) -> None:
         # The script may go on, and train more; the run is finished when it ends.
-        atexit.register(self._sidecar.finish)
+        atexit.register(self._mailbox.finish)
 
     def on_train_failed(self, error: BaseException) -> None:
-        atexit.unregister(self._sidecar.finish)
+        atexit.unregister(self._mailbox.finish)

@@ -74,11 +74,11 @@ class SidecarEvaluator(HasArguments):
         self._model, self._data, self._batch_size, self._steps = model, data, batch_size, steps
         callbacks = listed(callbacks)
         self._directory, self._name = Path(checkpoint_dir), checkpoint_name
-        self._arrivals = CheckpointWatcher(self._directory, checkpoint_name, every)
+        self._watcher = CheckpointWatcher(self._directory, checkpoint_name, every)
         self._stoppers = [each for each in callbacks if isinstance(each, EarlyStopping)]
         self._callbacks = [each for each in callbacks if each not in self._stoppers]
         self._max_evaluations, self._every, self._timeout = max_evaluations, every, timeout
-        self._sidecar = EvaluatorMailbox(self._directory)
+        self._mailbox = EvaluatorMailbox(self._directory)
         self._monitor = MonitorCallback(monitor, mode)
 
     def start(self) -> dict[str, float]:
@@ -99,7 +99,7 @@ class SidecarEvaluator(HasArguments):
         self._begin()
         boards = [each for each in self._callbacks if isinstance(each, TensorBoard)]
         with ExitStack() as held:
-            held.enter_context(self._sidecar.evaluating(self._progress(), self._every))
+            held.enter_context(self._mailbox.evaluating(self._progress(), self._every))
             for board in boards:
                 held.enter_context(board.held_open())
             return self._evaluate_all(boards)
@@ -113,8 +113,8 @@ class SidecarEvaluator(HasArguments):
             except StorageError as error:
                 LOGGER.warning("%s It is not evaluated.", error)
                 continue
-            if num_runs < self._arrivals.num_runs:
-                num_runs = self._arrivals.num_runs
+            if num_runs < self._watcher.num_runs:
+                num_runs = self._watcher.num_runs
                 self._begin()
             count += 1
             model.take(folder, files, manifest)
@@ -128,7 +128,7 @@ class SidecarEvaluator(HasArguments):
             for board in boards:
                 board.write_validation(number_of(folder) - 1, logs)
             self._stop_early(number_of(folder) - 1, logs)
-            self._sidecar.evaluated(self._progress())
+            self._mailbox.evaluated(self._progress())
             if count == self._max_evaluations or manifest.get("final"):
                 break
         return results
@@ -138,9 +138,9 @@ class SidecarEvaluator(HasArguments):
         self._monitor.best = None
         for stopper in self._stoppers:
             stopper.on_train_begin()
-        former = self._sidecar.recalled(self._name)
-        if former is not None and not self._arrivals.num_runs:  # the evaluator of this run was started again
-            self._arrivals.done, self._monitor.best = former.done, former.best
+        former = self._mailbox.recalled(self._name)
+        if former is not None and not self._watcher.num_runs:  # the evaluator of this run was started again
+            self._watcher.done, self._monitor.best = former.done, former.best
 
     def _evaluated(self) -> dict[str, float]:
         x, y, *rest = self._data
@@ -166,21 +166,21 @@ class SidecarEvaluator(HasArguments):
     def _stop_early(self, epoch: int, logs: dict[str, float]) -> None:
         for stopper in self._stoppers:
             stopper.on_epoch_end(epoch, logs)
-            if stopper.stopped_epoch and not self._sidecar.is_asked_to_stop:
-                self._sidecar.ask_to_stop()
+            if stopper.stopped_epoch and not self._mailbox.is_asked_to_stop:
+                self._mailbox.ask_to_stop()
 
     def _folders(self) -> Iterator[Path]:
         """The checkpoints that are not done, as they come, until there will be no more."""
-        since, arrivals = time.monotonic(), self._arrivals
+        since, watcher = time.monotonic(), self._watcher
         while True:
-            is_finished = self._sidecar.is_finished  # asked first: what comes before it is seen then
-            folder = arrivals.next()
+            is_finished = self._mailbox.is_finished  # asked first: what comes before it is seen then
+            folder = watcher.next()
             if folder is not None:
-                arrivals.done = number_of(folder)
+                watcher.done = number_of(folder)
                 yield folder
                 since = time.monotonic()
             elif is_finished or (
-                arrivals.done >= 0 and is_final(self._directory / f"{self._name}-{arrivals.done}")
+                watcher.done >= 0 and is_final(self._directory / f"{self._name}-{watcher.done}")
             ):
                 return
             elif self._timeout is not None and time.monotonic() - since > self._timeout:
@@ -191,4 +191,4 @@ class SidecarEvaluator(HasArguments):
                 time.sleep(_POLL_S)
 
     def _progress(self) -> Progress:
-        return Progress(self._name, self._arrivals.done, self._monitor.best)
+        return Progress(self._name, self._watcher.done, self._monitor.best)

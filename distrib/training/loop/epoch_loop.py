@@ -1,6 +1,6 @@
 """EpochLoop: the loop over the steps of an epoch, the same for every strategy.
 
-updater.pull(); tally = network.train_on(x, y, ...); total = updater.push(tally)
+updater.pull(); batch_sums = network.train_on(x, y, ...); total = updater.push(batch_sums)
 """
 
 from __future__ import annotations
@@ -62,7 +62,7 @@ class EpochLoop:
         else:
             self._add(BatchSums(0, rest.sums))
             logs = self.means.logs()
-        parts = updater.batches(dataset, schedule, epoch, self._objective.tally.sums.size, rest)
+        parts = updater.batches(dataset, schedule, epoch, self._objective.batch_sums.sums.size, rest)
         for step, batch in enumerate(parts, self.steps_done):
             callbacks.call("on_train_batch_begin", step)
             logs = self.train_step(updater, batch)
@@ -83,14 +83,14 @@ class EpochLoop:
         updater.pull()
         draw = RngKey(self._network.seed, batch.pass_index, batch.position)
         try:
-            tally = self._network.train_on(
+            batch_sums = self._network.train_on(
                 batch.x, batch.y, batch.weight, draw, self._objective, updater.filled
             )
         except BaseException:
             updater.abandon()
             raise
-        tally.request = self.request
-        total = updater.push(tally)
+        batch_sums.request = self.request
+        total = updater.push(batch_sums)
         self.requested = total.request
         self._add(total, updater.is_running)
         return self.means.logs()

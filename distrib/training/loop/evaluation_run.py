@@ -47,13 +47,13 @@ class EvaluationRun:
         network, called = self._network, self._callbacks
         objective = objective.twin(network.layers[-1])
         means = RunningMeans(objective.metrics)
-        own = BatchSums(0, np.zeros_like(objective.tally.sums))
+        own = BatchSums(0, np.zeros_like(objective.batch_sums.sums))
         called.call("on_test_begin")
         for step, batch in enumerate(updater.test_batches(dataset, schedule, own.sums.size)):
             called.call("on_test_batch_begin", step)
-            tally = network.test_on(batch.x, batch.y, batch.weight, objective)
-            own.sums += tally.sums
-            updater.tested(tally)
+            batch_sums = network.test_on(batch.x, batch.y, batch.weight, objective)
+            own.sums += batch_sums.sums
+            updater.tested(batch_sums)
             if called.reads_test_batches:
                 means.reset()
                 means.add(updater.total(own))

@@ -14,7 +14,7 @@ class RunningMeans:
     """The means of a loss and of metrics.
 
     Args:
-        metrics: in the order of the tallies; they hold their sums.
+        metrics: in the order of the batch sums; they hold their sums.
     """
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
@@ -45,9 +45,9 @@ class RunningMeans:
         return logs
 
     def sums(self) -> Array:
-        """What the means are made of, laid out as in a tally."""
-        tally = BatchSums(len(self.metrics))
-        tally.count, tally.loss = self._loss.count, self._loss.total
+        """What the means are made of, laid out as `BatchSums`."""
+        batch_sums = BatchSums(len(self.metrics))
+        batch_sums.count, batch_sums.loss = self._loss.count, self._loss.total
         for index, metric in enumerate(self.metrics):
-            tally.set_metric(index, metric.total, metric.count)
-        return tally.sums
+            batch_sums.set_metric(index, metric.total, metric.count)
+        return batch_sums.sums

@@ -19,7 +19,7 @@ from distrib.ps.policy.order.phases import Phase
 class Pushed:
     """A gradient that is kept until its round is complete."""
 
-    tally: Array
+    sums: Array
     skip: bool
     staleness: int
 
@@ -50,22 +50,22 @@ class Aggregation:
         return push in self._pushed
 
     def decide(
-        self, stage: Phase, push: PushId, lease: int, version: int, tally: Array, skip: bool
+        self, phase: Phase, push: PushId, lease: int, version: int, sums: Array, skip: bool
     ) -> dict[PushId, Outcome]:
         """Take a push.
 
         Args:
-            stage: where it was computed.
+            phase: where it was computed.
             push: which it is.
             lease: number of its lease.
             version: of the values it was computed from.
-            tally: its sums.
+            sums: `(num_sums,)`, as in `BatchSums`.
             skip: whether its update is to be left out.
 
         Returns:
             What became of it, and of those that waited for it; without it while its round is not complete.
         """
-        admission, trains = stage.admission, stage.trains
+        admission, trains = phase.admission, phase.trains
         staleness = max(0, self.version - version) if trains else 0
         if trains:
             for counts in self._counts(push):
@@ -75,49 +75,49 @@ class Aggregation:
             factor, why = None, "computed from values that are lost"
         else:
             why = "too stale" if factor is None else "the epoch is over"
-        if admission is None or stage.is_over or factor is None:
+        if admission is None or phase.is_over or factor is None:
             if admission is not None:
                 admission.return_lease(push.worker, lease)
-            return {push: self._drop(stage, push, staleness, why)}
-        self._pushed[push] = Pushed(tally, skip, staleness)
+            return {push: self._drop(phase, push, staleness, why)}
+        self._pushed[push] = Pushed(sums, skip, staleness)
         verdict = admission.push(push.worker, lease, push)
         if verdict.drop:
-            return {each: self._drop(stage, each, staleness, verdict.why) for each in verdict.drop}
+            return {each: self._drop(phase, each, staleness, verdict.why) for each in verdict.drop}
         if not verdict.apply:
             return {}
-        outcomes = self._apply(stage, verdict.apply, factor)
-        stage.is_over = admission.ledger.is_done
+        outcomes = self._apply(phase, verdict.apply, factor)
+        phase.is_over = admission.ledger.is_done
         return outcomes
 
-    def _apply(self, stage: Phase, pushes: list[PushId], factor: float) -> dict[PushId, Outcome]:
+    def _apply(self, phase: Phase, pushes: list[PushId], factor: float) -> dict[PushId, Outcome]:
         """Make these pushes one update."""
         parts = {push: self._pushed.pop(push) for push in pushes}
         if any(part.skip for part in parts.values()):
             # The examples are done: they would be no better again.
             why = "NaN or Inf in a gradient of this update"
-            return {push: self._drop(stage, push, part.staleness, why) for push, part in parts.items()}
-        tally = np.sum([part.tally for part in parts.values()], axis=0)
+            return {push: self._drop(phase, push, part.staleness, why) for push, part in parts.items()}
+        sums = np.sum([part.sums for part in parts.values()], axis=0)
         # [count, non-finite, loss, penalty, metrics]: every part brought the penalty of the whole model.
-        tally[2] += parts[pushes[0]].tally[3] * tally[0]
-        tally[3] = 0.0
-        stage.totals += tally
-        if stage.trains:
+        sums[2] += parts[pushes[0]].sums[3] * sums[0]
+        sums[3] = 0.0
+        phase.totals += sums
+        if phase.trains:
             self.version += 1
             rate = self.learning_rate * factor * self._rules.learning_rate_factor
-            self._log.append(Apply(tuple(pushes), 1.0 / tally[0], rate, self.version))
+            self._log.append(Apply(tuple(pushes), 1.0 / sums[0], rate, self.version))
             for push, part in parts.items():
                 for counts in self._counts(push):
-                    counts.add_applied(part.staleness, factor, int(part.tally[0]))
+                    counts.add_applied(part.staleness, factor, int(part.sums[0]))
             for worker in {push.worker for push in pushes}:
                 self._members[worker].counts.updates += 1
             self.counts.updates += 1
         decision = "applied" if factor == 1.0 else "scaled"
         return {push: Outcome(decision, part.staleness, factor) for push, part in parts.items()}
 
-    def _drop(self, stage: Phase, push: PushId, staleness: int, why: str) -> Outcome:
+    def _drop(self, phase: Phase, push: PushId, staleness: int, why: str) -> Outcome:
         self._pushed.pop(push, None)
         self._log.append(Discard(push))
-        if stage.trains:
+        if phase.trains:
             for counts in self._counts(push):
                 counts.dropped += 1
         return Outcome("dropped", staleness, 0.0, why)

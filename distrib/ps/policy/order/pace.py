@@ -26,25 +26,25 @@ class AdmissionPace:
     def __init__(self, rules: Rules, members: Membership) -> None:
         self._rules, self._members = rules, members
 
-    def may_begin(self, stage: Phase, worker: int, version: int) -> bool:
-        """Whether a worker may lease examples of a stage, where the values have this version."""
-        if not stage.trains:
+    def may_begin(self, phase: Phase, worker: int, version: int) -> bool:
+        """Whether a worker may lease examples of a phase, where the values have this version."""
+        if not phase.trains:
             return True
-        if self._is_warming_up(stage, version):
+        if self._is_warming_up(phase, version):
             return worker == CHIEF
         if self._members.num_awaited:
             return False
         slowest = min(
-            (clock for each, clock in stage.clocks.items() if self._members.is_alive(each)), default=0
+            (clock for each, clock in phase.clocks.items() if self._members.is_alive(each)), default=0
         )
-        return self._rules.staleness.may_begin(stage.clocks.setdefault(worker, slowest), slowest)
+        return self._rules.staleness.may_begin(phase.clocks.setdefault(worker, slowest), slowest)
 
-    def num_alive(self, stage: Phase, version: int) -> int:
+    def num_alive(self, phase: Phase, version: int) -> int:
         """How many workers there are to do a round. Those that have not come yet are waited for, for a while."""
-        if self._is_warming_up(stage, version):
+        if self._is_warming_up(phase, version):
             return 1
         return self._rules.num_workers - self._members.num_lost
 
-    def _is_warming_up(self, stage: Phase, version: int) -> bool:
-        epoch = stage.description.get("epoch", 0)
+    def _is_warming_up(self, phase: Phase, version: int) -> bool:
+        epoch = phase.description.get("epoch", 0)
         return version < self._rules.warmup_steps or epoch < self._rules.warmup_epochs

@@ -25,8 +25,8 @@ class CallAnswer(NamedTuple):
         call: its number.
         outcome: of the push it brought.
         version: of the values that are pulled with it.
-        lease: what to compute next; None if the stage is over, or if the worker holds another one.
-        totals: the sums of the stage so far.
+        lease: what to compute next; None if the phase is over, or if the worker holds another one.
+        totals: the sums of the phase so far.
         refusal: why the worker may not go on; empty if it may.
         undone: the positions that no update has taken yet, where they were asked for.
         start: where the chief goes on, in its words, where a model was registered.
@@ -48,8 +48,8 @@ class Waiting:
     """A call that is not answered yet."""
 
     call: int
-    stage: int
-    description: dict[str, Any] | None = None  # of the stage, as this worker has it, until it is compared
+    phase: int
+    description: dict[str, Any] | None = None  # of the phase, as this worker has it, until it is compared
     outcome: Outcome | None = NO_PUSH  # None: its push waits for its round
 
 
@@ -57,7 +57,7 @@ class PendingCalls:
     """Those of all workers that are not answered yet, one for each.
 
     Args:
-        stages: what they come to.
+        phases: what they come to.
         members: who they are.
         pace: who may compute now.
         log: takes the values that go with the answers.
@@ -66,8 +66,8 @@ class PendingCalls:
         answers: those that are not sent yet; the caller takes them out.
     """
 
-    def __init__(self, stages: Phases, members: Membership, pace: AdmissionPace, log: list[Entry]) -> None:
-        self._stages, self._members, self._pace, self._log = stages, members, pace, log
+    def __init__(self, phases: Phases, members: Membership, pace: AdmissionPace, log: list[Entry]) -> None:
+        self._phases, self._members, self._pace, self._log = phases, members, pace, log
         self._waiting: dict[int, Waiting] = {}
         self.answers: list[CallAnswer] = []
 
@@ -94,25 +94,25 @@ class PendingCalls:
         """
         for worker in list(self._waiting):
             waiting = self._waiting[worker]
-            if waiting.stage < len(self._stages):
-                self._settle(worker, waiting, self._stages[waiting.stage], version)
+            if waiting.phase < len(self._phases):
+                self._settle(worker, waiting, self._phases[waiting.phase], version)
 
-    def _settle(self, worker: int, waiting: Waiting, stage: Phase, version: int) -> None:
-        refusal = "" if waiting.description is None else stage.refusal(worker, waiting.description)
+    def _settle(self, worker: int, waiting: Waiting, phase: Phase, version: int) -> None:
+        refusal = "" if waiting.description is None else phase.refusal(worker, waiting.description)
         waiting.description = None
         if refusal:
             del self._waiting[worker]
             self.answers.append(
-                CallAnswer(worker, waiting.call, NO_PUSH, version, None, stage.totals, refusal)
+                CallAnswer(worker, waiting.call, NO_PUSH, version, None, phase.totals, refusal)
             )
             return
         lease = None
-        if not stage.is_over:
-            if stage.admission is None:
+        if not phase.is_over:
+            if phase.admission is None:
                 return
-            if self._pace.may_begin(stage, worker, version):
-                lease = stage.admission.lease(worker, self._pace.num_alive(stage, version))
-            if lease is None and not stage.admission.holds(worker):
+            if self._pace.may_begin(phase, worker, version):
+                lease = phase.admission.lease(worker, self._pace.num_alive(phase, version))
+            if lease is None and not phase.admission.holds(worker):
                 return
         outcome = waiting.outcome
         if outcome is None:
@@ -121,5 +121,5 @@ class PendingCalls:
             outcome = Outcome("accepted")
         del self._waiting[worker]
         self._log.append(Pull(worker, waiting.call, version))
-        told = stage.totals.copy(), "", (), stage.start
+        told = phase.totals.copy(), "", (), phase.start
         self.answers.append(CallAnswer(worker, waiting.call, outcome, version, lease, *told))

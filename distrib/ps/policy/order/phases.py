@@ -1,7 +1,7 @@
 """Phases: what all workers do in the same order, since they run the same script.
 
 A model is registered, an epoch is trained, a data set is tested, the chief says whether to go on. The chief opens a
-stage; the others wait for it, and must be about to do the same. A stage that is over is remembered with its totals,
+phase; the others wait for it, and must be about to do the same. A phase that is over is remembered with its totals,
 so a worker that was restarted runs through its script again until it meets the others.
 """
 
@@ -100,60 +100,60 @@ class Phases:
     """All of them, in order."""
 
     def __init__(self) -> None:
-        self._stages: list[Phase] = []
+        self._phases: list[Phase] = []
 
     def __getitem__(self, index: int) -> Phase:
-        return self._stages[index]
+        return self._phases[index]
 
     def __len__(self) -> int:
-        return len(self._stages)
+        return len(self._phases)
 
     @property
     def last(self) -> Phase | None:
         """The one that is open, or was open last."""
-        return self._stages[-1] if self._stages else None
+        return self._phases[-1] if self._phases else None
 
     @property
     def num_borders(self) -> int:
         """How many beginnings and ends there were so far."""
-        return len(self._stages) + sum(stage.is_over for stage in self._stages)
+        return len(self._phases) + sum(phase.is_over for phase in self._phases)
 
     def open(self, worker: int, index: int, description: dict[str, Any]) -> Phase | None:
-        """A worker has come to stage `index`; returns it if that opens it.
+        """A worker has come to phase `index`; returns it if that opens it.
 
         Raises:
             RefusedError: it is somewhere else in its script than the others.
         """
         last = self.last
         may_open = last is None or last.is_over or last.is_vote
-        if not 0 <= index <= len(self._stages) or (index == len(self._stages) and not may_open):
+        if not 0 <= index <= len(self._phases) or (index == len(self._phases) and not may_open):
             raise RefusedError(
-                f"Worker {worker} is at stage {index} of its script, the job at stage {len(self._stages) - 1}."
+                f"Worker {worker} is at phase {index} of its script, the job at phase {len(self._phases) - 1}."
             )
-        if index < len(self._stages) or worker != CHIEF:
+        if index < len(self._phases) or worker != CHIEF:
             return None
         if last is not None:
             last.is_over = True  # a vote to be repeated after a restoration, by a chief that had its answer
         totals = description.get("totals") or [0.0] * int(description.get("num_sums", 0))
         return self.append(Phase(description, np.array(totals)))
 
-    def check_kind(self, stage: int, trains: bool) -> None:
-        """Raise `RefusedError` unless gradients are pushed in this stage just if `trains`."""
-        if not 0 <= stage < len(self._stages) or self._stages[stage].trains is not trains:
+    def check_kind(self, phase: int, trains: bool) -> None:
+        """Raise `RefusedError` unless gradients are pushed in this phase just if `trains`."""
+        if not 0 <= phase < len(self._phases) or self._phases[phase].trains is not trains:
             raise RefusedError(
-                f"A push {'with' if trains else 'without'} a gradient does not belong to stage {stage}."
+                f"A push {'with' if trains else 'without'} a gradient does not belong to phase {phase}."
             )
 
-    def append(self, stage: Phase) -> Phase:
+    def append(self, phase: Phase) -> Phase:
         """Add the next one."""
-        self._stages.append(stage)
-        return stage
+        self._phases.append(phase)
+        return phase
 
 
 def admission_of(
     rules: Rules, description: dict[str, Any], undone: list[Positions] | None = None, first_lease: int = 0
 ) -> Admission[PushId]:
-    """Who leases the examples of a stage.
+    """Who leases the examples of a phase.
 
     Args:
         rules: how gradients become updates.

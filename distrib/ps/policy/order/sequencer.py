@@ -39,7 +39,7 @@ class Sequencer:
     Attributes:
         log: decisions that are not executed yet; the caller takes them out.
         members: every worker that was ever there.
-        stages: what was done, and is being done.
+        phases: what was done, and is being done.
         updates: what became of what was pushed.
         is_restored: whether it goes on from a saved state, and workers may know what is lost.
     """
@@ -49,9 +49,9 @@ class Sequencer:
         self.is_restored = False
         self.log: list[Entry] = []
         self.members = Membership(rules.num_workers)
-        self.stages = Phases()
+        self.phases = Phases()
         self.updates = Aggregation(rules, self.members, self.log)
-        self._calls = PendingCalls(self.stages, self.members, AdmissionPace(rules, self.members), self.log)
+        self._calls = PendingCalls(self.phases, self.members, AdmissionPace(rules, self.members), self.log)
 
     @property
     def version(self) -> int:
@@ -88,10 +88,10 @@ class Sequencer:
         return absent
 
     def register(
-        self, worker: int, call: int, stage: int, description: dict[str, Any], values: PushId | None
+        self, worker: int, call: int, phase: int, description: dict[str, Any], values: PushId | None
     ) -> None:
         """A worker is about to train or test this model; `values` are those it brought (the chief's count)."""
-        opened = self.stages.open(worker, stage, description)
+        opened = self.phases.open(worker, phase, description)
         if opened is not None and values is not None:
             start = description.get("start", {})
             self.log.append(Install(values, start.get("step")))
@@ -102,27 +102,27 @@ class Sequencer:
             opened.is_over = True
         elif values is not None:
             self.log.append(Discard(values))
-        self._wait(worker, Waiting(call, stage, description))
+        self._wait(worker, Waiting(call, phase, description))
 
-    def begin(self, worker: int, call: int, stage: int, description: dict[str, Any]) -> None:
+    def begin(self, worker: int, call: int, phase: int, description: dict[str, Any]) -> None:
         """A worker begins an epoch of training (`"kind": "train"`) or testing, or asks whether it was the last."""
-        opened = self.stages.open(worker, stage, description)
-        if worker == CHIEF and description["kind"] == "vote" and stage == len(self.stages) - 1:
-            self.stages[stage].hear(bool(description.get("stops")))
+        opened = self.phases.open(worker, phase, description)
+        if worker == CHIEF and description["kind"] == "vote" and phase == len(self.phases) - 1:
+            self.phases[phase].hear(bool(description.get("stops")))
         elif opened is not None:
             opened.admission = admission_of(self.rules, description)
             opened.is_over = opened.admission.ledger.is_done  # where nothing is left of it
             self.updates.learning_rate = float(description.get("learning_rate", self.updates.learning_rate))
-        self._wait(worker, Waiting(call, stage, description))
+        self._wait(worker, Waiting(call, phase, description))
 
     def push(
         self,
         push: PushId,
         call: int,
-        stage: int,
+        phase: int,
         lease: int,
         version: int,
-        tally: Array,
+        sums: Array,
         skip: bool = False,
         learning_rate: float | None = None,
         seconds: Sequence[float] = (),
@@ -132,10 +132,10 @@ class Sequencer:
         Args:
             push: which push it is.
             call: which call is to be answered.
-            stage: index of the stage.
+            phase: index of the phase.
             lease: number of the lease.
             version: of the values it was computed from.
-            tally: its sums.
+            sums: `(num_sums,)`, as in `BatchSums`.
             skip: whether NaN or Inf was found, and the update is to be left out.
             learning_rate: the chief's, now; None from others.
             seconds: how the worker has spent its time so far.
@@ -147,7 +147,7 @@ class Sequencer:
         if push.sequence == member.sequence:  # a retry: the answer was lost, and the lease in it
             self.forget(push)
             self._release(push.worker)
-            self._wait(push.worker, Waiting(call, stage, None, member.outcome))
+            self._wait(push.worker, Waiting(call, phase, None, member.outcome))
             return
         if push.sequence <= member.sequence or (
             push.sequence > member.sequence + 1 and not member.is_restored
@@ -155,35 +155,35 @@ class Sequencer:
             raise RefusedError(
                 f"Expected push {member.sequence + 1} of worker {push.worker}. Received: push {push.sequence}."
             )
-        if not 0 <= stage < len(self.stages) or not self.stages[stage].has_examples:
+        if not 0 <= phase < len(self.phases) or not self.phases[phase].has_examples:
             raise RefusedError(
-                f"Worker {push.worker} pushed to stage {stage}, where nothing is trained or tested."
+                f"Worker {push.worker} pushed to phase {phase}, where nothing is trained or tested."
             )
-        current = self.stages[stage]
+        current = self.phases[phase]
         # After a restoration a worker may have seen versions that are lost; with prefetch, in two pushes.
         known = self.version if not self.is_restored else version
         if len(seconds) not in (0, len(CAUSES)) or not all(map(math.isfinite, seconds)):
             raise ImpossibleError(f"Expected seconds for {', '.join(CAUSES)}. Received: {list(seconds)}.")
-        if tally.shape != current.totals.shape or not 0 <= version <= known:
+        if sums.shape != current.totals.shape or not 0 <= version <= known:
             raise ImpossibleError(
                 f"Expected {current.totals.size} sums and a version up to {self.version}. "
-                f"Received: {tally.size} sums, version {version}."
+                f"Received: {sums.size} sums, version {version}."
             )
         if not 0 <= (learning_rate or 0.0) <= LARGEST_RATE:
             raise ImpossibleError(
                 f"Expected a learning rate of 0 to {LARGEST_RATE:g}. Received: {learning_rate}."
             )
-        current.check_examples(lease, float(tally[0]))
+        current.check_examples(lease, float(sums[0]))
         if learning_rate is not None and push.worker == CHIEF:
             self.updates.learning_rate = learning_rate
         member.sequence, member.is_restored, member.seconds = push.sequence, False, tuple(seconds)
         if push.worker in current.clocks:
             current.clocks[push.worker] += 1
-        outcomes = self.updates.decide(current, push, lease, version, tally, skip)
+        outcomes = self.updates.decide(current, push, lease, version, sums, skip)
         member.outcome = outcomes.pop(push, None)
         for earlier, outcome in outcomes.items():
             self._tell(earlier, outcome)
-        self._wait(push.worker, Waiting(call, stage, None, member.outcome))
+        self._wait(push.worker, Waiting(call, phase, None, member.outcome))
 
     def forget(self, push: PushId | None) -> None:
         """What has come is not used, unless it has come before and waits for its round."""
@@ -192,10 +192,10 @@ class Sequencer:
 
     def state(self, worker: int, call: int) -> None:
         """The chief saves what is kept: it gets all of one version, and what is left of the epoch then."""
-        stage = self.stages.last
-        undone = [] if stage is None or stage.admission is None else stage.admission.undone()
+        phase = self.phases.last
+        undone = [] if phase is None or phase.admission is None else phase.admission.undone()
         self.log.append(Pull(worker, call, self.version, state=True))
-        totals = np.empty(0) if stage is None else stage.totals.copy()
+        totals = np.empty(0) if phase is None else phase.totals.copy()
         self.answers.append(CallAnswer(worker, call, NO_PUSH, self.version, None, totals, undone=undone))
 
     def _tell(self, push: PushId, outcome: Outcome) -> None:
@@ -213,7 +213,7 @@ class Sequencer:
         self._calls.settle(self.version)
 
     def _release(self, worker: int) -> None:
-        stage = self.stages.last
-        if stage is not None and stage.admission is not None:
-            stage.admission.lost(worker)
-            stage.clocks.pop(worker, None)
+        phase = self.phases.last
+        if phase is not None and phase.admission is not None:
+            phase.admission.lost(worker)
+            phase.clocks.pop(worker, None)

@@ -20,16 +20,16 @@ _LEASE_BITS = 62
 
 def state_of(sequencer: Sequencer) -> dict[str, Any]:
     """All that it takes to go on from here. Gradients that wait for their round are not in it."""
-    stages = [
+    phases = [
         {
-            "description": stage.description,
-            "totals": stage.totals.tolist(),
-            "is_over": stage.is_over,
+            "description": phase.description,
+            "totals": phase.totals.tolist(),
+            "is_over": phase.is_over,
             "undone": None
-            if stage.admission is None or stage.is_over
-            else [[pass_index, *part] for pass_index, part in stage.admission.undone()],
+            if phase.admission is None or phase.is_over
+            else [[pass_index, *part] for pass_index, part in phase.admission.undone()],
         }
-        for stage in (sequencer.stages[index] for index in range(len(sequencer.stages)))
+        for phase in (sequencer.phases[index] for index in range(len(sequencer.phases)))
     ]
     members = {
         str(worker): {
@@ -47,7 +47,7 @@ def state_of(sequencer: Sequencer) -> dict[str, Any]:
         "version": sequencer.version,
         "learning_rate": sequencer.updates.learning_rate,
         "counts": sequencer.counts.as_json(),
-        "stages": stages,
+        "stages": phases,
         "members": members,
     }
 
@@ -85,12 +85,12 @@ def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
     sequencer.updates.learning_rate = float(state["learning_rate"])
     sequencer.updates.counts = counts_from_json(state["counts"])
     for each in state["stages"]:
-        stage = sequencer.stages.append(Phase(each["description"], np.array(each["totals"]), each["is_over"]))
+        phase = sequencer.phases.append(Phase(each["description"], np.array(each["totals"]), each["is_over"]))
         if each["undone"] is not None:
             spans = [Positions(pass_index, Range(begin, end)) for pass_index, begin, end in each["undone"]]
             first = secrets.randbits(_LEASE_BITS)
-            stage.admission = admission_of(sequencer.rules, stage.description, spans, first)
-    last = sequencer.stages.last
+            phase.admission = admission_of(sequencer.rules, phase.description, spans, first)
+    last = sequencer.phases.last
     if last is not None and last.is_vote:  # a chief that was preempted goes on now
         last.is_over = False
     for worker, each in state["members"].items():

@@ -118,11 +118,11 @@ class Shard:
             f"NaN or Inf in the gradient of {', '.join(names)}, in a push that says it is finite."
         )
 
-    def stage(self, push: PushId, vector: Array) -> None:
+    def put(self, push: PushId, vector: Array) -> None:
         """Keep a gradient, or the chief's values, until an entry says what to do. It may be overwritten then."""
         self._staged[push] = vector
 
-    def stage_model(self, push: PushId, vector: Array, description: dict[str, Any]) -> None:
+    def put_model(self, push: PushId, vector: Array, description: dict[str, Any]) -> None:
         """Keep what the chief brings. Only an entry makes it the model that is trained: it may be refused yet.
 
         Raises:
@@ -131,7 +131,7 @@ class Shard:
         if description["optimizer"].get("global_clipnorm") is not None and self._count > 1:
             raise ConfigError("global_clipnorm needs the whole gradient on one ps. Received: several ps.")
         self._models[push] = description
-        self.stage(push, vector)
+        self.put(push, vector)
 
     def execute(self, entry: Entry) -> None:
         """Execute the next entry of the log."""

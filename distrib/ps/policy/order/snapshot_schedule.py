@@ -1,6 +1,6 @@
 """SnapshotSchedule: when the log is cut, so that all ps save the same state. No I/O.
 
-At the beginning and the end of every stage, which workers learn of only when the cut is on the disk, and every so
+At the beginning and the end of every phase, which workers learn of only when the cut is on the disk, and every so
 many updates.
 """
 
@@ -15,7 +15,7 @@ class SnapshotSchedule:
 
     Attributes:
         number: of the last one.
-        border: number of the last one that was at the beginning or end of a stage.
+        border: number of the last one that was at the beginning or end of a phase.
     """
 
     def __init__(self, every: int) -> None:
@@ -37,7 +37,7 @@ class SnapshotSchedule:
         Args:
             is_busy: whether the last cut is still being saved: then only borders are cut, so that what waits to be
                 written does not grow.
-            num_borders: beginnings and ends of stages so far.
+            num_borders: beginnings and ends of phases so far.
             version: updates so far.
         """
         at_border = num_borders > self._num_borders
