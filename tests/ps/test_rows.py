@@ -168,10 +168,10 @@ class TestRefused:
         assert "Expected the 5 examples of lease" in words
         assert "Received: 6 examples" in words
 
-    def test_sums_of_another_stage(self, job):
+    def test_sums_of_another_phase(self, job):
         client, answer = job.begun()
         message = job.message
-        job.message = lambda *given: pb.Push(**fields_of(message(*given)) | {"tally": [5.0, 0, 0]})
+        job.message = lambda *given: pb.Push(**fields_of(message(*given)) | {"sums": [5.0, 0, 0]})
         code, words = self.refusal(
             job, client, lambda: (job.send(client, answer, 1), delattr(job, "message")), 0
         )

@@ -10,16 +10,14 @@ from __future__ import annotations
 
 import json
 import math
-import zlib
 from collections.abc import Iterator
 
 import numpy as np
 
 from distrib.base.arrays import Array
-from distrib.base.errors import NonFiniteError, ProtocolError
+from distrib.base.errors import NonFiniteError
 from distrib.base.logs import LOGGER
 from distrib.base.ranges import Range
-from distrib.base.tree_diff import differences, flatten
 from distrib.comm.communicator import Communicator
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.schedule import Positions, Schedule, joined
@@ -28,7 +26,7 @@ from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.update.gradient_buckets import DEFAULT_BUCKET_BYTES, GradientBuckets
-from distrib.strategies.update.replica_check import drift
+from distrib.strategies.update.replica_check import check_replicas
 from distrib.strategies.update.replica_state import ReplicaState
 from distrib.strategies.update.updater import NonFinitePolicy, Rest, Saved, State, Updater
 
@@ -90,38 +88,16 @@ class ShardedUpdater(Updater):
         self._buckets.begin()
         self._nonfinite = 0
         if self._check_every and self._num_pulls % self._check_every == 0:
-            self._find_drift()
+            self._check_replicas()
         self._num_pulls += 1
 
     def settle(self) -> None:
         if self._check_every:
-            self._find_drift()  # before what an epoch has made is evaluated or saved
+            self._check_replicas()  # before what an epoch has made is evaluated or saved
 
-    def _find_drift(self) -> None:
-        """Compare a hash of what all replicas must hold alike."""
-        if self._world_size == 1:
-            return
-        self._compare_settings()
-        digest = zlib.crc32(self._network.buffer.values.data)
-        for variable in self._network.fixed_variables.values():
-            digest = zlib.crc32(variable.value.data, digest)
-        digests = self._communicator.gather_scalars(np.array([float(digest)]))[:, 0].tolist()
-        found = drift(digests, self._optimizer.iterations)
-        if found:
-            raise ProtocolError(found)
-
-    def _compare_settings(self) -> None:
-        """Raise `ProtocolError` where an optimizer was set on some replicas only: each updates a part."""
-        config = self._optimizer.get_config() | {"iterations": self._optimizer.iterations}
-        text = json.dumps(config, sort_keys=True, default=str).encode()
-        if len(set(self._communicator.gather_scalars(np.array([float(zlib.crc32(text))]))[:, 0])) > 1:
-            texts = self._communicator.gather_bytes(text)
-            lines = differences([flatten(json.loads(text), "optimizer") for text in texts])
-            raise ProtocolError(
-                f"The optimizers of the replicas differ at step {self._optimizer.iterations}:\n{lines}\nSet the "
-                "optimizer's attributes on every replica alike.",
-                is_common=True,
-            )
+    def _check_replicas(self) -> None:
+        if self._world_size > 1:
+            check_replicas(self._communicator, self._network, self._optimizer)
 
     def abandon(self) -> None:
         self._buckets.abandon()
