@@ -6,6 +6,7 @@ import os
 import shutil
 import sys
 
+from distrib.base import environment
 from distrib.base.logs import LOGGER
 
 _PLAIN = str.maketrans({"━": "=", "─": "-", "│": "|"})
@@ -62,10 +63,10 @@ def is_watched() -> bool:
     `DISTRIB_TTY=1` or `0` decides. Otherwise a process of an MPI job is not watched: Open MPI gives every rank
     a terminal even when mpirun writes to a file.
     """
-    decided = os.environ.get("DISTRIB_TTY", "")
+    decided = environment.text(environment.TTY)
     if decided:
         return decided != "0"
-    if any(name in os.environ for name in ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")):
+    if environment.mpi_rank() is not None:
         return False
     return is_notebook() or (sys.stdout is not None and sys.stdout.isatty())
 

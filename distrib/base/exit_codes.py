@@ -7,10 +7,10 @@ started the tasks looks at their codes. Traceback and clean-up are Python's own.
 
 from __future__ import annotations
 
-import os
 import sys
 from types import TracebackType
 
+from distrib.base import environment
 from distrib.base.errors import DistribError, exit_code_of
 
 _chosen: SystemExit | None = None
@@ -41,7 +41,7 @@ def install() -> None:
         previous(kind, error, traceback)
         if isinstance(error, KeyboardInterrupt) or _is_interactive():
             return  # after Ctrl-C Python ends by SIGINT, which shells show as 130
-        if isinstance(error, DistribError) or os.environ.get("TF_CONFIG"):
+        if isinstance(error, DistribError) or environment.text(environment.TF_CONFIG):
             raise SystemExit(exit_code_of(error))  # from here Python takes the code, and still calls atexit
 
     sys.excepthook = on_exception

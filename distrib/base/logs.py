@@ -7,12 +7,13 @@ the environment shows that too, and every collective call, as `r0 | all_reduce #
 from __future__ import annotations
 
 import logging
-import os
 import socket
+
+from distrib.base import environment
 
 LOGGER = logging.getLogger("distrib")
 
-DEBUG = os.environ.get("DISTRIB_DEBUG", "") not in ("", "0")
+DEBUG = environment.flag(environment.DEBUG)
 
 
 def tell(line: str) -> None:

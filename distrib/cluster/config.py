@@ -17,8 +17,9 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
+from distrib.base import environment
 from distrib.base.errors import ConfigError
-from distrib.base.outside import parse_json
+from distrib.base.parse_json import parse_json
 from distrib.cluster.checks import check_cluster, check_task
 from distrib.cluster.fields import index, string, table, wrong
 from distrib.cluster.host_port import parse_address
@@ -107,7 +108,7 @@ def config_from_environment(environ: Mapping[str, str]) -> ClusterConfig | None:
     Raises:
         ConfigError: it cannot be right; the message has the path of the field.
     """
-    text = environ.get("TF_CONFIG")
+    text = environment.text(environment.TF_CONFIG, environ)
     return _from("TF_CONFIG", text, "json") if text else None
 
 
@@ -121,7 +122,7 @@ def hosts_of_cluster(environ: Mapping[str, str]) -> list[str]:
         ConfigError: it cannot be right; the message has the path of the field.
     """
     try:
-        given = table(_PARSE["json"](environ.get("TF_CONFIG") or "{}"), "TF_CONFIG")
+        given = table(_PARSE["json"](environment.text(environment.TF_CONFIG, environ) or "{}"), "TF_CONFIG")
     except (ValueError, RecursionError):
         raise ConfigError("TF_CONFIG is not JSON.") from None
     tasks = [

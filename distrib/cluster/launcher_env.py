@@ -11,12 +11,10 @@ import os
 from collections.abc import Mapping
 from typing import NamedTuple
 
+from distrib.base import environment
 from distrib.base.errors import ConfigError
 from distrib.base.names import NAME_RULE, is_name
 from distrib.cluster.fields import index
-
-RUN_VARIABLE = "DISTRIB_RUN_ID"
-"""Holds the name of the run."""
 
 
 class Launched(NamedTuple):
@@ -33,21 +31,6 @@ class Launched(NamedTuple):
     world_size: int
 
 
-_LAUNCHERS = (
-    ("Open MPI mpirun", "OMPI_COMM_WORLD_RANK", "OMPI_COMM_WORLD_SIZE"),
-    ("MPICH Hydra", "PMI_RANK", "PMI_SIZE"),
-    ("srun", "PMIX_RANK", "SLURM_STEP_NUM_TASKS"),
-)
-
-
-_OTHER_LAUNCHERS = (
-    *_LAUNCHERS,
-    ("srun", "SLURM_PROCID", "SLURM_STEP_NUM_TASKS"),
-    ("torchrun", "RANK", "WORLD_SIZE"),
-)
-"""Those that start processes which need not be an MPI job."""
-
-
 def started_as_one_of_several(environ: Mapping[str, str] | None = None) -> Launched | None:
     """What started this process together with others, whether they can find each other or not; None if nothing did.
 
@@ -58,7 +41,7 @@ def started_as_one_of_several(environ: Mapping[str, str] | None = None) -> Launc
         ConfigError: a variable of a launcher is not a number.
     """
     environ = os.environ if environ is None else environ
-    for launcher, rank, world_size in _OTHER_LAUNCHERS:
+    for launcher, rank, world_size in environment.LAUNCHERS:
         if rank in environ and world_size in environ:
             job = Launched(launcher, index(environ[rank], rank), index(environ[world_size], world_size))
             # The first that is found is the innermost: mpirun within a step of Slurm.
@@ -76,7 +59,7 @@ def launched(environ: Mapping[str, str] | None = None) -> Launched | None:
         ConfigError: a variable of a launcher is not a number.
     """
     environ = os.environ if environ is None else environ
-    for launcher, rank, world_size in _LAUNCHERS:
+    for launcher, rank, world_size in environment.MPI_LAUNCHERS:
         if rank in environ:
             return Launched(
                 launcher, index(environ[rank], rank), index(environ.get(world_size, "0"), world_size)
@@ -90,7 +73,7 @@ def run_name() -> str:
     Raises:
         ConfigError: it is no name.
     """
-    name = os.environ.get(RUN_VARIABLE, "")
+    name = environment.text(environment.RUN_ID)
     if name and not is_name(name):
-        raise ConfigError(f"{RUN_VARIABLE}: a run's name has {NAME_RULE}. Received: {name!r}.")
+        raise ConfigError(f"{environment.RUN_ID.name}: a run's name has {NAME_RULE}. Received: {name!r}.")
     return name

@@ -15,6 +15,7 @@ from __future__ import annotations
 import os
 from collections.abc import Mapping
 
+from distrib.base import environment
 from distrib.base.errors import ConfigError
 from distrib.cluster.checks import check_cluster, check_task
 from distrib.cluster.config import ClusterConfig, config_from_environment, read_config
@@ -42,7 +43,7 @@ def resolve(resolver: ClusterResolver | None = None, environ: Mapping[str, str] 
     if resolver is not None:
         return _told_by(resolver)
     job = launched(environ)
-    source = environ.get("DISTRIB_CLUSTER_FILE") or "TF_CONFIG"
+    source = environment.text(environment.CLUSTER_FILE, environ) or "TF_CONFIG"
     config = _configured(environ)
     if config.task_type is not None and config.task_id is not None:
         _check_complete(config.is_partial, config.task_type, config.cluster, source)
@@ -53,7 +54,7 @@ def resolve(resolver: ClusterResolver | None = None, environ: Mapping[str, str] 
 
 
 def _configured(environ: Mapping[str, str]) -> ClusterConfig:
-    file = environ.get("DISTRIB_CLUSTER_FILE")
+    file = environment.text(environment.CLUSTER_FILE, environ)
     return read_config(file) if file else config_from_environment(environ) or ClusterConfig()
 
 

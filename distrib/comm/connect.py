@@ -16,9 +16,9 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from typing import Any
 
+from distrib.base import environment
 from distrib.base.errors import ConfigError
 from distrib.base.logs import enable
-from distrib.base.outside import seconds
 from distrib.comm.collectives.ring import RingCommunicator
 from distrib.comm.liveness.client import LivenessClient
 from distrib.comm.liveness.exit import ExitHandler
@@ -33,7 +33,7 @@ from distrib.comm.messages.transport import Transport
 from distrib.host.addresses import address_of, own_address
 from distrib.host.blas_threads import limit_blas_threads, threads_of_rank
 
-_START_TIMEOUT_S = seconds("DISTRIB_START_TIMEOUT_S", 120.0)
+_START_TIMEOUT_S = environment.seconds(environment.START_TIMEOUT_S)
 _SAY_BEFORE_S = 0.2
 
 _transport: MPITransport | None = None

@@ -9,6 +9,7 @@ import tempfile
 import urllib.request
 from pathlib import Path
 
+from distrib.base import environment
 from distrib.base.arrays import Array
 from distrib.base.errors import DataError
 from distrib.data.idx import read_idx
@@ -108,7 +109,7 @@ def _download_fashion_mnist(url: str) -> Path:
 
 def _cache() -> Path:
     """The folder for what is downloaded. Raises `DataError` where there is none."""
-    folder = os.environ.get("DISTRIB_CACHE")
+    folder = environment.text(environment.CACHE)
     if folder:
         return Path(folder)
     try:

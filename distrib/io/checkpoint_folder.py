@@ -31,7 +31,7 @@ from distrib.base.arrays import Array
 from distrib.base.errors import StorageError
 from distrib.base.logs import LOGGER
 from distrib.base.names import is_name
-from distrib.base.outside import parse_json
+from distrib.base.parse_json import parse_json
 from distrib.host.disk_space import check_space, make_folder
 from distrib.io.atomic_files import read_file, sync, write_file
 

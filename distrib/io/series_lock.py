@@ -20,7 +20,7 @@ from typing import Any
 
 from distrib.base.errors import PeerLostError, StorageError
 from distrib.base.logs import LOGGER
-from distrib.base.outside import parse_json
+from distrib.base.parse_json import parse_json
 from distrib.host.disk_space import make_folder
 from distrib.io.checkpoint_folder import unfinished
 

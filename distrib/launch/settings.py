@@ -6,15 +6,14 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-from distrib.cluster.launcher_env import RUN_VARIABLE
+from distrib.base import environment
 from distrib.host.addresses import own_address
 from distrib.launch.backends import mpirun, ssh
 from distrib.launch.backends.mpirun import Mpi
 from distrib.launch.plan import Plan
 from distrib.launch.task import entrypoint
-from distrib.launch.task.exit_record import START_VARIABLE
 
-_OWN = (RUN_VARIABLE, START_VARIABLE, "DISTRIB_TTY")
+_OWN = tuple(each.name for each in (environment.RUN_ID, environment.START, environment.TTY))
 """What a start adds to the environment of its tasks."""
 
 

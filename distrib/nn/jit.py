@@ -6,18 +6,19 @@ bits: numba neither reorders nor contracts floating point unless asked to. `DIST
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable
 from functools import cache
 from importlib.util import find_spec
 from typing import Any, TypeAlias
+
+from distrib.base import environment
 
 Loop: TypeAlias = Callable[..., Any]
 
 
 def available() -> bool:
     """Whether loops are compiled in this process."""
-    return os.environ.get("DISTRIB_JIT", "1") != "0" and find_spec("numba") is not None
+    return environment.flag(environment.JIT) and find_spec("numba") is not None
 
 
 def compiled(loop: Loop, *arguments: Any) -> Loop | None:

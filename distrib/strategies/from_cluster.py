@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-import os
-
+from distrib.base import environment
 from distrib.base.errors import ConfigError
 from distrib.cluster.launch_options import STRATEGIES
 from distrib.cluster.resolve import resolve
@@ -29,7 +28,7 @@ def strategy_from_cluster(resolver: ClusterResolver | None = None) -> Strategy:
         ConfigError: the cluster cannot be right, or DISTRIB_STRATEGY does not fit it.
     """
     task = resolve(resolver)
-    wanted = os.environ.get("DISTRIB_STRATEGY", "")
+    wanted = environment.text(environment.STRATEGY)
     if wanted and wanted not in STRATEGIES:
         raise ConfigError(f"DISTRIB_STRATEGY: expected one of {', '.join(STRATEGIES)}. Received: {wanted!r}.")
     if task.type == "evaluator":

@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-import os
-
+from distrib.base import environment
 from distrib.base.errors import ConfigError
 from distrib.cluster.launcher_env import launched, started_as_one_of_several
 from distrib.cluster.resolve import resolve
 from distrib.strategies.default import DefaultStrategy
 from distrib.strategies.strategy import Strategy
 
-ALLOW_VARIABLE = "DISTRIB_ALLOW_ALONE"
 """Set to 1 where the processes that a launcher starts are independent on purpose."""
 
 
@@ -23,7 +21,7 @@ def check_not_alone(strategy: Strategy, model_name: str) -> None:
         strategy: that trains the model.
         model_name: of the model, for the error message.
     """
-    if strategy.num_replicas_in_sync > 1 or os.environ.get(ALLOW_VARIABLE) == "1":
+    if strategy.num_replicas_in_sync > 1 or environment.flag(environment.ALLOW_ALONE):
         return
     task = resolve()
     job = started_as_one_of_several()
@@ -46,5 +44,5 @@ def check_not_alone(strategy: Strategy, model_name: str) -> None:
     raise ConfigError(
         f"Model '{model_name}' would be trained in this process alone ({type(strategy).__name__}, one replica), but "
         f"{who}. Each would train all of it. {' '.join(advice)} If they are independent of each other on purpose, "
-        f"set {ALLOW_VARIABLE}=1."
+        f"set {environment.ALLOW_ALONE.name}=1."
     )

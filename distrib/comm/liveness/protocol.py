@@ -11,7 +11,8 @@ import threading
 from dataclasses import dataclass
 from typing import Any
 
-from distrib.base.outside import parse_json, seconds
+from distrib.base import environment
+from distrib.base.parse_json import parse_json
 
 BEAT_S = 0.25
 """How often each side says that it lives."""
@@ -19,14 +20,14 @@ BEAT_S = 0.25
 SILENCE_S = 60.0
 """A process that says nothing for so long is frozen or unreachable. Far longer than any call that holds the GIL."""
 
-UNREACHABLE_S = seconds("DISTRIB_UNREACHABLE_S", 3.0)
+UNREACHABLE_S = environment.seconds(environment.UNREACHABLE_S)
 """A host whose kernel has acknowledged nothing for so long is unreachable. That needs no answer of a process."""
 
-HOST_SILENCE_S = seconds("DISTRIB_HOST_SILENCE_S", 4.0)
+HOST_SILENCE_S = environment.seconds(environment.HOST_SILENCE_S)
 """A host whose processes all say nothing for so long, the one that only watches among them, is frozen: a paused
 container, say. Longer than `UNREACHABLE_S`, which says more."""
 
-STOPPED_S = seconds("DISTRIB_STOPPED_S", 2.0)
+STOPPED_S = environment.seconds(environment.STOPPED_S)
 """A process that a signal has stopped for so long, while others run, is lost."""
 
 CONNECT_TIMEOUT_S = 30.0

@@ -6,14 +6,14 @@ import sys
 from collections.abc import Mapping
 from typing import Any
 
-from distrib.cluster.launcher_env import RUN_VARIABLE
+from distrib.base import environment
 from distrib.launch.backends import mpirun
 from distrib.launch.backends.mpirun import ByRank
 from distrib.launch.plan import Plan, PlannedTask
 from distrib.launch.run.process_group import Process, ProcessGroup
 from distrib.launch.run.task_logs import TaskLog
 from distrib.launch.settings import Settings
-from distrib.launch.task.exit_record import START_VARIABLE, ExitRecord
+from distrib.launch.task.exit_record import ExitRecord
 
 
 class TaskLauncher:
@@ -85,9 +85,9 @@ class TaskLauncher:
         environ = {
             **self._settings.environ,
             **plan.environ(task),
-            RUN_VARIABLE: self._run,
-            START_VARIABLE: str(self._start),
-            "DISTRIB_TTY": "1" if is_chief and self._shows_a_moving_bar() else "0",
+            environment.RUN_ID.name: self._run,
+            environment.START.name: str(self._start),
+            environment.TTY.name: "1" if is_chief and self._shows_a_moving_bar() else "0",
         }
         return {
             "command": command,

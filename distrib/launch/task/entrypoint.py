@@ -26,12 +26,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from types import TracebackType
 
+from distrib.base import environment
 from distrib.base.errors import exit_code_of
 from distrib.cluster.spec import ClusterSpec
 from distrib.launch.task import exit_record
 from distrib.strategies.parameter_server import close_all
 
-_RANKS = ("OMPI_COMM_WORLD_RANK", "PMI_RANK", "PMIX_RANK")
 _LONGEST_WHAT = 2000
 _AS_JSON = "--json"
 
@@ -45,10 +45,10 @@ def main() -> None:
     if nothing:
         os.dup2(nothing, 0)
         os.close(nothing)
-    config = json.loads(os.environ["TF_CONFIG"])
-    rank = next((int(os.environ[name]) for name in _RANKS if name in os.environ), None)
+    config = json.loads(environment.text(environment.TF_CONFIG))
+    rank = environment.mpi_rank()
     if rank is not None:
-        config["task"] = task_of_rank(ClusterSpec(config["cluster"]), rank)
+        config["task"] = task_of_rank(ClusterSpec(config["cluster"]), int(rank))
         os.environ["TF_CONFIG"] = json.dumps(config)
     end = _End(f"{config['task']['type']} {config['task']['index']}", os.environ)
     sys.excepthook = end.on_exception

@@ -14,10 +14,8 @@ import sys
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from distrib.base.outside import parse_json
-from distrib.cluster.launcher_env import RUN_VARIABLE
-
-START_VARIABLE = "DISTRIB_START"
+from distrib.base import environment
+from distrib.base.parse_json import parse_json
 
 _MARK = "\x1edistrib-end "
 _LARGEST_CODE = 255
@@ -43,7 +41,7 @@ class ExitRecord(NamedTuple):
 
 def run_of(environ: Mapping[str, str]) -> str:
     """Which start of which run this process belongs to."""
-    return f"{environ.get(RUN_VARIABLE, '')}.{environ.get(START_VARIABLE, '')}"
+    return f"{environment.text(environment.RUN_ID, environ)}.{environment.text(environment.START, environ)}"
 
 
 def say(task: str, code: int = 0, what: str = "", run: str | None = None) -> None:

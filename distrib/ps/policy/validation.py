@@ -6,7 +6,7 @@ from typing import Any
 
 from distrib.base.arrays import training_dtype
 from distrib.base.errors import ConfigError, ProtocolError
-from distrib.base.outside import parse_json
+from distrib.base.parse_json import parse_json
 from distrib.nn import optimizers, regularizers
 from distrib.ps.policy.admission.rules import MAX_STREAMS, Rules, rules_from_config
 from distrib.ps.policy.order.phases import LARGEST_RATE

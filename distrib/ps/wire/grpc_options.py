@@ -10,16 +10,16 @@ from __future__ import annotations
 import os
 from typing import TypeAlias
 
-from distrib.base.outside import seconds
+from distrib.base import environment
 from distrib.ps.policy.admission.rules import MAX_STREAMS
 
 # Otherwise gRPC prints a line for every stream that ends.
 os.environ.setdefault("GRPC_VERBOSITY", "ERROR")
 
-SURELY_LIVES_S = 4 * seconds("DISTRIB_KEEPALIVE_S", 1.0)
+SURELY_LIVES_S = 4 * environment.seconds(environment.KEEPALIVE_S)
 """The end of a process, or of its host, is noticed before."""
 
-RECONNECT_S = 2 * seconds("DISTRIB_KEEPALIVE_S", 1.0)
+RECONNECT_S = 2 * environment.seconds(environment.KEEPALIVE_S)
 """A worker whose stream has ended may open another one for so long before the others go on without it."""
 
 CHUNK_BYTES = 1 << 20
@@ -35,7 +35,7 @@ Options: TypeAlias = list[tuple[str, int]]
 # A window of fixed size. Where gRPC measures and adapts it, a push of 320 kB may take twice the processor time.
 _FLOW: Options = [("grpc.http2.bdp_probe", 0), ("grpc.http2.lookahead_bytes", 4 << 20)]
 
-_KEEPALIVE_MS = int(1000 * seconds("DISTRIB_KEEPALIVE_S", 1.0))
+_KEEPALIVE_MS = int(1000 * environment.seconds(environment.KEEPALIVE_S))
 
 CHANNEL: Options = [
     *_FLOW,

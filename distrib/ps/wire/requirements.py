@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import os
 import stat
 from importlib.util import find_spec
 from pathlib import Path
 
+from distrib.base import environment
 from distrib.base.errors import ConfigError
 
 _PACKAGES = {
@@ -32,7 +32,7 @@ def run_token() -> str:
     Raises:
         ConfigError: the file cannot be read, is empty, or may be read by every user of the host.
     """
-    file = os.environ.get("DISTRIB_TOKEN_FILE")
+    file = environment.text(environment.TOKEN_FILE)
     if not file:
         return ""
     try:

@@ -13,10 +13,11 @@ from typing import Any, NamedTuple
 
 import grpc
 
+from distrib.base import environment
 from distrib.base.errors import ConfigError
 from distrib.ps.wire.grpc_options import CHANNEL
 
-VARIABLES = ("DISTRIB_TLS_CERT", "DISTRIB_TLS_KEY", "DISTRIB_TLS_CA")
+VARIABLES = tuple(each.name for each in (environment.TLS_CERT, environment.TLS_KEY, environment.TLS_CA))
 
 
 ADVICE = (

@@ -19,7 +19,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from distrib.base.errors import StorageError
-from distrib.base.outside import parse_json
+from distrib.base.parse_json import parse_json
 from distrib.cluster.launcher_env import run_name
 from distrib.host.disk_space import make_folder
 from distrib.io.atomic_files import write_bytes

@@ -12,7 +12,7 @@ import pytest
 
 import distrib
 from distrib.base.errors import DistribError
-from distrib.base.outside import parse_json
+from distrib.base.parse_json import parse_json
 from distrib.cluster.config import config_from_environment
 from distrib.io import series_lock
 from distrib.io.checkpoint_folder import read_manifest

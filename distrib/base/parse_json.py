@@ -1,4 +1,4 @@
-"""Values from outside: parsed JSON and numeric settings from environment variables, checked.
+"""JSON from outside: of sockets, files and variables that others write.
 
 Whatever the text is, it becomes a value or a `ValueError` (a `ConfigError` is one): also if it is nested too deeply,
 too large for the memory, or has numbers that JSON does not have.
@@ -7,10 +7,7 @@ too large for the memory, or has numbers that JSON does not have.
 from __future__ import annotations
 
 import json
-import os
 from typing import Any
-
-from distrib.base.errors import ConfigError
 
 
 def parse_json(text: str | bytes, *, finite: bool = False, no_duplicates: bool = False) -> Any:
@@ -33,28 +30,6 @@ def parse_json(text: str | bytes, *, finite: bool = False, no_duplicates: bool =
         return json.loads(text, **options)
     except (RecursionError, MemoryError) as error:
         raise ValueError(f"it cannot be parsed ({type(error).__name__})") from None
-
-
-def seconds(variable: str, default: float) -> float:
-    """How long, as an environment variable says.
-
-    Args:
-        variable: its name.
-        default: where it is not set.
-
-    Raises:
-        ConfigError: it says no number of seconds above 0.
-    """
-    text = os.environ.get(variable, "")
-    if not text:
-        return default
-    try:
-        value = float(text)
-    except ValueError:
-        value = 0.0
-    if not 0.0 < value < 1e6:
-        raise ConfigError(f"{variable}: expected seconds, above 0. Received: {text!r:.80}.")
-    return value
 
 
 def _refuse(constant: str) -> float:
