@@ -200,7 +200,7 @@ def test_s16_what_security_says():
 def test_every_block_says_what_it_is():
     for document in DOCUMENTS:
         languages = {language for language, _ in BLOCK.findall(document.read_text())}
-        assert languages <= {"sh", "python", "text"}, document.name
+        assert languages <= {"sh", "python", "text", "mermaid"}, document.name
 
 
 def test_links_of_the_documents_lead_somewhere():

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -265,3 +266,15 @@ def test_import_is_light():
         for _ in range(3)
     ]
     assert min(runs) < 0.3
+
+
+def test_the_page_of_the_architecture_has_every_folder():
+    page = (PACKAGE.parent / "docs" / "architecture.md").read_text()
+    rows = re.findall(r"^\| (`.+?`) \| .+ \| (.*) \|$", page, re.M)
+    folders = {name for cell, _ in rows for name in re.findall(r"`([a-z_/]+)`", cell)}
+    there = {path.parent.relative_to(PACKAGE).as_posix() for path in PACKAGE.rglob("__init__.py")} - {"."}
+    assert folders == there
+    for cell, first in rows:
+        folder = re.findall(r"`([a-z_/]+)`", cell)[0]
+        for name in re.findall(r"`(\w+\.py)`", first):
+            assert (PACKAGE / folder / name).exists(), f"{folder}/{name}"
