@@ -76,7 +76,7 @@ class _Parameters:
 
 
 def unknown(call: str, name: str, value: object, known: Sequence[str]) -> str:
-    """What to say about an argument that there is not."""
+    """The error about an unknown argument."""
     near = difflib.get_close_matches(name, known, 1)
     advice = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known) or 'none'}."
     return f"{call} has no argument {name}. Received: {name}={value!r}. {advice}"
@@ -89,7 +89,7 @@ def _of_function(function: Callable[..., Any], is_method: bool) -> _Parameters:
 
 @functools.cache
 def _of_class(cls: type) -> _Parameters:
-    """Those of the constructor; where it takes `**kwargs`, which are for its base class, with those of that."""
+    """The parameters of the constructor; with those of its base class where it takes `**kwargs` for it."""
     found: dict[str, inspect.Parameter] = {}
     for each in cls.__mro__:
         if "__init__" in vars(each):

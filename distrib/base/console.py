@@ -40,7 +40,7 @@ def show(text: str, end: str = "\n") -> None:
 
 
 def _discard_output() -> None:
-    """Let what is buffered go nowhere, or else Python would fail to write it at its end, with exit code 120."""
+    """Discard what is buffered, or else Python would fail to write it at its end, with exit code 120."""
     try:
         nowhere = os.open(os.devnull, os.O_WRONLY)
         os.dup2(nowhere, sys.stdout.fileno())

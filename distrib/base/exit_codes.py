@@ -32,7 +32,7 @@ def chosen() -> SystemExit | None:
 
 
 def install() -> None:
-    """Let uncaught exceptions end this process with their exit codes."""
+    """Make uncaught exceptions end this process with their exit codes."""
     previous = sys.excepthook
 
     def on_exception(

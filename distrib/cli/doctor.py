@@ -26,7 +26,7 @@ _TIMEOUT_S = 60.0
 
 
 def diagnosis() -> list[Row]:
-    """What is found, as pairs of a name and words. Collective under mpirun, where rank 0 gets the rows of all.
+    """The findings, as pairs of name and text. Collective under mpirun, where rank 0 gets those of all.
 
     Returns:
         The rows; empty on all ranks but rank 0.

@@ -203,7 +203,7 @@ def _pythonpath(config: ClusterConfig) -> str:
 
 
 def _print(made: Plan, settings: Settings) -> None:
-    """What would be started: no secret is made yet, so none can be shown."""
+    """Print what would be started. No secrets exist yet, so none can be shown."""
     for task in made.tasks:
         through = "" if task.host == "localhost" else f" through {shlex.join(settings.command(task.host))}"
         print(f"{task.name} on {task.host}{through}")

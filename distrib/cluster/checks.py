@@ -8,7 +8,7 @@ from distrib.cluster.fields import wrong
 from distrib.cluster.host_port import Address, parse_address
 
 JOBS = ("chief", "worker", "ps", "evaluator")
-"""What a task may be."""
+"""The types of tasks."""
 
 Jobs = Mapping[str, Mapping[int, str]]
 

@@ -33,7 +33,7 @@ _CLUSTERS = ("cluster", "sparseCluster")
 
 @dataclass(frozen=True)
 class ClusterConfig:
-    """What TF_CONFIG or a cluster file says.
+    """The content of TF_CONFIG or of a cluster file.
 
     Attributes:
         cluster: all tasks; empty where a process trains alone.

@@ -11,7 +11,7 @@ from distrib.cluster.checks import Jobs
 from distrib.cluster.fields import string, strings, table, wrong
 
 STRATEGIES = ("mirrored", "central_storage", "ps-sync", "ps-async", "default")
-"""What `strategy` may be."""
+"""The values of `strategy`."""
 
 _SET_BY_THE_LAUNCHER = ("TF_CONFIG", "DISTRIB_CLUSTER_FILE", "DISTRIB_STRATEGY", "DISTRIB_TOKEN_FILE")
 _NAME = re.compile(r"[A-Za-z_][A-Za-z0-9_]*")

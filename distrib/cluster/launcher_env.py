@@ -32,7 +32,7 @@ class Launched(NamedTuple):
 
 
 def started_as_one_of_several(environ: Mapping[str, str] | None = None) -> Launched | None:
-    """What started this process together with others, whether they can find each other or not; None if nothing did.
+    """The launcher that started this process together with others, MPI or not; None if none did.
 
     Args:
         environ: environment variables; `os.environ` by default.
@@ -50,7 +50,7 @@ def started_as_one_of_several(environ: Mapping[str, str] | None = None) -> Launc
 
 
 def launched(environ: Mapping[str, str] | None = None) -> Launched | None:
-    """What started this process; None if no MPI launcher did.
+    """The MPI launcher that started this process; None if none did.
 
     Args:
         environ: environment variables; `os.environ` by default.

@@ -30,7 +30,7 @@ ALONE = Task("worker", 0, ClusterSpec({}))
 
 
 def resolve(resolver: ClusterResolver | None = None, environ: Mapping[str, str] | None = None) -> Task:
-    """Who this process is.
+    """Find out who this process is.
 
     Args:
         resolver: knows it; by default the environment does.

@@ -60,7 +60,7 @@ class Schedule:
         self._order: tuple[int, Array] | None = None
 
     def describe(self) -> dict[str, object]:
-        """What it takes to draw the same batches, as JSON values."""
+        """The arguments that determine the batches, as JSON values."""
         return {
             "batch_size": self.batch_size,
             "steps_per_epoch": self.steps_per_epoch,

@@ -29,7 +29,7 @@ def set_by_user() -> list[str]:
 
 
 def better_kernels(cpuinfo: str) -> str | None:
-    """What `OPENBLAS_CORETYPE` should be on a processor; None where OpenBLAS chooses well.
+    """The best value of `OPENBLAS_CORETYPE` for a processor; None where OpenBLAS chooses well.
 
     Args:
         cpuinfo: the beginning of `/proc/cpuinfo`.

@@ -33,7 +33,7 @@ def blas_threads() -> int:
 
 
 def limit_blas_threads(threads: int) -> Callable[[], None]:
-    """Let BLAS use at most `threads` threads, unless the user's environment says how many.
+    """Limit BLAS to `threads` threads, unless the user's environment says how many.
 
     Returns:
         What undoes it.

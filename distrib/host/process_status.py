@@ -87,7 +87,7 @@ class ProcessStatus:
         return int(fields[-1]) if fields[:1] == [b"Z"] else None
 
     def _fields(self) -> list[bytes]:
-        """What /proc says about the process, from its state on; empty if it says nothing."""
+        """The fields of /proc/PID/stat, from the state on; empty if there are none."""
         try:
             with open(f"/proc/{self._pid}/stat", "rb") as file:
                 return file.read().rpartition(b")")[2].split()

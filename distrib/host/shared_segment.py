@@ -57,7 +57,7 @@ class SharedSegment:
         self.address = [os.getpid(), self._fd, size, nonce]
 
     def close(self) -> None:
-        """Let nobody else map it. Those who have keep it."""
+        """Stop others from mapping it. Those that have mapped it keep it."""
         if self._fd >= 0:
             os.close(self._fd)
             self._fd = -1

@@ -144,7 +144,7 @@ def _lock(descriptor: int) -> bool:
 
 
 def _read(path: Path) -> dict[str, Any]:
-    """What an owner says of itself; nothing if it has not said it yet."""
+    """The description that an owner has written; empty if it has written none yet."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)
         try:

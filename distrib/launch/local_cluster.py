@@ -40,7 +40,7 @@ _END_TIMEOUT_S = 2.5
 _LOOK_EVERY_S = 0.1
 
 READY = "ps listens on "
-"""What a ps prints, and then its address."""
+"""Printed by a ps, followed by its address."""
 
 _PR_SET_PDEATHSIG = 1
 
@@ -141,7 +141,7 @@ def _watch(workers: list[subprocess.Popen[bytes]], over: threading.Event, allow_
 
 
 def end_with_parent() -> None:
-    """Let the kernel end this process (SIGTERM) when the one that started it ends, even by SIGKILL. Linux only."""
+    """Make the kernel end this process (SIGTERM) when the one that started it ends, even by SIGKILL. Linux only."""
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGTERM)
 
 

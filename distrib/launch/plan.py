@@ -109,7 +109,7 @@ class Plan:
 def plan(
     config: ClusterConfig, script: Sequence[str], python: str, is_here: Callable[[str], bool], insecure: bool
 ) -> Plan:
-    """What has to be started.
+    """The tasks to be started.
 
     Args:
         config: the cluster, and how it is launched.

@@ -14,7 +14,7 @@ from distrib.launch.plan import Plan
 from distrib.launch.task import entrypoint
 
 _OWN = tuple(each.name for each in (environment.RUN_ID, environment.START, environment.TTY))
-"""What a start adds to the environment of its tasks."""
+"""Variables that an attempt adds to the environment of its tasks."""
 
 
 @dataclass(frozen=True)

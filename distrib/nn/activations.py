@@ -46,7 +46,7 @@ class Activation(HasArguments):
         return twin
 
     def get_config(self) -> dict[str, Any]:
-        """What it takes to make this activation again."""
+        """The arguments of this activation, as JSON values."""
         return {name: value for name, value in vars(self).items() if not name.startswith("_")}
 
 

@@ -65,7 +65,7 @@ class BatchSums:
 
     @property
     def request(self) -> int:
-        """What somebody asks of all replicas, besides training; 0 for nothing. Requests of several are added up."""
+        """A request to all replicas, such as to save; 0 for none. Requests of several replicas are added."""
         return int(self.sums[_REQUEST])
 
     @request.setter

@@ -43,7 +43,7 @@ class Initializer(HasArguments):
         """Float64 values of `shape`."""
 
     def get_config(self) -> dict[str, Any]:
-        """What it takes to make this initializer again."""
+        """The arguments of this initializer, as JSON values."""
         return dict(vars(self))
 
 

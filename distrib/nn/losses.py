@@ -76,7 +76,7 @@ class Loss(HasArguments):
         """Gradient of each value with respect to its prediction, `(batch, *output_shape)`, after `forward`."""
 
     def activate(self, logits: Array) -> Array:
-        """What the activation makes of `logits`, after `forward`; only if `fused_activation` is set."""
+        """The activation of `logits`, after `forward`; only if `fused_activation` is set."""
         raise AssertionError(f"{type(self).__name__} does not start from logits")
 
     def on_logits(self) -> Loss:
@@ -111,7 +111,7 @@ class Loss(HasArguments):
         return float(np.sum(weighted, dtype=np.float64)) / max(1, len(values))
 
     def get_config(self) -> dict[str, Any]:
-        """What the loss is, as JSON values."""
+        """The arguments of the loss, as JSON values."""
         fields = {name: value for name, value in vars(self).items() if not name.startswith("_")}
         return {"class": type(self).__name__, **fields}
 
@@ -224,7 +224,7 @@ class BinaryCrossentropy(Loss):
 
 
 class _SoftmaxCrossentropy(Loss):
-    """What the two categorical cross-entropies share: log-probabilities along the last axis."""
+    """Base of the two categorical cross-entropies: log-probabilities along the last axis."""
 
     fused_activation = activations.Softmax
 

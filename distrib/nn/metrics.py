@@ -86,7 +86,7 @@ class Metric(HasArguments):
         self.total = self.count = 0.0
 
     def get_config(self) -> dict[str, Any]:
-        """What the metric is, as JSON values."""
+        """The arguments of the metric, as JSON values."""
         state = ("total", "count")
         fields = {key: value for key, value in vars(self).items() if key not in state and key[0] != "_"}
         return {"class": type(self).__name__, **fields}

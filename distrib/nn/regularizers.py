@@ -29,7 +29,7 @@ class Regularizer(HasArguments):
         """Add `scale` times the penalty's gradient to `grads`, in place."""
 
     def get_config(self) -> dict[str, float]:
-        """What it takes to make this regularizer again."""
+        """The arguments of this regularizer, as JSON values."""
         return {name: float(value) for name, value in vars(self).items()}
 
 

@@ -144,7 +144,7 @@ class ParameterServerStrategy(Strategy):
 
     @property
     def counters(self) -> dict[str, Any]:
-        """What became of pushes (pushed, applied, dropped, scaled, staleness), of all workers and of each.
+        """Statistics of pushes (pushed, applied, dropped, scaled, staleness), in total and for each worker.
 
         `effective_batch` is the examples applied / the updates: what an update was made of on average; for a
         worker, what it brought to the updates that it took part in.

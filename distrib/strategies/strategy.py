@@ -76,7 +76,7 @@ class Strategy(HasArguments):
 
     @property
     def counters(self) -> dict[str, Any]:
-        """What this replica has sent so far, and how long it took; empty where there is one replica.
+        """Bytes sent by this replica, and seconds spent; empty where there is one replica.
 
         `bytes_sent` counts messages, not what lies in shared memory. `seconds` are those of steps: `communicating` is
         the time in their collectives, waiting for slower replicas included.
@@ -157,7 +157,7 @@ class Strategy(HasArguments):
 
     @abstractmethod
     def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
-        """What combines gradients and updates values, for the training that begins now.
+        """Make the updater for a training that begins now.
 
         Args:
             network: the network to train.

@@ -51,7 +51,7 @@ class CompileConfig:
         return Objective(network.layers[-1], self.loss, unweighted, weighted)
 
     def describe(self) -> dict[str, object]:
-        """What it is, as JSON values."""
+        """The configuration, as JSON values."""
         named = [*self._unweighted, "weighted:", *self._weighted]
         return {
             "optimizer": {**self.optimizer.get_config(), "iterations": self.optimizer.iterations},

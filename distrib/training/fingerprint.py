@@ -23,7 +23,7 @@ def describe(network: Network, compiled: CompileConfig) -> dict[str, Any]:
 
 
 def describe_network(network: Network) -> dict[str, Any]:
-    """What it takes to make the network again, and the layout of its variables."""
+    """The layers of the network, and the layout of its variables."""
     return {
         "input_shape": list(network.input_shape),
         "dtype": network.dtype.name,
@@ -36,7 +36,7 @@ def describe_network(network: Network) -> dict[str, Any]:
 
 
 def versions() -> dict[str, str]:
-    """Of what computes."""
+    """The versions of the software that computes."""
     return {
         "distrib": __version__,
         "numpy": np.__version__,

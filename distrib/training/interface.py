@@ -35,7 +35,7 @@ class FitUnderWay(Protocol):
 
     @property
     def requested(self) -> int:
-        """What the replicas asked together in the last step, the same on all."""
+        """The requests of all replicas in the last step, the same on all."""
 
     @property
     def is_settled(self) -> bool:

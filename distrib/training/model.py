@@ -64,7 +64,7 @@ _KERAS_COMPILE = {
 
 
 class Model(ModelFiles):
-    """What is trained. `Sequential` is the one kind there is.
+    """Base class of models. `Sequential` is the only one so far.
 
     Attributes:
         strategy: the strategy that trains it: that of the scope it was made in.
@@ -152,7 +152,7 @@ class Model(ModelFiles):
         on_nonfinite: NonFinitePolicy = "raise",
         **unsupported: Any,
     ) -> None:
-        """Say how to train.
+        """Configure the training.
 
         Args:
             optimizer: name or instance.

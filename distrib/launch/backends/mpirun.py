@@ -57,12 +57,12 @@ class Mpi:
 
     @property
     def stop_signal(self) -> int:
-        """What mpirun passes on and `launch/task/entrypoint.py` takes for SIGTERM."""
+        """The signal that mpirun passes on and `launch/task/entrypoint.py` takes for SIGTERM."""
         return signal.SIGUSR2 if self.kind == "Open MPI" else signal.SIGTERM
 
     @property
     def blocked_signals(self) -> list[int]:
-        """What must not reach mpirun, which would kill the ranks while they save: the launcher passes it on."""
+        """Signals kept from mpirun, which would kill the ranks while they save: the launcher passes them on."""
         received = {signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR2}
         return sorted(received - {self.stop_signal})
 
@@ -177,7 +177,7 @@ def command(
 
 
 def variables(mpi: Mpi, ssh: Sequence[str]) -> Mapping[str, str]:
-    """What mpirun itself finds in its environment.
+    """The environment of mpirun itself.
 
     Args:
         mpi: which MPI.
@@ -205,7 +205,7 @@ class ByRank:
         self._rank: int | None = None
 
     def feed(self, data: bytes) -> list[tuple[int | None, bytes]]:
-        """What each rank has written, in order; None is mpirun itself.
+        """The output by rank, in order; None is mpirun itself.
 
         Args:
             data: the next piece of the output; empty at its end.

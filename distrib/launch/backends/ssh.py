@@ -19,10 +19,10 @@ _UNSAID = {
     "connecttimeout": ("none", ("ConnectTimeout=10",)),
     "serveraliveinterval": ("0", ("ServerAliveInterval=1", "ServerAliveCountMax=2")),
 }
-"""What `ssh -G` says of a setting that nobody has made, and ours."""
+"""Defaults of `ssh -G`, and our values for them."""
 
 FAILED = 255
-"""What ssh returns when the connection, and not the command, has failed."""
+"""Exit code of ssh when the connection, and not the command, has failed."""
 
 
 def is_here(host: str) -> bool:
@@ -90,7 +90,7 @@ def program(hosts: tuple[str, ...], options: tuple[str, ...], watches: bool = Tr
 
 
 def _settings(host: str, options: Iterable[str]) -> dict[str, str]:
-    """What ssh would do for a host; nothing is connected."""
+    """The settings of ssh for a host; nothing is connected."""
     try:
         told = subprocess.run(
             ["ssh", "-G", *options, host],

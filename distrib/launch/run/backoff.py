@@ -12,7 +12,7 @@ TRIES = len(_DELAYS_S) + 1
 
 
 class Backoff:
-    """Of one thing that is started again."""
+    """The delays of one task or attempt."""
 
     def __init__(self) -> None:
         self._short = 0

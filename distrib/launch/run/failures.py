@@ -14,7 +14,7 @@ from distrib.launch.run.task_launcher import TaskLauncher
 
 
 class Failures:
-    """Of one start.
+    """The failures of one attempt.
 
     Args:
         launcher: has the logs of the tasks, and their last words.

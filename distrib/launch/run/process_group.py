@@ -64,16 +64,16 @@ class Process:
         self._say(json.dumps(job).encode() + b"\n")
 
     def signal(self, number: int) -> None:
-        """Let the supervisor send a signal to the command."""
+        """Make the supervisor send a signal to the command."""
         self.was_told |= number != signal.SIGUSR1
         self._say(b'{"signal": %d}\n' % number)
 
     def beat(self) -> None:
-        """Say that the launcher is alive."""
+        """Tell the supervisor that the launcher is alive."""
         self._say(b"\n")
 
     def kill(self) -> None:
-        """Let the supervisor kill the command and all that it has started."""
+        """Make the supervisor kill the command and all that it has started."""
         self.was_told = True
         self._hang_up()
 
@@ -229,7 +229,7 @@ class ProcessGroup:
 
 
 def _ignore_signals() -> None:
-    """Of a supervisor that starts, and of ssh: what a scheduler sends to every process is for the tasks."""
+    """Signals blocked in supervisors and ssh: what a scheduler sends to every process is for the tasks."""
     for number in ProcessGroup.SIGNALS:
         signal.signal(number, signal.SIG_IGN)
 

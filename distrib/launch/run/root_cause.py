@@ -64,7 +64,7 @@ def root_cause(failures: Iterable[Failure]) -> Failure:
 
 
 def words_of_code(code: int, record: ExitRecord | None) -> tuple[str, int, bool]:
-    """What an exit code means: words, the code for the launcher to end with, and whether a signal was it.
+    """The meaning of an exit code: words, the code for the launcher to end with, and whether a signal was it.
 
     Args:
         code: of the process; 128 + n for signal n, as supervisors say it.
@@ -81,7 +81,7 @@ def words_of_code(code: int, record: ExitRecord | None) -> tuple[str, int, bool]
 
 
 class RootCause(NamedTuple):
-    """What is to be said of a task: its name, what happened, the exit code, its host, and whether it was killed."""
+    """A failure: the task's name, what happened, the exit code, its host, and whether it was killed."""
 
     task: str
     words: str

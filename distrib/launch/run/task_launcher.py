@@ -17,7 +17,7 @@ from distrib.launch.task.exit_record import ExitRecord
 
 
 class TaskLauncher:
-    """Of one start.
+    """Starts the tasks of one attempt.
 
     Args:
         group: listens to the processes.

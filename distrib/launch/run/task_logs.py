@@ -27,7 +27,7 @@ _CONTROL = re.compile(r"[\x00-\x08\x0b-\x1f\x7f-\x9f]")
 
 
 class TaskLog:
-    """What one task writes.
+    """The output of one task.
 
     Args:
         path: its file, which is appended to.

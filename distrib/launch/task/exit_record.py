@@ -45,7 +45,7 @@ def run_of(environ: Mapping[str, str]) -> str:
 
 
 def say(task: str, code: int = 0, what: str = "", run: str | None = None) -> None:
-    """Say the last words of this task.
+    """Write the exit record of this task.
 
     Args:
         task: such as `worker 1`.
@@ -64,7 +64,7 @@ def to_line(record: ExitRecord) -> str:
 
 
 def from_line(line: str) -> tuple[str, ExitRecord | None]:
-    """What a line shows, and the record at its end; None where there is none."""
+    """The visible part of a line, and the record at its end; None where there is none."""
     shown, mark, text = line.partition(_MARK)
     if mark:
         try:

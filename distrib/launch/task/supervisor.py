@@ -33,7 +33,7 @@ from pathlib import Path
 from typing import Any
 
 STARTED = "\x1edistrib-start"
-"""What it says on stderr when the command runs: from then on a lost connection is a lost task."""
+"""Printed to stderr when the command runs: from then on a lost connection is a lost task."""
 
 _PR_SET_PDEATHSIG, _PR_SET_CHILD_SUBREAPER = 1, 36
 _LINGER_S = 1.0
@@ -199,7 +199,7 @@ def _descendants() -> list[int]:
 
 
 def _prepare(blocked: list[int]) -> None:
-    """Of the command, before it starts: it dies with this process, and does not receive these signals."""
+    """Prepare the command's process: it dies with this process, and does not receive these signals."""
     _prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     signal.pthread_sigmask(signal.SIG_BLOCK, blocked)
 

@@ -166,7 +166,7 @@ class Layer(HasAttributes):
         """
 
     def get_config(self) -> dict[str, Any]:
-        """What the layer is, as JSON values: compared between replicas and shown in errors."""
+        """The arguments of the layer, as JSON values: compared between replicas and shown in errors."""
         return {"class": type(self).__name__, "name": self.name, "trainable": self.trainable}
 
     def __repr__(self) -> str:
@@ -198,7 +198,7 @@ class ActivatedLayer(Layer):
 
     @abstractmethod
     def linear(self, x: Array) -> Array:
-        """What comes before the activation, in memory of this layer."""
+        """The input of the activation, in memory of this layer."""
 
     @abstractmethod
     def linear_backward(self, d_z: Array) -> Array:

@@ -192,7 +192,7 @@ class Optimizer(HasAttributes):
         """Update one piece in place. Everything is `(piece,)`; `grad` and `scratch` may be overwritten."""
 
     def get_config(self) -> dict[str, Any]:
-        """What it takes to make this optimizer again, as JSON values."""
+        """The arguments of this optimizer, as JSON values."""
         state = ("iterations", "slots")
         fields = {key: value for key, value in vars(self).items() if key not in state and key[0] != "_"}
         return {"class": type(self).__name__, "learning_rate": self.learning_rate, **fields}

@@ -97,7 +97,7 @@ class Client:
     def register(
         self, phase: int, description: dict[str, Any], values: Array, slots: Sequence[Array] = ()
     ) -> pb.Answer:
-        """Say what is about to be trained. `values` are overwritten with those of the job.
+        """Register a model. `values` are overwritten with those of the job.
 
         Args:
             phase: that begins.
@@ -141,7 +141,7 @@ class Client:
         self._tell_all(pb.StopRequest(reason=reason, incarnation=self.incarnation))
 
     def leave(self) -> None:
-        """Say on every ps that this worker has ended, and close; as `stop`."""
+        """Tell every ps that this worker has ended, and close; see `stop`."""
         self._tell_all(pb.LeaveRequest(worker=self.worker, incarnation=self.incarnation))
 
     def _tell_all(self, message: pb.StopRequest | pb.LeaveRequest) -> None:
@@ -149,19 +149,19 @@ class Client:
         self.close()
 
     def fail(self, reason: str) -> None:
-        """Let what is asked for now or next raise `PeerLostError`. From another thread."""
+        """Make the current or next call raise `PeerLostError`. Called from another thread."""
         self._failure = reason
         self._cancel()
 
     def close(self) -> None:
-        """Let go of the streams and of the memory that is shared."""
+        """Close the streams, and release the shared memory."""
         self._is_closed = True
         self._disconnect()
         self._forget_segment()
         self._deadline.close()
 
     def _forget_segment(self) -> None:
-        """Let no ps map it any more; whoever has it keeps it."""
+        """Stop sharing the memory; a ps that has mapped it keeps it."""
         if self._segment is not None:
             self._segment.close()
             self._segment = None

@@ -67,12 +67,12 @@ class Stream:
 
     @property
     def error(self) -> grpc.RpcError:
-        """What it has ended with."""
+        """The error that the stream has ended with."""
         error: grpc.RpcError = self._replies
         return error
 
     def cancel(self) -> None:
-        """Let whoever waits for a reply get `grpc.RpcError`."""
+        """Cancel the stream: waiting for a reply raises `grpc.RpcError`."""
         self._replies.cancel()
 
     def close(self) -> None:
@@ -102,7 +102,7 @@ class Deadline:
 
     @contextmanager
     def of(self, seconds: float) -> Iterator[None]:
-        """What is waited for inside must come within so many seconds."""
+        """Context manager: cancels if its body takes more than so many seconds."""
         if self._thread is None:
             self._thread = background.start(self._watch, "deadline", lambda error: self._cancel())
         self._since = time.monotonic()
@@ -140,7 +140,7 @@ class EndedError(grpc.RpcError):  # type: ignore[misc]  # gRPC is not typed
 
 
 def words_of(error: grpc.RpcError) -> str:
-    """What went wrong; where a limit of gRPC was met, which one it is."""
+    """The message of an error, with the name of gRPC's limit where one was exceeded."""
     words = str(error.details() or error.code())
     if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED:
         return words

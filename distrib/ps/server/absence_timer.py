@@ -7,7 +7,7 @@ from collections.abc import Callable
 
 
 class AbsenceTimer:
-    """Of one process.
+    """Limits how long one process may be disconnected.
 
     Args:
         limit_s: seconds.
@@ -19,14 +19,14 @@ class AbsenceTimer:
         self._timer: threading.Timer | None = None
 
     def begin(self) -> None:
-        """It is away."""
+        """Start the timer: the process has disconnected."""
         self.end()
         self._timer = threading.Timer(self._limit_s, self._too_long)
         self._timer.daemon = True
         self._timer.start()
 
     def end(self) -> None:
-        """It is back, or nobody waits for it any more."""
+        """Stop the timer: the process is back, or no longer awaited."""
         if self._timer is not None:
             self._timer.cancel()
             self._timer = None

@@ -21,14 +21,14 @@ from distrib.ps.server.worker_session import WorkerSession
 
 
 class Restored(NamedTuple):
-    """What a ps begins from."""
+    """The state that a ps restores."""
 
     shard: Shard
     sequencer: Sequencer | None
 
 
 class CheckpointCoordinator:
-    """Of one ps.
+    """Coordinates the checkpoints of one ps.
 
     Args:
         checkpoints: where ps:0 saves what all ps keep, and whether to begin from there; None for nowhere.
@@ -52,7 +52,7 @@ class CheckpointCoordinator:
                 self._cuts.begin_after(number_of(earlier))  # the newest is that of the last job
 
     def restore(self, session: WorkerSession) -> Restored | None:
-        """What the newest checkpoint holds for the ps that a worker takes this one for; None to begin anew."""
+        """The part of the newest checkpoint for this ps, by the number that a worker gives it; None to begin anew."""
         assert self._checkpoints is not None
         found = load(self._checkpoints, session.size, session.dtype.name)
         if found is None:
@@ -67,14 +67,14 @@ class CheckpointCoordinator:
         return Restored(shard, sequencer)
 
     def cut_if_due(self, sequencer: Sequencer) -> None:
-        """Let all ps save where it is time."""
+        """Make all ps save, if it is time to."""
         if self._writer is None:
             return
         if self._cuts.is_due(sequencer.phases.num_borders, sequencer.version, self._writer.is_busy):
             sequencer.log.append(Cut(self._cuts.number))
 
     def cut(self, sequencer: Sequencer | None, when_saved: WhenSaved) -> None:
-        """Let all ps save now; calls back when it is on the disk or cannot be, at once where nothing is saved."""
+        """Make all ps save now. Calls back when it is on disk or has failed; at once where nothing is saved."""
         if self._writer is None or sequencer is None or not len(sequencer.phases):
             when_saved("")
             return

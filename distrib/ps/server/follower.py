@@ -171,7 +171,7 @@ class Follower:
             self._outbox.end_stream()
 
     def _requests(self, heard: SimpleQueue[int | None]) -> Iterator[pb.FollowRequest]:
-        """What goes over one stream: who this is, and what ps:0 has not heard yet."""
+        """The messages of one stream: a greeting, and what ps:0 has not received yet."""
         yield pb.FollowRequest(ps=self._index, incarnation=self._incarnation, has=self._has)
         count = heard.get()
         if count is None:

@@ -31,7 +31,7 @@ from distrib.ps.wire import codec
 
 
 class Leader:
-    """What a ps does if it is ps:0; on another one it has nothing to do.
+    """The part of ps:0 that acts for all ps. On another ps it does nothing.
 
     Args:
         lock: of the node; whoever calls holds it.
@@ -94,13 +94,13 @@ class Leader:
         return self.sequencer
 
     def decider(self) -> Sequencer:
-        """What decides. Raises `RefusedError` where nothing is registered yet."""
+        """The sequencer. Raises `RefusedError` where nothing is registered yet."""
         if self.sequencer is None:
             raise RefusedError(NO_MODEL)
         return self.sequencer
 
     def when_whole(self, push: PushId | None, event: Callable[[], None]) -> None:
-        """Let an event happen when its vector has arrived on every ps; at once where it has none."""
+        """Handle an event when its vector has arrived on every ps; at once where it has none."""
         if push is None or not self._fanout:
             self._happen(push, event)
         else:

@@ -88,7 +88,7 @@ class LogFanout:
         return bool(self._followed)
 
     def of(self, ps: int) -> Followed:
-        """One of them, which may have come before it was expected. Raises `RefusedError` if there is no such ps."""
+        """Another ps, maybe one that was not expected yet. Raises `RefusedError` if there is no such ps."""
         if not 0 < ps < self._num_ps:
             raise RefusedError(f"Expected another ps of the job to follow. Received: ps:{ps}.")
         return self._followed.setdefault(ps, Followed())

@@ -23,7 +23,7 @@ _LOOKS = 10
 
 
 class ReadTimeout:
-    """Of one ps, with all its streams.
+    """Limits pauses within calls, for all streams of one ps.
 
     Args:
         limit_s: seconds to wait for the next message of a call.

@@ -15,7 +15,7 @@ from distrib.ps.wire.grpc_options import RECONNECT_S
 
 
 class Reconnects:
-    """Of one job.
+    """Workers of one job that may reconnect.
 
     Args:
         lock: held where any of these methods is called, and while `give_up` is.

@@ -227,7 +227,7 @@ class Servicer(services.ParameterServerServicer):
             self._changed.wait_for(lambda: not self._there, seconds)
 
     def save_now(self) -> None:
-        """Let all ps save, and go on. On others than ps:0, and where nothing is saved, this does nothing."""
+        """Make all ps save, and go on. On others than ps:0, and where nothing is saved, this does nothing."""
         self._node.save_now()
 
     def save_last(self, seconds: float) -> None:
@@ -239,7 +239,7 @@ class Servicer(services.ParameterServerServicer):
         self._node.save_last(seconds)
 
     def close(self) -> None:
-        """Let nobody wait, and write what is to be written."""
+        """End all waits, and finish pending checkpoints."""
         self._read_timeout.close()
         self._node.close()
 

@@ -20,7 +20,7 @@ _GONE_S = 1.0
 
 
 class UnreachablePeer:
-    """Of one other ps.
+    """Waits for one other ps.
 
     Args:
         name: such as `ps:1`.
@@ -48,7 +48,7 @@ class UnreachablePeer:
             )
 
     def end(self) -> None:
-        """It is back, or is not waited for."""
+        """Stop waiting."""
         if self._is_back is not None:
             self._is_back.set()
 

@@ -29,7 +29,7 @@ _MEMORY_FACTOR = 4
 
 
 class Reply(NamedTuple):
-    """What a worker's stream sends next."""
+    """The next reply on a worker's stream."""
 
     call: int
     answer: pb.Answer
@@ -110,7 +110,7 @@ class WorkerSession:
         return []
 
     def answer(self, call: int, message: pb.Answer) -> None:
-        """Let the stream send this, with the values that were pulled for the call."""
+        """Send this on the stream, with the values that were pulled for the call."""
         message.waited = time.monotonic() - self.since
         number, values = self.values
         self.outbox.put(Reply(call, message, values if number == call else []))
@@ -165,7 +165,7 @@ class WorkerSessions:
         return self._all.get(worker)
 
     def answer(self, answer: CallAnswer, summary: str) -> None:
-        """Let the stream of a worker, if it has one, send what was decided, or end with the refusal."""
+        """Send a decision to a worker, or end its stream with the refusal; nothing if it has no stream."""
         session = self._all.get(answer.worker)
         if session is not None and answer.refusal:
             session.outbox.put(RefusedError(answer.refusal))
@@ -184,7 +184,7 @@ class WorkerSessions:
             session.answer(entry.call, pb.Answer(version=entry.version))
 
     def refuse(self, worker: int, error: RefusedError) -> None:
-        """Let the stream of a worker, if it has one, end with an error."""
+        """End the stream of a worker with an error; nothing if it has none."""
         if (session := self._all.get(worker)) is not None:
             session.outbox.put(error)
 

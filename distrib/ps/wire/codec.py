@@ -46,7 +46,7 @@ class Chunk(NamedTuple):
 
 
 NOTHING = (Chunk(0, memoryview(b""), True),)
-"""Of no vector."""
+"""The chunks of no vector: a single empty one."""
 
 
 def pieces(vector: Array) -> Iterator[Chunk]:
@@ -93,7 +93,7 @@ class Assembler:
 
 
 def answer_message(answer: CallAnswer, summary: str) -> pb.Answer:
-    """What a worker is told."""
+    """The message of an answer to a worker."""
     outcome, lease = answer.outcome, answer.lease
     message = pb.Answer(
         decision=_DECISIONS[outcome.decision],
@@ -114,12 +114,12 @@ def answer_message(answer: CallAnswer, summary: str) -> pb.Answer:
 
 
 def outcome_of(message: pb.Answer) -> Outcome:
-    """What became of the push."""
+    """The outcome of a push, from an answer."""
     return Outcome(_WORDS[message.decision], message.staleness, message.factor, message.why)
 
 
 def lease_of(message: pb.Answer) -> Lease | None:
-    """What to compute next; None if the phase is over."""
+    """The next lease, from an answer; None if the phase is over."""
     if not message.has_lease:
         return None
     return Lease(message.lease, Positions(message.pass_index, Range(message.begin, message.end)))

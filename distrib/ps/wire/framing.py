@@ -42,7 +42,7 @@ class Frame(NamedTuple, Generic[Head]):
 
 
 def writer(chunk_number: int) -> Callable[[Frame[Head]], bytes]:
-    """What writes messages whose chunk has that field number."""
+    """A serializer of messages whose chunk has that field number."""
     chunk_field = chunk_number, _LEN
 
     def write(frame: Frame[Head]) -> bytes:
@@ -58,7 +58,7 @@ def writer(chunk_number: int) -> Callable[[Frame[Head]], bytes]:
 
 
 def reader(kind: type[Head], chunk_number: int) -> Callable[[bytes], Frame[Head]]:
-    """What reads such messages; it raises `ValueError`, or protobuf's `DecodeError`, for what is none."""
+    """A parser of such messages; raises `ValueError`, or protobuf's `DecodeError`, for others."""
     chunk_field = chunk_number, _LEN
 
     def read(raw: bytes) -> Frame[Head]:

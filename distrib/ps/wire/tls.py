@@ -24,7 +24,7 @@ ADVICE = (
     f"All processes of a run need its certificates ({', '.join(VARIABLES)}), which must not have expired, or none "
     "has any. What the ps has against a process stands in the log of the ps."
 )
-"""What to do where a handshake fails."""
+"""Advice for a handshake that fails."""
 
 _HAS_FAILED = "SSL_ERROR_SSL"
 _TURNED_AWAY_S = 5.0
@@ -93,7 +93,7 @@ def channel(address: str) -> Any:
 
 
 def listen(server: Any, address: str) -> int:
-    """Let a server listen, with the TLS of the run if there is one; returns the port."""
+    """Bind a server to an address, with the TLS of the run if there is one; returns the port."""
     tls = tls_from_environment()
     if tls is None:
         port = server.add_insecure_port(address)

@@ -60,7 +60,7 @@ def _compare_settings(communicator: Communicator, optimizer: Optimizer) -> None:
 
 
 def _drift(digests: Sequence[float], step: int) -> str:
-    """What to say about replicas whose values differ; empty if they do not.
+    """The error about replicas whose values differ; empty if they do not.
 
     Args:
         digests: a hash of the values of each replica, in rank order.

@@ -39,7 +39,7 @@ class ReplicaState:
         self._buffer.assigned = 0
 
     def scalars(self, sums: Array) -> Array:
-        """What this replica sends: its sums, and its state behind them. Valid until the next call."""
+        """The scalars of this replica: its sums, followed by its state. Valid until the next call."""
         if self._scalars.size != sums.size + _NUM_RIDING:
             self._scalars = np.empty(sums.size + _NUM_RIDING)
         self._scalars[:-_NUM_RIDING] = sums
@@ -89,7 +89,7 @@ class ReplicaState:
 
 
 def _assigned(checksums: Array, step: int) -> str:
-    """Who has assigned other values than the chief."""
+    """The error about replicas that assigned other values than the chief."""
     ranks = [f"rank {rank}" for rank, each in enumerate(checksums) if each != checksums[0]]
     return (
         f"At step {step} {', '.join(ranks)} and rank 0 have assigned different values to variables (set_weights, "

@@ -80,7 +80,7 @@ class ShardedUpdater(Updater):
         self._broadcast_fixed()
 
     def _broadcast_fixed(self) -> None:
-        """What no gradient changes, from rank 0."""
+        """Broadcast the variables that are not trained, from rank 0."""
         for variable in self._network.fixed_variables.values():
             self._communicator.broadcast(variable.value.reshape(-1))
 

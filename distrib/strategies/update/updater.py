@@ -21,7 +21,7 @@ NonFinitePolicy: TypeAlias = Literal["raise", "skip", "allow"]
 
 
 class State(NamedTuple):
-    """What an updater keeps besides the values, after one and the same update.
+    """The state of an updater besides the values, after one and the same update.
 
     Attributes:
         slots: name -> `(size,)`, the optimizer's slots over the whole flat vector.
@@ -35,7 +35,7 @@ class State(NamedTuple):
 
 
 class Saved(NamedTuple):
-    """What training goes on from, besides the values.
+    """The saved state of a training besides the values.
 
     Attributes:
         slots: as of `State`.
@@ -51,7 +51,7 @@ class Saved(NamedTuple):
 
 
 class Rest(NamedTuple):
-    """What is left of an epoch that was begun before.
+    """The rest of an epoch that was interrupted.
 
     Attributes:
         undone: as of `State`.
@@ -82,7 +82,7 @@ class Updater(ABC):
     def batches(
         self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
     ) -> Iterator[Batch]:
-        """What this replica computes in an epoch of training. Each batch is pushed before the next is asked for.
+        """The batches that this replica computes in an epoch. Each is pushed before the next is requested.
 
         Args:
             dataset: all examples.
@@ -94,7 +94,7 @@ class Updater(ABC):
 
     @abstractmethod
     def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
-        """What this replica computes when a model is tested. Each is handed to `tested`."""
+        """The batches that this replica computes in an evaluation. Each is passed to `tested`."""
 
     @abstractmethod
     def pull(self) -> None:
@@ -166,7 +166,7 @@ class Updater(ABC):
         """
 
     def counters(self) -> dict[str, Any]:
-        """What became of gradients and of time, where there is more to say than in the logs."""
+        """A report about gradients and time, where there is more than the logs say; empty otherwise."""
         return {}
 
     def report(self) -> str:

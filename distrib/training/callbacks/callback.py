@@ -114,7 +114,7 @@ class Callback(HasArguments):
         """Called after a batch of `predict`; `logs["outputs"]` are the batch's, `(batch, *output_shape)`."""
 
     def get_state(self) -> dict[str, Any]:
-        """What this callback must remember when training is interrupted, as JSON values; nothing by default.
+        """The state to keep when training is interrupted, as JSON values; none by default.
 
         Called whenever `BackupAndRestore` saves; the chief's is kept.
         """

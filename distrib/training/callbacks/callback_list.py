@@ -12,7 +12,7 @@ from distrib.training.callbacks.callback import Callback
 from distrib.training.interface import ModelInterface
 
 Callbacks: TypeAlias = Callback | Sequence[Callback] | None
-"""What `fit` takes as callbacks."""
+"""The type of `fit`'s argument `callbacks`."""
 
 _BEFORE_EPOCH_END = ("on_train_begin", "on_epoch_begin", "on_train_batch_begin", "on_train_batch_end")
 

@@ -253,7 +253,7 @@ def _is_count(value: Any, at_least: int) -> bool:
 
 
 def _flat(counters: dict[str, Any]) -> dict[str, float]:
-    """What a strategy counts, as numbers by name: those of pushes, bytes, and seconds."""
+    """The counters of a strategy by name: pushes, bytes, and seconds."""
     numbers = {name: counters[name] for name in (*_PS_COUNTERS, "bytes_sent") if name in counters}
     return numbers | {f"{name}_seconds": value for name, value in counters.get("seconds", {}).items()}
 

@@ -32,7 +32,7 @@ _MAX_BYTES = 1 << 40
 
 
 def write_alone(strategy: Strategy, write: Callable[[], None]) -> None:
-    """Let the chief write; returns when it has. Collective.
+    """Write on the chief; all replicas return when it has. Collective.
 
     Args:
         strategy: of the replicas.
@@ -80,7 +80,7 @@ def claim_folder(model: ModelInterface, folder: Path, name: str) -> SeriesLock |
 
 
 def confirmed(strategy: Strategy, path: Path) -> Callable[[], None]:
-    """What raises `PeerLostError` if this process may not write a path any more: the others have given it up, or
+    """Return a check that raises `PeerLostError` if this process may no longer write: the others gave it up, or
     another has taken its place.
     """
 

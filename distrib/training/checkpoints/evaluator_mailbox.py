@@ -28,7 +28,7 @@ _FINISHED, _STOP, _DONE, _ALIVE = "finished", "stop", "evaluator.json", ".evalua
 
 
 class Progress(NamedTuple):
-    """What an evaluator has done.
+    """The progress of an evaluator.
 
     Attributes:
         name: of the checkpoints that it evaluates.
@@ -106,7 +106,7 @@ class EvaluatorMailbox:
         write_bytes(self._directory / _DONE, json.dumps(state).encode() + b"\n")
 
     def recalled(self, name: str) -> Progress | None:
-        """What the evaluator of this run had done, if it was started again."""
+        """The progress of this run's evaluator before it was restarted; None if there is none."""
         return self._progress(name) if self._run else None
 
     def awaits_after(self, name: str) -> int | None:
@@ -144,7 +144,7 @@ class EvaluatorMailbox:
             return False
 
     def _state(self, name: str) -> tuple[int, int] | None:
-        """What tells one file of this name from another; None if there is none."""
+        """The identity of the file of this name; None if there is none."""
         try:
             found = (self._directory / name).stat()
         except OSError:

@@ -94,7 +94,7 @@ class CheckpointManager(HasArguments):
 
     @property
     def latest_checkpoint(self) -> str | None:
-        """As the function `latest_checkpoint`."""
+        """See the function `latest_checkpoint`."""
         return latest_checkpoint(self.directory, checkpoint_name=self._name)
 
     def save(
@@ -155,7 +155,7 @@ class CheckpointManager(HasArguments):
             self._release = weakref.finalize(self, own(self.directory, self._name, run_name()).release)
 
     def release(self) -> None:
-        """Let others write there."""
+        """Release the series of checkpoints."""
         if self._release is not None:
             self._release()
             self._release = None

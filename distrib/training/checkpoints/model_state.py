@@ -92,7 +92,7 @@ def fitting(folder: Path, network: Network, arrays: Mapping[str, Array]) -> dict
 def check_optimizer(
     folder: Path, network: Network, optimizer: Optimizer, files: Files, manifest: Mapping[str, Any]
 ) -> Saved:
-    """What training goes on from, besides the values.
+    """The state of a training besides the values, to resume from.
 
     Raises:
         StorageError: it is of another optimizer, holds NaN or Inf, or lacks the step or the learning rate.

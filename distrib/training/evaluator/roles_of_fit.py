@@ -24,7 +24,7 @@ from distrib.training.interface import ModelInterface
 def evaluator_of_fit(
     model: ModelInterface, callbacks: Sequence[Callback], validation: Examples | None, batch_size: int | None
 ) -> SidecarEvaluator:
-    """What `fit` is in the process of the evaluator.
+    """Make the evaluator that `fit` is in the evaluator's process.
 
     Args:
         model: to be evaluated.

@@ -97,7 +97,7 @@ class EpochLoop:
 
     @property
     def objective(self) -> Objective:
-        """What it is trained for."""
+        """The loss and the metrics."""
         return self._objective
 
     def _add(self, total: BatchSums, is_running: bool = False) -> None:

@@ -61,7 +61,7 @@ class FitLoop:
 
     @property
     def request(self) -> int:
-        """What this replica asks of all replicas, with every step from now on."""
+        """The request of this replica to all, sent with every step from now on."""
         return self.trainer.request
 
     @request.setter
@@ -70,7 +70,7 @@ class FitLoop:
 
     @property
     def requested(self) -> int:
-        """What the replicas asked together in the last step, the same on all."""
+        """The requests of all replicas in the last step, the same on all."""
         return self.trainer.requested
 
     @property

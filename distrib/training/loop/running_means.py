@@ -45,7 +45,7 @@ class RunningMeans:
         return logs
 
     def sums(self) -> Array:
-        """What the means are made of, laid out as `BatchSums`."""
+        """The sums behind the means, laid out as `BatchSums`."""
         batch_sums = BatchSums(len(self.metrics))
         batch_sums.count, batch_sums.loss = self._loss.count, self._loss.total
         for index, metric in enumerate(self.metrics):

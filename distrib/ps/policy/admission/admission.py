@@ -27,7 +27,7 @@ Key = TypeVar("Key")
 
 @dataclass
 class Decision(Generic[Key]):
-    """What became of a push.
+    """The decision about a push.
 
     Attributes:
         apply: the pushes that make an update now, in the order in which they are added; empty for none.
@@ -52,7 +52,7 @@ class Admission(ABC, Generic[Key]):
 
     @abstractmethod
     def lease(self, worker: int, num_alive: int) -> Lease | None:
-        """What this worker may compute now; None if it has to wait."""
+        """Lease examples to a worker; None if it has to wait."""
 
     @abstractmethod
     def push(self, worker: int, number: int, key: Key) -> Decision[Key]:

@@ -7,11 +7,11 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 CAUSES = ("compute", "push", "pull", "barrier")
-"""What a worker spends its time on."""
+"""The causes of a worker's time."""
 
 
 class Outcome(NamedTuple):
-    """What became of a push.
+    """The outcome of a push.
 
     Attributes:
         decision: "applied", "scaled", "accepted" (applied when its round is complete) or "dropped"; "" for no push.

@@ -30,7 +30,7 @@ class StalenessPolicy(HasArguments):
         return True
 
     def get_config(self) -> dict[str, Any]:
-        """What it takes to make this policy again, as JSON values."""
+        """The arguments of this policy, as JSON values."""
         return {"class": type(self).__name__, **vars(self)}
 
 
@@ -73,7 +73,7 @@ class ScaleStale(StalenessPolicy):
 
 
 class BoundStale(StalenessPolicy):
-    """Let no worker be more than `bound` batches ahead of the slowest: the fast wait.
+    """Keep workers within `bound` batches of the slowest one: fast workers wait.
 
     Stale synchronous parallel (Ho et al., 2013). A worker that comes later, or again, counts from the slowest.
 

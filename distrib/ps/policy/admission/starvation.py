@@ -24,7 +24,7 @@ class StarvationWarning:
         self._since: float | None = None
 
     def seen(self, counts: PushCounts, now: float) -> str:
-        """What to tell people, if it is time to; else nothing.
+        """The warning, if it is due; empty otherwise.
 
         Args:
             counts: of all workers.

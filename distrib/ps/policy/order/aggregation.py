@@ -25,7 +25,7 @@ class Pushed:
 
 
 class Aggregation:
-    """Those of one job.
+    """Turns the pushes of one job into updates.
 
     Args:
         rules: how gradients become updates.

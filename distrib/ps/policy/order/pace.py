@@ -16,7 +16,7 @@ from distrib.ps.policy.order.phases import Phase
 
 
 class AdmissionPace:
-    """Of the workers of one job.
+    """Paces the workers of one job.
 
     Args:
         rules: how gradients become updates.

@@ -54,7 +54,7 @@ class Waiting:
 
 
 class PendingCalls:
-    """Those of all workers that are not answered yet, one for each.
+    """The unanswered calls of all workers, one for each.
 
     Args:
         phases: what they come to.

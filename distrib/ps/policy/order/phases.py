@@ -32,7 +32,7 @@ _MAY_DIFFER = {"ps", "start", "undone", "totals", "learning_rate", "stops"}
 
 @dataclass
 class Phase:
-    """One of them.
+    """One phase.
 
     Attributes:
         description: as the chief gave it; `kind` is train or test where there are examples, vote where the chief says
@@ -153,7 +153,7 @@ class Phases:
 def admission_of(
     rules: Rules, description: dict[str, Any], undone: list[Positions] | None = None, first_lease: int = 0
 ) -> Admission[PushId]:
-    """Who leases the examples of a phase.
+    """The admission of a phase: leases its examples.
 
     Args:
         rules: how gradients become updates.

@@ -27,7 +27,7 @@ class PushAssembly:
         self._torn: set[PushId] = set()
 
     def expect(self, push: PushId, event: Callable[[], None]) -> None:
-        """Say what is to happen when a vector is whole. A retry takes the place of what was there."""
+        """Set the callback for when a vector is whole. A retry replaces the one before."""
         self._arriving.setdefault(push, _Arriving()).event = event
 
     def arrived(self, push: PushId, ps: int) -> Callable[[], None] | None:
@@ -48,13 +48,13 @@ class PushAssembly:
         )
 
     def forget(self, worker: int) -> None:
-        """What this worker was sending will not be whole, unless the same process sends it again."""
+        """Forget partial vectors of this worker; the same process may send them again."""
         for push in [push for push in self._arriving if push.worker == worker]:
             del self._arriving[push]
             self._torn.add(push)
 
     def torn(self, worker: int, incarnation: int) -> list[PushId]:
-        """What earlier processes of this worker left half sent; each is returned once."""
+        """Pushes that earlier processes of this worker left half sent; each is returned once."""
         known = {*self._torn, *self._arriving}  # a part may have come after its worker was gone
         found = [push for push in known if push.worker == worker and push.incarnation != incarnation]
         self._torn.difference_update(found)

@@ -60,7 +60,7 @@ class Sequencer:
 
     @property
     def counts(self) -> PushCounts:
-        """Of the pushes of all workers."""
+        """Statistics of the pushes of all workers."""
         return self.updates.counts
 
     @property
@@ -186,7 +186,7 @@ class Sequencer:
         self._wait(push.worker, Waiting(call, phase, None, member.outcome))
 
     def forget(self, push: PushId | None) -> None:
-        """What has come is not used, unless it has come before and waits for its round."""
+        """Discard a vector that was received, unless it is a repeated push that waits for its round."""
         if push is not None and not self.updates.keeps(push):
             self.log.append(Discard(push))
 

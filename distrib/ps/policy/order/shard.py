@@ -150,7 +150,7 @@ class Shard:
             assert isinstance(entry, Pull | Cut)
 
     def state(self) -> Array:
-        """What the chief would bring: the values and then the slots, a copy."""
+        """A copy of the values, followed by the slots, as the chief registers them."""
         return np.concatenate(list(self.snapshot().values()))
 
     def _install(self, brought: Array, version: int | None) -> None:
