@@ -69,7 +69,7 @@ class Recording:
                 log.append(raw)
                 return read(raw)
 
-            with mock.patch.object(servicer_module.wire, "read_request", read_and_record):
+            with mock.patch.object(servicer_module.framing, "read_request", read_and_record):
                 add(servicer, server)
 
         def listen_and_record(following, ps, followed, stream, requests):

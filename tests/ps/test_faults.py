@@ -117,7 +117,7 @@ def test_c7_a_ps_is_killed_while_a_worker_starts_again(tmp_path, caplog, mode, n
 
 HOLDS_THE_GIL = """
 import ctypes, sys, threading, time
-from distrib.cli import main
+from distrib.cli.main import main
 
 def hold():
     sys.stdin.readline()

@@ -104,6 +104,11 @@ class Node:
                 self._sessions.leave(session)
                 self._leader.leave(session)
 
+    def expects(self, worker: int) -> bool:
+        """Whether a worker is connected, or may reconnect."""
+        with self._lock:
+            return self._sessions.get(worker) is not None or self._reconnects.awaits(worker)
+
     def is_silent(self, session: WorkerSession) -> None:
         """A worker has begun a call, and sent no more of it. On ps:0 the end of its stream says so."""
         if (follower := self._follower) is not None:

@@ -41,6 +41,10 @@ class Reconnects:
             if before.incarnation != session.incarnation:
                 self._give_up(before)
 
+    def awaits(self, worker: int) -> bool:
+        """Whether a worker may still reconnect."""
+        return worker in self._awaited
+
     def close(self) -> None:
         """Wait for none any more."""
         with self._lock:

@@ -222,9 +222,9 @@ class Servicer(services.ParameterServerServicer):
         return pb.LeaveReply()
 
     def wait_for_workers(self, seconds: float) -> None:
-        """Return when all workers know that the job has ended, or after so many seconds."""
+        """Return when all workers that are connected know that the job has ended, or after so many seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: not self._there, seconds)
+            self._changed.wait_for(lambda: not any(map(self._node.expects, self._there)), seconds)
 
     def save_now(self) -> None:
         """Make all ps save, and go on. On others than ps:0, and where nothing is saved, this does nothing."""
