@@ -406,7 +406,7 @@ class TestModelFiles:
         from distrib.nn import activations, initializers, losses, metrics, regularizers
 
         for module in (activations, initializers, losses, metrics, regularizers):
-            for cls in module._REGISTRY._by_class_name.values():
+            for cls in getattr(module, "registry", module)._REGISTRY._by_class_name.values():
                 made = cls()
                 config = {"class": cls.__name__, **made.get_config()}
                 again = module.from_config(config)

@@ -357,7 +357,9 @@ def check_listeners(launch, strategy):
     """S5: nobody but MPI listens on all addresses; its ranks and mpirun do (SECURITY.md)."""
     found = everywhere(job_pids(launch.job))
     mpi = {
-        pid: line for pid, line in found.items() if re.search(r"mpirun|prte|distrib\.launch\.task\.entrypoint", line)
+        pid: line
+        for pid, line in found.items()
+        if re.search(r"mpirun|prte|distrib\.launch\.task\.entrypoint", line)
     }
     assert (found, bool(mpi)) == (mpi, strategy == "mirrored"), found
 

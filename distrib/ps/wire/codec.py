@@ -13,7 +13,6 @@ from distrib.base.ranges import Range
 from distrib.data.schedule import Positions
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.policy.admission.ledger import Lease
-from distrib.ps.policy.admission.push_counts import Outcome
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply, Cut, Discard, Entry, Install, Keep, Pull
 from distrib.ps.policy.order.pending_calls import CallAnswer
@@ -111,11 +110,6 @@ def answer_message(answer: CallAnswer, summary: str) -> pb.Answer:
         message.lease, message.pass_index = lease.number, lease.span.pass_index
         message.begin, message.end = lease.span.range
     return message
-
-
-def outcome_of(message: pb.Answer) -> Outcome:
-    """The outcome of a push, from an answer."""
-    return Outcome(_WORDS[message.decision], message.staleness, message.factor, message.why)
 
 
 def lease_of(message: pb.Answer) -> Lease | None:

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from distrib.base.arrays import Array
+from distrib.nn.batch_sums import BatchSums
 from distrib.ps.policy.admission.membership import Membership
 from distrib.ps.policy.admission.push_counts import Outcome, PushCounts
 from distrib.ps.policy.admission.rules import Rules
@@ -80,12 +81,12 @@ class Aggregation:
                 admission.return_lease(push.worker, lease)
             return {push: self._drop(phase, push, staleness, why)}
         self._pushed[push] = Pushed(sums, skip, staleness)
-        verdict = admission.push(push.worker, lease, push)
-        if verdict.drop:
-            return {each: self._drop(phase, each, staleness, verdict.why) for each in verdict.drop}
-        if not verdict.apply:
+        decision = admission.push(push.worker, lease, push)
+        if decision.drop:
+            return {each: self._drop(phase, each, staleness, decision.why) for each in decision.drop}
+        if not decision.apply:
             return {}
-        outcomes = self._apply(phase, verdict.apply, factor)
+        outcomes = self._apply(phase, decision.apply, factor)
         phase.is_over = admission.ledger.is_done
         return outcomes
 
@@ -96,23 +97,23 @@ class Aggregation:
             # The examples are done: they would be no better again.
             why = "NaN or Inf in a gradient of this update"
             return {push: self._drop(phase, push, part.staleness, why) for push, part in parts.items()}
-        sums = np.sum([part.sums for part in parts.values()], axis=0)
-        # [count, non-finite, loss, penalty, metrics]: every part brought the penalty of the whole model.
-        sums[2] += parts[pushes[0]].sums[3] * sums[0]
-        sums[3] = 0.0
-        phase.totals += sums
+        total = BatchSums(0, np.sum([part.sums for part in parts.values()], axis=0))
+        # Every part brought the penalty of the whole model.
+        total.loss += BatchSums(0, parts[pushes[0]].sums).penalty * total.count
+        total.penalty = 0.0
+        phase.totals += total.sums
         if phase.trains:
             self.version += 1
             rate = self.learning_rate * factor * self._rules.learning_rate_factor
-            self._log.append(Apply(tuple(pushes), 1.0 / sums[0], rate, self.version))
+            self._log.append(Apply(tuple(pushes), 1.0 / total.count, rate, self.version))
             for push, part in parts.items():
                 for counts in self._counts(push):
-                    counts.add_applied(part.staleness, factor, int(part.sums[0]))
+                    counts.add_applied(part.staleness, factor, int(BatchSums(0, part.sums).count))
             for worker in {push.worker for push in pushes}:
                 self._members[worker].counts.updates += 1
             self.counts.updates += 1
-        decision = "applied" if factor == 1.0 else "scaled"
-        return {push: Outcome(decision, part.staleness, factor) for push, part in parts.items()}
+        became = "applied" if factor == 1.0 else "scaled"
+        return {push: Outcome(became, part.staleness, factor) for push, part in parts.items()}
 
     def _drop(self, phase: Phase, push: PushId, staleness: int, why: str) -> Outcome:
         self._pushed.pop(push, None)

@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from distrib.base.arrays import Array
+from distrib.nn.batch_sums import BatchSums
 from distrib.ps.policy.admission.membership import Membership
 from distrib.ps.policy.admission.push_counts import CAUSES, NO_PUSH, Outcome, PushCounts
 from distrib.ps.policy.admission.rules import Rules
@@ -173,7 +174,7 @@ class Sequencer:
             raise ImpossibleError(
                 f"Expected a learning rate of 0 to {LARGEST_RATE:g}. Received: {learning_rate}."
             )
-        current.check_examples(lease, float(sums[0]))
+        current.check_examples(lease, BatchSums(0, sums).count)
         if learning_rate is not None and push.worker == CHIEF:
             self.updates.learning_rate = learning_rate
         member.sequence, member.is_restored, member.seconds = push.sequence, False, tuple(seconds)

@@ -1,176 +1,16 @@
-"""Losses with Keras' names, definitions and defaults.
-
-A loss gives one value an example (a mean over the other axes) and the gradient of that value. Sums over
-examples, weights and the one division by their number are the network's and the strategy's business.
-
-Cross-entropy of a softmax (of a sigmoid) is computed from the logits where the network can hand them over:
-`log(sum(exp(z))) - z[label]` neither overflows nor needs the clipping at 1e-7 that probabilities need, and its
-gradient is `softmax(z) - one_hot(label)`. Keras on TensorFlow does the same; the two agree wherever
-no probability is below 1e-7.
-"""
+"""Cross-entropies: binary, categorical, and categorical with labels as integers."""
 
 from __future__ import annotations
 
-import copy
 import math
-from abc import abstractmethod
-from collections.abc import Mapping
-from typing import Any, ClassVar, Self
+from typing import Any
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from distrib.base.arguments import HasArguments
 from distrib.base.arrays import Array, Shape
 from distrib.base.errors import DataError, ShapeError
 from distrib.nn import activations
-from distrib.nn.registry import Registry
-from distrib.nn.workspace import Workspace
-
-EPSILON = 1e-7
-"""Probabilities are clipped to [EPSILON, 1 - EPSILON], as in Keras."""
-
-
-class Loss(HasArguments):
-    """One value an example, and its gradient."""
-
-    fused_activation: ClassVar[type[activations.Activation] | None] = None
-    """The activation whose logits this loss can start from."""
-
-    def __init__(self, from_logits: bool = False) -> None:
-        self.from_logits = from_logits
-        self._scratch = Workspace()
-
-    def prepare(self, y_true: Array, output_shape: Shape, dtype: np.dtype[Any]) -> Array:
-        """Check the targets of a whole data set and bring them into the form `forward` takes.
-
-        Args:
-            y_true: `(examples, ...)` as the user gave them.
-            output_shape: shape of one output of the model.
-            dtype: the model's dtype.
-
-        Raises:
-            ShapeError: they do not fit the outputs.
-            DataError: they hold values this loss cannot take.
-        """
-        if y_true.shape[1:] != output_shape and (*y_true.shape[1:], 1) == output_shape:
-            y_true = y_true.reshape(len(y_true), *output_shape)
-        if y_true.shape[1:] != output_shape:
-            raise ShapeError(
-                f"{type(self).__name__} expects targets of shape {_batch(output_shape)}. "
-                f"Received: {_batch(y_true.shape[1:])}."
-            )
-        return np.asarray(y_true, dtype=dtype)
-
-    @abstractmethod
-    def forward(self, y_true: Array, y_pred: Array) -> Array:
-        """The values `(batch,)`, in memory of this loss.
-
-        Args:
-            y_true: prepared targets of the batch.
-            y_pred: `(batch, *output_shape)`; logits if `from_logits`.
-        """
-
-    @abstractmethod
-    def backward(self, y_true: Array, y_pred: Array) -> Array:
-        """Gradient of each value with respect to its prediction, `(batch, *output_shape)`, after `forward`."""
-
-    def activate(self, logits: Array) -> Array:
-        """The activation of `logits`, after `forward`; only if `fused_activation` is set."""
-        raise AssertionError(f"{type(self).__name__} does not start from logits")
-
-    def on_logits(self) -> Loss:
-        """The same loss of the same probabilities, starting from their logits."""
-        twin = self.twin()
-        twin.from_logits = True
-        return twin
-
-    def twin(self) -> Self:
-        """The same loss with scratch memory of its own."""
-        twin = copy.copy(self)
-        twin._scratch = Workspace()
-        for name, part in vars(self).items():
-            if isinstance(part, activations.Activation):
-                setattr(twin, name, part.twin())
-        return twin
-
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The mean over the batch of weight times value, as Keras' `sum_over_batch_size`.
-
-        Args:
-            y_true: targets, `(batch, ...)`.
-            y_pred: predictions, `(batch, *output_shape)`.
-            sample_weight: `(batch,)`; 1 by default.
-        """
-        predictions = np.asarray(y_pred)
-        if predictions.dtype.kind != "f":
-            predictions = predictions.astype(np.float32)
-        targets = self.prepare(np.asarray(y_true), predictions.shape[1:], predictions.dtype)
-        values = self.forward(targets, predictions)
-        weighted = values if sample_weight is None else values * np.asarray(sample_weight, values.dtype)
-        return float(np.sum(weighted, dtype=np.float64)) / max(1, len(values))
-
-    def get_config(self) -> dict[str, Any]:
-        """The arguments of the loss, as JSON values."""
-        fields = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        return {"class": type(self).__name__, **fields}
-
-    def _smooth(self, y_true: Array, share: float, towards: float) -> Array:
-        """Targets moved `share` of the way towards `towards`."""
-        if not share:
-            return y_true
-        smooth = self._scratch.like("smooth", y_true)
-        np.multiply(y_true, 1.0 - share, out=smooth)
-        smooth += share * towards
-        return smooth
-
-    def _values(self, elements: Array) -> Array:
-        """The mean of `(batch, ...)` elements over all axes but the first."""
-        values = self._scratch.rows("values", len(elements), (), elements.dtype)
-        if elements.ndim == 1:
-            np.copyto(values, elements)
-        else:
-            np.mean(elements, axis=tuple(range(1, elements.ndim)), out=values)
-        return values
-
-
-class MeanSquaredError(Loss):
-    """Mean of `(y_true - y_pred) ** 2`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def forward(self, y_true: Array, y_pred: Array) -> Array:
-        squared = self._scratch.like("squared", y_pred)
-        np.subtract(y_pred, y_true, out=squared)
-        np.multiply(squared, squared, out=squared)
-        return self._values(squared)
-
-    def backward(self, y_true: Array, y_pred: Array) -> Array:
-        d_y = self._scratch.like("d_y", y_pred)
-        np.subtract(y_pred, y_true, out=d_y)
-        d_y *= 2.0 / _elements_per_example(y_pred)
-        return d_y
-
-
-class MeanAbsoluteError(Loss):
-    """Mean of `|y_true - y_pred|`."""
-
-    def __init__(self) -> None:
-        super().__init__()
-
-    def forward(self, y_true: Array, y_pred: Array) -> Array:
-        distance = self._scratch.like("distance", y_pred)
-        np.subtract(y_pred, y_true, out=distance)
-        np.abs(distance, out=distance)
-        return self._values(distance)
-
-    def backward(self, y_true: Array, y_pred: Array) -> Array:
-        d_y = self._scratch.like("d_y", y_pred)
-        np.subtract(y_pred, y_true, out=d_y)
-        np.sign(d_y, out=d_y)
-        d_y *= 1.0 / _elements_per_example(y_pred)
-        return d_y
+from distrib.nn.losses.loss import EPSILON, Loss, elements_per_example, shape_of_batch
 
 
 class BinaryCrossentropy(Loss):
@@ -214,7 +54,7 @@ class BinaryCrossentropy(Loss):
         else:
             p = np.clip(y_pred, EPSILON, 1.0 - EPSILON)
             np.multiply((p - y_true) / (p * (1.0 - p)), p == y_pred, out=d_y)
-        d_y *= 1.0 / _elements_per_example(y_pred)
+        d_y *= 1.0 / elements_per_example(y_pred)
         return d_y
 
     def activate(self, logits: Array) -> Array:
@@ -277,8 +117,8 @@ class CategoricalCrossentropy(_SoftmaxCrossentropy):
     def prepare(self, y_true: Array, output_shape: Shape, dtype: np.dtype[Any]) -> Array:
         if y_true.shape[1:] == output_shape[:-1] and output_shape[-1:] != (1,):
             raise ShapeError(
-                f"CategoricalCrossentropy expects one-hot targets of shape {_batch(output_shape)}. Received: "
-                f"{_batch(y_true.shape[1:])}. Use 'sparse_categorical_crossentropy' for integer labels."
+                f"CategoricalCrossentropy expects one-hot targets of shape {shape_of_batch(output_shape)}. Received: "
+                f"{shape_of_batch(y_true.shape[1:])}. Use 'sparse_categorical_crossentropy' for integer labels."
             )
         return super().prepare(y_true, output_shape, dtype)
 
@@ -326,8 +166,9 @@ class SparseCategoricalCrossentropy(_SoftmaxCrossentropy):
                 else ""
             )
             raise ShapeError(
-                f"SparseCategoricalCrossentropy expects integer labels of shape {_batch(output_shape[:-1])} for "
-                f"outputs of shape {_batch(output_shape)}. Received: {_batch(y_true.shape[1:])}.{hint}"
+                "SparseCategoricalCrossentropy expects integer labels of shape "
+                f"{shape_of_batch(output_shape[:-1])} for outputs of shape {shape_of_batch(output_shape)}. "
+                f"Received: {shape_of_batch(y_true.shape[1:])}.{hint}"
             )
         as_int = labels.astype(np.intp)
         if not np.array_equal(as_int, labels):
@@ -376,51 +217,3 @@ class SparseCategoricalCrossentropy(_SoftmaxCrossentropy):
         if y_pred.ndim > 2:
             d_y *= 1.0 / math.prod(y_pred.shape[1:-1])
         return d_y
-
-
-def _elements_per_example(y_pred: Array) -> int:
-    return math.prod(y_pred.shape[1:])
-
-
-def _batch(shape: Shape) -> str:
-    return "(" + ", ".join(["batch", *map(str, shape)]) + ")"
-
-
-_REGISTRY: Registry[Loss] = Registry(
-    "loss",
-    Loss,
-    {
-        "binary_crossentropy": BinaryCrossentropy,
-        "categorical_crossentropy": CategoricalCrossentropy,
-        "mean_absolute_error": MeanAbsoluteError,
-        "mean_squared_error": MeanSquaredError,
-        "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
-        "mae": MeanAbsoluteError,
-        "mse": MeanSquaredError,
-    },
-)
-
-
-def get(identifier: str | Loss) -> Loss:
-    """The loss of that name, or `identifier` itself. Raises `ConfigError` for unknown names."""
-    return _REGISTRY.get(identifier)
-
-
-def from_config(config: Mapping[str, Any]) -> Loss:
-    """The loss that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
-    return _REGISTRY.from_config(config)
-
-
-__all__ = [
-    "BinaryCrossentropy",
-    "CategoricalCrossentropy",
-    "Loss",
-    "MeanAbsoluteError",
-    "MeanSquaredError",
-    "SparseCategoricalCrossentropy",
-    "get",
-]
-
-
-def __dir__() -> list[str]:
-    return __all__

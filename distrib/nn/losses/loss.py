@@ -1,0 +1,133 @@
+"""Loss: the base class of losses."""
+
+from __future__ import annotations
+
+import copy
+import math
+from abc import abstractmethod
+from typing import Any, ClassVar, Self
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from distrib.base.arguments import HasArguments
+from distrib.base.arrays import Array, Shape
+from distrib.base.errors import ShapeError
+from distrib.nn import activations
+from distrib.nn.workspace import Workspace
+
+EPSILON = 1e-7
+"""Probabilities are clipped to [EPSILON, 1 - EPSILON], as in Keras."""
+
+
+class Loss(HasArguments):
+    """One value an example, and its gradient."""
+
+    fused_activation: ClassVar[type[activations.Activation] | None] = None
+    """The activation whose logits this loss can start from."""
+
+    def __init__(self, from_logits: bool = False) -> None:
+        self.from_logits = from_logits
+        self._scratch = Workspace()
+
+    def prepare(self, y_true: Array, output_shape: Shape, dtype: np.dtype[Any]) -> Array:
+        """Check the targets of a whole data set and bring them into the form `forward` takes.
+
+        Args:
+            y_true: `(examples, ...)` as the user gave them.
+            output_shape: shape of one output of the model.
+            dtype: the model's dtype.
+
+        Raises:
+            ShapeError: they do not fit the outputs.
+            DataError: they hold values this loss cannot take.
+        """
+        if y_true.shape[1:] != output_shape and (*y_true.shape[1:], 1) == output_shape:
+            y_true = y_true.reshape(len(y_true), *output_shape)
+        if y_true.shape[1:] != output_shape:
+            raise ShapeError(
+                f"{type(self).__name__} expects targets of shape {shape_of_batch(output_shape)}. "
+                f"Received: {shape_of_batch(y_true.shape[1:])}."
+            )
+        return np.asarray(y_true, dtype=dtype)
+
+    @abstractmethod
+    def forward(self, y_true: Array, y_pred: Array) -> Array:
+        """The values `(batch,)`, in memory of this loss.
+
+        Args:
+            y_true: prepared targets of the batch.
+            y_pred: `(batch, *output_shape)`; logits if `from_logits`.
+        """
+
+    @abstractmethod
+    def backward(self, y_true: Array, y_pred: Array) -> Array:
+        """Gradient of each value with respect to its prediction, `(batch, *output_shape)`, after `forward`."""
+
+    def activate(self, logits: Array) -> Array:
+        """The activation of `logits`, after `forward`; only if `fused_activation` is set."""
+        raise AssertionError(f"{type(self).__name__} does not start from logits")
+
+    def on_logits(self) -> Loss:
+        """The same loss of the same probabilities, starting from their logits."""
+        twin = self.twin()
+        twin.from_logits = True
+        return twin
+
+    def twin(self) -> Self:
+        """The same loss with scratch memory of its own."""
+        twin = copy.copy(self)
+        twin._scratch = Workspace()
+        for name, part in vars(self).items():
+            if isinstance(part, activations.Activation):
+                setattr(twin, name, part.twin())
+        return twin
+
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
+        """The mean over the batch of weight times value, as Keras' `sum_over_batch_size`.
+
+        Args:
+            y_true: targets, `(batch, ...)`.
+            y_pred: predictions, `(batch, *output_shape)`.
+            sample_weight: `(batch,)`; 1 by default.
+        """
+        predictions = np.asarray(y_pred)
+        if predictions.dtype.kind != "f":
+            predictions = predictions.astype(np.float32)
+        targets = self.prepare(np.asarray(y_true), predictions.shape[1:], predictions.dtype)
+        values = self.forward(targets, predictions)
+        weighted = values if sample_weight is None else values * np.asarray(sample_weight, values.dtype)
+        return float(np.sum(weighted, dtype=np.float64)) / max(1, len(values))
+
+    def get_config(self) -> dict[str, Any]:
+        """The arguments of the loss, as JSON values."""
+        fields = {name: value for name, value in vars(self).items() if not name.startswith("_")}
+        return {"class": type(self).__name__, **fields}
+
+    def _smooth(self, y_true: Array, share: float, towards: float) -> Array:
+        """Targets moved `share` of the way towards `towards`."""
+        if not share:
+            return y_true
+        smooth = self._scratch.like("smooth", y_true)
+        np.multiply(y_true, 1.0 - share, out=smooth)
+        smooth += share * towards
+        return smooth
+
+    def _values(self, elements: Array) -> Array:
+        """The mean of `(batch, ...)` elements over all axes but the first."""
+        values = self._scratch.rows("values", len(elements), (), elements.dtype)
+        if elements.ndim == 1:
+            np.copyto(values, elements)
+        else:
+            np.mean(elements, axis=tuple(range(1, elements.ndim)), out=values)
+        return values
+
+
+def elements_per_example(y_pred: Array) -> int:
+    """Number of elements of each example of `(batch, ...)`."""
+    return math.prod(y_pred.shape[1:])
+
+
+def shape_of_batch(shape: Shape) -> str:
+    """The shape of a batch of such examples, for an error message."""
+    return "(" + ", ".join(["batch", *map(str, shape)]) + ")"
