@@ -13,8 +13,8 @@ from distrib.io.checkpoint_folder import read_checkpoint
 from distrib.nn import losses, metrics, optimizers
 from distrib.nn.layers import registry as layers
 from distrib.nn.layers.core.input import Input
-from distrib.training.checkpoints.chief_writes import check_readable
 from distrib.training.checkpoints.model_state import MODEL_FILE, Files
+from distrib.training.checkpoints.weights_file import check_readable
 from distrib.training.sequential import Sequential
 from distrib.training.unsupported import refuse
 

@@ -20,17 +20,7 @@ from distrib.io.checkpoint_folder import read_checkpoint, write_checkpoint
 from distrib.nn.network import Network
 from distrib.strategies.strategy import Strategy
 from distrib.strategies.update.updater import Saved, Updater
-from distrib.training.checkpoints.chief_writes import (
-    check_free,
-    check_readable,
-    confirmed,
-    folder_path,
-    read_weights,
-    say_unwritten,
-    weights_path,
-    write_alone,
-    write_weights,
-)
+from distrib.training.checkpoints.chief_writes import check_free, confirmed, say_unwritten, write_alone
 from distrib.training.checkpoints.model_state import (
     MODEL_FILE,
     Files,
@@ -39,6 +29,13 @@ from distrib.training.checkpoints.model_state import (
     check_optimizer,
     contents,
     fitting,
+)
+from distrib.training.checkpoints.weights_file import (
+    check_readable,
+    folder_path,
+    read_weights,
+    weights_path,
+    write_weights,
 )
 from distrib.training.collective import collective
 from distrib.training.compile_config import CompileConfig

@@ -11,7 +11,8 @@ from distrib.base.errors import ConfigError
 from distrib.io.series_lock import SeriesLock
 from distrib.training.callbacks.callback import Callback, Logs
 from distrib.training.callbacks.monitor_callback import MonitorCallback
-from distrib.training.checkpoints.chief_writes import claim_folder, folder_path, weights_path
+from distrib.training.checkpoints.chief_writes import claim_folder
+from distrib.training.checkpoints.weights_file import folder_path, weights_path
 
 _SERIES = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,63})-\{epoch(?::0?\d*d?)?\}")
 

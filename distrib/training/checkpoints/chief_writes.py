@@ -10,25 +10,13 @@ import os
 from collections.abc import Callable
 from pathlib import Path
 
-import numpy as np
-from safetensors import SafetensorError
-from safetensors.numpy import load, save
-
-from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError, StorageError
 from distrib.base.logs import LOGGER
 from distrib.cluster.launcher_env import run_name
-from distrib.host.disk_space import check_writable, make_folder
-from distrib.io.atomic_files import write_bytes
+from distrib.host.disk_space import check_writable
 from distrib.io.series_lock import SeriesLock, confirm_owned, own
-from distrib.nn.network import Network
 from distrib.strategies.strategy import Strategy
-from distrib.training.checkpoints.model_state import MODEL_FILE, contents
 from distrib.training.interface import ModelInterface
-
-_ENDING = ".weights.safetensors"
-_OF_KERAS = (".keras", ".h5", ".hdf5")
-_MAX_BYTES = 1 << 40
 
 
 def write_alone(strategy: Strategy, write: Callable[[], None]) -> None:
@@ -109,54 +97,3 @@ def check_free(path: Path, overwrite: bool) -> None:
     """Raise `ConfigError` if there is something that may not be replaced."""
     if path.exists() and not overwrite:
         raise ConfigError(f"{path} exists, and overwrite=False. Choose another name.")
-
-
-def folder_path(filepath: str | Path) -> Path:
-    """The folder that a model is saved in. Raises `ConfigError` for the name of a file of Keras."""
-    path = Path(filepath)
-    if path.suffix.lower() in _OF_KERAS:
-        raise ConfigError(
-            f"save writes a folder, and files of Keras ({', '.join(_OF_KERAS)}) cannot be written yet. "
-            f"Received: {filepath}. Choose a name without {path.suffix}."
-        )
-    return path
-
-
-def check_readable(filepath: str | Path) -> None:
-    """Raise `StorageError` for a file of Keras."""
-    path = Path(filepath)
-    if path.suffix.lower() in _OF_KERAS and not path.is_dir():
-        there = "" if path.exists() else " There is none of that name, either."
-        raise StorageError(
-            f"{filepath}: files of Keras ({', '.join(_OF_KERAS)}) cannot be read yet.{there} In Python, "
-            "model.set_weights(keras_model.get_weights()) takes over the weights of a Keras model."
-        )
-
-
-def weights_path(filepath: str | Path) -> Path:
-    """The path of a file of weights. Raises `ConfigError` for another ending, as Keras does."""
-    if not str(filepath).endswith(_ENDING):
-        raise ConfigError(f"Expected a file of weights that ends in {_ENDING}. Received: {filepath}.")
-    return Path(filepath)
-
-
-def write_weights(path: Path, network: Network, confirm: Callable[[], None]) -> None:
-    """Write the values of all variables. Raises `StorageError`, and what `confirm` raises."""
-    files, _ = contents("", network, None, None)
-    arrays = {name: np.ascontiguousarray(array) for name, array in files[MODEL_FILE].items()}
-    try:
-        make_folder(path.parent)
-    except OSError as error:
-        raise StorageError(f"{path} cannot be written: {error}") from None
-    write_bytes(path, save(arrays), confirm)
-
-
-def read_weights(path: Path) -> dict[str, Array]:
-    """Arrays by name. Raises `StorageError`."""
-    try:
-        size = os.stat(path, follow_symlinks=True)
-        if not path.is_file() or size.st_size > _MAX_BYTES:
-            raise OSError("it is not a regular file")
-        return load(path.read_bytes())
-    except (OSError, ValueError, TypeError, KeyError, MemoryError, SafetensorError) as error:
-        raise StorageError(f"{path} cannot be read: {error}") from None
