@@ -18,6 +18,12 @@ import pytest
 from helpers.documents import BLOCK, LIMIT_S, assert_all_roles_ran, commands_of, starts_all_roles
 from helpers.mpi import ROOT
 
+from distrib.comm.messages.channel import SEGMENT_BYTES
+from distrib.comm.messages.header import HEADER_BYTES, MAX_SCALARS
+from distrib.comm.messages.wait import _CHECK_EVERY_S
+from distrib.nn.batch_sums import BatchSums
+from distrib.ps.wire.grpc_options import RECONNECT_S
+
 DOCUMENTS = [
     *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "SECURITY.md", "cluster_configs/README.md")),
     *sorted((ROOT / "docs").rglob("*.md")),
@@ -201,6 +207,31 @@ def test_every_block_says_what_it_is():
     for document in DOCUMENTS:
         languages = {language for language, _ in BLOCK.findall(document.read_text())}
         assert languages <= {"sh", "python", "text", "mermaid"}, document.name
+
+
+def test_numbers_of_the_documents_are_those_of_the_code():
+    """Where a page states a constant, it is the constant."""
+    texts = {path.name: path.read_text() for path in [*(ROOT / "docs").rglob("*.md"), ROOT / "README.md"]}
+    stated = {
+        "algorithms.md": [
+            (r"Up to (\d+) float64 scalars ride behind each header", MAX_SCALARS),
+            (r"A message is a header of (\d+) bytes", HEADER_BYTES),
+            (r"Payloads travel in segments of (\d+) KiB", SEGMENT_BYTES // 1024),
+            (r"every (\d+) ms it asks the liveness client", round(1000 * _CHECK_EVERY_S)),
+        ],
+        "0001-tallies-ride-in-the-headers.md": [
+            (r"Up to (\d+) fit", MAX_SCALARS),
+            (r"a scalar: (five), and two a metric", {5: "five"}[BatchSums(0).sums.size]),
+        ],
+        "faults.md": [
+            (r"A worker whose connection breaks has (\d+) s", round(RECONNECT_S)),
+            (r"`--ps-timeout` \((\d+)\)", 30),
+        ],
+    }
+    for name, numbers in stated.items():
+        for pattern, expected in numbers:
+            (found,) = re.findall(pattern, " ".join(texts[name].split()))
+            assert found == str(expected), (name, pattern)
 
 
 def test_links_of_the_documents_lead_somewhere():
