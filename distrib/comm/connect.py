@@ -149,16 +149,16 @@ def _import_mpi(launcher: str) -> Any:
 
 def _meet(transport: MPITransport, ending: ExitHandler, liveness: RankLiveness) -> None:
     """Learn who the others are, agree on a job id, and begin to watch each other. Collective."""
-    ring, place = RingCommunicator(transport, _START_TIMEOUT_S), ProgressPage()
+    ring, page = RingCommunicator(transport, _START_TIMEOUT_S), ProgressPage()
     mine: dict[str, Any] = {
         "host": transport.host,
         "address": address_of(transport.host),
         "pid": os.getpid(),
-        "place": place.fd,
+        "page": page.fd,
         "cores": transport.cores[transport.rank],
     }
     told = [json.loads(text) for text in ring.gather_bytes(json.dumps(mine).encode())]
-    peers = [Peer(rank, each["host"], each["pid"], each["place"]) for rank, each in enumerate(told)]
+    peers = [Peer(rank, each["host"], each["pid"], each["page"]) for rank, each in enumerate(told)]
     transport.peers, transport.hosts = peers, [peer.host for peer in peers]
     transport.cores = [each["cores"] for each in told]
     neighbours = [set(each["cores"]) for each in told if each["host"] == transport.host]
@@ -174,7 +174,7 @@ def _meet(transport: MPITransport, ending: ExitHandler, liveness: RankLiveness) 
     if transport.host != transport.hosts[0] and transport.rank == transport.hosts.index(transport.host):
         helper = start_agent([peer for peer in peers if peer.host == transport.host], token, (address, port))
     me, on_fault = peers[transport.rank], ending.on_fault
-    liveness.client = LivenessClient(me, place, peers, token, (address, port), on_fault)
+    liveness.client = LivenessClient(me, page, peers, token, (address, port), on_fault)
     ending.guard(liveness.client, helper)
     transport.job = bytes.fromhex(job)
 

@@ -54,8 +54,8 @@ def ends_well(server):
     _, ranks, thread = server
     for number, rank in enumerate(ranks):
         rank.lines.send({"at": [7 + number, 3, 0]})
-    places = [[7, 3, 0], [8, 3, 0], [9, 3, 0]]
-    ranks[0].until(lambda message: message.get("table") == places)
+    pages = [[7, 3, 0], [8, 3, 0], [9, 3, 0]]
+    ranks[0].until(lambda message: message.get("table") == pages)
     for rank in ranks:
         rank.lines.send({"left": 9})
     for rank in ranks:
@@ -132,8 +132,8 @@ def test_the_table_of_all_ranks_arrives_whole(num_ranks):
     connection = socket.create_connection(listener.getsockname())
     other, _ = listener.accept()
     hub_side, rank_side = JsonLines(other, num_ranks), JsonLines(connection, num_ranks)
-    place = [10**12, 10**9, 3 * 10**9]
-    message = {"table": [place] * num_ranks, "left": [[rank, 10**12] for rank in range(num_ranks)]}
+    page = [10**12, 10**9, 3 * 10**9]
+    message = {"table": [page] * num_ranks, "left": [[rank, 10**12] for rank in range(num_ranks)]}
     sender = threading.Thread(target=hub_side.send, args=(message,))
     sender.start()
     found = []

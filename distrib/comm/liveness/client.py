@@ -56,7 +56,7 @@ class LivenessClient:
 
     Args:
         me: this rank.
-        place: where it is.
+        page: where it is.
         peers: all ranks.
         token: the job's token.
         address: address and port of the server.
@@ -66,7 +66,7 @@ class LivenessClient:
     def __init__(
         self,
         me: Peer,
-        place: ProgressPage,
+        page: ProgressPage,
         peers: list[Peer],
         token: str,
         address: tuple[str, int],
@@ -76,7 +76,7 @@ class LivenessClient:
         self.failure: DistribError | None = None
         self.ended = threading.Event()
         self._on_fault = on_fault
-        self._place = place
+        self._page = page
         self._table = [[-1, 0, 0] for _ in peers]
         self._left: dict[int, int] = {}
         self._announces, self._announced = False, threading.Event()
@@ -99,27 +99,27 @@ class LivenessClient:
 
     def enter(self, sequence: int) -> None:
         """This rank is in collective `sequence`."""
-        self._place.enter(sequence)
+        self._page.enter(sequence)
 
     def at_step(self, step: int) -> None:
         """This rank is at training step `step`."""
-        self._place.at_step(step)
+        self._page.at_step(step)
 
     def wait(self, waits: bool) -> None:
         """This rank begins to wait for another one, or has done so."""
-        self._place.wait(waits)
+        self._page.wait(waits)
 
     @property
     def step(self) -> int:
         """The training step this rank is at."""
-        return self._place.step
+        return self._page.step
 
     def check(self) -> None:
         """Raise what has befallen another rank, if this rank can no longer go on."""
         if self.failure is not None:
             raise self.failure
         for rank, last in list(self._left.items()):
-            if last < self._place.sequence and rank != self.me.rank:
+            if last < self._page.sequence and rank != self.me.rank:
                 raise PeerLostError(
                     f"{self.peers[rank]} at step {self._table[rank][1]} has ended its script (sys.exit, or its last "
                     f"line), while {self.me} waits for it at step {self.step}. "
@@ -155,7 +155,7 @@ class LivenessClient:
 
     def leave(self) -> None:
         """Say that this rank's script has ended. `ended` is set when all have said so."""
-        self._lines.send({"left": self._place.sequence})
+        self._lines.send({"left": self._page.sequence})
 
     @property
     def socket(self) -> socket.socket:
@@ -170,7 +170,7 @@ class LivenessClient:
             now = time.monotonic()
             if now >= next_beat:
                 next_beat = now + BEAT_S
-                self._lines.send({"at": [self._place.sequence, self._place.step, self._place.waits]})
+                self._lines.send({"at": [self._page.sequence, self._page.step, self._page.waits]})
             messages = self._lines.receive()
             clock.tick()
             for message in messages:

@@ -82,10 +82,10 @@ class HostAgent:
         self._lines.socket.close()
 
     def _report(self) -> dict[str, Any]:
-        places, stopped = self._local_ranks.places(), self._local_ranks.stopped()
+        pages, stopped = self._local_ranks.pages(), self._local_ranks.stopped()
         # Pairs: the keys of a JSON object would be text.
         return {
-            "places": list(places.items()),
+            "places": list(pages.items()),
             "stopped": list(stopped),
             "dead": list(self._dead.items()),
         }
@@ -109,7 +109,7 @@ class RemoteHost:
         self.lines, self.host = lines, peers[0].host
         self.ranks = {peer.rank for peer in peers}
         self.heard = 0.0
-        self._places: dict[int, list[int]] = {}
+        self._pages: dict[int, list[int]] = {}
         self._stopped: set[int] = set()
         self._dead: dict[int, str] = {}
 
@@ -120,7 +120,7 @@ class RemoteHost:
         """
         try:
             for message in self.lines.receive():
-                self._places = {rank: place for rank, place in message["places"] if rank in self.ranks}
+                self._pages = {rank: page for rank, page in message["places"] if rank in self.ranks}
                 self._stopped = self.ranks.intersection(message["stopped"])
                 self._dead = {rank: cause for rank, cause in message["dead"] if rank in self.ranks}
         except (KeyError, TypeError, ValueError):
@@ -131,9 +131,9 @@ class RemoteHost:
         """Whether it has told how all ranks have ended."""
         return len(self._dead) == len(self.ranks)
 
-    def places(self) -> dict[int, list[int]]:
+    def pages(self) -> dict[int, list[int]]:
         """As of `LocalRanks`."""
-        return self._places
+        return self._pages
 
     def stopped(self) -> set[int]:
         """As of `LocalRanks`."""

@@ -26,12 +26,12 @@ class LocalRanks:
     def __init__(self, peers: Sequence[Peer]) -> None:
         self.ranks = {peer.rank for peer in peers}
         self._postmortems = {peer.rank: ProcessStatus(peer.pid) for peer in peers}
-        self._places = {peer.rank: ProgressReader(peer.pid, peer.place) for peer in peers}
+        self._pages = {peer.rank: ProgressReader(peer.pid, peer.page) for peer in peers}
 
-    def places(self) -> dict[int, list[int]]:
-        """The place of each rank, or the one it died in; without ranks for which it is not known."""
-        read = {rank: place.read() for rank, place in self._places.items()}
-        return {rank: list(place) for rank, place in read.items() if place is not None}
+    def pages(self) -> dict[int, list[int]]:
+        """The progress of each rank, at its death where it has died; without ranks for which it is not known."""
+        read = {rank: page.read() for rank, page in self._pages.items()}
+        return {rank: list(page) for rank, page in read.items() if page is not None}
 
     def stopped(self) -> set[int]:
         """The ranks that a signal has stopped, as SIGSTOP does."""

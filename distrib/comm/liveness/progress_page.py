@@ -5,7 +5,7 @@ down where it is in 24 bytes of anonymous shared memory, and the server or the h
 bytes: the rank has nothing to send, and nothing is left behind.
 
 Whether it waits is a count of how often it has begun and ended to wait: odd while it does. So of two looks at a
-place the greater one is the later one.
+page the greater one is the later one.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ class ProgressPage:
         self.sequence, self.step, self.waits = -1, 0, 0
         self._memory: mmap.mmap | bytearray = bytearray(_FORMAT.size)
         if hasattr(os, "memfd_create"):
-            self.fd = os.memfd_create("distrib-place")
+            self.fd = os.memfd_create("distrib-progress")
             os.ftruncate(self.fd, _FORMAT.size)
             self._memory = mmap.mmap(self.fd, _FORMAT.size)
         self.enter(-1)

@@ -49,13 +49,13 @@ class Peer:
         rank: its rank.
         host: its host name.
         pid: its process id there.
-        place: its file descriptor of where it is (`comm/liveness/progress_page.py`); -1 if it has none.
+        page: its file descriptor of where it is (`comm/liveness/progress_page.py`); -1 if it has none.
     """
 
     rank: int
     host: str
     pid: int
-    place: int = -1
+    page: int = -1
 
     def __str__(self) -> str:
         return f"rank {self.rank} ({self.host}, pid {self.pid})"

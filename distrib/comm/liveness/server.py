@@ -210,9 +210,9 @@ class LivenessServer:
 
     def _look_at_places(self) -> None:
         for local_ranks in self._monitors:
-            for rank, place in local_ranks.places().items():
+            for rank, page in local_ranks.pages().items():
                 # What a host agent says may be older than what the rank has said.
-                self._table[rank] = max(self._table[rank], place)
+                self._table[rank] = max(self._table[rank], page)
 
     def _tell_places(self) -> None:
         self._look_at_places()
