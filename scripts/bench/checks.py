@@ -5,7 +5,7 @@
 
 The checks are: NaN or Inf in the gradient, the header of every collective (making, packing and comparing it), the
 hash of the values every 100 steps, what the watch is told (the step, the collective), and the heartbeat: the
-processor time of all threads but the training thread, and a rank's share of the hub's, while nothing is trained.
+processor time of all threads but the training thread, and a rank's share of the liveness server's, while nothing is trained.
 """
 
 from __future__ import annotations
@@ -46,7 +46,7 @@ def median_us(function: Callable[[], object], repeats: int = 300) -> float:
 
 
 def heartbeat_share(hub_pids: list[int], ranks: int) -> float:
-    """What share of a core the heartbeat takes of a replica: its threads', and an equal part of the hub's."""
+    """What share of a core the heartbeat takes of a replica: its threads', and an equal part of the liveness server's."""
 
     def hub_s() -> float:
         ticks = sum(
@@ -55,13 +55,13 @@ def heartbeat_share(hub_pids: list[int], ranks: int) -> float:
         )
         return ticks / os.sysconf("SC_CLK_TCK")
 
-    others, hub = time.process_time() - time.thread_time(), hub_s()
+    others, server = time.process_time() - time.thread_time(), hub_s()
     time.sleep(REST_S)
-    return (time.process_time() - time.thread_time() - others + (hub_s() - hub) / ranks) / REST_S
+    return (time.process_time() - time.thread_time() - others + (hub_s() - server) / ranks) / REST_S
 
 
 def hubs() -> list[int]:
-    """The processes that this one has started: on rank 0, the hub."""
+    """The processes that this one has started: on rank 0, the liveness server."""
     listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
     return [int(pid) for pid in listed.split()]
 
