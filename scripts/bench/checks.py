@@ -5,7 +5,7 @@
 
 The checks are: NaN or Inf in the gradient, the header of every collective (making, packing and comparing it), the
 hash of the values every 100 steps, what the watch is told (the step, the collective), and the heartbeat: the
-processor time of all threads but the training thread, and a rank's share of the liveness server's, while nothing is trained.
+processor time of all threads but the training thread, and a share of the liveness server, while nothing is trained.
 """
 
 from __future__ import annotations
@@ -45,22 +45,22 @@ def median_us(function: Callable[[], object], repeats: int = 300) -> float:
     return 1e6 * statistics.median(times)
 
 
-def heartbeat_share(hub_pids: list[int], ranks: int) -> float:
-    """What share of a core the heartbeat takes of a replica: its threads', and an equal part of the liveness server's."""
+def heartbeat_share(server_pids: list[int], ranks: int) -> float:
+    """The share of a core that the heartbeat takes: threads of this rank, and its part of the liveness server."""
 
-    def hub_s() -> float:
+    def server_s() -> float:
         ticks = sum(
             sum(map(int, Path(f"/proc/{pid}/stat").read_text().rsplit(")", 1)[1].split()[11:13]))
-            for pid in hub_pids
+            for pid in server_pids
         )
         return ticks / os.sysconf("SC_CLK_TCK")
 
-    others, server = time.process_time() - time.thread_time(), hub_s()
+    others, server = time.process_time() - time.thread_time(), server_s()
     time.sleep(REST_S)
-    return (time.process_time() - time.thread_time() - others + (hub_s() - server) / ranks) / REST_S
+    return (time.process_time() - time.thread_time() - others + (server_s() - server) / ranks) / REST_S
 
 
-def hubs() -> list[int]:
+def servers() -> list[int]:
     """The processes that this one has started: on rank 0, the liveness server."""
     listed = Path(f"/proc/{os.getpid()}/task/{os.getpid()}/children").read_text()
     return [int(pid) for pid in listed.split()]
@@ -107,7 +107,7 @@ def main() -> None:
         "hash of the values": median_us(lambda: zlib.crc32(buffer.values.data)) / 100,
         "watch": median_us(lambda: strategy.communicator.at_step(1))
         + COLLECTIVES * (0.0 if transport is None else median_us(transport.check_peers)),
-        "heartbeat": step * heartbeat_share(hubs(), strategy.num_replicas_in_sync),
+        "heartbeat": step * heartbeat_share(servers(), strategy.num_replicas_in_sync),
     }
     if strategy.is_chief:
         print(f"a step of {grads.nbytes / 1e6:.1f} MB of gradients: {step:.0f} us")
