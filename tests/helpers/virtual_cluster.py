@@ -106,7 +106,7 @@ class VirtualCluster:
             "kind": "train",
             "epoch": epoch,
             "num_examples": schedule.num_examples,
-            "num_sums": self._objective.sums.sums.size,
+            "num_sums": self._objective.batch_sums.sums.size,
             **schedule.describe(),
         }
         computing: list[tuple[float, int, Any, int]] = []

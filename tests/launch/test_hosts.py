@@ -176,7 +176,7 @@ def test_between_hosts_it_is_tls_and_secrets_are_nowhere_to_be_seen(three, tmp_p
         pid
         for pid in three.pids("h2")
         if b'"type": "worker", "index": 0' in _read(pid, "environ")
-        and b"launch.script" in _read(pid, "cmdline")
+        and b"launch.task.entrypoint" in _read(pid, "cmdline")
     ]
     environ = dict(
         line.split("=", 1) for line in _read(worker, "environ").decode().split("\0") if "=" in line
