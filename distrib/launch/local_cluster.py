@@ -36,7 +36,7 @@ from distrib.ps.wire.requirements import require_grpc
 from distrib.strategies.parameter_server import close_all, lose_worker
 
 _START_TIMEOUT_S = 30.0
-_END_TIMEOUT_S = 2.5
+_END_TIMEOUT_S = 6.0
 _LOOK_EVERY_S = 0.1
 
 READY = "ps listens on "
