@@ -8,7 +8,7 @@
     |-- StorageError                  74  a file cannot be written, or is damaged
     |-- PeerLostError                 75  another process died, left, or came too late; worth a restart
     |-- ProtocolError                 76  processes disagree on what they do together
-    +-- AuthenticationError           77  a process has not the token of the run
+    +-- AuthenticationError           77  a process does not have the run's token
 
 Every message says what, who, what was expected, what was received and what to do about it.
 """
@@ -71,7 +71,7 @@ class ProtocolError(DistribError):
 
 
 class AuthenticationError(DistribError):
-    """A process has not the token of the run."""
+    """A process does not have the run's token."""
 
     exit_code = 77
 

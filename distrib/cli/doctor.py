@@ -41,9 +41,8 @@ def diagnosis() -> list[Row]:
             *rows,
             ("auto", f"{implementation} for several ranks on this host; run me under mpirun to see more"),
         ]
-    transport = connect.connect(
-        job.launcher, job.world_size
-    )  # gives BLAS the threads that it has in training
+    # Gives BLAS the threads that it has in training.
+    transport = connect.connect(job.launcher, job.world_size)
     communicator = collectives(transport, "auto", _TIMEOUT_S)
     threads = [int(text) for text in communicator.gather_bytes(str(blas_threads()).encode())]
     if transport.rank:

@@ -12,7 +12,6 @@ from distrib.comm.collectives.ring import RingCommunicator
 from distrib.comm.collectives.shared_memory import NoSharedMemoryError, SharedMemoryCommunicator
 from distrib.comm.collectives.single import SingleCommunicator
 from distrib.comm.communicator import Communicator
-from distrib.comm.messages.mpi import MPITransport
 from distrib.comm.messages.transport import Transport
 
 Implementation: TypeAlias = Literal["auto", "ring", "shared_memory", "hierarchical", "mpi"]
@@ -77,6 +76,8 @@ def _chosen(transport: Transport, timeout_s: float) -> tuple[Implementation, Com
 
 def _make(transport: Transport, implementation: Implementation, timeout_s: float) -> Communicator:
     if implementation == "mpi":
+        from distrib.comm.messages.mpi import MPITransport  # with what watches over an MPI job
+
         if not isinstance(transport, MPITransport):
             raise ConfigError(f"implementation='mpi' needs an MPI job. Received: {type(transport).__name__}.")
         return MPICommunicator(transport, transport.mpi, timeout_s)

@@ -1,6 +1,7 @@
 """One of several ps that is frozen for a while, or killed: waited for, or given up at once."""
 
 import os
+import select
 import signal
 import subprocess
 import sys
@@ -57,6 +58,16 @@ class Job:
             assert time.monotonic() < deadline
             time.sleep(0.01)
 
+    def said_by(self, ps, words):
+        """What a ps has printed, as soon as there are these words in it."""
+        pipe, said, deadline = self.ps[ps].stdout.fileno(), "", time.monotonic() + 20
+        while words not in said:
+            left = deadline - time.monotonic()
+            assert left > 0, f"ps:{ps} has not said it: {said}"
+            if select.select([pipe], [], [], left)[0]:
+                said += os.read(pipe, 4096).decode()
+        return said
+
     def ended(self):
         """Exit codes and outputs of the ps, when all has ended."""
         self.versions.released.set()
@@ -87,11 +98,14 @@ def test_one_that_is_frozen_for_some_seconds_is_waited_for(victim, mode, when):
     if when == "all train":
         job.versions.released.set()
     os.kill(job.ps[victim].pid, signal.SIGSTOP)
-    time.sleep(5)
+    begin = time.monotonic()
+    noticed = job.said_by(1 - victim, "is waited for, up to 30 s")
+    time.sleep(max(0.0, begin + 5 - time.monotonic()))  # the workers notice it, too
     assert not job.results, "the fault came too late"
     assert all(each.poll() is None for each in job.ps)
     os.kill(job.ps[victim].pid, signal.SIGCONT)
     codes, outputs = job.ended()
+    outputs[1 - victim] = noticed + outputs[1 - victim]
     assert not job.errors
     assert codes == [0, 0], outputs
     assert f"ps:{victim} at 127.0.0.1:" in outputs[1 - victim]

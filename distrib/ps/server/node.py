@@ -93,16 +93,16 @@ class Node:
             if session.worker == CHIEF and not self._ending.is_set():
                 self._chief_timer.begin()
             self._leader.forget(session.worker)
-            if session.ps == SEQUENCER and not self._ending.is_set():
+            if session.ps == SEQUENCER:
                 self._reconnects.wait_for(session)
 
     def worker_ended(self, worker: int) -> None:
         """A worker says that it ends: it is not waited for."""
         with self._lock:
             session = self._sessions.get(worker)
-            if session is not None and session.ps == SEQUENCER and not self._ending.is_set():
-                self._sessions.leave(session)
-                self._leader.leave(session)
+            if session is not None:
+                self.leave(session)
+            self._reconnects.give_up_now(worker)
 
     def expects(self, worker: int) -> bool:
         """Whether a worker is connected, or may reconnect."""
@@ -252,8 +252,9 @@ class Node:
                 self._save(entry)
 
     def end(self) -> None:
-        """The job has ended: other ps that end now are not lost."""
+        """The job has ended: other ps that end now are not lost, nor are workers."""
         self._ending.set()
+        self._reconnects.close()
 
     def close(self) -> None:
         """Follow no longer, let nobody wait, and write what is to be written."""

@@ -1,4 +1,4 @@
-"""Reconnects: keeps the place of a worker whose stream has ended, for a short while.
+"""Reconnects: waits a short while for workers whose stream to ps:0 has ended.
 
 A worker opens all its streams anew when one to any ps breaks. Without this wait, the others would do a round without
 it meanwhile, and a synchronous training would not be exact.
@@ -26,12 +26,14 @@ class Reconnects:
     def __init__(self, lock: threading.RLock, give_up: Callable[[WorkerSession], None]) -> None:
         self._lock, self._give_up = lock, give_up
         self._awaited: dict[int, tuple[WorkerSession, AbsenceTimer]] = {}
+        self._is_closed = False
 
     def wait_for(self, session: WorkerSession) -> None:
         """A worker's stream has ended."""
         timer = AbsenceTimer(RECONNECT_S, lambda: self._too_long(session))
         self._awaited[session.worker] = session, timer
-        timer.begin()
+        if not self._is_closed:
+            timer.begin()
 
     def joins(self, session: WorkerSession) -> None:
         """A worker has opened a stream."""
@@ -41,19 +43,26 @@ class Reconnects:
             if before.incarnation != session.incarnation:
                 self._give_up(before)
 
+    def give_up_now(self, worker: int) -> None:
+        """A worker has said that it will not come back."""
+        before, timer = self._awaited.pop(worker, (None, None))
+        if before is not None and timer is not None:
+            timer.end()
+            if not self._is_closed:
+                self._give_up(before)
+
     def awaits(self, worker: int) -> bool:
         """Whether a worker may still reconnect."""
         return worker in self._awaited
 
     def close(self) -> None:
-        """Wait for none any more."""
+        """The job has ended: give up nobody any more. `awaits` still says who may come back to hear of the end."""
         with self._lock:
+            self._is_closed = True
             for _, timer in self._awaited.values():
                 timer.end()
-            self._awaited.clear()
 
     def _too_long(self, session: WorkerSession) -> None:
         with self._lock:
             if session.worker in self._awaited and self._awaited[session.worker][0] is session:
-                del self._awaited[session.worker]
-                self._give_up(session)
+                self.give_up_now(session.worker)

@@ -117,9 +117,10 @@ class Servicer(services.ParameterServerServicer):
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{type(error).__name__}: {error}")
         finally:
             if session is not None:
+                self._node.leave(session)
                 with self._changed:
                     self._chiefs -= session.worker == CHIEF
-                self._node.leave(session)
+                    self._changed.notify_all()
 
     @property
     def has_chief(self) -> bool:
