@@ -63,7 +63,8 @@ def serve(given: argparse.Namespace) -> int:
         DistribError: it could not serve, or the job has failed.
     """
     from distrib.ps.server.checkpoint_writer import CheckpointOptions
-    from distrib.ps.server.server import run
+    from distrib.ps.server.server import Server, run
+    from distrib.ps.server.server_options import ServerOptions
 
     if given.token_file:
         os.environ["DISTRIB_TOKEN_FILE"] = str(given.token_file)
@@ -79,17 +80,18 @@ def serve(given: argparse.Namespace) -> int:
     address = given.address or _address_of_task()
     host = address.rpartition(":")[0]
     try:
-        run(
-            address,
-            run_token(),
-            given.insecure,
-            not given.no_shared_memory,
-            checkpoints,
-            given.chief_timeout,
-            given.ps_timeout,
-            lambda port: print(f"{READY}{host}:{port}", flush=True),
-            hosts_of_cluster(os.environ),
+        options = ServerOptions(
+            token=run_token(),
+            insecure=given.insecure,
+            share_memory=not given.no_shared_memory,
+            checkpoints=checkpoints,
+            chief_timeout_s=given.chief_timeout,
+            ps_timeout_s=given.ps_timeout,
+            others=hosts_of_cluster(os.environ),
         )
+        server = Server(address, options)
+        print(f"{READY}{host}:{server.port}", flush=True)
+        run(server)
     except DistribError as error:
         if run_name():
             exit_record.say("ps", error.exit_code, str(error))

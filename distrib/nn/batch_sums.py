@@ -7,6 +7,8 @@ Sums of different replicas are added in rank order, so every replica reads the s
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 import numpy as np
 
 from distrib.base.arrays import Array
@@ -81,3 +83,17 @@ class BatchSums:
         """The sums of metric `index`."""
         at = _METRICS + 2 * index
         return float(self.sums[at]), float(self.sums[at + 1])
+
+
+def combined(parts: Sequence[Array]) -> tuple[Array, float]:
+    """The sums of one batch from those of its parts, and the number of its examples.
+
+    The penalty moves into the loss. It is that of the whole model, so every part has brought the same.
+
+    Args:
+        parts: each `(num_sums,)`, as in `BatchSums`.
+    """
+    total: Array = np.sum(parts, axis=0)
+    total[_LOSS] += parts[0][_PENALTY] * total[_COUNT]
+    total[_PENALTY] = 0.0
+    return total, float(total[_COUNT])

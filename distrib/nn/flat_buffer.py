@@ -87,7 +87,7 @@ class FlatBuffer(Storage):
             part: the range to look at; all of it by default.
         """
         part = part or Range(0, vector.size)
-        looked_at = vector[part.slice]
+        looked_at = vector[part.begin : part.end]
         if math.isfinite(np.dot(looked_at, looked_at)):
             return None
         for index, entry in enumerate(self.layout):

@@ -45,6 +45,7 @@ class Network:
         variables: all variables by name, layer by layer.
         fixed_variables: those that no optimizer changes, for what they are or because their layer is frozen.
         buffer: the flat vectors of all others.
+        regularizers: by the names of the variables that they penalize.
         damage: what has happened to the values, if they must not be used; else empty.
     """
 
@@ -85,7 +86,7 @@ class Network:
         self.buffer = FlatBuffer(trainable, self.dtype)
         sizes = [sum(variable.size for variable in _trainable(layer)) for layer in self.layers]
         self._begins = [0, *accumulate(sizes)]  # where each layer's gradient lies
-        self._regularizers = {
+        self.regularizers = {
             _name(layer, variable): layer.regularizers[variable.name]
             for layer in self.layers
             for variable in layer.variables
@@ -211,10 +212,10 @@ class Network:
 
     def penalized(self, part: Range) -> Iterator[tuple[Regularizer, Range]]:
         """The regularizers of the elements in `part`, each with the range it is for."""
-        if self._regularizers:
+        if self.regularizers:
             for entry, own in self.buffer.entries_in(part):
-                if entry.name in self._regularizers:
-                    yield self._regularizers[entry.name], own
+                if entry.name in self.regularizers:
+                    yield self.regularizers[entry.name], own
 
 
 def _name(layer: Layer, variable: Variable) -> str:

@@ -27,7 +27,7 @@ if _version_not_supported:
 
 class ParameterServerStub(object):
     """One parameter server. Every status that is not OK comes with words for people. All calls may end with:
-    UNAUTHENTICATED: the process has not the token of the run.
+    UNAUTHENTICATED: the process does not have the token of the run.
     UNAVAILABLE: the ps is not there, or was lost; the same call may be made again.
     RESOURCE_EXHAUSTED: a message is over the limit, or the ps serves as many calls as it can.
     INTERNAL: the bytes are no message.
@@ -64,7 +64,7 @@ class ParameterServerStub(object):
 
 class ParameterServerServicer(object):
     """One parameter server. Every status that is not OK comes with words for people. All calls may end with:
-    UNAUTHENTICATED: the process has not the token of the run.
+    UNAUTHENTICATED: the process does not have the token of the run.
     UNAVAILABLE: the ps is not there, or was lost; the same call may be made again.
     RESOURCE_EXHAUSTED: a message is over the limit, or the ps serves as many calls as it can.
     INTERNAL: the bytes are no message.
@@ -144,7 +144,7 @@ def add_ParameterServerServicer_to_server(servicer, server):
  # This class is part of an EXPERIMENTAL API.
 class ParameterServer(object):
     """One parameter server. Every status that is not OK comes with words for people. All calls may end with:
-    UNAUTHENTICATED: the process has not the token of the run.
+    UNAUTHENTICATED: the process does not have the token of the run.
     UNAVAILABLE: the ps is not there, or was lost; the same call may be made again.
     RESOURCE_EXHAUSTED: a message is over the limit, or the ps serves as many calls as it can.
     INTERNAL: the bytes are no message.

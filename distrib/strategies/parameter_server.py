@@ -71,6 +71,9 @@ class ParameterServerStrategy(Strategy):
 
     Raises:
         ConfigError: no cluster with ps, or an argument that cannot be right.
+
+    Attributes:
+        client: this worker's connection to the parameter servers; None on an evaluator.
     """
 
     def __init__(
@@ -119,9 +122,9 @@ class ParameterServerStrategy(Strategy):
         from distrib.ps.client.client import Client  # gRPC is imported where it is used
         from distrib.strategies.ps_worker.updater import ScriptPosition
 
-        self._client: Client | None = None  # an evaluator does not meet the others
+        self.client: Client | None = None
         if not evaluates:
-            self._client = Client(found.ps, found.worker, run_token(), timeout_s, ps_timeout_s, share_memory)
+            self.client = Client(found.ps, found.worker, run_token(), timeout_s, ps_timeout_s, share_memory)
         self._phases = ScriptPosition()
         self._description: Mapping[str, Any] = {}
         self._updater: PsUpdater | None = None
@@ -184,7 +187,7 @@ class ParameterServerStrategy(Strategy):
             raise ConfigError(
                 "gradient_accumulation_steps is not for ParameterServerStrategy: use a larger batch."
             )
-        buffer, client = network.buffer, self._client
+        buffer, client = network.buffer, self.client
         if client is None:
             raise ConfigError(f"ParameterServerStrategy: {self._task} does not train.")
         if buffer.size < len(self._task.ps):
@@ -233,10 +236,10 @@ class ParameterServerStrategy(Strategy):
             _OPEN.discard(self)
             if self._updater is not None:
                 self._updater.close()
-            if self._client is not None and self.is_chief:
-                self._client.stop(reason)
-            elif self._client is not None:
-                self._client.leave()
+            if self.client is not None and self.is_chief:
+                self.client.stop(reason)
+            elif self.client is not None:
+                self.client.leave()
 
 
 _OPEN: set[ParameterServerStrategy] = set()
@@ -273,7 +276,7 @@ def lose_worker(reason: str) -> bool | None:
     Returns:
         False if the training has begun, and None if there is none yet that could.
     """
-    clients = [strategy._client for strategy in list(_OPEN) if strategy._client is not None]
+    clients = [strategy.client for strategy in list(_OPEN) if strategy.client is not None]
     if not clients:
         return None
     if any(client.has_pushed for client in clients):

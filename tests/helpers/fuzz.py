@@ -18,6 +18,7 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.server import server as server_module
 from distrib.ps.server import servicer as servicer_module
 from distrib.ps.server.follow_service import FollowService
+from distrib.ps.server.server_options import ServerOptions
 from distrib.ps.server.servicer import Servicer
 from distrib.ps.wire import framing
 from helpers.ps import on_workers
@@ -59,7 +60,7 @@ class Recording:
 
     def __init__(self, num_ps):
         logs, self.follow = [], []
-        add, read, listen = server_module.add_to_server, framing.read_request, FollowService._listen
+        add, read, listen = server_module.add_to_server, framing.read_request, FollowService.listen
 
         def add_and_record(servicer, server):
             log = []
@@ -84,7 +85,7 @@ class Recording:
 
         with (
             mock.patch.object(server_module, "add_to_server", add_and_record),
-            mock.patch.object(FollowService, "_listen", listen_and_record),
+            mock.patch.object(FollowService, "listen", listen_and_record),
         ):
             on_workers(1, self._train, num_ps)
         greetings = [index for index, raw in enumerate(logs[0]) if read(raw).head.HasField("hello")]
@@ -98,7 +99,7 @@ class Recording:
         model = distrib.Sequential([distrib.layers.Dense(2, input_shape=(2,), kernel_regularizer=l2)], seed=3)
         model.compile("adam", "mse")
         model.fit(x, x, batch_size=10, epochs=2, verbose=0)
-        strategy._client.state(np.zeros((3, model.count_params()), np.float32))
+        strategy.client.state(np.zeros((3, model.count_params()), np.float32))
 
 
 class Served:
@@ -106,7 +107,7 @@ class Served:
 
     def __init__(self, share_memory=True):
         self.stopped = []
-        self.ps = Servicer("", self.stopped.append, share_memory)
+        self.ps = Servicer(ServerOptions(share_memory=share_memory), self.stopped.append)
         self._context, self._calls = Context(), []
         self._replies = self.ps.Work(
             iter(lambda: self._calls.pop(0) if self._calls else None, None), self._context
@@ -124,7 +125,7 @@ class Served:
 
     @property
     def shard(self):
-        return self.ps._node._shard
+        return self.ps.node.state.shard
 
     def weights(self):
         return b"" if self.shard is None else self.shard.values.tobytes()
@@ -235,7 +236,7 @@ class Fuzzer:
             if outcome != "harmless":
                 assert served.weights() == before, outcome
                 shard = served.shard
-                assert shard is None or not shard._staged, "a gradient that was refused is kept"
+                assert shard is None or not shard.waiting, "a gradient that was refused is kept"
         finally:
             served.close()
         self.outcomes["Work", outcome] += 1
@@ -262,7 +263,7 @@ class Fuzzer:
         bad = changed(draw.choice([begin, *self.kinds_of_follow(), *good]), good, pb.FollowRequest, draw)
         served, context, handled = Served(), Context(), threading.Event()
         lost = []
-        served.ps._node.lost = lambda ps: (lost.append(ps), handled.set())
+        served.ps.node.state.leader.lost = lambda ps: (lost.append(ps), handled.set())
         try:
             message = pb.FollowRequest.FromString(bad)
         except DecodeError:
@@ -328,7 +329,7 @@ class Fuzzer:
         before = served.weights()
         outcome = self._outcome(lambda: getattr(served.ps, method)(kind.FromString(bad), Context()))
         assert served.weights() == before
-        is_there = 0 in served.ps._there
+        is_there = 0 in served.ps.uninformed
         if outcome != "harmless":
             assert not served.stopped, "a refused message has ended the job"
             assert is_there

@@ -68,5 +68,5 @@ def main() -> int:
     for admission in (SyncRounds, AsyncAdmission):
         admission.lease = telling_lease(admission.lease)
     Aggregation.decide = telling_push(Aggregation.decide)
-    Shard._apply = telling_update(Shard._apply)
+    Shard.apply = telling_update(Shard.apply)
     return cli.main(["ps", "--no-shared-memory"])

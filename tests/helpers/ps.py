@@ -6,6 +6,7 @@ import time
 from distrib.cluster.resolvers import SimpleClusterResolver
 from distrib.cluster.spec import ClusterSpec
 from distrib.ps.server.server import Server
+from distrib.ps.server.server_options import ServerOptions
 from distrib.strategies.parameter_server import ParameterServerStrategy
 from distrib.training.seeds import counted_apart
 
@@ -19,10 +20,9 @@ def worker_of(worker, num_workers, ps):
 def nothing_is_staged(servers):
     """Every gradient that came was applied or forgotten, on every ps. Others than ps:0 are told a little later."""
     deadline = time.monotonic() + 2
-    shards = [server._servicer._node._shard for server in servers]
-    while any(shard._staged for shard in shards) and time.monotonic() < deadline:
+    while any(server.inspect().waiting for server in servers) and time.monotonic() < deadline:
         time.sleep(0.01)
-    assert [list(shard._staged) for shard in shards] == [[]] * len(shards)
+    assert [server.inspect().waiting for server in servers] == [frozenset()] * len(servers)
 
 
 def on_workers(
@@ -52,7 +52,10 @@ def on_workers(
         options: of the strategy.
     """
     servers = [
-        Server("127.0.0.1:0", token, share_memory=ps not in elsewhere, checkpoints=checkpoints)
+        Server(
+            "127.0.0.1:0",
+            ServerOptions(token=token, share_memory=ps not in elsewhere, checkpoints=checkpoints),
+        )
         for ps in range(num_ps)
     ]
     addresses = tuple(f"127.0.0.1:{server.port}" for server in servers)
@@ -89,7 +92,7 @@ def on_workers(
     for strategy in strategies:
         strategy.close()
     for server in servers:
-        if not server.ended_within(2.0):
+        if not server.has_ended.wait(2.0):
             hung.append(server)
         server.close()
     for failure in failures:

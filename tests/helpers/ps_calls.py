@@ -2,6 +2,7 @@
 
 import threading
 import time
+from unittest import mock
 
 import numpy as np
 
@@ -9,7 +10,10 @@ import distrib
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client.client import Client
 from distrib.ps.policy.admission.rules import Rules
+from distrib.ps.server import servicer
 from distrib.ps.server.server import Server
+from distrib.ps.server.server_options import ServerOptions
+from distrib.ps.server.worker_session import WorkerSession
 from distrib.ps.wire.codec import lease_of
 from distrib.ps.wire.framing import Frame
 
@@ -26,35 +30,46 @@ def until(condition, what, deadline_s=10.0):
 
 
 class Calls:
-    """Real servers, and clients that say what the test wants. Gradients are ones, so an update subtracts the rate."""
+    """Real servers, and clients that say what the test wants. Gradients are ones, so an update subtracts the rate.
 
-    def __init__(self, mode, num_ps, num_workers=1, size=SIZE, start_timeout_s=60.0):
+    Attributes:
+        sessions: the workers' streams, as the ps have opened them.
+    """
+
+    def __init__(self, mode, num_ps, num_workers=1, size=SIZE, start_timeout_s=60.0, read_timeout_s=60.0):
         self.num_workers, self.size = num_workers, size
-        self.servers = [Server("127.0.0.1:0") for _ in range(num_ps)]
+        self.servers = [
+            Server("127.0.0.1:0", ServerOptions(read_timeout_s=read_timeout_s)) for _ in range(num_ps)
+        ]
         self.addresses = [f"127.0.0.1:{server.port}" for server in self.servers]
         self.rules = Rules(mode, num_workers, start_timeout_s=start_timeout_s)
-        self.clients = []
+        self.clients, self.sessions = [], []
+        self._welcome = mock.patch.object(servicer, "WorkerSession", self._noted)
+
+    def _noted(self, *given):
+        self.sessions.append(WorkerSession(*given))
+        return self.sessions[-1]
 
     def __enter__(self):
+        self._welcome.start()
         return self
 
     def __exit__(self, *exception):
+        self._welcome.stop()
         for client in self.clients:
             client.close()
         for server in self.servers:
             server.close()
 
     @property
-    def node(self):
-        return self.servers[0]._servicer._node
-
-    @property
     def sequencer(self):
-        return self.node._leader.sequencer
+        """A copy of what decides."""
+        return self.servers[0].inspect().sequencer
 
     @property
     def shards(self):
-        return [server._servicer._node._shard for server in self.servers]
+        """Copies of what every ps keeps."""
+        return [server.inspect() for server in self.servers]
 
     def values(self):
         """What all ps keep."""
@@ -114,10 +129,10 @@ class Calls:
 
     def send(self, client, answer, sequence):
         """Send a push to all ps, and do not look at what comes back."""
-        client._call += 1
-        request = pb.WorkRequest(call=client._call, push=self.message(answer, sequence), last=True)
+        client.last_call += 1
+        request = pb.WorkRequest(call=client.last_call, push=self.message(answer, sequence), last=True)
         gradient = self.gradient(answer)
-        for stream, part in zip(client._streams, client._parts(), strict=True):
+        for stream, part in zip(client.streams, client.parts, strict=True):
             stream.send(Frame(request, 0, gradient[part.slice].view(np.uint8).data))
 
     def finish(self, workers):

@@ -23,6 +23,7 @@ from distrib.ps.policy.order.command_log import Apply
 from distrib.ps.policy.order.shard import Shard
 from distrib.ps.server.checkpoint_writer import CheckpointOptions
 from distrib.ps.server.server import Server
+from distrib.ps.server.server_options import ServerOptions
 from helpers.ps import nothing_is_staged
 
 SIZE = 1000
@@ -67,8 +68,8 @@ class Campaign:
 
     def run(self) -> tuple[np.ndarray, np.ndarray, dict[str, Any]]:
         """The weights of the job, those of the replay, and the faults that fired."""
-        server = Server("127.0.0.1:0", checkpoints=self._saved)
-        apply, restore = Shard._apply, Shard.restore
+        server = Server("127.0.0.1:0", ServerOptions(checkpoints=self._saved))
+        apply, restore = Shard.apply, Shard.restore
         noted = self.noted
 
         def noting(shard: Shard, entry: Apply) -> None:
@@ -80,7 +81,7 @@ class Campaign:
             self.faults["rolled back"] += len(noted) - version
             del noted[version:]
 
-        Shard._apply, Shard.restore = noting, restoring
+        Shard.apply, Shard.restore = noting, restoring
         try:
             workers = [
                 threading.Thread(target=self._work, args=(worker, server.port))
@@ -94,16 +95,18 @@ class Campaign:
                     time.sleep(0.002)
                 server.close()
                 self.faults["kills"] += 1
-                server = Server(f"127.0.0.1:{server.port}", checkpoints=self._saved._replace(restore=True))
+                server = Server(
+                    f"127.0.0.1:{server.port}", ServerOptions(checkpoints=self._saved._replace(restore=True))
+                )
             for thread in workers:
                 thread.join(300)
             if self.failures:
                 raise self.failures[0]
             nothing_is_staged([server])
-            weights = server._servicer._node._shard.values.copy()
+            weights = server.inspect().values
         finally:
             server.close()
-            Shard._apply, Shard.restore = apply, restore
+            Shard.apply, Shard.restore = apply, restore
         return weights, self._replay(), self.faults
 
     def _replay(self) -> np.ndarray:
@@ -123,7 +126,7 @@ class Campaign:
     def _pushes(self, worker: int, port: int) -> None:
         client = Client([f"127.0.0.1:{port}"], worker, connect_timeout_s=60.0, share_memory=False)
         draw = random.Random(f"{self._seed} {worker}")
-        exchange = client._exchange
+        exchange = client.exchange
 
         def faulty(request: pb.WorkRequest, sent: Any, values: Any) -> pb.Answer:
             answer = exchange(request, sent, values)
@@ -131,15 +134,15 @@ class Campaign:
                 luck = draw.random()
                 if luck < self._lost:
                     self.faults["lost"] += 1
-                    client._disconnect()  # after the ps has applied it, before the worker knows
-                    client._connect()
+                    client.disconnect()  # after the ps has applied it, before the worker knows
+                    client.connect()
                     return exchange(request, sent, values)
                 if luck < self._lost + self._duplicated:
                     self.faults["duplicated"] += 1
                     return exchange(request, sent, values)
             return answer
 
-        client._exchange = faulty
+        client.exchange = faulty
         values = np.zeros(SIZE, np.float32)
         client.place(SIZE, values.dtype)
         description = {

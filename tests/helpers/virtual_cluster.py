@@ -20,7 +20,7 @@ from distrib.ps.policy.admission.push_counts import PushCounts
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Pull
-from distrib.ps.policy.order.sequencer import Sequencer
+from distrib.ps.policy.order.sequencer import PushRequest, Sequencer
 from distrib.ps.policy.order.shard import Shard
 from distrib.training.examples import Examples
 
@@ -125,7 +125,9 @@ class VirtualCluster:
             self._calls[worker] += 1
             push = PushId(worker, 1, self._sequences[worker])
             self.shard.put(push, self._network.buffer.grads.copy())
-            self.sequencer.push(push, self._calls[worker], epoch + 1, lease.number, version, sums.sums.copy())
+            self.sequencer.push(
+                PushRequest(push, self._calls[worker], epoch + 1, lease.number, version, sums.sums.copy())
+            )
             self._answered(computing)
 
     def _answered(self, computing: list[tuple[float, int, Any, int]]) -> None:

@@ -17,6 +17,7 @@ import distrib
 from distrib.io.checkpoint_folder import read_manifest
 from distrib.ps.server.checkpoint_writer import CheckpointOptions
 from distrib.ps.server.server import Server
+from distrib.ps.server.server_options import ServerOptions
 from distrib.strategies.parameter_server import ParameterServerStrategy
 
 FOLDER = Path(__file__).parent / "recorded"
@@ -61,7 +62,7 @@ def test_parameter_servers_go_on(tmp_path):
     (found,) = FOLDER.glob("ps-*")
     shutil.copytree(found, tmp_path / found.name)
     options = CheckpointOptions(tmp_path, every=4, restore=True)
-    servers = [Server("127.0.0.1:0", checkpoints=options) for _ in range(2)]
+    servers = [Server("127.0.0.1:0", ServerOptions(checkpoints=options)) for _ in range(2)]
     addresses = tuple(f"127.0.0.1:{server.port}" for server in servers)
     results, strategies = {}, {}
 
@@ -79,7 +80,7 @@ def test_parameter_servers_go_on(tmp_path):
     for worker in (1, 0):
         strategies[worker].close()
     for server in servers:
-        assert server.ended_within(5.0)
+        assert server.has_ended.wait(5.0)
         server.close()
     version = read_manifest(found)["sequencer"]["version"]
     assert version > 8

@@ -95,7 +95,7 @@ def test_d10_a_task_of_another_run_is_refused(running, tmp_path):
     ended, seconds = another({**environ_of(running.task("worker 0")), "DISTRIB_TOKEN_FILE": str(token)})
     assert running.process.poll() is None, "it came too late"
     assert ended.returncode == 77, ended.stderr
-    assert "has not the token of the run" in ended.stderr
+    assert "does not have the token of the run" in ended.stderr
     assert seconds < 3, "within 1 s, after the import of gRPC"
 
 

@@ -19,7 +19,7 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply
-from distrib.ps.server.node import Node
+from distrib.ps.server.state_machine import StateMachine
 
 FAST_S, SLOW_S = 0.05, 0.2
 STRAGGLER = 2
@@ -100,19 +100,19 @@ class Rounds(Calls):
             lease, _, _ = self.pushed[push]
             return self.gradient(pb.Answer(lease=lease))
 
-        return replayed(self.updates[self.node], split(self.size, len(self.servers))[ps], gradient)
+        return replayed(self.updates[0], split(self.size, len(self.servers))[ps], gradient)
 
 
 @pytest.fixture
 def rounds(request, monkeypatch):
-    execute = Node.execute
+    execute = StateMachine.execute
 
-    def note(node, entry):
-        execute(node, entry)
+    def note(state, entry):
+        execute(state, entry)
         if isinstance(entry, Apply):
-            made.updates[node].append(entry)
+            made.updates[state.shard.index].append(entry)
 
-    monkeypatch.setattr(Node, "execute", note)
+    monkeypatch.setattr(StateMachine, "execute", note)
     with Rounds(request.param) as made:
         yield made
 
@@ -148,10 +148,13 @@ def test_c18_what_comes_after_its_round_is_in_no_update(rounds, held):
 
     threads = [threading.Thread(target=push, args=(worker,)) for worker in range(3)]
     late = PushId(2, workers[2].incarnation, 1)
-    holding = [Held(workers[2]._streams[ps]) for ps in held]
+    holding = [Held(workers[2].streams[ps]) for ps in held]
     threads[2].start()
-    in_time = [shard for ps, shard in enumerate(rounds.shards) if ps not in held]
-    until(lambda: all(late in shard._staged for shard in in_time), "it has come where it is not held")
+    in_time = [server for ps, server in enumerate(rounds.servers) if ps not in held]
+    until(
+        lambda: all(late in server.inspect().waiting for server in in_time),
+        "it has come where it is not held",
+    )
     for thread in threads[:2]:
         thread.start()
     for thread in threads[:2]:
@@ -174,7 +177,7 @@ def test_c18_what_comes_after_its_round_is_in_no_update(rounds, held):
     # The rest of the epoch, with one that is mostly too late.
     rounds.delays = {0: (0, 0.003), 1: (0, 0.003), 2: (0.01, 0.02)}
     rounds.finish([(client, answer, 1) for client, answer in zip(workers, answers, strict=True)])
-    updates = rounds.updates[rounds.node]
+    updates = rounds.updates[0]
     until(lambda: all(shard.version == len(updates) for shard in rounds.shards), "all have all")
     nothing_is_staged(rounds.servers)
     applied = [push for entry in updates for push in entry.pushes]
@@ -191,6 +194,6 @@ def test_c18_what_comes_after_its_round_is_in_no_update(rounds, held):
     counts = rounds.sequencer.counts
     assert (counts.pushed, counts.applied) == (len(rounds.pushed), len(applied))
     assert counts.dropped == counts.pushed - counts.applied > 1
-    for ps, server in enumerate(rounds.servers):
-        assert rounds.updates[server._servicer._node] == updates
+    for ps in range(len(rounds.servers)):
+        assert rounds.updates[ps] == updates
         assert rounds.shards[ps].values.tobytes() == rounds.replay(ps).tobytes()

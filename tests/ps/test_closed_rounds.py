@@ -15,7 +15,7 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply
-from distrib.ps.server.node import Node
+from distrib.ps.server.state_machine import StateMachine
 
 NUM_WORKERS, NUM_BACKUPS, ROUNDS, NUM_EXAMPLES = 3, 1, 12, 100
 TOGETHER = NUM_WORKERS - NUM_BACKUPS
@@ -66,7 +66,7 @@ class Job:
 
     def replay(self):
         """The values after the log of ps:0, from the gradients that are in it and no others."""
-        log, parts = self.logs[self.calls.node], split(SIZE, len(self.calls.servers))
+        log, parts = self.logs[0], split(SIZE, len(self.calls.servers))
         return np.concatenate([replayed(log, part, gradient) for part in parts])
 
     def has_replayed(self, version):
@@ -77,14 +77,14 @@ class Job:
 
 @pytest.fixture(params=[1, 2], ids=["1 ps", "2 ps"])
 def job(request, monkeypatch):
-    execute, logs = Node.execute, {}
+    execute, logs = StateMachine.execute, {}
 
-    def note(node, entry):
+    def note(state, entry):
         if isinstance(entry, Apply):
-            logs.setdefault(node, []).append(entry)
-        execute(node, entry)
+            logs.setdefault(state.shard.index, []).append(entry)
+        execute(state, entry)
 
-    monkeypatch.setattr(Node, "execute", note)
+    monkeypatch.setattr(StateMachine, "execute", note)
     with ExitStack() as stack:
         threads = stack.enter_context(ExitStack())
         made = Job(stack.enter_context(Calls("sync", request.param, NUM_WORKERS)), threads)

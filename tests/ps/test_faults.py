@@ -28,6 +28,7 @@ from distrib.ps.policy.admission.starvation import StarvationWarning
 from distrib.ps.policy.validation import model_description
 from distrib.ps.server.checkpoint_writer import CheckpointOptions
 from distrib.ps.server.server import Server
+from distrib.ps.server.server_options import ServerOptions
 from distrib.ps.wire.grpc_options import CHUNK_BYTES, MAX_STREAMS
 from distrib.strategies.parameter_server import ParameterServerStrategy
 
@@ -55,7 +56,7 @@ def training(strategy, callbacks=()):
 def test_c7_a_ps_is_killed_while_a_worker_starts_again(tmp_path, caplog, mode, num_ps):
     """With several, all go back to the same cut (`test_processes.py`, C8)."""
     saved = CheckpointOptions(tmp_path, every=4)
-    servers = [Server("127.0.0.1:0", checkpoints=saved) for _ in range(num_ps)]
+    servers = [Server("127.0.0.1:0", ServerOptions(checkpoints=saved)) for _ in range(num_ps)]
     addresses = tuple(f"127.0.0.1:{server.port}" for server in servers)
     results, strategies, dead, goes_on = {}, [], threading.Event(), threading.Event()
 
@@ -77,7 +78,7 @@ def test_c7_a_ps_is_killed_while_a_worker_starts_again(tmp_path, caplog, mode, n
             with strategy.scope():
                 results[name] = training(strategy, [callback])
         except KeyboardInterrupt:
-            strategy._client.close()  # as by SIGKILL: it says nothing
+            strategy.client.close()  # as by SIGKILL: it says nothing
             dead.set()
 
     threads = [
@@ -93,7 +94,9 @@ def test_c7_a_ps_is_killed_while_a_worker_starts_again(tmp_path, caplog, mode, n
     threads.append(threading.Thread(target=work, args=(1, "new", Tell())))
     threads[-1].start()
     time.sleep(0.3)
-    servers = [Server(address, checkpoints=saved._replace(restore=True)) for address in addresses]
+    servers = [
+        Server(address, ServerOptions(checkpoints=saved._replace(restore=True))) for address in addresses
+    ]
     back = time.monotonic()
     assert goes_on.wait(20), "the new worker never trained"
     assert time.monotonic() - back < 5 + 2
@@ -101,13 +104,13 @@ def test_c7_a_ps_is_killed_while_a_worker_starts_again(tmp_path, caplog, mode, n
         thread.join(40)
     assert set(results) == {"chief", "new"}
     assert "waits for the ps" in caplog.text
-    sequencer = servers[0]._servicer._node._leader.sequencer
-    trained = [phase for phase in sequencer.phases if phase.trains]
+    sequencer = servers[0].inspect().sequencer
+    trained = [phase for phase in sequencer.phases.all if phase.trains]
     assert [phase.totals[0] for phase in trained] == [60] * 6, "every example once an epoch"
     for strategy in strategies:
         strategy.close()
     for server in servers:
-        assert server.ended_within(2.0)
+        assert server.has_ended.wait(2.0)
         server.close()
     if mode == "sync":
         weights, losses = in_one_process(training)
@@ -218,7 +221,7 @@ def test_a_call_whose_streams_always_break_is_given_up(monkeypatch, caplog):
         tries.append(request.call)
         raise stream.EndedError
 
-    monkeypatch.setattr(client, "_exchange", breaks)
+    monkeypatch.setattr(client, "exchange", breaks)
     begin = time.monotonic()
     with pytest.raises(distrib.PeerLostError, match=r"one call \d+ times in 1 s.* Is a link slower"):
         client.push(pb.Push(), None, np.zeros(4, np.float32))
@@ -439,7 +442,7 @@ def test_c30_roles_may_start_in_any_order(order, caplog):
         thread.join(30)
     for strategy in strategies:
         strategy.close()
-    assert servers[0].ended_within(2.0)
+    assert servers[0].has_ended.wait(2.0)
     servers[0].close()
     weights, losses = in_one_process(training)
     for role in ("chief", "worker"):

@@ -203,8 +203,7 @@ def test_what_is_kept_for_another_ps_does_not_grow():
         model.fit(x, y, batch_size=1, epochs=1, verbose=0)
 
     def look(servers):
-        followed = servers[0]._servicer._node._leader.followed(1)
-        kept.append((len(followed.outbox._kept), followed.outbox._first))
+        kept.append((servers[0].inspect().num_queued[1], servers[0].inspect().sequencer.version))
 
     on_workers(1, body, num_ps=2, look=look)
     ((now, before),) = kept
@@ -223,7 +222,7 @@ def test_a_worker_that_opens_its_streams_anew_is_waited_for():
 
         def on_train_batch_end(self, batch, logs=None):
             if self._strategy.replica_id == 1 and batch == 2:
-                self._strategy._client._disconnect()
+                self._strategy.client.disconnect()
                 time.sleep(0.5)
                 cut.append(batch)
 

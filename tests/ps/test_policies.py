@@ -20,7 +20,7 @@ from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply, Discard, Keep, Pull
 from distrib.ps.policy.order.phases import admission_of
 from distrib.ps.policy.order.push_assembly import PushAssembly
-from distrib.ps.policy.order.sequencer import Sequencer
+from distrib.ps.policy.order.sequencer import PushRequest, Sequencer
 from distrib.ps.policy.order.snapshot_schedule import SnapshotSchedule
 from distrib.ps.policy.validation import phase_description
 
@@ -81,7 +81,9 @@ class Job:
             for _ in range(1 + (luck < 0.2)):  # some answers are lost, and the push is sent again
                 self.ask(worker, "waiting")
                 sums = np.array([lease.span.range.size, 0.0, 1.0, 0.0])
-                sequencer.push(push, self.call[worker], 1 + self.epoch[worker], lease.number, version, sums)
+                sequencer.push(
+                    PushRequest(push, self.call[worker], 1 + self.epoch[worker], lease.number, version, sums)
+                )
         self.settle()
 
     def begin(self, worker):
@@ -240,7 +242,9 @@ def test_the_limit_of_staleness_is_applied_and_the_next_is_dropped(limit, applie
     sequencer = ready(Rules("async", 3, staleness=DropStale(limit)))
     leases = {answer.worker: answer.lease for answer in sequencer.answers if answer.lease}
     for worker in range(3):  # all three computed from version 0
-        sequencer.push(PushId(worker, 1, 1), 3, 1, leases[worker].number, 0, np.array([1.0, 0, 0, 0]))
+        sequencer.push(
+            PushRequest(PushId(worker, 1, 1), 3, 1, leases[worker].number, 0, np.array([1.0, 0, 0, 0]))
+        )
     assert sequencer.counts.applied == applied
     assert sequencer.counts.dropped == 3 - applied
 
@@ -250,7 +254,9 @@ def test_scaling(rule, factors):
     sequencer = ready(Rules("async", 3, staleness=ScaleStale(rule)))
     leases = {answer.worker: answer.lease for answer in sequencer.answers if answer.lease}
     for worker in range(3):
-        sequencer.push(PushId(worker, 1, 1), 3, 1, leases[worker].number, 0, np.array([1.0, 0, 0, 0]))
+        sequencer.push(
+            PushRequest(PushId(worker, 1, 1), 3, 1, leases[worker].number, 0, np.array([1.0, 0, 0, 0]))
+        )
     assert [entry.learning_rate for entry in sequencer.log if isinstance(entry, Apply)] == factors
 
 
@@ -261,7 +267,9 @@ def test_bound_lets_the_fast_wait():
     done = 0
     while True:
         done += 1
-        sequencer.push(PushId(0, 1, done), 2 + done, 1, lease.number, 0, np.array([1.0, 0, 0, 0]))
+        sequencer.push(
+            PushRequest(PushId(0, 1, done), 2 + done, 1, lease.number, 0, np.array([1.0, 0, 0, 0]))
+        )
         if not sequencer.answers:
             break
         lease = sequencer.answers.pop().lease
@@ -275,7 +283,7 @@ def leases_until_it_waits(sequencer, lease, sequence):
     for done in range(1, 11):
         call, version = 10 + sequence + done, sequencer.version
         sums = np.array([1.0, 0, 0, 0])
-        sequencer.push(PushId(0, 1, sequence + done), call, 1, lease.number, version, sums)
+        sequencer.push(PushRequest(PushId(0, 1, sequence + done), call, 1, lease.number, version, sums))
         answers = [answer for answer in sequencer.answers if answer.call == call and answer.worker == 0]
         if not answers:
             return done
@@ -293,12 +301,14 @@ def test_bound_does_not_wait_for_what_was_done_before_a_worker_came(came):
     if not warmup:
         sequencer.leave(1, 1)
     for done in range(1, 6):
-        sequencer.push(PushId(0, 1, done), 2 + done, 1, lease.number, done - 1, np.array([1.0, 0, 0, 0]))
+        sequencer.push(
+            PushRequest(PushId(0, 1, done), 2 + done, 1, lease.number, done - 1, np.array([1.0, 0, 0, 0]))
+        )
         lease = next(each.lease for each in sequencer.answers if each.worker == 0 and each.call == 2 + done)
     if not warmup:
         incarnation = 1 if came == "again" else 2
         sequencer.join(1, incarnation)
-        phase = sequencer.phases[1].description
+        phase = sequencer.phases.all[1].description
         sequencer.register(1, 3, 0, MODEL, None)
         sequencer.begin(1, 4, 1, phase)
     assert [answer.lease for answer in sequencer.answers if answer.worker == 1][-1], "the other one has begun"
@@ -310,7 +320,7 @@ class TestRefusals:
         sequencer = ready(Rules("async", 1))
         lease = next(answer.lease for answer in sequencer.answers if answer.lease)
         with pytest.raises(RefusedError, match=r"a version up to 0\. Received: 4 sums, version 1"):
-            sequencer.push(PushId(0, 1, 1), 3, 1, lease.number, 1, np.zeros(4))
+            sequencer.push(PushRequest(PushId(0, 1, 1), 3, 1, lease.number, 1, np.zeros(4)))
         assert sequencer.version == 0
         assert sequencer.counts.pushed == 0
 
@@ -319,7 +329,7 @@ class TestRefusals:
         sequencer.leave(0, 1)
         sequencer.join(0, 2)
         with pytest.raises(RefusedError, match="was started again since"):
-            sequencer.push(PushId(0, 1, 1), 3, 1, 0, 0, np.zeros(4))
+            sequencer.push(PushRequest(PushId(0, 1, 1), 3, 1, 0, 0, np.zeros(4)))
         with pytest.raises(RefusedError, match="was started again since"):
             sequencer.join(0, 1)
 
@@ -331,7 +341,7 @@ class TestRefusals:
     def test_of_a_gap(self):
         sequencer = ready(Rules("async", 1))
         with pytest.raises(RefusedError, match=r"Expected push 1 of worker 0\. Received: push 3"):
-            sequencer.push(PushId(0, 1, 3), 3, 1, 0, 0, np.zeros(4))
+            sequencer.push(PushRequest(PushId(0, 1, 3), 3, 1, 0, 0, np.zeros(4)))
 
     @pytest.mark.parametrize("first", [0, 1])
     def test_of_another_model(self, first):
@@ -353,7 +363,7 @@ def test_a_retry_is_counted_once_and_answered_again():
     sequencer = ready(Rules("async", 1))
     lease = next(answer.lease for answer in sequencer.answers if answer.lease)
     for call in (3, 4, 5):
-        sequencer.push(PushId(0, 1, 1), call, 1, lease.number, 0, np.array([1.0, 0, 0, 0]))
+        sequencer.push(PushRequest(PushId(0, 1, 1), call, 1, lease.number, 0, np.array([1.0, 0, 0, 0])))
         assert sequencer.answers[-1].call == call
         assert sequencer.answers[-1].outcome.decision == "applied"
     assert sequencer.counts.applied == 1
@@ -391,7 +401,7 @@ def test_the_first_of_two_holders_wins():
     second = ledger.lease_again()
     assert second.span == first.span
     ledger.give_back(first.number)
-    assert not ledger.has_free, "the second holder has it still"
+    assert not ledger.num_free_of_pass, "the second holder has it still"
     assert ledger.finish(second.number)
     assert ledger.is_done
 
@@ -446,11 +456,13 @@ def test_a_skipped_update_is_dropped_and_its_examples_are_done():
     sequencer.answers.clear()
     for worker in range(2):
         sums = np.array([1.0, 0.0, np.nan if worker else 1.0, 0.0])
-        sequencer.push(PushId(worker, 1, 1), 3, 1, leases[worker].number, 0, sums, skip=worker == 1)
+        sequencer.push(
+            PushRequest(PushId(worker, 1, 1), 3, 1, leases[worker].number, 0, sums, skip=worker == 1)
+        )
     assert [answer.outcome.decision for answer in sequencer.answers] == ["dropped", "dropped"]
     assert all("NaN or Inf" in answer.outcome.why for answer in sequencer.answers)
-    assert sequencer.phases[1].is_over
-    assert not sequencer.phases[1].totals.any()
+    assert sequencer.phases.all[1].is_over
+    assert not sequencer.phases.all[1].totals.any()
     assert (sequencer.version, sequencer.counts.applied, sequencer.counts.dropped) == (0, 0, 2)
     assert not any(isinstance(entry, Apply) for entry in sequencer.log)
 

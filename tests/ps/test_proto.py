@@ -7,6 +7,7 @@ import subprocess
 import sys
 import time
 
+import grpc
 import pytest
 from google.protobuf import descriptor_pb2
 from grpc_tools import protoc
@@ -84,6 +85,12 @@ def test_every_status_has_a_sentence_at_the_call_that_answers_with_it(tmp_path):
     always = set(re.findall(r"^// ([A-Z_]+): .+\.$", service[0], re.M))
     bodies = dict(re.findall(r"    def (\w+)\((.*?)(?=\n    def |\n\n\n)", code, re.S))
     bodies["Follow"] += following
+    refusals = (ROOT / "distrib" / "ps" / "policy" / "errors.py").read_text()
+    names = grpc.StatusCode.__members__
+    bodies["Work"] += "".join(
+        f"StatusCode.{each} " for each in re.findall(r'"([A-Z_]+)"', refusals) if each in names
+    )
+    code += bodies["Work"]
     calls = re.findall(r"((?:  //.*\n)+)  rpc (\w+)", service[2])
     assert [method for _, method in calls] == ["Work", "Follow", "Stop", "Leave"]
     said = set(re.findall(r"StatusCode\.(\w+)", bodies["_authorize"]))

@@ -58,7 +58,7 @@ def test_c15_every_reply_says_what_became_of_the_push(num_ps, policy, decisions,
         dropped = [
             (answer.begin, answer.end) for answer, each in zip(begun, decisions, strict=True) if each == D
         ]
-        undone = [tuple(span.range) for span in job.sequencer.phases[1].admission.undone()]
+        undone = [tuple(span.range) for span in job.sequencer.phases.all[1].admission.undone()]
         assert all(any(a <= begin and end <= b for a, b in undone) for begin, end in dropped), (
             "they are free again"
         )

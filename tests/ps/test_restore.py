@@ -23,10 +23,11 @@ from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.errors import RefusedError
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply, Discard
-from distrib.ps.policy.order.sequencer import Sequencer
+from distrib.ps.policy.order.sequencer import PushRequest, Sequencer
 from distrib.ps.policy.order.sequencer_state import sequencer_from_state, state_of
 from distrib.ps.server.checkpoint_writer import CheckpointOptions
 from distrib.ps.server.server import Server
+from distrib.ps.server.server_options import ServerOptions
 from distrib.strategies.parameter_server import ParameterServerStrategy
 
 rng = np.random.default_rng(4)
@@ -60,7 +61,7 @@ class Pause(distrib.callbacks.Callback):
 @pytest.mark.parametrize("share_memory", [False, True])
 def test_c6_ps_are_killed_and_restored_and_the_workers_wait(tmp_path, num_ps, mode, share_memory):
     saved = CheckpointOptions(tmp_path, every=4)
-    servers = [Server("127.0.0.1:0", checkpoints=saved) for _ in range(num_ps)]
+    servers = [Server("127.0.0.1:0", ServerOptions(checkpoints=saved)) for _ in range(num_ps)]
     ports = [server.port for server in servers]
     addresses = tuple(f"127.0.0.1:{port}" for port in ports)
     results, open_strategies = {}, []
@@ -85,14 +86,16 @@ def test_c6_ps_are_killed_and_restored_and_the_workers_wait(tmp_path, num_ps, mo
         server.close()
     assert not results, "the fault came too late"
     time.sleep(0.3)
-    servers = [Server(f"127.0.0.1:{port}", checkpoints=saved._replace(restore=True)) for port in ports]
+    servers = [
+        Server(f"127.0.0.1:{port}", ServerOptions(checkpoints=saved._replace(restore=True))) for port in ports
+    ]
     for thread in threads:
         thread.join(40)
     assert set(results) == {0, 1}
     for strategy in open_strategies:
         strategy.close()
     for server in servers:
-        assert server.ended_within(2.0)
+        assert server.has_ended.wait(2.0)
         server.close()
     weights, history, counters = results[0]
     assert all(a.tobytes() == b.tobytes() for a, b in zip(weights, results[1][0], strict=True))
@@ -244,14 +247,14 @@ def test_a_job_goes_on_with_ps_elsewhere_and_with_another_number_of_them(tmp_pat
     results = []
     for num_ps, epochs, restore in ((2, 2, False), (2, 4, True), (3, 6, True)):
         saved = CheckpointOptions(tmp_path, every=5, restore=restore)
-        servers = [Server("127.0.0.1:0", checkpoints=saved) for _ in range(num_ps)]
+        servers = [Server("127.0.0.1:0", ServerOptions(checkpoints=saved)) for _ in range(num_ps)]
         resolver = worker_of(0, 1, tuple(f"127.0.0.1:{server.port}" for server in servers))
         strategy = ParameterServerStrategy(resolver)
         with strategy.scope():
             results.append(training(strategy, epochs=6, callbacks=[Stop(epochs)]))
         strategy.close()
         for server in servers:
-            assert server.ended_within(2.0)
+            assert server.has_ended.wait(2.0)
             server.close()
     weights, history = results[2]
     expected_weights, expected_history = in_one_process(training)
@@ -262,12 +265,12 @@ def test_a_job_goes_on_with_ps_elsewhere_and_with_another_number_of_them(tmp_pat
 def test_the_newest_checkpoint_is_that_of_the_last_job(tmp_path):
     """A job that begins anew in the folder of an earlier one, which has made more of them."""
     for every, epochs in ((1, 3), (1000, 1)):
-        server = Server("127.0.0.1:0", checkpoints=CheckpointOptions(tmp_path, every=every))
+        server = Server("127.0.0.1:0", ServerOptions(checkpoints=CheckpointOptions(tmp_path, every=every)))
         strategy = ParameterServerStrategy(worker_of(0, 1, (f"127.0.0.1:{server.port}",)))
         with strategy.scope():
             weights, _ = training(strategy, epochs=epochs)
         strategy.close()
-        assert server.ended_within(2.0)
+        assert server.has_ended.wait(2.0)
         server.close()
     _, files, manifest = latest_whole(tmp_path, "ps")
     assert manifest["sequencer"]["version"] == 5
@@ -298,7 +301,7 @@ def test_a_ps_that_was_restarted_without_its_values_is_noticed():
     with strategy.scope(), pytest.raises(distrib.ProtocolError, match="has lost its values"):
         training(strategy, callbacks=[Restart()])
     strategy.close()
-    assert again[0].ended_within(2.0)
+    assert again[0].has_ended.wait(2.0)
     again[0].close()
 
 
@@ -377,11 +380,11 @@ def test_what_a_worker_hands_in_to_an_epoch_that_is_over_is_dropped_after_a_rest
     for sequence in (1, 2):  # worker 0 does its own part, and that of worker 1, which is late
         lease = [each.lease for each in sequencer.answers if each.worker == 0][-1]
         sums = np.array([1.0, 0, 1, 0])
-        sequencer.push(PushId(0, 5, sequence), 2 + sequence, 1, lease.number, sequence - 1, sums)
+        sequencer.push(PushRequest(PushId(0, 5, sequence), 2 + sequence, 1, lease.number, sequence - 1, sums))
     sequencer.begin(0, 5, 2, epoch)
     restored = sequencer_from_state(state_of(sequencer))
     restored.join(1, 5)
-    restored.push(PushId(1, 5, 1), 3, 1, 1, 0, sums)
+    restored.push(PushRequest(PushId(1, 5, 1), 3, 1, 1, 0, sums))
     answer = restored.answers[-1]
     assert (answer.worker, answer.outcome.decision, answer.outcome.why) == (1, "dropped", "the epoch is over")
     assert restored.counts.dropped == 1
@@ -401,7 +404,14 @@ def restored_after_a_loss(num_workers, **options):
         sequencer.answers.clear()
         given = answer.version if version is None else version
         sequencer.push(
-            PushId(worker, 5, sequence), 9 + sequence, 1, answer.lease.number, given, np.array([1.0, 0, 1, 0])
+            PushRequest(
+                PushId(worker, 5, sequence),
+                9 + sequence,
+                1,
+                answer.lease.number,
+                given,
+                np.array([1.0, 0, 1, 0]),
+            )
         )
         return next(each for each in sequencer.answers if each.worker == worker)
 
@@ -446,14 +456,16 @@ def test_c6_a_worker_that_came_after_the_last_checkpoint_goes_on(before):
     restored = sequencer_from_state(state_of(sequencer))
     restored.join(0, 5)
     restored.join(1, 5)
-    restored.push(PushId(1, 5, 4), 9, 1, 3, 3, np.array([1.0, 0, 1, 0]))
+    restored.push(PushRequest(PushId(1, 5, 4), 9, 1, 3, 3, np.array([1.0, 0, 1, 0])))
     (answer,) = [each for each in restored.answers if each.worker == 1]
     assert (answer.outcome.decision, answer.outcome.why) == ("dropped", "computed from values that are lost")
     assert Discard(PushId(1, 5, 4)) in restored.log
-    restored.push(PushId(1, 5, 5), 10, 1, answer.lease.number, answer.version, np.array([1.0, 0, 1, 0]))
+    restored.push(
+        PushRequest(PushId(1, 5, 5), 10, 1, answer.lease.number, answer.version, np.array([1.0, 0, 1, 0]))
+    )
     assert restored.members[1].outcome.decision == "applied"
     with pytest.raises(RefusedError, match=r"Expected push 6 of worker 1\. Received: push 8\."):
-        restored.push(PushId(1, 5, 8), 11, 1, 9, 0, np.array([1.0, 0, 1, 0]))
+        restored.push(PushRequest(PushId(1, 5, 8), 11, 1, 9, 0, np.array([1.0, 0, 1, 0])))
 
 
 def test_c6_so_is_what_was_leased_before_when_there_are_as_many_updates_again():

@@ -3,6 +3,7 @@
 import itertools
 import threading
 import time
+from functools import partial
 
 import grpc
 import numpy as np
@@ -14,23 +15,26 @@ import distrib
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.server import server as server_module
 from distrib.ps.server import worker_session
-from distrib.ps.server.read_timeout import ReadTimeout
+from distrib.ps.server.worker_session import WorkerSession
 from distrib.ps.wire import framing
 from distrib.ps.wire.framing import Frame
 from distrib.ps.wire.grpc_options import MAX_MESSAGE_BYTES
 
-BOTH = list(itertools.product(("sync", "async"), (1, 2)))
+BOTH = [{"mode": mode, "num_ps": num_ps} for mode, num_ps in itertools.product(("sync", "async"), (1, 2))]
+PATIENT = [{**each, "read_timeout_s": 0.6} for each in BOTH]
+HASTY = [{**each, "read_timeout_s": 0.1} for each in BOTH]
+NAMED = [f"{each['mode']}, {each['num_ps']} ps" for each in BOTH]
 
 
-@pytest.fixture(params=BOTH, ids=lambda each: f"{each[0]}, {each[1]} ps")
+@pytest.fixture(params=BOTH, ids=NAMED)
 def job(request):
-    with Calls(*request.param) as calls:
+    with Calls(**request.param) as calls:
         yield calls
 
 
-@pytest.fixture(params=BOTH, ids=lambda each: f"{each[0]}, {each[1]} ps")
+@pytest.fixture(params=BOTH, ids=NAMED)
 def pair(request):
-    with Calls(*request.param, num_workers=2) as calls:
+    with Calls(**request.param, num_workers=2) as calls:
         yield calls
 
 
@@ -74,7 +78,7 @@ def test_c2_a_worker_dies_after_its_push_counts_and_another_takes_its_place(pair
     pair.finish([(chief, chiefs, 0)])
     helper.join(20)
     counts = pair.sequencer.counts
-    assert pair.sequencer.phases[1].totals[0] == counts.examples == 50
+    assert pair.sequencer.phases.all[1].totals[0] == counts.examples == 50
     assert counts.pushed == counts.applied + counts.dropped
     assert pair.sequencer.members[1].former == (dying.incarnation,)
     pair.has_version(10)
@@ -84,7 +88,7 @@ def test_c3_a_lost_answer_is_asked_for_again_and_counts_once(job):
     client, answer = job.begun()
     job.send(client, answer, 1)
     job.has_version(1)
-    client._disconnect()  # the answer is lost
+    client.disconnect()  # the answer is lost
     again = job.push(client, answer, 1)
     assert (again.decision, again.version) == (pb.APPLIED, 1)
     job.has_version(1)
@@ -117,7 +121,7 @@ def test_c4_an_older_push_is_refused_and_the_last_is_answered_again(job):
 
 def test_c5_a_late_push_of_an_older_process_is_refused(job):
     old, answer = job.begun(incarnation=1)
-    old._disconnect()
+    old.disconnect()
     new, again = job.begun(incarnation=2)
     with pytest.raises(distrib.PeerLostError, match="was started again since"):
         job.push(old, answer, 1)
@@ -191,7 +195,7 @@ class TestRefused:
 
     def test_a_model_larger_than_memory_before_memory_is_taken(self, job):
         client = job.client()
-        client._size = 1 << 50
+        client.place(1 << 50, np.dtype("float32"))
         with pytest.raises(distrib.ProtocolError, match="Use more ps"):
             job.register(client)
 
@@ -209,9 +213,9 @@ class TestRefused:
         with pytest.raises(distrib.ProtocolError, match=words):
             new.register(phase, other, np.full(SIZE, 9, np.float32))
         job.has_version(1)
-        until(lambda: not any(shard._staged or shard._models for shard in job.shards), "it is forgotten")
+        until(lambda: not any(shard.waiting for shard in job.shards), "it is forgotten")
         assert all(shard.description == job.description() for shard in job.shards), "what is saved"
-        new._disconnect()
+        new.disconnect()
         job.register(new)
         goes_on(job, new, 1, 1)
 
@@ -240,7 +244,7 @@ class TestRefused:
         """The stream is opened for another model than the one that is trained; half of float64 is as long."""
         client, answer = job.begun()
         client.place(size, np.dtype(dtype))
-        client._connect()
+        client.connect()
         job.gradient = lambda answer: np.ones(size, dtype)
         code, words = self.refusal(job, client, lambda: job.send(client, answer, 1))
         assert code == grpc.StatusCode.INVALID_ARGUMENT
@@ -276,12 +280,12 @@ class TestRefused:
             for index, (begin, share, last) in enumerate(chunks):
                 if is_whole_first and not index:
                     job.has_version(1)
-                    client._streams[-1].reply()
+                    client.streams[-1].reply()
                     continue
-                request = pb.WorkRequest(call=client._call, last=last)
+                request = pb.WorkRequest(call=client.last_call, last=last)
                 if not index:
                     request.push.CopyFrom(job.message(answer, 1))
-                client._streams[-1].send(Frame(request, int(begin * own), raw[: int(share * own)]))
+                client.streams[-1].send(Frame(request, int(begin * own), raw[: int(share * own)]))
 
         version = int(is_whole_first)
         code, words = self.refusal(job, client, send, -1, 1 + version, version)
@@ -291,28 +295,28 @@ class TestRefused:
     @staticmethod
     def send_head(job, client, answer):
         """A whole push to all ps but the last."""
-        last = client._streams.pop()
+        last = client.streams.pop()
         try:
-            parts = client._parts
-            client._parts = lambda: parts()[:-1]
+            parts = client.parts
+            client.parts = parts[:-1]
             job.send(client, answer, 1)
         finally:
-            client._streams.append(last)
-            del client._parts
+            client.streams.append(last)
+            client.parts = parts
 
     @staticmethod
     def refusal(job, client, send, ps=-1, sequence=1, version=0):
         before = job.values().tobytes() if not version else None
-        client._cancel = lambda: None  # one stream that breaks would end the others
+        client.cancel = lambda: None  # one stream that breaks would end the others
         send()
         with pytest.raises(grpc.RpcError) as error:
-            drain(client._streams[ps])
-        del client._cancel
+            drain(client.streams[ps])
+        del client.cancel
         if before is not None:
             assert job.values().tobytes() == before
         job.has_version(version)
         assert job.sequencer.version == version
-        client._disconnect()
+        client.disconnect()
         client.place(SIZE, np.dtype("float32"))
         job.gradient = lambda answer: Calls.gradient(job, answer)
         goes_on(job, client, sequence, version)
@@ -328,17 +332,14 @@ class TestHalf:
     def test_c23_a_stream_that_is_cut(self, job):
         client, answer = job.begun()
         stream, half = self.send_half(job, client, answer)
-        client._disconnect()
-        nodes = [server._servicer._node for server in job.servers]
-        until(lambda: not any(node._sessions.get(0) for node in nodes), "its end is noticed")
+        client.disconnect()
+        until(lambda: not any(server.inspect().workers for server in job.servers), "its end is noticed")
         assert (stream.staging[:half] == 1).all(), "the half was there"
         job.has_version(0)
         goes_on(job, client)
 
-    def test_c24_a_stream_that_goes_silent_is_ended_and_others_go_on(self, pair, monkeypatch, caplog):
-        monkeypatch.setattr(ReadTimeout.__init__, "__defaults__", (0.6,))
-        for server in pair.servers:
-            server._servicer._read_timeout = ReadTimeout()
+    @pytest.mark.parametrize("pair", PATIENT, indirect=True, ids=NAMED)
+    def test_c24_a_stream_that_goes_silent_is_ended_and_others_go_on(self, pair, caplog):
         (chief, chiefs), (silent, answer) = together(pair)
         begin = time.monotonic()
         self.send_half(pair, silent, answer, worker=1)
@@ -346,7 +347,7 @@ class TestHalf:
         assert time.monotonic() - begin < 5
         assert sum(span.range.size for span, _ in spans) == 50
         codes = {}
-        for ps, stream in enumerate(silent._streams):
+        for ps, stream in enumerate(silent.streams):
             with pytest.raises(grpc.RpcError) as error:
                 stream.reply()
             codes[ps] = error.value.code()
@@ -356,9 +357,11 @@ class TestHalf:
         pair.has_version(10)
         assert pair.sequencer.counts.pushed == pair.sequencer.counts.applied
 
-    def test_a_stream_without_a_greeting_is_ended(self, monkeypatch):
-        monkeypatch.setattr(ReadTimeout.__init__, "__defaults__", (0.3,))
-        with Calls("sync", 1) as calls, grpc.insecure_channel(calls.addresses[0]) as channel:
+    def test_a_stream_without_a_greeting_is_ended(self):
+        with (
+            Calls("sync", 1, read_timeout_s=0.3) as calls,
+            grpc.insecure_channel(calls.addresses[0]) as channel,
+        ):
             opened = threading.Event()
             stream = channel.stream_stream(framing.WORK)(iter(lambda: opened.wait(10) and None, None))
             begin = time.monotonic()
@@ -368,9 +371,8 @@ class TestHalf:
             assert error.value.code() == grpc.StatusCode.CANCELLED
             assert time.monotonic() - begin < 3
 
+    @pytest.mark.parametrize("job", HASTY, indirect=True, ids=NAMED)
     def test_a_worker_may_compute_for_longer_than_that(self, job):
-        for server in job.servers:
-            server._servicer._read_timeout._limit_s = 0.1
         client, answer = job.begun()
         time.sleep(0.4)
         assert job.push(client, answer, 1).decision == pb.APPLIED
@@ -379,11 +381,13 @@ class TestHalf:
     def send_half(job, client, answer, worker=0):
         """Half of its slice to the last ps; returns when it has arrived there."""
         TestRefused.send_head(job, client, answer)
-        stream = job.servers[-1]._servicer._node._sessions.get(worker)
+        stream = next(
+            each for each in reversed(job.sessions) if each.worker == worker and each.ps == each.num_ps - 1
+        )
         half = stream.staging.size // 2
         stream.staging[...] = 7
-        request = pb.WorkRequest(call=client._call, push=job.message(answer, 1))
-        client._streams[-1].send(Frame(request, 0, np.ones(half, np.float32).view(np.uint8).data))
+        request = pb.WorkRequest(call=client.last_call, push=job.message(answer, 1))
+        client.streams[-1].send(Frame(request, 0, np.ones(half, np.float32).view(np.uint8).data))
         until(lambda: (stream.staging[:half] == 1).all(), "the half has arrived")
         assert (stream.staging[half:] == 7).all()
         return stream, half
@@ -409,20 +413,25 @@ def test_c20_more_workers_than_threads_end_with_an_error_that_says_so(monkeypatc
 class TestC22:
     def test_a_message_over_the_limit_is_refused_with_both_numbers(self, job):
         client, _ = job.begun()
-        client._streams[-1].send(Frame(pb.WorkRequest(call=9, last=True), 0, memoryview(bytes(8 << 20))))
+        client.streams[-1].send(Frame(pb.WorkRequest(call=9, last=True), 0, memoryview(bytes(8 << 20))))
         with pytest.raises(grpc.RpcError) as error:
-            client._streams[-1].reply()
+            client.streams[-1].reply()
         assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
         words = distrib.ps.client.stream.words_of(error.value)
         assert f"vs. {MAX_MESSAGE_BYTES})" in words
         assert "(83886" in words
         assert "MAX_MESSAGE_BYTES in distrib/ps/wire/grpc_options.py" in words
-        client._disconnect()
+        client.disconnect()
         goes_on(job, client)
 
     def test_an_answer_over_the_limit_of_a_worker(self, job, monkeypatch):
         client, answer = job.begun()
-        monkeypatch.setattr(job.servers[-1]._servicer._node._sessions.get(0), "hand_over", long)
+        hand_over = WorkerSession.hand_over
+        monkeypatch.setattr(
+            WorkerSession,
+            "hand_over",
+            lambda self, values: (long if self.ps == self.num_ps - 1 else partial(hand_over, self))(values),
+        )
         with pytest.raises(distrib.ProtocolError) as error:
             job.push(client, answer, 1)
         assert f"vs. {MAX_MESSAGE_BYTES})" in str(error.value)

@@ -11,13 +11,14 @@ from grpc_reflection.v1alpha import reflection_pb2, reflection_pb2_grpc
 
 from distrib.ps.client.client import Client
 from distrib.ps.server.server import Server
+from distrib.ps.server.server_options import ServerOptions
 
 NAME = "distrib.ParameterServer"
 
 
 @pytest.fixture
 def server():
-    with_token = Server("127.0.0.1:0", token="of this run")
+    with_token = Server("127.0.0.1:0", ServerOptions(token="of this run"))
     yield with_token
     with_token.close()
 
@@ -69,7 +70,7 @@ def test_reflection_lists_the_services_and_describes_the_calls(channel):
 
 def test_a_ps_ends_in_time_although_grpc_does_not(server, monkeypatch):
     """As it happens when a call that was no message is ended at the same moment."""
-    stop, asked = server._server.stop, []
+    stop, asked = server.grpc_server.stop, []
 
     def never_ends(grace):
         asked.append(grace)
@@ -77,7 +78,7 @@ def test_a_ps_ends_in_time_although_grpc_does_not(server, monkeypatch):
         return never
 
     never = threading.Event()
-    monkeypatch.setattr(server._server, "stop", never_ends)
+    monkeypatch.setattr(server.grpc_server, "stop", never_ends)
     begin = time.monotonic()
     server.close()
     assert time.monotonic() - begin < 2

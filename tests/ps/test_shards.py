@@ -16,8 +16,8 @@ from distrib.ps.client.client import Client
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply
-from distrib.ps.server.node import Node
 from distrib.ps.server.server import Server
+from distrib.ps.server.state_machine import StateMachine
 from distrib.ps.wire.framing import Frame
 
 SIZE, NUM_PS, NUM_EXAMPLES = 1000, 3, 60
@@ -40,7 +40,6 @@ class Job:
 
     def __init__(self, mode):
         self.servers = [Server("127.0.0.1:0") for _ in range(NUM_PS)]
-        self.nodes = [server._servicer._node for server in self.servers]
         self.addresses = [f"127.0.0.1:{server.port}" for server in self.servers]
         self.mode, self.logs, self.num_examples, self.apart = mode, defaultdict(list), {}, 0
         self.is_back = threading.Event()
@@ -91,33 +90,33 @@ class Job:
         return push
 
     def _push_to(self, client, message, push, got):
-        client._call += 1
+        client.last_call += 1
         for ps in got:
-            mine = gradient(push)[client._parts()[ps].slice]
-            head = pb.WorkRequest(call=client._call, push=message, last=True)
-            client._streams[ps].send(Frame(head, 0, mine.view(np.uint8).data))
+            mine = gradient(push)[client.parts[ps].slice]
+            head = pb.WorkRequest(call=client.last_call, push=message, last=True)
+            client.streams[ps].send(Frame(head, 0, mine.view(np.uint8).data))
         deadline = time.monotonic() + 5
-        while not all(push in self.nodes[ps]._shard._staged for ps in got):
+        while not all(push in self.servers[ps].inspect().waiting for ps in got):
             assert time.monotonic() < deadline, "the fault never fired"
             time.sleep(0.001)
 
     def replay(self, ps):
         """What this ps keeps, from the log of ps:0."""
-        return replayed(self.logs[self.nodes[0]], split(SIZE, NUM_PS)[ps], gradient)
+        return replayed(self.logs[0], split(SIZE, NUM_PS)[ps], gradient)
 
 
 @pytest.fixture
 def job(request, monkeypatch):
-    execute, delays = Node.execute, np.random.default_rng(5)
+    execute, delays = StateMachine.execute, np.random.default_rng(5)
 
-    def note(node, entry):
+    def note(state, entry):
         time.sleep(delays.uniform(0, 0.002))
-        execute(node, entry)
+        execute(state, entry)
         if isinstance(entry, Apply):
-            made.logs[node].append(entry)
+            made.logs[state.shard.index].append(entry)
             made.apart += len({len(log) for log in made.logs.values()}) > 1
 
-    monkeypatch.setattr(Node, "execute", note)
+    monkeypatch.setattr(StateMachine, "execute", note)
     made = Job(request.param)
     yield made
     for server in made.servers:
@@ -141,7 +140,7 @@ def test_what_only_some_ps_have_of_a_dead_worker_is_on_none(job, got):
         thread.join(20)
     assert not any(thread.is_alive() for thread in threads)
     nothing_is_staged(job.servers)
-    logs = [job.logs[node] for node in job.nodes]
+    logs = [job.logs[ps] for ps in range(NUM_PS)]
     assert logs[0] == logs[1] == logs[2]
     assert job.apart > len(logs[0]), "the delays did nothing"
     applied = [push for entry in logs[0] for push in entry.pushes]
@@ -149,6 +148,7 @@ def test_what_only_some_ps_have_of_a_dead_worker_is_on_none(job, got):
     assert len(applied) == len(set(applied))
     assert sum(job.num_examples[push] for push in applied) == NUM_EXAMPLES
     assert len({push.incarnation for push in applied}) == 3, "chief, the worker, and its successor"
-    for ps, node in enumerate(job.nodes):
-        assert node._shard.values.tobytes() == job.replay(ps).tobytes()
-        assert np.abs(node._shard.values).max() > 0
+    for ps, server in enumerate(job.servers):
+        values = server.inspect().values
+        assert values.tobytes() == job.replay(ps).tobytes()
+        assert np.abs(values).max() > 0

@@ -11,6 +11,7 @@ from helpers.ps import on_workers, worker_of
 
 import distrib
 from distrib.ps.server.server import Server
+from distrib.ps.server.server_options import ServerOptions
 from distrib.ps.wire import tls
 from distrib.ps.wire.tls import VARIABLES, tls_from_environment
 
@@ -119,12 +120,12 @@ def use(monkeypatch, authority, name):
 
 def test_off_the_loopback_interface_tls_and_a_token_are_enough(authority, monkeypatch):
     with pytest.raises(distrib.ConfigError, match="it needs --token-file, and TLS"):
-        Server("0.0.0.0:0", token="secret")
+        Server("0.0.0.0:0", ServerOptions(token="secret"))
     for name, file in authority("run").items():
         monkeypatch.setenv(name, file)
     with pytest.raises(distrib.ConfigError, match="--token-file"):
         Server("0.0.0.0:0")
-    Server("0.0.0.0:0", token="secret").close()
+    Server("0.0.0.0:0", ServerOptions(token="secret")).close()
 
 
 def test_half_of_it_is_an_error(tmp_path):

@@ -12,6 +12,7 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps.client.stream import Stream
 from distrib.ps.server.server import Server
+from distrib.ps.server.server_options import ServerOptions
 from distrib.ps.wire import codec, tls
 from distrib.ps.wire.framing import Frame
 from distrib.ps.wire.requirements import run_token
@@ -49,7 +50,7 @@ def work(address, metadata, worker, incarnation):
 @pytest.fixture
 def job():
     """A ps with a token, its address, and a chief and a worker that are connected."""
-    server = Server("127.0.0.1:0", token="right")
+    server = Server("127.0.0.1:0", ServerOptions(token="right"))
     address = f"127.0.0.1:{server.port}"
     streams = [work(address, TOKENS["right"], *who) for who in ((0, CHIEF), (1, WORKER))]
     yield server, address
@@ -87,7 +88,7 @@ def test_s3_without_the_token_nothing_can_be_called(job, method, token, incarnat
     begin = time.monotonic()
     assert call(address, method, TOKENS[token], incarnation) == grpc.StatusCode.UNAUTHENTICATED
     assert time.monotonic() - begin < 1
-    assert not server.ended_within(0.0)
+    assert not server.has_ended.is_set()
 
 
 @pytest.mark.parametrize(
@@ -110,19 +111,20 @@ def test_s12_with_the_token_only_the_chief_does_what_is_the_chiefs(job, method, 
     begin = time.monotonic()
     assert call(address, method, TOKENS["right"], incarnation).name == status
     assert time.monotonic() - begin < 3
-    assert server.ended_within(0.0) == (method == "Stop" and incarnation == CHIEF)
-    there = server._servicer._there
-    assert (1 in there) == (method != "Leave" or incarnation != WORKER), "whom the end is told"
+    assert server.has_ended.is_set() == (method == "Stop" and incarnation == CHIEF)
+    assert (1 in server.servicer.uninformed) == (method != "Leave" or incarnation != WORKER), (
+        "whom the end is told"
+    )
 
 
 @pytest.mark.parametrize(("incarnation", "status"), [(WORKER, "FAILED_PRECONDITION"), (CHIEF, "OK")])
 def test_s12_before_there_is_a_chief_no_worker_ends_the_job(incarnation, status):
     """But a chief may, whose script has failed before it said who it is."""
-    server = Server("127.0.0.1:0", token="right")
+    server = Server("127.0.0.1:0", ServerOptions(token="right"))
     address = f"127.0.0.1:{server.port}"
     stream = work(address, TOKENS["right"], 1, WORKER)
     assert call(address, "Stop", TOKENS["right"], incarnation).name == status
-    assert server.ended_within(0.0) == (status == "OK")
+    assert server.has_ended.is_set() == (status == "OK")
     stream.close()
     server.close()
 

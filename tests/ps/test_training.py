@@ -18,8 +18,9 @@ from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.push_assembly import PushAssembly
 from distrib.ps.policy.order.shard import Shard
-from distrib.ps.server.node import Node
 from distrib.ps.server.server import Server
+from distrib.ps.server.server_options import ServerOptions
+from distrib.ps.server.state_machine import StateMachine
 
 rng = np.random.default_rng(4)
 X, Y, WEIGHT = rng.normal(size=(45, 6)), rng.integers(0, 3, 45), rng.uniform(0.5, 2, 45)
@@ -105,7 +106,7 @@ def test_some_ps_are_on_the_host_of_the_workers_and_some_are_not(num_workers, el
 
     def body(strategy):
         trained = training(dropout=0.0)(strategy)
-        assert strategy._client._shares == [ps not in elsewhere for ps in range(num_ps)]
+        assert strategy.client.shares == [ps not in elsewhere for ps in range(num_ps)]
         return trained
 
     results = on_workers(num_workers, body, num_ps, True, elsewhere=elsewhere, **options)
@@ -140,7 +141,7 @@ def test_where_the_process_of_a_worker_is_another_one_its_files_are_left_alone(m
 
     def body(strategy):
         trained = training(dropout=0.0)(strategy)
-        assert strategy._client._shares == [False, False]
+        assert strategy.client.shares == [False, False]
         return trained
 
     monkeypatch.setattr(Client, "place", elsewhere)
@@ -267,20 +268,20 @@ class Last(distrib.callbacks.Callback):
 def test_every_layer_of_a_pulled_model_is_of_one_version(monkeypatch, mode):
     """Each of 3 ps marks what it keeps with its version; random delays between the ps."""
     delays, torn, pulls, apart = np.random.default_rng(2), [], [], []
-    execute, apply, shards = Node.execute, Shard._apply, {}
+    execute, apply, shards = StateMachine.execute, Shard.apply, {}
 
     def late(self, entry):
         time.sleep(delays.uniform(0, 0.002))
         execute(self, entry)
-        shards[self] = self._shard
+        shards[self] = self.shard
         apart.append(len({shard.version for shard in shards.values()}) > 1)
 
     def mark(self, entry):
         apply(self, entry)
         self.values[...] = entry.version
 
-    monkeypatch.setattr(Node, "execute", late)
-    monkeypatch.setattr(Shard, "_apply", mark)
+    monkeypatch.setattr(StateMachine, "execute", late)
+    monkeypatch.setattr(Shard, "apply", mark)
 
     class Look(distrib.callbacks.Callback):
         def on_train_batch_end(self, batch, logs=None):
@@ -307,7 +308,7 @@ def test_every_layer_of_a_pulled_model_is_of_one_version(monkeypatch, mode):
 def test_a_lost_answer_is_asked_for_again_and_applied_once(monkeypatch, num_ps):
     """The stream is cut right after the ps has applied a push, before the answer: C2, C3."""
     reference = in_one_process(training(dropout=0.0))
-    exchange, cut = Client._exchange, []
+    exchange, cut = Client.exchange, []
 
     def cut_sometimes(self, request, sent, values):
         answer = exchange(self, request, sent, values)
@@ -317,16 +318,12 @@ def test_a_lost_answer_is_asked_for_again_and_applied_once(monkeypatch, num_ps):
             and request.push.sequence not in cut
         ):
             cut.append(request.push.sequence)
-            self._disconnect()
-            return self._exchange_again(request, sent, values)
+            self.disconnect()
+            self.connect()
+            return exchange(self, request, sent, values)
         return answer
 
-    def again(self, request, sent, values):
-        self._connect()
-        return exchange(self, request, sent, values)
-
-    monkeypatch.setattr(Client, "_exchange_again", again, raising=False)
-    monkeypatch.setattr(Client, "_exchange", cut_sometimes)
+    monkeypatch.setattr(Client, "exchange", cut_sometimes)
     results = on_workers(2, training(dropout=0.0), num_ps, look=nothing_is_staged)
     weights, _, _, counters = results[0]
     assert cut, "no answer was lost"
@@ -378,7 +375,7 @@ def test_a_worker_that_fails_does_not_lose_examples():
 
 class TestRefusals:
     def test_a_worker_without_the_token(self):
-        with pytest.raises(distrib.AuthenticationError, match="not the token"):
+        with pytest.raises(distrib.AuthenticationError, match="does not have the token"):
             on_workers(1, training(), token="secret")
 
     def test_a_worker_with_another_model(self):
@@ -513,13 +510,13 @@ def test_skipped_steps_are_those_of_the_single_process(num_workers):
 
 
 def test_a_ps_does_not_outlive_its_chief():
-    server = Server("127.0.0.1:0", chief_timeout_s=0.5)
+    server = Server("127.0.0.1:0", ServerOptions(chief_timeout_s=0.5))
     strategy = distrib.ParameterServerStrategy(worker_of(0, 1, (f"127.0.0.1:{server.port}",)))
     with strategy.scope():
         training(epochs=1)(strategy)
-    assert not server.ended_within(0.7), "the chief is there"
-    strategy._client.close()  # as by SIGKILL: it says nothing
-    assert server.ended_within(2.0)
+    assert not server.has_ended.wait(0.7), "the chief is there"
+    strategy.client.close()  # as by SIGKILL: it says nothing
+    assert server.has_ended.wait(2.0)
     assert "the chief is lost" in server.reason
     strategy.close()
     server.close()
@@ -529,6 +526,6 @@ def test_a_chief_that_failed_is_no_good_end():
     server = Server("127.0.0.1:0")
     strategy = distrib.ParameterServerStrategy(worker_of(0, 1, (f"127.0.0.1:{server.port}",)))
     strategy.close("the chief failed: ValueError()")
-    assert server.ended_within(2.0)
+    assert server.has_ended.wait(2.0)
     assert server.reason == "the chief failed: ValueError()"
     server.close()

@@ -439,11 +439,11 @@ def test_a_chief_that_comes_back_meets_what_the_ps_have_done(tmp_path):
         with strategy.scope():
             results.append(training(tmp_path, at_step, save_freq=3)(strategy))
         if at_step:
-            strategy._client.close()  # as a kill would: the ps are not told to stop
+            strategy.client.close()  # as a kill would: the ps are not told to stop
             parameter_server._OPEN.discard(strategy)
     strategy.close()
     for server in servers:
-        assert server.ended_within(2.0)
+        assert server.has_ended.wait(2.0)
         server.close()
     assert results[0] is None
     assert len(results[1][3]) == STEPS - 8, "what was applied was computed again"

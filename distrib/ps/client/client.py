@@ -21,9 +21,9 @@ from distrib.base.arrays import Array
 from distrib.base.errors import AuthenticationError, PeerLostError
 from distrib.base.logs import LOGGER
 from distrib.base.ranges import Range, split
-from distrib.host.shared_segment import SharedSegment, why_not
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client.goodbye import tell_all
+from distrib.ps.client.shared_vectors import SharedVectors
 from distrib.ps.client.stream import Deadline, Stream, check_retried, words_of
 from distrib.ps.wire import codec, tls
 from distrib.ps.wire.framing import Frame
@@ -47,6 +47,10 @@ class Client:
         bytes_sent: of gradients, over streams.
         pull_s: seconds in which the values of the last answer came.
         has_pushed: whether a push was answered.
+        streams: to every ps, in their order; empty while there are none.
+        parts: the range of the flat vector that every ps keeps.
+        shares: of every stream, whether vectors go through shared memory.
+        last_call: number of the last call, from 1; each try has a number of its own.
     """
 
     def __init__(
@@ -60,20 +64,21 @@ class Client:
     ) -> None:
         self.worker, self.incarnation = worker, secrets.randbits(62)
         self.bytes_sent, self.pull_s = 0, 0.0
-        self._addresses, self._share_memory = list(addresses), share_memory
+        self._addresses = list(addresses)
         self._timeout_s, self._connect_timeout_s = timeout_s, connect_timeout_s
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
-        self._streams: list[Stream] = []
+        self.streams: list[Stream] = []
         self._broken: list[Stream] = []  # of those, in the order in which they broke
         self._ps_incarnations = [0] * len(self._addresses)
-        self._call = 0
+        self.last_call = 0
         self._handshakes = tls.Handshakes()
         self._size, self._dtype = 0, np.dtype(np.float32)
-        self._segment: SharedSegment | None = None
-        self._shares: list[bool] = []  # of every stream: whether vectors go through the segment
+        self.parts: list[Range] = []
+        self._memory = SharedVectors(share_memory)
+        self.shares: list[bool] = []
         self._is_closed = self.has_pushed = False
         self._failure = ""
-        self._deadline = Deadline(self._cancel, self._remind)
+        self._deadline = Deadline(self.cancel, self._remind)
 
     def place(self, size: int, dtype: np.dtype[Any]) -> tuple[Array, Array] | None:
         """Memory for gradients and values that a ps on this host can use in place; None if there is none.
@@ -82,17 +87,10 @@ class Client:
             size: number of elements of the model that is trained from now on.
             dtype: their dtype.
         """
-        self._disconnect()  # streams are opened for one model
-        self._forget_segment()
+        self.disconnect()  # streams are opened for one model
         self._size, self._dtype = size, dtype
-        if not self._share_memory or why_not() or not size:
-            return None
-        try:
-            self._segment = SharedSegment(2 * size * dtype.itemsize)
-        except OSError:
-            return None
-        memory = self._segment.memory.view(dtype)
-        return memory[:size], memory[size:]
+        self.parts = split(size, len(self._addresses))
+        return self._memory.place(size, dtype)
 
     def register(
         self, phase: int, description: dict[str, Any], values: Array, slots: Sequence[Array] = ()
@@ -145,37 +143,32 @@ class Client:
         self._tell_all(pb.LeaveRequest(worker=self.worker, incarnation=self.incarnation))
 
     def _tell_all(self, message: pb.StopRequest | pb.LeaveRequest) -> None:
-        tell_all([each.channel for each in self._streams], self._addresses, self._metadata, message)
+        tell_all([each.channel for each in self.streams], self._addresses, self._metadata, message)
         self.close()
 
     def fail(self, reason: str) -> None:
         """Make the current or next call raise `PeerLostError`. Called from another thread."""
         self._failure = reason
-        self._cancel()
+        self.cancel()
 
     def close(self) -> None:
         """Close the streams, and release the shared memory."""
         self._is_closed = True
-        self._disconnect()
-        self._forget_segment()
+        self.disconnect()
+        self._memory.close()
         self._deadline.close()
 
-    def _forget_segment(self) -> None:
-        """Stop sharing the memory; a ps that has mapped it keeps it."""
-        if self._segment is not None:
-            self._segment.close()
-            self._segment = None
-
-    def _disconnect(self) -> None:
-        streams, self._streams, self._broken = self._streams, [], []
+    def disconnect(self) -> None:
+        """Close the streams. The next call opens new ones."""
+        streams, self.streams, self._broken = self.streams, [], []
         for stream in streams:
             stream.close()
 
     def _break(self, stream: Stream) -> None:
         """A stream has broken. What is waited for on another one may not come without it, so all are given up."""
-        if stream in self._streams:
+        if stream in self.streams:
             self._broken.append(stream)
-            self._cancel()
+            self.cancel()
 
     def _ask(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
         lost_since, told, tries, begin = 0.0, 0.0, 0, time.monotonic()
@@ -183,14 +176,14 @@ class Client:
             if self._is_closed or self._failure:
                 raise PeerLostError(self._failure or f"Worker {self.worker} has left the job.")
             try:
-                if not self._streams:
-                    self._connect(time.monotonic() - lost_since if lost_since else 0.0)
+                if not self.streams:
+                    self.connect(time.monotonic() - lost_since if lost_since else 0.0)
                     lost_since = 0.0
-                return self._exchange(request, sent, values)
+                return self.exchange(request, sent, values)
             except grpc.RpcError as caught:
                 cancelled = caught.code() == grpc.StatusCode.CANCELLED and bool(self._broken)
                 error = self._broken[0].error if cancelled else caught
-                self._disconnect()
+                self.disconnect()
                 now = time.monotonic()
                 lost_since, tries = lost_since or now, tries + 1
                 self._judge(error, now - lost_since, now - begin, tries)
@@ -219,11 +212,19 @@ class Client:
                 f"{', '.join(self._addresses)}: {words}"
             ) from None
 
-    def _connect(self, waited_s: float = 0.0) -> None:
-        self._shares = []
+    def connect(self, waited_s: float = 0.0) -> None:
+        """Open a stream to every ps.
+
+        Args:
+            waited_s: seconds since the streams before were lost.
+
+        Raises:
+            grpc.RpcError: a ps does not answer, or refuses this worker.
+        """
+        self.shares = []
         for index, address in enumerate(self._addresses):
             stream = Stream(address, self._metadata)
-            self._streams.append(stream)
+            self.streams.append(stream)
             hello = pb.Hello(
                 protocol=codec.PROTOCOL,
                 worker=self.worker,
@@ -235,29 +236,37 @@ class Client:
                 dtype=self._dtype.name,
                 waited=waited_s,
             )
-            if self._segment is not None:
-                pid, descriptor, num_bytes, nonce = self._segment.address
-                offer = pb.Segment(pid=pid, descriptor=descriptor, num_bytes=num_bytes, nonce=nonce)
-                hello.segment.CopyFrom(offer)
-            stream.send(Frame(pb.WorkRequest(call=self._call, hello=hello, last=True)))
+            if (memory := self._memory.address) is not None:
+                hello.segment.CopyFrom(memory)
+            stream.send(Frame(pb.WorkRequest(call=self.last_call, hello=hello, last=True)))
             with self._deadline.of(self._connect_timeout_s):
                 welcome = stream.reply().head.welcome
             self._ps_incarnations[index] = welcome.ps_incarnation
-            self._shares.append(welcome.shared)
+            self.shares.append(welcome.shared)
             stream.when_broken(partial(self._break, stream))
 
-    def _exchange(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
+    def exchange(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
+        """Send a call to every ps, and wait for their answers. Raises `grpc.RpcError` where a stream breaks.
+
+        Args:
+            request: the call; its number is set here.
+            sent: `(..., num_elements)`, of which every ps gets its part; None for nothing.
+            values: `(num_elements,)`, overwritten with fresh values; or as of `state`.
+
+        Returns:
+            The answer of ps:0.
+        """
         # Each try has a number of its own. With that of the first, a late answer to it could be taken for one to this
         # try, and the gradient in shared memory be overwritten while the log of a ps still refers to it.
-        self._call += 1
-        request.call = self._call
+        self.last_call += 1
+        request.call = self.last_call
         is_gradient = request.WhichOneof("what") == "push" and sent is not None
-        for stream, part, shares in zip(self._streams, self._parts(), self._shares, strict=True):
+        for stream, part, shares in zip(self.streams, self.parts, self.shares, strict=True):
             mine = None
             if is_gradient:
                 request.push.shared = shares
             if sent is not None and not (is_gradient and shares):
-                mine = np.ascontiguousarray(sent[..., part.slice]).reshape(-1)
+                mine = np.ascontiguousarray(sent[..., part.begin : part.end]).reshape(-1)
             self.bytes_sent += 0 if mine is None else mine.nbytes
             for index, piece in enumerate(codec.NOTHING if mine is None else codec.pieces(mine)):
                 head = pb.WorkRequest(call=request.call)
@@ -267,10 +276,12 @@ class Client:
                 stream.send(Frame(head, piece.offset, piece.data))
         answers, begin = [], 0.0
         with self._deadline.of(self._timeout_s):
-            for stream, part, shares in zip(self._streams, self._parts(), self._shares, strict=True):
+            for stream, part, shares in zip(self.streams, self.parts, self.shares, strict=True):
                 # The values as one vector, or the rows of a state, which always travel.
                 target = (
-                    values[part.slice] if values.ndim == 1 else np.empty(len(values) * part.size, self._dtype)
+                    values[part.begin : part.end]
+                    if values.ndim == 1
+                    else np.empty(len(values) * part.size, self._dtype)
                 )
                 assembler = codec.Assembler(target)
                 while True:
@@ -292,9 +303,7 @@ class Client:
         words = "worker %d has waited %.0f s for an answer: others are late (are all started?), or the ps is busy."
         LOGGER.warning(words, self.worker, seconds)
 
-    def _cancel(self) -> None:
-        for stream in self._streams:
+    def cancel(self) -> None:
+        """Let the call that waits for an answer fail. Called from other threads."""
+        for stream in self.streams:
             stream.cancel()
-
-    def _parts(self) -> list[Range]:
-        return split(self._size, len(self._addresses))

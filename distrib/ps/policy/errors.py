@@ -8,11 +8,19 @@ NO_MODEL = "This ps keeps no model: register one first. Was it started again, wi
 
 
 class RefusedError(ProtocolError):
-    """A call that cannot be right. Nothing was changed by it."""
+    """A call that cannot be right. Nothing was changed by it.
+
+    Attributes:
+        status: name of gRPC's status code that the caller receives.
+    """
+
+    status = "FAILED_PRECONDITION"
 
 
 class ImpossibleError(RefusedError):
     """A call that could be right at no time, as one of a version of the future."""
+
+    status = "INVALID_ARGUMENT"
 
 
 class JobEndedError(RefusedError):
@@ -24,11 +32,13 @@ class JobEndedError(RefusedError):
 
     def __init__(self, reason: str) -> None:
         super().__init__(f"The job has failed: {reason}" if reason else "The job has ended.")
-        self.is_good = not reason
+        self.status = "ABORTED" if reason else "OUT_OF_RANGE"
 
 
 class ReplacedError(RefusedError):
     """A process was taken for dead, and another one is this worker since."""
+
+    status = "ABORTED"
 
     def __init__(self, worker: int) -> None:
         super().__init__(f"Worker {worker} was started again since. This process is no longer it.")
@@ -41,6 +51,8 @@ class SilentError(RefusedError):
         worker: which.
         ps: where.
     """
+
+    status = "DEADLINE_EXCEEDED"
 
     def __init__(self, worker: int, ps: int) -> None:
         super().__init__(
@@ -58,4 +70,4 @@ class AlreadyRunningError(RefusedError):
 
     def __init__(self, worker: int, is_certain: bool = True) -> None:
         super().__init__(f"Worker {worker} is running already. Only one process may be worker {worker}.")
-        self.is_certain = is_certain
+        self.status = "ALREADY_EXISTS" if is_certain else "UNAVAILABLE"  # it may try again

@@ -31,29 +31,28 @@ class CheckpointCoordinator:
     """Coordinates the checkpoints of one ps.
 
     Args:
-        checkpoints: where ps:0 saves what all ps keep, and whether to begin from there; None for nowhere.
+        checkpoints: where ps:0 saves what all ps keep, and whether to begin from there.
     """
 
-    def __init__(self, checkpoints: CheckpointOptions | None) -> None:
+    def __init__(self, checkpoints: CheckpointOptions) -> None:
         self._checkpoints = checkpoints
-        self._cuts = SnapshotSchedule(0 if checkpoints is None else checkpoints.every)
+        self._cuts = SnapshotSchedule(checkpoints.every)
         self._writer: CheckpointWriter | None = None
 
     @property
     def restores(self) -> bool:
         """Whether this ps begins from a checkpoint."""
-        return self._checkpoints is not None and self._checkpoints.restore
+        return self._checkpoints.restore
 
     def begin(self, num_ps: int) -> None:
         """On ps:0, where so many ps take part from now on."""
-        if self._writer is None and self._checkpoints is not None:
+        if self._writer is None:
             self._writer = CheckpointWriter(self._checkpoints.folder, num_ps)
             for earlier in checkpoints(self._checkpoints.folder, NAME)[-1:]:
                 self._cuts.begin_after(number_of(earlier))  # the newest is that of the last job
 
     def restore(self, session: WorkerSession) -> Restored | None:
         """The part of the newest checkpoint for this ps, by the number that a worker gives it; None to begin anew."""
-        assert self._checkpoints is not None
         found = load(self._checkpoints, session.size, session.dtype.name)
         if found is None:
             return None
@@ -74,8 +73,8 @@ class CheckpointCoordinator:
             sequencer.log.append(Cut(self._cuts.number))
 
     def cut(self, sequencer: Sequencer | None, when_saved: WhenSaved) -> None:
-        """Make all ps save now. Calls back when it is on disk or has failed; at once where nothing is saved."""
-        if self._writer is None or sequencer is None or not len(sequencer.phases):
+        """Make all ps save now. Calls back when it is on disk or has failed; at once where there is no model."""
+        if self._writer is None or sequencer is None or not sequencer.phases.all:
             when_saved("")
             return
         number = self._cuts.next()
@@ -84,7 +83,7 @@ class CheckpointCoordinator:
 
     def save(self, cut: int, shard: Shard, sequencer: Sequencer) -> None:
         """ps:0 has come to a cut: all of the log before is executed, so the sequencer is where the shards are."""
-        if self._writer is not None and self._checkpoints is not None:
+        if self._writer is not None:
             manifest = {"cut": cut, "sequencer": state_of(sequencer), "description": shard.description}
             manifest["run"] = self._checkpoints.run
             self._writer.add(cut, SEQUENCER, shard.snapshot())
@@ -100,10 +99,7 @@ class CheckpointCoordinator:
         self._writer.collect(ps, part, size, training_dtype(description["dtype"]))
 
     def after_border(self, callback: Callable[[], None]) -> None:
-        """Call back when the last beginning or end of a phase is on the disk, or cannot be: training goes on.
-
-        At once where nothing is saved.
-        """
+        """Call back when the last beginning or end of a phase is on the disk, or cannot be: training goes on."""
         if self._writer is None:
             callback()
         else:

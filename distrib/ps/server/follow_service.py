@@ -35,16 +35,16 @@ class FollowService:
         if first is None:
             return
         try:
-            followed = self._node.followed(first.ps)
+            followed = self._node.state.leader.followed(first.ps)
             stream, heard, messages = followed.begin(first.incarnation, first.has)
         except (RefusedError, ProtocolError) as error:
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
-        self._node.is_back(first.ps)
+        self._node.state.leader.is_back(first.ps)
         context.add_callback(lambda: followed.end(stream))
         background.start(
-            lambda: self._listen(first.ps, followed, stream, requests),
+            lambda: self.listen(first.ps, followed, stream, requests),
             f"ps:{first.ps}",
-            lambda error: self._node.lost(f"ps:{first.ps} is not heard: {error!r}"),
+            lambda error: self._node.state.leader.lost(f"ps:{first.ps} is not heard: {error!r}"),
         )
         yield pb.FollowReply(has=heard, incarnation=self._incarnation)
         for message in messages:
@@ -52,14 +52,23 @@ class FollowService:
             reply.MergeFrom(message)
             yield reply
 
-    def _listen(self, ps: int, followed: Followed, stream: int, requests: Iterator[pb.FollowRequest]) -> None:
+    def listen(self, ps: int, followed: Followed, stream: int, requests: Iterator[pb.FollowRequest]) -> None:
+        """Handle the messages of one other ps until its stream ends.
+
+        Args:
+            ps: which.
+            followed: the log for it.
+            stream: number of its stream.
+            requests: its messages.
+        """
+
         def handle(request: pb.FollowRequest) -> None:
             if request.ends:
                 self._node.save_for_all()
             elif request.HasField("silent"):
                 self._node.was_silent(ps, request.silent.worker, request.silent.incarnation)
             elif request.HasField("part"):
-                self._node.collect(ps, request.part)
+                self._node.state.collect(ps, request.part)
                 if request.part.last:
                     followed.outbox.put(pb.FollowReply())  # it need not keep so much any longer
             elif request.HasField("arrived"):
@@ -73,7 +82,7 @@ class FollowService:
             pass
         except Exception:
             LOGGER.exception("ps:%d has said what cannot be right", ps)
-            self._node.lost(f"ps:{ps} is lost")
+            self._node.state.leader.lost(f"ps:{ps} is lost")
             return
         if followed.end(stream):
-            self._node.is_away(ps)
+            self._node.state.leader.is_away(ps)

@@ -75,7 +75,7 @@ class Follower:
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
         self._stub: Any = services.ParameterServerStub(self._channel)  # type: ignore[no-untyped-call]
         self._stream: Any = None
-        background.start(self._run, "follower", lambda error: lost(f"ps:0 is not followed: {error!r}"))
+        background.start(self._run, "follower", lambda error: self._end(f"ps:0 is not followed: {error!r}"))
 
     def arrived(self, push: PushId) -> None:
         """The slice of a push is here, whole."""
@@ -137,7 +137,8 @@ class Follower:
 
     def _end(self, reason: str) -> None:
         self._hear("ps:0 is gone." if self._saved is None else self._saved)
-        self._lost(reason)
+        if not self._ending.is_set():
+            self._lost(reason)
 
     def _follow(self) -> None:
         """Open a stream, and follow until it breaks. Raises `grpc.RpcError` for what another stream cannot mend."""

@@ -104,6 +104,11 @@ class LogFanout:
         for followed in list(self._followed.values()):
             followed.outbox.put(message)
 
+    @property
+    def num_queued(self) -> dict[int, int]:
+        """How many messages every one of them has not acknowledged."""
+        return {ps: len(followed.outbox) for ps, followed in self._followed.items()}
+
     def close(self) -> None:
         """Send nothing more."""
         for followed in list(self._followed.values()):

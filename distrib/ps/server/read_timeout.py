@@ -29,7 +29,7 @@ class ReadTimeout:
         limit_s: seconds to wait for the next message of a call.
     """
 
-    def __init__(self, limit_s: float = 60.0) -> None:
+    def __init__(self, limit_s: float) -> None:
         self._limit_s = limit_s
         self._awaited: dict[object, tuple[float, str, Callable[[], object]]] = {}
         self._thread: threading.Thread | None = None

@@ -17,21 +17,14 @@ from distrib.base.arrays import Array, aligned_vector
 from distrib.base.errors import ConfigError, ProtocolError, StorageError
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.proto import parameter_server_pb2_grpc as services
-from distrib.ps.policy.errors import (
-    AlreadyRunningError,
-    ImpossibleError,
-    JobEndedError,
-    RefusedError,
-    ReplacedError,
-    SilentError,
-)
+from distrib.ps.policy.errors import JobEndedError, RefusedError
 from distrib.ps.policy.identity import CHIEF
 from distrib.ps.policy.order.shard import num_brought
 from distrib.ps.policy.validation import model_description, phase_description
-from distrib.ps.server.checkpoint_writer import CheckpointOptions
 from distrib.ps.server.follow_service import FollowService
 from distrib.ps.server.node import Node
 from distrib.ps.server.read_timeout import ReadTimeout
+from distrib.ps.server.server_options import ServerOptions
 from distrib.ps.server.worker_session import WorkerSession
 from distrib.ps.wire import codec, framing
 from distrib.ps.wire.framing import Frame
@@ -41,33 +34,25 @@ class Servicer(services.ParameterServerServicer):
     """One ps.
 
     Args:
-        token: what a worker must know; empty for nothing.
+        options: of the ps.
         on_stop: called when the job has ended, with the reason; empty for a good end.
-        share_memory: use the memory that workers of this host offer.
-        checkpoints: where ps:0 saves what all ps keep, and whether to begin from there; None for nowhere.
-        chief_timeout_s: seconds to wait for a chief that is gone.
-        ps_timeout_s: seconds to wait for another ps that does not answer.
+
+    Attributes:
+        node: what the calls are passed to.
+        uninformed: workers that have connected and do not know yet that the job has ended.
     """
 
-    def __init__(
-        self,
-        token: str,
-        on_stop: Callable[[str], None],
-        share_memory: bool = True,
-        checkpoints: CheckpointOptions | None = None,
-        chief_timeout_s: float = 60.0,
-        ps_timeout_s: float = 30.0,
-    ) -> None:
-        self._token, self._on_stop, self._share_memory = token, on_stop, share_memory
+    def __init__(self, options: ServerOptions, on_stop: Callable[[str], None]) -> None:
+        self._options, self._on_stop = options, on_stop
         self._incarnation = secrets.randbits(62) + 1
         self._processes: dict[int, int] = {}  # the newest incarnation of every worker that was let in
-        self._node = Node(token, on_stop, checkpoints, chief_timeout_s, ps_timeout_s)
-        self._follow_service = FollowService(self._node, self._incarnation)
+        self.node = Node(options, on_stop)
+        self._follow_service = FollowService(self.node, self._incarnation)
         self._end: str | None = None  # why the job has ended; empty for a good end, None before it
-        self._there: set[int] = set()  # workers that do not know yet that the job has ended
+        self.uninformed: set[int] = set()
         self._chiefs = 0  # open streams of the chief
         self._changed = threading.Condition()
-        self._read_timeout = ReadTimeout()
+        self._read_timeout = ReadTimeout(options.read_timeout_s)
 
     def Work(  # noqa: N802
         self, request_iterator: Iterator[Frame[pb.WorkRequest]], context: grpc.ServicerContext
@@ -79,7 +64,7 @@ class Servicer(services.ParameterServerServicer):
         def give_up() -> None:
             context.cancel()
             if session is not None:
-                self._node.is_silent(session)
+                self.node.is_silent(session)
 
         try:
             rest = self._read_timeout.watched(request_iterator, context.peer(), give_up)
@@ -89,9 +74,9 @@ class Servicer(services.ParameterServerServicer):
             self._check_end(first.head.hello.worker)
             session = self._welcome(first.head)
             with self._changed:
-                self._there.add(session.worker)
+                self.uninformed.add(session.worker)
                 self._chiefs += session.worker == CHIEF
-            context.add_callback(lambda: self._node.leave(session))
+            context.add_callback(lambda: self.node.leave(session))
             welcome = pb.Welcome(ps_incarnation=self._incarnation, shared=session.memory is not None)
             yield Frame(pb.WorkReply(call=first.head.call, welcome=welcome, last=True))
             for request in request_iterator:
@@ -99,25 +84,13 @@ class Servicer(services.ParameterServerServicer):
                 self._handle(session, request, rest)
                 yield from session.replies(request.head.call)
                 self._check_end(session.worker)
-        except JobEndedError as error:
-            code = grpc.StatusCode.OUT_OF_RANGE if error.is_good else grpc.StatusCode.ABORTED
-            context.abort(code, str(error))
-        except ReplacedError as error:
-            context.abort(grpc.StatusCode.ABORTED, str(error))
-        except AlreadyRunningError as error:
-            code = grpc.StatusCode.ALREADY_EXISTS if error.is_certain else grpc.StatusCode.UNAVAILABLE
-            context.abort(code, str(error))
-        except SilentError as error:
-            context.abort(grpc.StatusCode.DEADLINE_EXCEEDED, str(error))
-        except ImpossibleError as error:
-            context.abort(grpc.StatusCode.INVALID_ARGUMENT, str(error))
         except RefusedError as error:
-            context.abort(grpc.StatusCode.FAILED_PRECONDITION, str(error))
+            context.abort(grpc.StatusCode[error.status], str(error))
         except (ProtocolError, ConfigError, StorageError, ValueError) as error:
             context.abort(grpc.StatusCode.INVALID_ARGUMENT, f"{type(error).__name__}: {error}")
         finally:
             if session is not None:
-                self._node.leave(session)
+                self.node.leave(session)
                 with self._changed:
                     self._chiefs -= session.worker == CHIEF
                     self._changed.notify_all()
@@ -135,7 +108,7 @@ class Servicer(services.ParameterServerServicer):
 
     def _leaves(self, worker: int) -> None:
         with self._changed:
-            self._there.discard(worker)
+            self.uninformed.discard(worker)
             self._changed.notify_all()
 
     def _welcome(self, request: pb.WorkRequest) -> WorkerSession:
@@ -145,10 +118,10 @@ class Servicer(services.ParameterServerServicer):
                 f"Expected a greeting in version {codec.PROTOCOL} of the protocol. Received: "
                 f"{request.WhichOneof('what')} in version {hello.protocol}. All processes need the same distrib."
             )
-        if hello.ps_incarnation not in (0, self._incarnation) and not self._node.restores:
+        if hello.ps_incarnation not in (0, self._incarnation) and not self.node.state.restores:
             raise RefusedError(f"ps:{hello.ps} was started again since, and has lost its values.")
-        session = WorkerSession(hello, self._share_memory, request.call)
-        self._node.join(session)
+        session = WorkerSession(hello, self._options.share_memory, request.call)
+        self.node.join(session)
         self._processes[session.worker] = session.incarnation
         return session
 
@@ -167,11 +140,11 @@ class Servicer(services.ParameterServerServicer):
             self._register(session, request, rest)
         elif what == "begin":
             begin = session.worker, head.call, head.begin.phase, phase_description(head.begin.description)
-            self._node.ask(session, lambda sequencer: sequencer.begin(*begin))
+            self.node.ask(session, lambda sequencer: sequencer.begin(*begin))
         elif what == "state":
-            self._node.ask(session, lambda sequencer: sequencer.state(session.worker, head.call))
+            self.node.ask(session, lambda sequencer: sequencer.state(session.worker, head.call))
         elif what == "push":
-            self._node.push(session, head.call, head.push, _gradient(session, request, rest))
+            self.node.push(session, head.call, head.push, _gradient(session, request, rest))
         else:
             raise ProtocolError(f"Expected a call. Received: {what}.")
 
@@ -187,7 +160,7 @@ class Servicer(services.ParameterServerServicer):
         if session.worker == CHIEF:
             values = aligned_vector(session.own.size * num_brought(description), session.dtype)
             session.receive(request, rest, values)
-        self._node.register(session, head.call, head.register.phase, description, rules, values)
+        self.node.register(session, head.call, head.register.phase, description, rules, values)
 
     def Follow(  # noqa: N802
         self, request_iterator: Iterator[pb.FollowRequest], context: grpc.ServicerContext
@@ -205,7 +178,7 @@ class Servicer(services.ParameterServerServicer):
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "This process is not the chief of the job.")
         self._end = request.reason
         self._leaves(CHIEF)
-        self._node.end()
+        self.node.end()
         self._on_stop(request.reason)
         return pb.StopReply()
 
@@ -219,17 +192,17 @@ class Servicer(services.ParameterServerServicer):
                 grpc.StatusCode.FAILED_PRECONDITION, f"This process is not worker {request.worker}."
             )
         self._leaves(request.worker)
-        self._node.worker_ended(request.worker)
+        self.node.worker_ended(request.worker)
         return pb.LeaveReply()
 
     def wait_for_workers(self, seconds: float) -> None:
         """Return when all workers that are connected know that the job has ended, or after so many seconds."""
         with self._changed:
-            self._changed.wait_for(lambda: not any(map(self._node.expects, self._there)), seconds)
+            self._changed.wait_for(lambda: not any(map(self.node.expects, self.uninformed)), seconds)
 
     def save_now(self) -> None:
         """Make all ps save, and go on. On others than ps:0, and where nothing is saved, this does nothing."""
-        self._node.save_now()
+        self.node.save_now()
 
     def save_last(self, seconds: float) -> None:
         """Save what all ps keep before this one ends.
@@ -237,20 +210,21 @@ class Servicer(services.ParameterServerServicer):
         Raises:
             StorageError: it is not on the disk after so many seconds.
         """
-        self._node.save_last(seconds)
+        self.node.save_last(seconds)
 
     def close(self) -> None:
         """End all waits, and finish pending checkpoints."""
         self._read_timeout.close()
-        self._node.close()
+        self.node.close()
 
     def _authorize(self, context: grpc.ServicerContext) -> None:
-        if not self._token:
+        token = self._options.token
+        if not token:
             return
         given = dict(context.invocation_metadata()).get("authorization", "")
         given = given.decode("latin-1") if isinstance(given, bytes) else given
-        if not hmac.compare_digest(given.encode(), f"Bearer {self._token}".encode()):
-            context.abort(grpc.StatusCode.UNAUTHENTICATED, "This process has not the token of the run.")
+        if not hmac.compare_digest(given.encode(), f"Bearer {token}".encode()):
+            context.abort(grpc.StatusCode.UNAUTHENTICATED, "This process does not have the token of the run.")
 
 
 def add_to_server(servicer: Servicer, server: grpc.Server) -> None:

@@ -160,6 +160,11 @@ class WorkerSessions:
         del self._all[session.worker]
         return True
 
+    @property
+    def workers(self) -> tuple[int, ...]:
+        """The workers that have a stream, by number."""
+        return tuple(sorted(self._all))
+
     def get(self, worker: int) -> WorkerSession | None:
         """The stream of a worker, if it has one."""
         return self._all.get(worker)

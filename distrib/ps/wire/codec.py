@@ -16,6 +16,7 @@ from distrib.ps.policy.admission.ledger import Lease
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply, Cut, Discard, Entry, Install, Keep, Pull
 from distrib.ps.policy.order.pending_calls import CallAnswer
+from distrib.ps.policy.order.sequencer import PushRequest
 from distrib.ps.wire.grpc_options import CHUNK_BYTES
 
 PROTOCOL = 4
@@ -132,6 +133,21 @@ def push_message(push: PushId) -> pb.PushId:
 def push_of(message: pb.PushId) -> PushId:
     """A push by name."""
     return PushId(message.worker, message.incarnation, message.sequence)
+
+
+def push_request(push: PushId, call: int, message: pb.Push) -> PushRequest:
+    """The push that a message brings."""
+    return PushRequest(
+        push,
+        call,
+        message.phase,
+        message.lease,
+        message.version,
+        np.array(message.sums),
+        message.skip,
+        message.learning_rate if message.HasField("learning_rate") else None,
+        message.seconds,
+    )
 
 
 def entry_message(entry: Entry) -> pb.FollowReply:

@@ -8,7 +8,7 @@ what it writes is read here. Format: https://protobuf.dev/programming-guides/enc
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from typing import Generic, NamedTuple, TypeVar
 
 from google.protobuf.message import Message
@@ -43,7 +43,7 @@ class Frame(NamedTuple, Generic[Head]):
 
 def writer(chunk_number: int) -> Callable[[Frame[Head]], bytes]:
     """A serializer of messages whose chunk has that field number."""
-    chunk_field = chunk_number, _LEN
+    chunk_key, offset_key, data_key = map(_key, ((chunk_number, _LEN), _OFFSET, _DATA))
 
     def write(frame: Frame[Head]) -> bytes:
         """The bytes of a message."""
@@ -51,8 +51,8 @@ def writer(chunk_number: int) -> Callable[[Frame[Head]], bytes]:
         if not frame.data:
             return head
         size = frame.data.nbytes
-        begin = _key(_OFFSET) + _varint(frame.offset) + _key(_DATA) + _varint(size)
-        return b"".join((head, _key(chunk_field), _varint(len(begin) + size), begin, frame.data))
+        begin = offset_key + _varint(frame.offset) + data_key + _varint(size)
+        return b"".join((head, chunk_key, _varint(len(begin) + size), begin, frame.data))
 
     return write
 
@@ -63,16 +63,12 @@ def reader(kind: type[Head], chunk_number: int) -> Callable[[bytes], Frame[Head]
 
     def read(raw: bytes) -> Frame[Head]:
         """The message that these bytes are; its chunk is a view of them."""
-        chunks = [
-            (begin, body, end)
-            for begin, field, body, end in _fields(raw, 0, len(raw))
-            if field == chunk_field
-        ]
+        chunks = [each for each in _fields(raw, 0, len(raw)) if each[1] == chunk_field]
         if not chunks:
             return Frame(kind.FromString(raw))
         if len(chunks) > 1:
             raise ValueError("Expected one chunk in a message. Received: several.")
-        begin, body, end = chunks[0]
+        begin, _, body, end = chunks[0]
         offset, data = 0, memoryview(b"")
         for _, field, inner, inner_end in _fields(raw, body, end):
             if field == _OFFSET:
@@ -84,24 +80,26 @@ def reader(kind: type[Head], chunk_number: int) -> Callable[[bytes], Frame[Head]
     return read
 
 
-def _fields(raw: bytes, at: int, end: int) -> Iterator[tuple[int, tuple[int, int], int, int]]:
-    """Every field between two places: where it begins, its number and type, and where its value begins and ends."""
+def _fields(raw: bytes, at: int, end: int) -> list[tuple[int, tuple[int, int], int, int]]:
+    """Every field from `at` to `end`: where it begins, its number and type, and where its value begins and ends."""
+    found = []
     while at < end:
         begin = at
-        key, at = _varint_at(raw, at)
+        key, at = (raw[at], at + 1) if raw[at] < 0x80 else _varint_at(raw, at)  # nearly all are one byte
         body, kind = at, key & 7
         if kind == _LEN:
-            size, body = _varint_at(raw, at)
+            size, body = (raw[at], at + 1) if at < end and raw[at] < 0x80 else _varint_at(raw, at)
             at = body + size
         elif kind == _VARINT:
-            at = _varint_at(raw, at)[1]
+            at = at + 1 if at < end and raw[at] < 0x80 else _varint_at(raw, at)[1]
         elif kind in _FIXED:
             at += _FIXED[kind]
         else:
             raise ValueError(f"Expected a field of a message. Received: one of type {kind}.")
         if at > end:
             raise ValueError(f"Expected a message of {end} bytes. Received: a field that ends at {at}.")
-        yield begin, (key >> 3, kind), body, at
+        found.append((begin, (key >> 3, kind), body, at))
+    return found
 
 
 def _varint_at(raw: bytes, at: int) -> tuple[int, int]:

@@ -26,6 +26,10 @@ class Outbox(Generic[Message]):
         self._is_closed = False
         self._changed = threading.Condition(threading.RLock())
 
+    def __len__(self) -> int:
+        """How many messages are kept."""
+        return len(self._kept)
+
     def put(self, message: Message) -> None:
         """Send this next."""
         with self._changed:

@@ -183,7 +183,9 @@ class PsUpdater(Updater):
             raise ConfigError(
                 "ParameterServerStrategy leases the examples of whole epochs. Received: train_on_batch. Use fit."
             )
-        batch_sums.penalty = self._network.penalty(Range(0, self._network.buffer.size))
+        network = self._network
+        whole = Range(0, network.buffer.values.size)
+        batch_sums.penalty = network.penalty(whole) if network.regularizers else 0.0
         self._phases.sequence += 1
         return pb.Push(
             phase=self._phase,

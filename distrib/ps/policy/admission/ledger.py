@@ -13,6 +13,7 @@ from typing import NamedTuple
 
 from distrib.base.ranges import Range
 from distrib.data.schedule import Positions
+from distrib.ps.policy.errors import ImpossibleError
 
 
 class Lease(NamedTuple):
@@ -55,11 +56,6 @@ class Ledger:
         return self.num_done == self.num_examples
 
     @property
-    def has_free(self) -> bool:
-        """Whether some examples are neither leased nor done."""
-        return bool(self._free)
-
-    @property
     def num_free_of_pass(self) -> int:
         """How many positions of the first pass that has free ones are free."""
         return sum(span.range.size for span in self._free if span.pass_index == self._free[0].pass_index)
@@ -92,9 +88,13 @@ class Ledger:
             return None
         return self.lease(min(self._holders, key=lambda span: (len(self._holders[span]), span)))
 
-    def span(self, number: int) -> Positions | None:
-        """The span of a lease; None if the lease is over."""
-        return self._leases.get(number)
+    def check_size(self, number: int, count: float) -> None:
+        """Raise `ImpossibleError` unless a lease has `count` examples; any number will do where the lease is over."""
+        span = self._leases.get(number)
+        if span is not None and count != span.range.end - span.range.begin:
+            raise ImpossibleError(
+                f"Expected the {span.range.size} examples of lease {number}. Received: {count:g} examples."
+            )
 
     def finish(self, number: int) -> bool:
         """The holder has done it. False if the lease is over, as when another was first."""
@@ -103,7 +103,7 @@ class Ledger:
             return False
         for each in self._holders.pop(span):
             del self._leases[each]
-        self.num_done += span.range.size
+        self.num_done += span.range.end - span.range.begin
         return True
 
     def give_back(self, number: int) -> None:

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-import numpy as np
-
 from distrib.base.arrays import Array
-from distrib.nn.batch_sums import BatchSums
+from distrib.nn.batch_sums import BatchSums, combined
 from distrib.ps.policy.admission.membership import Membership
 from distrib.ps.policy.admission.push_counts import Outcome, PushCounts
 from distrib.ps.policy.admission.rules import Rules
@@ -40,7 +38,9 @@ class Aggregation:
     """
 
     def __init__(self, rules: Rules, members: Membership, log: list[Entry]) -> None:
-        self._rules, self._members, self._log = rules, members, log
+        self._members, self._log = members, log
+        self._staleness, self._is_sync = rules.staleness, rules.is_sync
+        self._rate_factor = rules.learning_rate_factor
         self.version = 0
         self.learning_rate = 0.0
         self.counts = PushCounts()
@@ -71,7 +71,7 @@ class Aggregation:
         if trains:
             for counts in self._counts(push):
                 counts.pushed += 1
-        factor = self._rules.staleness.factor(staleness) if trains and not self._rules.is_sync else 1.0
+        factor = self._staleness.factor(staleness) if staleness and not self._is_sync else 1.0
         if version > self.version:
             factor, why = None, "computed from values that are lost"
         else:
@@ -97,18 +97,16 @@ class Aggregation:
             # The examples are done: they would be no better again.
             why = "NaN or Inf in a gradient of this update"
             return {push: self._drop(phase, push, part.staleness, why) for push, part in parts.items()}
-        total = BatchSums(0, np.sum([part.sums for part in parts.values()], axis=0))
-        # Every part brought the penalty of the whole model.
-        total.loss += BatchSums(0, parts[pushes[0]].sums).penalty * total.count
-        total.penalty = 0.0
-        phase.totals += total.sums
+        sums, count = combined([part.sums for part in parts.values()])
+        phase.totals += sums
         if phase.trains:
             self.version += 1
-            rate = self.learning_rate * factor * self._rules.learning_rate_factor
-            self._log.append(Apply(tuple(pushes), 1.0 / total.count, rate, self.version))
+            rate = self.learning_rate * factor * self._rate_factor
+            self._log.append(Apply(tuple(pushes), 1.0 / count, rate, self.version))
             for push, part in parts.items():
+                examples = int(BatchSums(0, part.sums).count)
                 for counts in self._counts(push):
-                    counts.add_applied(part.staleness, factor, int(BatchSums(0, part.sums).count))
+                    counts.add_applied(part.staleness, factor, examples)
             for worker in {push.worker for push in pushes}:
                 self._members[worker].counts.updates += 1
             self.counts.updates += 1

@@ -37,7 +37,8 @@ class AdmissionPace:
         slowest = min(
             (clock for each, clock in phase.clocks.items() if self._members.is_alive(each)), default=0
         )
-        return self._rules.staleness.may_begin(phase.clocks.setdefault(worker, slowest), slowest)
+        clock = phase.clocks.setdefault(worker, slowest)
+        return clock == slowest or self._rules.staleness.may_begin(clock, slowest)
 
     def num_alive(self, phase: Phase, version: int) -> int:
         """How many workers there are to do a round. Those that have not come yet are waited for, for a while."""

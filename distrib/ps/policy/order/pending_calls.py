@@ -94,8 +94,8 @@ class PendingCalls:
         """
         for worker in list(self._waiting):
             waiting = self._waiting[worker]
-            if waiting.phase < len(self._phases):
-                self._settle(worker, waiting, self._phases[waiting.phase], version)
+            if waiting.phase < len(self._phases.all):
+                self._settle(worker, waiting, self._phases.all[waiting.phase], version)
 
     def _settle(self, worker: int, waiting: Waiting, phase: Phase, version: int) -> None:
         refusal = "" if waiting.description is None else phase.refusal(worker, waiting.description)

@@ -20,7 +20,7 @@ from distrib.data.schedule import Positions, Schedule
 from distrib.ps.policy.admission.admission import Admission, AsyncAdmission, SyncRounds
 from distrib.ps.policy.admission.ledger import Ledger
 from distrib.ps.policy.admission.rules import Rules
-from distrib.ps.policy.errors import ImpossibleError, RefusedError
+from distrib.ps.policy.errors import RefusedError
 from distrib.ps.policy.identity import CHIEF, PushId
 
 LARGEST_RATE = 3e38
@@ -41,6 +41,10 @@ class Phase:
         is_over: whether there is nothing left to do.
         admission: who computes what; None where there are no examples, or, after a restoration, none left.
         clocks: how many batches every worker that is there has done; one that came later counts from the slowest.
+        trains: whether gradients are pushed.
+        has_examples: whether leases are computed and handed in.
+        is_vote: whether the chief says here if the training goes on.
+        start: where the chief goes on, as its script has described it; empty where it begins.
     """
 
     description: dict[str, Any]
@@ -49,38 +53,19 @@ class Phase:
     admission: Admission[PushId] | None = None
     clocks: dict[int, int] = field(default_factory=dict)
 
-    @property
-    def trains(self) -> bool:
-        """Whether gradients are pushed."""
-        return bool(self.description.get("kind") == "train")
-
-    @property
-    def has_examples(self) -> bool:
-        """Whether leases are computed and handed in."""
-        return self.description.get("kind") in ("train", "test")
-
-    @property
-    def start(self) -> str:
-        """Where the chief goes on, in its words; empty where it begins."""
-        return str(self.description.get("start", {}).get("words", ""))
-
-    @property
-    def is_vote(self) -> bool:
-        """Whether the chief says here if the training goes on."""
-        return bool(self.description.get("kind") == "vote")
+    def __post_init__(self) -> None:
+        kind = self.description.get("kind")
+        self.trains, self.has_examples, self.is_vote = (
+            kind == "train",
+            kind in ("train", "test"),
+            kind == "vote",
+        )
+        self.start = str(self.description.get("start", {}).get("words", ""))
 
     def hear(self, stops: bool) -> None:
         """The chief's word in a vote. After a restoration it may be another one than before."""
         if self.is_vote:
             self.is_over, self.totals[0] = True, float(stops)
-
-    def check_examples(self, lease: int, count: float) -> None:
-        """Raise `ImpossibleError` unless a lease has so many examples: the sum of gradients is divided by them."""
-        span = None if self.admission is None else self.admission.ledger.span(lease)
-        if span is not None and count != span.range.size:
-            raise ImpossibleError(
-                f"Expected the {span.range.size} examples of lease {lease}. Received: {count:g} examples."
-            )
 
     def refusal(self, worker: int, description: dict[str, Any]) -> str:
         """Why a worker that is about to do `description` may not; empty if it may."""
@@ -97,26 +82,24 @@ class Phase:
 
 
 class Phases:
-    """All of them, in order."""
+    """The phases of a job so far.
+
+    Attributes:
+        all: in their order.
+    """
 
     def __init__(self) -> None:
-        self._phases: list[Phase] = []
-
-    def __getitem__(self, index: int) -> Phase:
-        return self._phases[index]
-
-    def __len__(self) -> int:
-        return len(self._phases)
+        self.all: list[Phase] = []
 
     @property
     def last(self) -> Phase | None:
         """The one that is open, or was open last."""
-        return self._phases[-1] if self._phases else None
+        return self.all[-1] if self.all else None
 
     @property
     def num_borders(self) -> int:
         """How many beginnings and ends there were so far."""
-        return len(self._phases) + sum(phase.is_over for phase in self._phases)
+        return len(self.all) + sum(phase.is_over for phase in self.all)
 
     def open(self, worker: int, index: int, description: dict[str, Any]) -> Phase | None:
         """A worker has come to phase `index`; returns it if that opens it.
@@ -126,27 +109,20 @@ class Phases:
         """
         last = self.last
         may_open = last is None or last.is_over or last.is_vote
-        if not 0 <= index <= len(self._phases) or (index == len(self._phases) and not may_open):
+        if not 0 <= index <= len(self.all) or (index == len(self.all) and not may_open):
             raise RefusedError(
-                f"Worker {worker} is at phase {index} of its script, the job at phase {len(self._phases) - 1}."
+                f"Worker {worker} is at phase {index} of its script, the job at phase {len(self.all) - 1}."
             )
-        if index < len(self._phases) or worker != CHIEF:
+        if index < len(self.all) or worker != CHIEF:
             return None
         if last is not None:
             last.is_over = True  # a vote to be repeated after a restoration, by a chief that had its answer
         totals = description.get("totals") or [0.0] * int(description.get("num_sums", 0))
         return self.append(Phase(description, np.array(totals)))
 
-    def check_kind(self, phase: int, trains: bool) -> None:
-        """Raise `RefusedError` unless gradients are pushed in this phase just if `trains`."""
-        if not 0 <= phase < len(self._phases) or self._phases[phase].trains is not trains:
-            raise RefusedError(
-                f"A push {'with' if trains else 'without'} a gradient does not belong to phase {phase}."
-            )
-
     def append(self, phase: Phase) -> Phase:
         """Add the next one."""
-        self._phases.append(phase)
+        self.all.append(phase)
         return phase
 
 

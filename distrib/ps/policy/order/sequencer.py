@@ -13,7 +13,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -28,7 +28,33 @@ from distrib.ps.policy.order.aggregation import Aggregation
 from distrib.ps.policy.order.command_log import Discard, Entry, Install, Pull
 from distrib.ps.policy.order.pace import AdmissionPace
 from distrib.ps.policy.order.pending_calls import CallAnswer, PendingCalls, Waiting
-from distrib.ps.policy.order.phases import LARGEST_RATE, Phases, admission_of
+from distrib.ps.policy.order.phases import LARGEST_RATE, Phase, Phases, admission_of
+
+
+class PushRequest(NamedTuple):
+    """A push whose gradient has arrived on every ps.
+
+    Attributes:
+        push: which push it is.
+        call: which call is to be answered.
+        phase: index of the phase.
+        lease: number of the lease.
+        version: of the values it was computed from.
+        sums: `(num_sums,)`, as in `BatchSums`.
+        skip: whether NaN or Inf was found, and the update is to be left out.
+        learning_rate: the chief's, now; None from others.
+        seconds: how the worker has spent its time so far.
+    """
+
+    push: PushId
+    call: int
+    phase: int
+    lease: int
+    version: int
+    sums: Array
+    skip: bool = False
+    learning_rate: float | None = None
+    seconds: Sequence[float] = ()
 
 
 class Sequencer:
@@ -39,6 +65,7 @@ class Sequencer:
 
     Attributes:
         log: decisions that are not executed yet; the caller takes them out.
+        answers: answers that are not sent yet; the caller takes them out.
         members: every worker that was ever there.
         phases: what was done, and is being done.
         updates: what became of what was pushed.
@@ -53,6 +80,7 @@ class Sequencer:
         self.phases = Phases()
         self.updates = Aggregation(rules, self.members, self.log)
         self._calls = PendingCalls(self.phases, self.members, AdmissionPace(rules, self.members), self.log)
+        self.answers = self._calls.answers
 
     @property
     def version(self) -> int:
@@ -63,11 +91,6 @@ class Sequencer:
     def counts(self) -> PushCounts:
         """Statistics of the pushes of all workers."""
         return self.updates.counts
-
-    @property
-    def answers(self) -> list[CallAnswer]:
-        """Answers that are not sent yet; the caller takes them out."""
-        return self._calls.answers
 
     def join(self, worker: int, incarnation: int) -> None:
         """A worker is connected, maybe again. Raises `RefusedError` if another process is this worker."""
@@ -108,47 +131,29 @@ class Sequencer:
     def begin(self, worker: int, call: int, phase: int, description: dict[str, Any]) -> None:
         """A worker begins an epoch of training (`"kind": "train"`) or testing, or asks whether it was the last."""
         opened = self.phases.open(worker, phase, description)
-        if worker == CHIEF and description["kind"] == "vote" and phase == len(self.phases) - 1:
-            self.phases[phase].hear(bool(description.get("stops")))
+        if worker == CHIEF and description["kind"] == "vote" and phase == len(self.phases.all) - 1:
+            self.phases.all[phase].hear(bool(description.get("stops")))
         elif opened is not None:
             opened.admission = admission_of(self.rules, description)
             opened.is_over = opened.admission.ledger.is_done  # where nothing is left of it
             self.updates.learning_rate = float(description.get("learning_rate", self.updates.learning_rate))
         self._wait(worker, Waiting(call, phase, description))
 
-    def push(
-        self,
-        push: PushId,
-        call: int,
-        phase: int,
-        lease: int,
-        version: int,
-        sums: Array,
-        skip: bool = False,
-        learning_rate: float | None = None,
-        seconds: Sequence[float] = (),
-    ) -> None:
-        """A worker has computed a lease; its gradient is whole on every ps.
+    def check_phase(self, phase: int, trains: bool) -> None:
+        """Raise `RefusedError` unless gradients are pushed in this phase just if `trains`."""
+        if not 0 <= phase < len(self.phases.all) or self.phases.all[phase].trains is not trains:
+            raise RefusedError(
+                f"A push {'with' if trains else 'without'} a gradient does not belong to phase {phase}."
+            )
 
-        Args:
-            push: which push it is.
-            call: which call is to be answered.
-            phase: index of the phase.
-            lease: number of the lease.
-            version: of the values it was computed from.
-            sums: `(num_sums,)`, as in `BatchSums`.
-            skip: whether NaN or Inf was found, and the update is to be left out.
-            learning_rate: the chief's, now; None from others.
-            seconds: how the worker has spent its time so far.
-
-        Raises:
-            RefusedError: it cannot be right; nothing was changed.
-        """
+    def push(self, request: PushRequest) -> None:
+        """A worker has computed a lease. Raises `RefusedError` if it cannot be right; nothing was changed then."""
+        push = request.push
         member = self.members.of(push)
         if push.sequence == member.sequence:  # a retry: the answer was lost, and the lease in it
             self.forget(push)
             self._release(push.worker)
-            self._wait(push.worker, Waiting(call, phase, None, member.outcome))
+            self._wait(push.worker, Waiting(request.call, request.phase, None, member.outcome))
             return
         if push.sequence <= member.sequence or (
             push.sequence > member.sequence + 1 and not member.is_restored
@@ -156,35 +161,44 @@ class Sequencer:
             raise RefusedError(
                 f"Expected push {member.sequence + 1} of worker {push.worker}. Received: push {push.sequence}."
             )
-        if not 0 <= phase < len(self.phases) or not self.phases[phase].has_examples:
+        phases, index = self.phases.all, request.phase
+        if not 0 <= index < len(phases) or not phases[index].has_examples:
             raise RefusedError(
-                f"Worker {push.worker} pushed to phase {phase}, where nothing is trained or tested."
+                f"Worker {push.worker} pushed to phase {index}, where nothing is trained or tested."
             )
-        current = self.phases[phase]
-        # After a restoration a worker may have seen versions that are lost; with prefetch, in two pushes.
-        known = self.version if not self.is_restored else version
-        if len(seconds) not in (0, len(CAUSES)) or not all(map(math.isfinite, seconds)):
-            raise ImpossibleError(f"Expected seconds for {', '.join(CAUSES)}. Received: {list(seconds)}.")
-        if sums.shape != current.totals.shape or not 0 <= version <= known:
-            raise ImpossibleError(
-                f"Expected {current.totals.size} sums and a version up to {self.version}. "
-                f"Received: {sums.size} sums, version {version}."
-            )
-        if not 0 <= (learning_rate or 0.0) <= LARGEST_RATE:
-            raise ImpossibleError(
-                f"Expected a learning rate of 0 to {LARGEST_RATE:g}. Received: {learning_rate}."
-            )
-        current.check_examples(lease, BatchSums(0, sums).count)
-        if learning_rate is not None and push.worker == CHIEF:
-            self.updates.learning_rate = learning_rate
-        member.sequence, member.is_restored, member.seconds = push.sequence, False, tuple(seconds)
-        if push.worker in current.clocks:
-            current.clocks[push.worker] += 1
-        outcomes = self.updates.decide(current, push, lease, version, sums, skip)
+        phase = phases[index]
+        self._check(request, phase)
+        if request.learning_rate is not None and push.worker == CHIEF:
+            self.updates.learning_rate = request.learning_rate
+        member.sequence, member.is_restored, member.seconds = push.sequence, False, tuple(request.seconds)
+        if push.worker in phase.clocks:
+            phase.clocks[push.worker] += 1
+        outcomes = self.updates.decide(
+            phase, push, request.lease, request.version, request.sums, request.skip
+        )
         member.outcome = outcomes.pop(push, None)
         for earlier, outcome in outcomes.items():
             self._tell(earlier, outcome)
-        self._wait(push.worker, Waiting(call, phase, None, member.outcome))
+        self._wait(push.worker, Waiting(request.call, index, None, member.outcome))
+
+    def _check(self, request: PushRequest, phase: Phase) -> None:
+        """Raise `ImpossibleError` for numbers that no worker can have."""
+        # After a restoration a worker may have seen versions that are lost; with prefetch, in two pushes.
+        known = self.updates.version if not self.is_restored else request.version
+        seconds, sums, version = request.seconds, request.sums, request.version
+        if len(seconds) not in (0, len(CAUSES)) or not all(map(math.isfinite, seconds)):
+            raise ImpossibleError(f"Expected seconds for {', '.join(CAUSES)}. Received: {list(seconds)}.")
+        if sums.shape != phase.totals.shape or not 0 <= version <= known:
+            raise ImpossibleError(
+                f"Expected {phase.totals.size} sums and a version up to {self.version}. "
+                f"Received: {sums.size} sums, version {version}."
+            )
+        if not 0 <= (request.learning_rate or 0.0) <= LARGEST_RATE:
+            raise ImpossibleError(
+                f"Expected a learning rate of 0 to {LARGEST_RATE:g}. Received: {request.learning_rate}."
+            )
+        if phase.admission is not None:  # the sum of gradients is divided by the number of examples
+            phase.admission.ledger.check_size(request.lease, BatchSums(0, sums).count)
 
     def forget(self, push: PushId | None) -> None:
         """Discard a vector that was received, unless it is a repeated push that waits for its round."""
@@ -211,7 +225,7 @@ class Sequencer:
         self._settle()
 
     def _settle(self) -> None:
-        self._calls.settle(self.version)
+        self._calls.settle(self.updates.version)
 
     def _release(self, worker: int) -> None:
         phase = self.phases.last

@@ -29,7 +29,7 @@ def state_of(sequencer: Sequencer) -> dict[str, Any]:
             if phase.admission is None or phase.is_over
             else [[pass_index, *part] for pass_index, part in phase.admission.undone()],
         }
-        for phase in (sequencer.phases[index] for index in range(len(sequencer.phases)))
+        for phase in sequencer.phases.all
     ]
     members = {
         str(worker): {

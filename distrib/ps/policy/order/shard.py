@@ -28,6 +28,7 @@ class Shard:
         count: number of ps.
 
     Attributes:
+        index: which ps.
         own: the range of the flat vector.
         values: `(own.size,)`.
         version: updates so far.
@@ -35,7 +36,7 @@ class Shard:
     """
 
     def __init__(self, index: int, count: int) -> None:
-        self._index, self._count = index, count
+        self.index, self._count = index, count
         self.own = Range(0, 0)
         self.values = np.empty(0, np.float32)
         self.version = 0
@@ -65,7 +66,7 @@ class Shard:
             if key not in ("learning_rate", "iterations")
         }
         kind = (size, dtype, sorted(config.items(), key=str))
-        self.own = Range(0, size).part(self._index, self._count)
+        self.own = Range(0, size).part(self.index, self._count)
         self._layout = description["layout"]
         self._penalties = []
         for penalty, begin, end in description["penalties"]:
@@ -108,7 +109,7 @@ class Shard:
         if gradient.shape != self.values.shape or gradient.dtype != self.values.dtype:
             raise ProtocolError(
                 f"A gradient of another model than the one that is trained. Expected: {self.values.size} elements of "
-                f"{self.values.dtype} on ps:{self._index}. Received: {gradient.size} of {gradient.dtype}."
+                f"{self.values.dtype} on ps:{self.index}. Received: {gradient.size} of {gradient.dtype}."
             )
         if allow_nonfinite or math.isfinite(np.dot(gradient, gradient)) or np.isfinite(gradient).all():
             return
@@ -133,10 +134,15 @@ class Shard:
         self._models[push] = description
         self.put(push, vector)
 
+    @property
+    def waiting(self) -> frozenset[PushId]:
+        """The vectors that are kept until an entry says what to do with them."""
+        return frozenset(self._staged) | frozenset(self._models)
+
     def execute(self, entry: Entry) -> None:
         """Execute the next entry of the log."""
         if isinstance(entry, Apply):
-            self._apply(entry)
+            self.apply(entry)
         elif isinstance(entry, Discard):
             self._staged.pop(entry.push, None)
             self._models.pop(entry.push, None)
@@ -162,7 +168,8 @@ class Shard:
                 slot[...] = vector
             self._optimizer.iterations = self.version = version
 
-    def _apply(self, entry: Apply) -> None:
+    def apply(self, entry: Apply) -> None:
+        """Make the gradients of these pushes one update of the values."""
         optimizer = self._optimizer
         assert optimizer is not None
         first, *others = (self._staged.pop(push) for push in entry.pushes)
