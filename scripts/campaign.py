@@ -39,7 +39,7 @@ def main() -> None:
 
 def pushes(options: argparse.Namespace) -> bool:
     """Weights equal to a replay of what survived, bit for bit."""
-    campaign = importlib.import_module("helpers.ps_campaign")
+    campaign = importlib.import_module("campaigns.pushes")
     with tempfile.TemporaryDirectory() as folder:
         weights, replayed, faults = campaign.Campaign(
             Path(folder), options.count, num_workers=3, lost=0.1, duplicated=0.01, kills=5, seed=options.seed
@@ -51,7 +51,7 @@ def pushes(options: argparse.Namespace) -> bool:
 
 def messages(options: argparse.Namespace) -> bool:
     """No crash, no growth over 64 MB, no change of weights by a refused message."""
-    fuzz = importlib.import_module("helpers.fuzz")
+    fuzz = importlib.import_module("campaigns.messages")
     begin = time.monotonic()
     outcomes, grown = fuzz.fuzz(options.count, options.seed)
     for (call, outcome), count in sorted(outcomes.items()):
@@ -65,7 +65,7 @@ def messages(options: argparse.Namespace) -> bool:
 
 def checkpoints(options: argparse.Namespace) -> bool:
     """Every flipped bit is refused by name or harmless; after every kill there is a whole checkpoint."""
-    campaign = importlib.import_module("helpers.checkpoint_campaign")
+    campaign = importlib.import_module("campaigns.checkpoints")
     kills = options.count // 5
     with tempfile.TemporaryDirectory() as folder:
         refused, harmless = campaign.flip_bits(Path(folder) / "bits", options.count, options.seed)
@@ -77,7 +77,7 @@ def checkpoints(options: argparse.Namespace) -> bool:
 
 def roles(options: argparse.Namespace) -> bool:
     """No hang, no wrong success, no process left over."""
-    campaign = importlib.import_module("helpers.role_campaign")
+    campaign = importlib.import_module("campaigns.roles")
     hits = 0
     with tempfile.TemporaryDirectory() as folder:
         for number in range(options.count):
@@ -96,7 +96,7 @@ def roles(options: argparse.Namespace) -> bool:
 
 def ends(options: argparse.Namespace) -> bool:
     """Every role ends within 2 s of the chief's script, with 0, and nothing is left."""
-    campaign = importlib.import_module("helpers.role_campaign")
+    campaign = importlib.import_module("campaigns.roles")
     strategies, longest = list(campaign.VICTIMS), 0.0
     with tempfile.TemporaryDirectory(dir="/var/tmp") as folder:
         for number in range(options.count):
@@ -110,7 +110,7 @@ def ends(options: argparse.Namespace) -> bool:
 
 def strangers(options: argparse.Namespace) -> bool:
     """The right weights and exit codes, with bad connections to every port."""
-    campaign = importlib.import_module("helpers.stranger_campaign")
+    campaign = importlib.import_module("campaigns.strangers")
     with tempfile.TemporaryDirectory() as folder:
         for number, job in enumerate(campaign.JOBS):
             begin = time.monotonic()

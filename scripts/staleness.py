@@ -4,7 +4,7 @@
     scripts/staleness.py --output docs/images --json staleness.json
 
 Eight equal workers train the digits model with SGD and momentum, in virtual time
-(`tests/helpers/virtual_cluster.py`): the policies and updates are the real ones, the computation takes as long as a
+(`distrib/lab/virtual_cluster.py`): the policies and updates are the real ones, the computation takes as long as a
 seed says. Every run is repeated with several seeds.
 """
 
@@ -23,7 +23,7 @@ from distrib.ps.policy.admission.rules import Rules
 
 sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
 
-from helpers.virtual_cluster import VirtualCluster
+from distrib.lab.virtual_cluster import VirtualCluster
 
 WORKERS, RATE, BATCH, EPOCHS = 8, 0.04, 32, 20
 

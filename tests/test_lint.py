@@ -158,3 +158,28 @@ def test_what_is_allowed_is_not():
         "yaml.safe_load(text); json.load(file); model.eval()",
     ):
         assert lint(text) == []
+
+
+PUBLIC_BY_DESIGN = {"_replace", "_asdict", "_fields", "_exit"}
+"""Of named tuples, and of `os`."""
+
+OF_LIBRARIES = {"_py_recordio_writer", "_file", "_writer"}
+"""tensorboardX has no other way to its file, which a test of full disks replaces."""
+
+
+def foreign_private(text):
+    """Private attributes that are read or set on anything but `self` and `cls`."""
+    for node in ast.walk(ast.parse(text)):
+        if isinstance(node, ast.Attribute) and node.attr[0] == "_" and node.attr[:2] != "__":
+            own = isinstance(node.value, ast.Name) and node.value.id in ("self", "cls")
+            if not own and node.attr not in PUBLIC_BY_DESIGN:
+                yield node.attr
+
+
+def test_no_test_reaches_into_private_attributes():
+    assert list(foreign_private("server._node\nself._node\nclient._disconnect()")) == ["_node", "_disconnect"]
+    root = PACKAGE.parent
+    files = [*root.glob("tests/**/*.py"), *root.glob("scripts/**/*.py")]
+    found = [(path.name, name) for path in files for name in foreign_private(path.read_text())]
+    assert len(files) > 150
+    assert [each for each in found if each[1] not in OF_LIBRARIES] == []

@@ -22,7 +22,7 @@ DEBIAN_FASHION_MNIST = Path("/usr/share/datasets/fashion-mnist")
 FASHION_MNIST_URL = "https://storage.googleapis.com/tensorflow/tf-keras-datasets/"
 
 # File name -> SHA-256 of the elements, that is of the decompressed content behind the IDX header.
-_FASHION_MNIST = {
+FASHION_MNIST_FILES = {
     "train-images-idx3-ubyte.gz": "2e487a6c89124f78f2d7521542223cafe96f7123c3ca13d447772ac6ecbb3012",
     "train-labels-idx1-ubyte.gz": "657fbd221bfc9f4198cc14b5619cc33ec57c58dd0e47af4d99d6650759e869a7",
     "t10k-images-idx3-ubyte.gz": "c867c93ff95360594e8ec3287995350b824dd110b11595c0e13d5423f621867a",
@@ -73,7 +73,7 @@ def fashion_mnist(path: str | Path | None = None, url: str = FASHION_MNIST_URL) 
     else:
         folder = _download_fashion_mnist(url)
     arrays = []
-    for name, digest in _FASHION_MNIST.items():
+    for name, digest in FASHION_MNIST_FILES.items():
         file = folder / name
         if not file.is_file():
             raise DataError(
@@ -100,7 +100,7 @@ def _download_fashion_mnist(url: str) -> Path:
         raise DataError(
             f"Fashion-MNIST cannot be kept in {folder}: {error}. Set DISTRIB_CACHE to a folder that can be written."
         ) from None
-    for name, digest in _FASHION_MNIST.items():
+    for name, digest in FASHION_MNIST_FILES.items():
         target = folder / name
         if not target.is_file():
             _download(url + name, target, digest)

@@ -42,12 +42,13 @@ def own_address(others: Iterable[str]) -> str:
         others: names and addresses of other hosts; the first that can be reached decides which network is meant.
     """
     for other in others:
-        if (address := address_of(other)) and (found := _address_towards(address)):
+        if (address := address_of(other)) and (found := address_towards(address)):
             return found
-    return address_of(socket.gethostname()) or _address_towards(_NOBODY)
+    return address_of(socket.gethostname()) or address_towards(_NOBODY)
 
 
-def _address_towards(address: str) -> str:
+def address_towards(address: str) -> str:
+    """This host's own address on the way to another one; empty if there is no way."""
     with socket.socket(socket.AF_INET, socket.SOCK_DGRAM) as probe:
         try:
             probe.connect((address, 9))

@@ -40,13 +40,14 @@ class HelperProcess:
 
     Attributes:
         answer: the line that it answered with.
+        process: the process.
     """
 
     def __init__(self, module: str, config: dict[str, Any], name: str) -> None:
         package = str(Path(__file__).parents[1])
         mask = signal.pthread_sigmask(signal.SIG_BLOCK, _NOT_FOR_IT)  # a child begins with it, and keeps it
         try:
-            self._process = subprocess.Popen(
+            self.process = subprocess.Popen(
                 [sys.executable, "-I", "-S", "-c", _BOOT, package, module],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
@@ -56,9 +57,9 @@ class HelperProcess:
         finally:
             signal.pthread_sigmask(signal.SIG_SETMASK, mask)
         # The configuration has a token in it, and goes through a pipe: every user can read command lines.
-        assert self._process.stdin is not None
-        assert self._process.stdout is not None
-        with self._process.stdin as stdin, self._process.stdout as stdout:
+        assert self.process.stdin is not None
+        assert self.process.stdout is not None
+        with self.process.stdin as stdin, self.process.stdout as stdout:
             stdin.write(json.dumps(config) + "\n")
             stdin.flush()
             self.answer = stdout.readline()
@@ -68,7 +69,7 @@ class HelperProcess:
     def close(self) -> None:
         """Wait for it to end, when it has no more to do."""
         try:
-            self._process.wait(1.0)
+            self.process.wait(1.0)
         except subprocess.TimeoutExpired:
-            self._process.kill()
-            self._process.wait()
+            self.process.kill()
+            self.process.wait()

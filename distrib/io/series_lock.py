@@ -28,7 +28,7 @@ _FLAGS = os.O_RDWR | os.O_CREAT | os.O_NOFOLLOW | os.O_CLOEXEC | os.O_NONBLOCK
 _MAX_BYTES = 4096
 _TRIES = 100
 
-_owned: dict[Path, SeriesLock] = {}
+owned: dict[Path, SeriesLock] = {}
 
 
 class SeriesLock:
@@ -57,8 +57,8 @@ class SeriesLock:
         """Return if this process still has it. Raises `PeerLostError`."""
         if not self._is_mine(self._descriptor):
             raise PeerLostError(
-                f"{self.folder}: another process ({_words(_read(self._path))}) writes '{self._name}' now, because "
-                "this one was stopped, or started again. This one saves nothing any more."
+                f"{self.folder}: another process ({_words(read_owner(self._path))}) writes '{self._name}' now, "
+                "because this one was stopped, or started again. This one saves nothing any more."
             )
 
     def release(self) -> None:
@@ -66,7 +66,7 @@ class SeriesLock:
         self._uses -= 1
         if self._uses:
             return
-        _owned.pop(self._path, None)
+        owned.pop(self._path, None)
         if self._is_mine(self._descriptor):
             self._path.unlink(missing_ok=True)
         os.close(self._descriptor)
@@ -76,7 +76,7 @@ class SeriesLock:
             descriptor = os.open(self._path, _FLAGS, 0o600)
             if not _lock(descriptor):
                 os.close(descriptor)
-                return self._replace(_read(self._path))
+                return self._replace(read_owner(self._path))
             if self._is_mine(descriptor):  # the owner before may have removed it meanwhile
                 os.ftruncate(descriptor, 0)
                 os.pwrite(descriptor, json.dumps(self._me).encode(), 0)
@@ -118,9 +118,9 @@ class SeriesLock:
 def own(folder: Path, name: str, run: str) -> SeriesLock:
     """The right to write a series, until `release` of it is called as often as this; as of `SeriesLock`."""
     path = folder.absolute() / f".{name}.owner"
-    owner = _owned.get(path)
+    owner = owned.get(path)
     if owner is None:
-        owner = _owned[path] = SeriesLock(folder, name, run)
+        owner = owned[path] = SeriesLock(folder, name, run)
     owner._uses += 1
     return owner
 
@@ -128,7 +128,7 @@ def own(folder: Path, name: str, run: str) -> SeriesLock:
 def confirm_owned(path: Path) -> None:
     """Return if this process still has what it owned in the folders above `path`. Raises `PeerLostError`."""
     above = path.absolute().parents
-    for owner in list(_owned.values()):
+    for owner in list(owned.values()):
         if owner.folder in above:
             owner.confirm()
 
@@ -143,7 +143,7 @@ def _lock(descriptor: int) -> bool:
     return True
 
 
-def _read(path: Path) -> dict[str, Any]:
+def read_owner(path: Path) -> dict[str, Any]:
     """The description that an owner has written; empty if it has written none yet."""
     try:
         descriptor = os.open(path, os.O_RDONLY | os.O_NOFOLLOW | os.O_NONBLOCK)

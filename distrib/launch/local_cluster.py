@@ -106,7 +106,7 @@ def local_cluster(num_workers: int, num_ps: int = 1, allow_missing_workers: bool
             unlimit()
             os.environ.clear()
             os.environ.update(before)
-            for line in _end(workers, servers):
+            for line in end_processes(workers, servers):
                 if error is None:  # otherwise they have been told, and fail too
                     LOGGER.warning(line)
 
@@ -168,7 +168,7 @@ def _config(addresses: list[str], num_workers: int, kind: str, index: int) -> st
     return json.dumps({"cluster": cluster, "task": {"type": kind, "index": index}})
 
 
-def _end(workers: list[subprocess.Popen[bytes]], servers: list[subprocess.Popen[str]]) -> list[str]:
+def end_processes(workers: list[subprocess.Popen[bytes]], servers: list[subprocess.Popen[str]]) -> list[str]:
     """Wait for all; what does not end by itself is killed. Returns what is wrong with the parameter servers."""
     deadline = time.monotonic() + _END_TIMEOUT_S
     names: list[tuple[str, subprocess.Popen[bytes] | subprocess.Popen[str]]] = []

@@ -202,7 +202,7 @@ class Softmax(Activation):
         d_y *= y
 
 
-_REGISTRY: Registry[Activation] = Registry(
+REGISTRY: Registry[Activation] = Registry(
     "activation",
     Activation,
     {
@@ -224,12 +224,12 @@ def get(identifier: str | Activation | None) -> Activation:
     Raises:
         ConfigError: unknown name.
     """
-    return Linear() if identifier is None else _REGISTRY.get(identifier)
+    return Linear() if identifier is None else REGISTRY.get(identifier)
 
 
 def from_config(config: Mapping[str, Any]) -> Activation:
     """The activation that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
-    return _REGISTRY.from_config(config)
+    return REGISTRY.from_config(config)
 
 
 __all__ = [

@@ -36,10 +36,10 @@ class Initializer(HasArguments):
     def __call__(self, shape: Shape, dtype: Any = "float32", *, seed: int = 0, name: str = "") -> Array:
         """An array of `shape` and `dtype`; the same for the same (seed, name)."""
         rng = generator("initializer", seed if self.seed is None else self.seed, name)
-        return self._draw(rng, shape).astype(dtype)
+        return self.draw(rng, shape).astype(dtype)
 
     @abstractmethod
-    def _draw(self, rng: np.random.Generator, shape: Shape) -> Array:
+    def draw(self, rng: np.random.Generator, shape: Shape) -> Array:
         """Float64 values of `shape`."""
 
     def get_config(self) -> dict[str, Any]:
@@ -54,7 +54,7 @@ class Constant(Initializer):
         super().__init__()
         self.value = value
 
-    def _draw(self, rng: np.random.Generator, shape: Shape) -> Array:
+    def draw(self, rng: np.random.Generator, shape: Shape) -> Array:
         return np.full(shape, self.value, dtype=np.float64)
 
 
@@ -79,7 +79,7 @@ class RandomNormal(Initializer):
         super().__init__(seed)
         self.mean, self.stddev = mean, stddev
 
-    def _draw(self, rng: np.random.Generator, shape: Shape) -> Array:
+    def draw(self, rng: np.random.Generator, shape: Shape) -> Array:
         return rng.normal(self.mean, self.stddev, shape)
 
 
@@ -90,7 +90,7 @@ class RandomUniform(Initializer):
         super().__init__(seed)
         self.minval, self.maxval = minval, maxval
 
-    def _draw(self, rng: np.random.Generator, shape: Shape) -> Array:
+    def draw(self, rng: np.random.Generator, shape: Shape) -> Array:
         return rng.uniform(self.minval, self.maxval, shape)
 
 
@@ -101,7 +101,7 @@ class TruncatedNormal(Initializer):
         super().__init__(seed)
         self.mean, self.stddev = mean, stddev
 
-    def _draw(self, rng: np.random.Generator, shape: Shape) -> Array:
+    def draw(self, rng: np.random.Generator, shape: Shape) -> Array:
         values = rng.normal(0.0, 1.0, shape)
         while (outside := np.abs(values) > 2.0).any():
             values[outside] = rng.normal(0.0, 1.0, int(np.count_nonzero(outside)))
@@ -140,7 +140,7 @@ class VarianceScaling(Initializer):
             )
         self.scale, self.mode, self.distribution = scale, mode, distribution
 
-    def _draw(self, rng: np.random.Generator, shape: Shape) -> Array:
+    def draw(self, rng: np.random.Generator, shape: Shape) -> Array:
         fan_in, fan_out = compute_fans(shape)
         fan = {"fan_in": fan_in, "fan_out": fan_out, "fan_avg": (fan_in + fan_out) / 2}[self.mode]
         variance = self.scale / max(1.0, fan)
@@ -149,7 +149,7 @@ class VarianceScaling(Initializer):
             return rng.uniform(-limit, limit, shape)
         if self.distribution == "untruncated_normal":
             return rng.normal(0.0, math.sqrt(variance), shape)
-        return TruncatedNormal(0.0, math.sqrt(variance) / _TRUNCATED_NORMAL_STDDEV)._draw(rng, shape)
+        return TruncatedNormal(0.0, math.sqrt(variance) / _TRUNCATED_NORMAL_STDDEV).draw(rng, shape)
 
 
 class GlorotUniform(VarianceScaling):
@@ -203,7 +203,7 @@ def compute_fans(shape: Shape) -> tuple[int, int]:
     return shape[-2] * receptive_field, shape[-1] * receptive_field
 
 
-_REGISTRY: Registry[Initializer] = Registry(
+REGISTRY: Registry[Initializer] = Registry(
     "initializer",
     Initializer,
     {
@@ -226,12 +226,12 @@ _REGISTRY: Registry[Initializer] = Registry(
 
 def get(identifier: str | Initializer) -> Initializer:
     """The initializer of that name, or `identifier` itself. Raises `ConfigError` for unknown names."""
-    return _REGISTRY.get(identifier)
+    return REGISTRY.get(identifier)
 
 
 def from_config(config: Mapping[str, Any]) -> Initializer:
     """The initializer that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
-    return _REGISTRY.from_config(config)
+    return REGISTRY.from_config(config)
 
 
 __all__ = [

@@ -199,7 +199,7 @@ def _per_example(elements: Array) -> Array:
     return means
 
 
-_REGISTRY: Registry[Metric] = Registry(
+REGISTRY: Registry[Metric] = Registry(
     "metric",
     Metric,
     {
@@ -234,7 +234,7 @@ def get(identifier: str | Metric, output_shape: Shape, sparse_targets: bool) -> 
         if sparse_targets:
             return SparseCategoricalAccuracy(name=identifier)
         return CategoricalAccuracy(name=identifier)
-    metric = _REGISTRY.get(identifier)
+    metric = REGISTRY.get(identifier)
     if isinstance(identifier, str):
         metric.name = identifier
     return metric
@@ -242,7 +242,7 @@ def get(identifier: str | Metric, output_shape: Shape, sparse_targets: bool) -> 
 
 def from_config(config: Mapping[str, Any]) -> Metric:
     """The metric that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
-    return _REGISTRY.from_config(config)
+    return REGISTRY.from_config(config)
 
 
 __all__ = [

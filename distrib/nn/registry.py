@@ -19,11 +19,14 @@ class Registry(Generic[T]):
         kind: what they are, for the error message.
         base: class every one of them derives from.
         classes: name (lower case, underscores) -> class. The class's own name is understood too.
+
+    Attributes:
+        classes: by the names that the classes have themselves.
     """
 
     def __init__(self, kind: str, base: type, classes: Mapping[str, type[T]]) -> None:
         self._kind, self._base, self._classes = kind, base, dict(classes)
-        self._by_class_name = {cls.__name__: cls for cls in classes.values()}
+        self.classes = {cls.__name__: cls for cls in classes.values()}
 
     def from_config(self, config: Mapping[str, Any]) -> T:
         """The built-in object that a config with its `"class"` and arguments describes.
@@ -34,10 +37,10 @@ class Registry(Generic[T]):
             ConfigError: not a built-in class, or arguments it does not have.
         """
         arguments = dict(config)
-        cls = self._by_class_name.get(str(arguments.pop("class", None)))
+        cls = self.classes.get(str(arguments.pop("class", None)))
         if cls is None:
             raise ConfigError(
-                f"Expected a built-in {self._kind}: {', '.join(self._by_class_name)}. "
+                f"Expected a built-in {self._kind}: {', '.join(self.classes)}. "
                 f"Received: {config.get('class')!r}. Only built-in ones can be made again in another process."
             )
         taken = inspect.signature(cls).parameters
@@ -58,7 +61,7 @@ class Registry(Generic[T]):
             ConfigError: no such name, or an object of another kind.
         """
         if isinstance(identifier, str):
-            cls = self._classes.get(identifier.lower()) or self._by_class_name.get(identifier)
+            cls = self._classes.get(identifier.lower()) or self.classes.get(identifier)
             if cls is not None:
                 return cls()
             near = difflib.get_close_matches(identifier.lower(), self._classes, n=1)

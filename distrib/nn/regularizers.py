@@ -68,17 +68,17 @@ class L2(L1L2):
         super().__init__(l2=l2)
 
 
-_REGISTRY: Registry[Regularizer] = Registry("regularizer", Regularizer, {"l1": L1, "l2": L2, "l1_l2": L1L2})
+REGISTRY: Registry[Regularizer] = Registry("regularizer", Regularizer, {"l1": L1, "l2": L2, "l1_l2": L1L2})
 
 
 def get(identifier: str | Regularizer | None) -> Regularizer | None:
     """The regularizer of that name, or `identifier` itself. Raises `ConfigError` for unknown names."""
-    return None if identifier is None else _REGISTRY.get(identifier)
+    return None if identifier is None else REGISTRY.get(identifier)
 
 
 def from_config(config: Mapping[str, Any]) -> Regularizer:
     """The regularizer that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
-    return _REGISTRY.from_config(config)
+    return REGISTRY.from_config(config)
 
 
 __all__ = [

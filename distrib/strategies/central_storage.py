@@ -6,18 +6,22 @@ nothing to gather. So a replica more costs the memory of its gradients and activ
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from distrib.base.errors import ConfigError
 from distrib.comm.communicator import Communicator
 from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
+from distrib.strategies.collective_strategy import CollectiveStrategy
 from distrib.strategies.mpi_job import communicator_of_job
 from distrib.strategies.options import CommunicationOptions
-from distrib.strategies.strategy import Strategy
-from distrib.strategies.update.sharded_update import ShardedUpdater
-from distrib.strategies.update.updater import NonFinitePolicy, Updater
+from distrib.strategies.update.sharded_state import sharded_training
+from distrib.strategies.update.training import Training
+from distrib.strategies.update.updater import NonFinitePolicy
 
 
-class CentralStorageStrategy(Strategy):
+class CentralStorageStrategy(CollectiveStrategy):
     """Synchronous training on the processes that `mpirun` started on one host, with one copy of the values.
 
     Without a launcher this process is the only replica, and MPI is not started. While a model is trained, its values
@@ -56,7 +60,13 @@ class CentralStorageStrategy(Strategy):
                 "MirroredStrategy."
             )
 
-    def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
+    def training(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        on_nonfinite: NonFinitePolicy,
+        description: Mapping[str, Any],
+    ) -> Training:
         communicator, buffer = self.communicator, network.buffer
         buffer.rebind(communicator.common(buffer.values), communicator.shared(buffer.grads))
-        return ShardedUpdater(communicator, network, optimizer, on_nonfinite, self._options)
+        return sharded_training(communicator, network, optimizer, on_nonfinite, self._options)

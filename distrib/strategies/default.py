@@ -2,23 +2,34 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from distrib.comm.collectives.single import SingleCommunicator
 from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.strategies import scope
+from distrib.strategies.collective_strategy import CollectiveStrategy
 from distrib.strategies.strategy import Strategy
-from distrib.strategies.update.sharded_update import ShardedUpdater
-from distrib.strategies.update.updater import NonFinitePolicy, Updater
+from distrib.strategies.update.sharded_state import sharded_training
+from distrib.strategies.update.training import Training
+from distrib.strategies.update.updater import NonFinitePolicy
 
 
-class DefaultStrategy(Strategy):
+class DefaultStrategy(CollectiveStrategy):
     """Trains in this process alone, whatever started it."""
 
     def __init__(self) -> None:
         self.communicator = SingleCommunicator()
 
-    def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
-        return ShardedUpdater(self.communicator, network, optimizer, on_nonfinite)
+    def training(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        on_nonfinite: NonFinitePolicy,
+        description: Mapping[str, Any],
+    ) -> Training:
+        return sharded_training(self.communicator, network, optimizer, on_nonfinite)
 
 
 _DEFAULT = DefaultStrategy()

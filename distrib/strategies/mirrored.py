@@ -7,17 +7,21 @@ How the replicas combine gradients and stay identical: `strategies/update/sharde
 
 from __future__ import annotations
 
+from collections.abc import Mapping
+from typing import Any
+
 from distrib.comm.communicator import Communicator
 from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
+from distrib.strategies.collective_strategy import CollectiveStrategy
 from distrib.strategies.mpi_job import communicator_of_job
 from distrib.strategies.options import CommunicationOptions
-from distrib.strategies.strategy import Strategy
-from distrib.strategies.update.sharded_update import ShardedUpdater
-from distrib.strategies.update.updater import NonFinitePolicy, Updater
+from distrib.strategies.update.sharded_state import sharded_training
+from distrib.strategies.update.training import Training
+from distrib.strategies.update.updater import NonFinitePolicy
 
 
-class MirroredStrategy(Strategy):
+class MirroredStrategy(CollectiveStrategy):
     """Synchronous training on the processes that `mpirun` started.
 
     Without a launcher this process is the only replica, and MPI is not started.
@@ -45,8 +49,14 @@ class MirroredStrategy(Strategy):
             self._options, log_device_placement, allow_soft_placement
         )
 
-    def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
+    def training(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        on_nonfinite: NonFinitePolicy,
+        description: Mapping[str, Any],
+    ) -> Training:
         communicator, buffer = self.communicator, network.buffer
         buffer.rebind(communicator.shared(buffer.values), communicator.shared(buffer.grads))
         communicator.broadcast(buffer.values)
-        return ShardedUpdater(communicator, network, optimizer, on_nonfinite, self._options)
+        return sharded_training(communicator, network, optimizer, on_nonfinite, self._options)

@@ -24,7 +24,6 @@ from distrib.base.errors import ConfigError, exit_code_of
 from distrib.base.ranges import Range
 from distrib.cluster.resolve import resolve
 from distrib.cluster.resolvers import ClusterResolver
-from distrib.comm.collectives.single import SingleCommunicator
 from distrib.comm.reduce_op import ReduceOp
 from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
@@ -32,8 +31,10 @@ from distrib.nn.regularizers import L1L2
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.admission.staleness import AcceptStale, StalenessPolicy
 from distrib.ps.wire.requirements import run_token
+from distrib.strategies.default import DefaultStrategy
 from distrib.strategies.strategy import Strategy
-from distrib.strategies.update.updater import NonFinitePolicy, Updater
+from distrib.strategies.update.training import Training
+from distrib.strategies.update.updater import NonFinitePolicy
 
 if TYPE_CHECKING:
     from distrib.ps.client.client import Client
@@ -73,6 +74,7 @@ class ParameterServerStrategy(Strategy):
         ConfigError: no cluster with ps, or an argument that cannot be right.
 
     Attributes:
+        rules: how gradients become updates.
         client: this worker's connection to the parameter servers; None on an evaluator.
     """
 
@@ -92,7 +94,6 @@ class ParameterServerStrategy(Strategy):
         ps_timeout_s: float = 60.0,
         start_timeout_s: float = 60.0,
     ) -> None:
-        self.communicator = SingleCommunicator()
         found = resolve(cluster_resolver)
         evaluates = found.type == "evaluator"
         if found.type == "ps":
@@ -107,7 +108,7 @@ class ParameterServerStrategy(Strategy):
                 "distrib.local_cluster(...), or `distrib ps --address HOST:PORT` and TF_CONFIG."
             )
         self._task = found
-        self._rules = Rules(
+        self.rules = Rules(
             mode=mode,
             num_workers=found.num_workers,
             num_backup_workers=num_backup_workers,
@@ -126,14 +127,13 @@ class ParameterServerStrategy(Strategy):
         if not evaluates:
             self.client = Client(found.ps, found.worker, run_token(), timeout_s, ps_timeout_s, share_memory)
         self._phases = ScriptPosition()
-        self._description: Mapping[str, Any] = {}
         self._updater: PsUpdater | None = None
         _OPEN.add(self)
 
     @property
     def num_replicas_in_sync(self) -> int:
         """Number of workers."""
-        return self._rules.num_workers
+        return self.rules.num_workers
 
     @property
     def replica_id(self) -> int:
@@ -158,28 +158,30 @@ class ParameterServerStrategy(Strategy):
         return {} if self._updater is None else self._updater.counters()
 
     def reduce(self, reduce_op: ReduceOp | str, value: ArrayLike, axis: int | None = None) -> Array:
-        self._check_alone("reduce")
-        return super().reduce(reduce_op, value, axis)
+        return self._alone("reduce").reduce(reduce_op, value, axis)
 
     def gather(self, value: ArrayLike, axis: int = 0) -> Array:
-        self._check_alone("gather")
-        return super().gather(value, axis)
+        return self._alone("gather").gather(value, axis)
 
     def barrier(self) -> None:
-        self._check_alone("barrier")
+        self._alone("barrier")
 
-    def _check_alone(self, what: str) -> None:
+    def _alone(self, what: str) -> Strategy:
+        """The strategy of the only worker. Raises `ConfigError` where there are several."""
         if self.num_replicas_in_sync > 1:
             raise ConfigError(
                 f"{what} is not for ParameterServerStrategy: its {self.num_replicas_in_sync} workers come and go, "
                 "and do not meet. What `fit` and `evaluate` return is summed over all of them."
             )
+        return DefaultStrategy()
 
-    def agree(self, description: Mapping[str, Any]) -> None:
-        # The chief's callbacks count, and nothing that others do in theirs is waited for.
-        self._description = {key: value for key, value in description.items() if key != "callbacks"}
-
-    def updater(self, network: Network, optimizer: Optimizer, on_nonfinite: NonFinitePolicy) -> Updater:
+    def training(
+        self,
+        network: Network,
+        optimizer: Optimizer,
+        on_nonfinite: NonFinitePolicy,
+        description: Mapping[str, Any],
+    ) -> Training:
         from distrib.strategies.ps_worker.prefetch import Prefetch
         from distrib.strategies.ps_worker.updater import PsUpdater
 
@@ -195,7 +197,7 @@ class ParameterServerStrategy(Strategy):
                 f"Expected fewer ps than weights. Received: {len(self._task.ps)} ps, {buffer.size} weights."
             )
         memory, prefetch = client.place(buffer.size, network.dtype), None
-        if self._rules.prefetch:
+        if self.rules.prefetch:
             prefetch = Prefetch(
                 client, *(memory or (np.empty_like(buffer.grads), np.empty_like(buffer.values)))
             )
@@ -203,8 +205,10 @@ class ParameterServerStrategy(Strategy):
             grads, values = memory
             values[...] = buffer.values
             buffer.rebind(values, grads)
-        description = {
-            **json.loads(json.dumps(dict(self._description), default=str)),
+        # The chief's callbacks count, and nothing that others do in theirs is waited for.
+        compared = {key: value for key, value in description.items() if key != "callbacks"}
+        registered = {
+            **json.loads(json.dumps(compared, default=str)),
             "size": buffer.size,
             "dtype": network.dtype.name,
             "optimizer": optimizer.get_config(),
@@ -216,15 +220,15 @@ class ParameterServerStrategy(Strategy):
             # What is not trained is on every worker, and must be the same there.
             "fixed": {name: zlib.crc32(v.numpy().data) for name, v in network.fixed_variables.items()},
             "layout": [[entry.name, *entry.range] for entry in buffer.layout],
-            "rules": self._rules.get_config(),
+            "rules": self.rules.get_config(),
             "ps": list(self._task.ps),
         }
         if self._updater is not None:
             self._updater.close()
         self._updater = PsUpdater(
-            client, self._phases, network, optimizer, on_nonfinite, description, prefetch
+            client, self._phases, network, optimizer, on_nonfinite, registered, prefetch
         )
-        return self._updater
+        return Training(self._updater, self._updater, self._updater)
 
     def close(self, reason: str = "") -> None:
         """Leave the job. The chief's leaving ends it: every ps exits. Called by itself when the script ends.

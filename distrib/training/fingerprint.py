@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from distrib.nn.network import Network
-from distrib.training.compile_config import CompileConfig
+from distrib.training.arguments.compile_config import CompileConfig
 from distrib.version import __version__
 
 

@@ -42,6 +42,19 @@ class FitUnderWay(Protocol):
         """Whether the values are those of whole updates, so that they can be saved."""
 
 
+class FilesInterface(Protocol):
+    """The files of a model: what a checkpoint takes, and what it brings."""
+
+    def contents(self) -> tuple[Files, dict[str, Any]]:
+        """The files and the manifest of a checkpoint. Collective."""
+
+    def take(self, folder: Path, files: Files, manifest: Mapping[str, Any]) -> None:
+        """Take values and the optimizer's state from a checkpoint."""
+
+    def resume(self, found: tuple[Path, Files, dict[str, Any]] | None) -> bool:
+        """Within `fit`, go on from a checkpoint. Collective."""
+
+
 class ModelInterface(Protocol):
     """A model, for what hangs on its training. `Model` is one.
 
@@ -56,6 +69,10 @@ class ModelInterface(Protocol):
     dtype: np.dtype[Any]
     strategy: Strategy
     stop_training: bool
+
+    @property
+    def files(self) -> FilesInterface:
+        """What a checkpoint takes, and what it brings."""
 
     @property
     def run(self) -> FitUnderWay | None:
@@ -116,12 +133,3 @@ class ModelInterface(Protocol):
 
     def load_weights(self, filepath: str | Path, skip_mismatch: bool = False) -> None:
         """Read the values of all variables."""
-
-    def contents(self) -> tuple[Files, dict[str, Any]]:
-        """The files and the manifest of a checkpoint. Collective."""
-
-    def take(self, folder: Path, files: Files, manifest: Mapping[str, Any]) -> None:
-        """Take values and the optimizer's state from a checkpoint."""
-
-    def resume(self, found: tuple[Path, Files, dict[str, Any]] | None) -> bool:
-        """Within `fit`, go on from a checkpoint. Collective."""

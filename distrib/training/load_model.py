@@ -13,10 +13,10 @@ from distrib.io.checkpoint_folder import read_checkpoint
 from distrib.nn import losses, metrics, optimizers
 from distrib.nn.layers import registry as layers
 from distrib.nn.layers.core.input import Input
+from distrib.training.arguments.unsupported import refuse
 from distrib.training.checkpoints.model_state import MODEL_FILE, Files
 from distrib.training.checkpoints.weights_file import check_readable
 from distrib.training.sequential import Sequential
-from distrib.training.unsupported import refuse
 
 _WEIGHTED = "weighted:"
 
@@ -59,7 +59,7 @@ def load_model(
         _build(model, config["input_shape"], files)
         if compile and manifest["compile"] is not None:
             _compile(model, manifest["compile"])
-        model.take(folder, files, manifest)
+        model.files.take(folder, files, manifest)
     except ConfigError as error:
         raise ConfigError(f"{folder}: {error}") from None
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import threading
 from abc import abstractmethod
 from collections.abc import Callable, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -16,7 +17,8 @@ from numpy.typing import ArrayLike
 
 from distrib.base import exit_codes
 from distrib.base.arguments import checked
-from distrib.base.arrays import Array, training_dtype
+from distrib.base.arrays import Array, Shape, training_dtype
+from distrib.base.attributes import HasAttributes
 from distrib.base.console import show
 from distrib.base.errors import ConfigError, DataError
 from distrib.base.ranges import Range
@@ -32,27 +34,26 @@ from distrib.nn.variable import Variable
 from distrib.strategies.default import get_strategy
 from distrib.strategies.strategy import Strategy
 from distrib.strategies.update.accumulation import AccumulatingUpdater
-from distrib.strategies.update.updater import NonFinitePolicy, Updater
+from distrib.strategies.update.training import Training
+from distrib.strategies.update.updater import NonFinitePolicy
 from distrib.training.alone import check_not_alone
-from distrib.training.callbacks import BackupAndRestore, Callback, History, ProgressBar
+from distrib.training.arguments.compile_config import CompileConfig
+from distrib.training.arguments.examples import Examples, ValidationData, checked_steps
+from distrib.training.arguments.fit_plan import FitPlan, check_verbose, size_of
+from distrib.training.arguments.unsupported import arrays_only, at_least, refuse, several
+from distrib.training.callbacks import Callback, History, ProgressBar
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList, Callbacks, listed
-from distrib.training.callbacks.model_checkpoint import series_of
 from distrib.training.collective import collective
-from distrib.training.compile_config import CompileConfig
-from distrib.training.evaluator.chief_link import ChiefLink
-from distrib.training.evaluator.roles_of_fit import callbacks_beside_evaluator, evaluator_of_fit
-from distrib.training.examples import Examples, ValidationData, checked_steps
+from distrib.training.evaluator.roles_of_fit import evaluator_of_fit
 from distrib.training.fingerprint import describe
 from distrib.training.interface import Verbose
 from distrib.training.loop.epoch_loop import EpochLoop
 from distrib.training.loop.evaluation_run import EvaluationRun
 from distrib.training.loop.fit_loop import FitLoop
+from distrib.training.loop.training_session import TrainingSession
 from distrib.training.model_files import ModelFiles
 from distrib.training.seeds import next_model_name, seed_of_next_model, seed_of_next_training
-from distrib.training.unsupported import arrays_only, at_least, refuse, several
-
-DEFAULT_BATCH_SIZE = 32
 
 _KERAS_COMPILE = {
     "loss_weights": None,
@@ -63,17 +64,16 @@ _KERAS_COMPILE = {
 }
 
 
-class Model(ModelFiles):
+class Model(HasAttributes):
     """Base class of models. `Sequential` is the only one so far.
 
     Attributes:
         strategy: the strategy that trains it: that of the scope it was made in.
         history: what the last `fit` returned.
-        run: the last call of `fit`, or the one under way; None before the first.
+        files: its files: what `save` writes, and what a checkpoint brings.
     """
 
     def __init__(self, name: str | None, dtype: str | np.dtype[Any], seed: int | None) -> None:
-        super().__init__()
         self.name = name or next_model_name()
         self.dtype = training_dtype(dtype)
         self._draws_own_seed = seed is None
@@ -81,10 +81,25 @@ class Model(ModelFiles):
         self.strategy: Strategy = get_strategy()
         self.history: History | None = None
         self._network: Network | None = None
-        self._trainer: EpochLoop | None = None
         self._trainable = True
         self._frozen: set[str] | None = None  # the layers that were frozen when it was compiled
         self._trained_by: int | None = None  # the thread in which `fit` is under way
+        self._session = TrainingSession()
+        self.files = ModelFiles(self, self._session)
+
+    @property
+    def run(self) -> FitLoop | None:
+        """The last call of `fit`, or the one under way; None before the first."""
+        return self._session.run
+
+    @property
+    def network(self) -> Network:
+        """The layers over flat vectors, built if they have to be. Raises `ConfigError` where the shape is unknown."""
+        return self._built()
+
+    @abstractmethod
+    def _built(self, example_shape: Shape | None = None) -> Network:
+        """The network, built if it has to be: for the declared shape, or else for that of an example."""
 
     @property
     def stop_training(self) -> bool:
@@ -171,8 +186,8 @@ class Model(ModelFiles):
             raise ConfigError(f"Expected on_nonfinite raise, skip or allow. Received: {on_nonfinite!r}.")
         self._check_not_training("compile")
         unweighted, weighted = several("metrics", metrics), several("weighted_metrics", weighted_metrics)
-        self._compile_config = CompileConfig(optimizer, loss, unweighted, weighted, on_nonfinite)
-        self._trainer = self._updater = self._last_updater = self._saved = None
+        self._session.compile_config = CompileConfig(optimizer, loss, unweighted, weighted, on_nonfinite)
+        self._session.forget()
         self._frozen = self._frozen_now()
         if self._network is not None:
             self._network.lay_out(self._frozen)
@@ -180,17 +195,17 @@ class Model(ModelFiles):
     @property
     def optimizer(self) -> Optimizer:
         """The optimizer. Raises `ConfigError` before `compile`."""
-        return self._require_compiled().optimizer
+        return self.compile_config.optimizer
 
     @property
     def metrics(self) -> list[Metric]:
         """The metrics; empty until `fit` or `evaluate` has seen the first targets."""
-        return [] if self._trainer is None else self._trainer.means.metrics
+        return [] if self._session.trainer is None else self._session.trainer.means.metrics
 
     @property
     def num_examples(self) -> int:
         """How many examples there are in the running logs, over all replicas: those of the epoch so far."""
-        return 0 if self._trainer is None else self._trainer.means.num_examples
+        return 0 if self._session.trainer is None else self._session.trainer.means.num_examples
 
     @checked
     def fit(
@@ -247,68 +262,52 @@ class Model(ModelFiles):
         check_not_alone(self.strategy, self.name)
         arrays_only("fit", x, y)
         assert y is not None
-        at_least(1, batch_size=batch_size, validation_batch_size=validation_batch_size)
-        at_least(1, steps_per_epoch=steps_per_epoch, validation_steps=validation_steps)
-        at_least(1, validation_freq=validation_freq)
-        at_least(0, epochs=epochs, initial_epoch=initial_epoch)
-        _check_verbose("fit", verbose)
-        data = Examples(x, y, sample_weight)
-        validation = None if validation_data is None else Examples(*_checked_validation(validation_data))
-        if validation is None and validation_split:
-            data, validation = data.split(validation_split)
-        data = self._weighted_by_class(data, class_weight)
-        callbacks = listed(callbacks)
-        test_size = _size(batch_size if validation_batch_size is None else validation_batch_size)
-        if validation is not None:
-            validation = validation.first(validation_steps, test_size, "validation_steps")
-        task, series = resolve(), series_of(callbacks)
-        if task.type == "evaluator":
-            evaluator_of_fit(self, callbacks, validation, test_size).start()
+        plan = FitPlan.of(
+            Examples(x, y, sample_weight),
+            listed(callbacks),
+            batch_size=batch_size,
+            epochs=(initial_epoch, epochs),
+            verbose=verbose,
+            validation_split=validation_split,
+            validation_data=validation_data,
+            shuffle=shuffle,
+            steps_per_epoch=steps_per_epoch,
+            validation_steps=validation_steps,
+            validation_batch_size=validation_batch_size,
+            validation_freq=validation_freq,
+        )
+        plan = plan._replace(data=self._weighted_by_class(plan.data, class_weight))
+        if resolve().type == "evaluator":
+            evaluator_of_fit(self, plan.callbacks, plan.validation, plan.test_size).start()
             raise SystemExit(0)  # the chief alone goes on after `fit`
-        if series is not None and "evaluator" in task.cluster.jobs:
-            # It has the validation, and what acts on it: training never waits for it.
-            validation = None
-            callbacks = callbacks_beside_evaluator(callbacks, series[0], self.strategy.is_chief)
-        dataset = self._prepare(data)
+        plan = plan.beside_evaluator(self.strategy.is_chief)
+        dataset = self._prepare(plan.data)
         with collective("fit"):
             self._draw_seed()
-        schedule = Schedule(len(dataset), _size(batch_size), steps_per_epoch, shuffle, self.seed)
-        arguments = {
-            "epochs": [initial_epoch, epochs],
-            "callbacks": [type(callback).__name__ for callback in callbacks],
-            "data": data.describe(),
-            **schedule.describe(),
-        }
-        tests: tuple[ArrayDataset, Schedule] | None = None
-        if validation is not None:
-            tests = self._prepare(validation), Schedule(len(validation), test_size)
-            arguments["validation"] = validation.describe() | tests[1].describe()
-
+        schedule = plan.schedule(self.seed)
+        tests = None
+        if plan.validation is not None:
+            tests = self._prepare(plan.validation), Schedule(len(plan.validation), plan.test_size)
         self.history = History()
-        # The history has what callbacks add to logs. What remembers the others, for an interruption, comes last.
-        backups = [each for each in callbacks if isinstance(each, BackupAndRestore)]
-        others = [each for each in callbacks if each not in backups]
-        links = [ChiefLink(series[0])] if series is not None and self.strategy.is_chief else []
-        in_order = [*others, *links, *self._progress(verbose), self.history, *backups]
-        params = {"epochs": epochs, "steps": schedule.steps_per_epoch, "verbose": verbose}
-        called = CallbackList(in_order, self, params)
-        trainer = self._trainer_of(data)
+        called = plan.call_list(self, schedule, self._progress(verbose), self.history)
+        trainer = self._trainer_of(plan.data)
         with collective("fit"):
-            updater = self._begin("fit", arguments)
-        self.run = FitLoop(self._built(), trainer, updater, dataset, schedule, called, tests, validation_freq)
+            training = self._begin("fit", plan.describe(schedule, tests))
+        run = FitLoop(self.network, trainer, training, dataset, schedule, called, tests, validation_freq)
+        self._session.run = run
         self._trained_by = threading.get_ident()
         exit_codes.note(None)
         try:
             with collective("fit"):
-                self.run.train(initial_epoch, epochs)
+                run.train(initial_epoch, epochs)
         except BaseException as error:
             called.fail(error)
             exit_codes.note(error)
             raise
         finally:
             self._trained_by = None
-        self.history.counters = updater.counters()
-        report = updater.report()
+        self.history.counters = training.coordination.counters()
+        report = training.coordination.report()
         if report and verbose != 0 and self.strategy.is_chief:
             show(report)
         return self.history
@@ -348,16 +347,16 @@ class Model(ModelFiles):
         arrays_only("evaluate", x, y)
         assert y is not None
         at_least(1, batch_size=batch_size, steps=steps)
-        _check_verbose("evaluate", verbose)
-        data = Examples(x, y, sample_weight).first(steps, _size(batch_size), "steps")
+        check_verbose("evaluate", verbose)
+        data = Examples(x, y, sample_weight).first(steps, size_of(batch_size), "steps")
         dataset = self._prepare(data)
-        schedule = Schedule(len(dataset), _size(batch_size))
+        schedule = Schedule(len(dataset), size_of(batch_size))
         params = {"epochs": 1, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList([*listed(callbacks), *self._progress(verbose)], self, params)
         objective = self._trainer_of(data).objective
-        with collective("evaluate"), self._built().apart() as network:
-            updater = self._begin("evaluate", {"data": data.describe(), **schedule.describe()})
-            logs = EvaluationRun(network, called).evaluate(objective, updater, dataset, schedule)
+        with collective("evaluate"), self.network.apart() as network:
+            training = self._begin("evaluate", {"data": data.describe(), **schedule.describe()})
+            logs = EvaluationRun(network, called).evaluate(objective, training.feed, dataset, schedule)
         return _results(logs, return_dict)
 
     @checked
@@ -386,23 +385,23 @@ class Model(ModelFiles):
         """
         arrays_only("train_on_batch", x, y)
         self._check_not_training("train_on_batch")
-        if self._updater is None:
+        if self._session.on_batches is None:
             check_not_alone(self.strategy, self.name)
         data = self._weighted_by_class(Examples(x, y, sample_weight), class_weight)
         dataset, trainer = self._prepare(data), self._trainer_of(data)
         with collective("train_on_batch"):
-            if self._updater is None:
+            if self._session.on_batches is None:
                 self._draw_seed()
-                self._updater = self._begin("train_on_batch", {"data": data.describe()})
+                self._session.on_batches = self._begin("train_on_batch", {"data": data.describe()})
             own = Range(0, len(dataset)).part(self.strategy.replica_id, self.strategy.num_replicas_in_sync)
             # There are no epochs here, so the step stands for the epoch in what random layers draw.
             batch = dataset.batch(own.slice, pass_index=self.optimizer.iterations, position=own.begin)
-            return _results(trainer.train_step(self._updater, batch), return_dict)
+            return _results(trainer.train_step(self._session.on_batches, batch), return_dict)
 
     def reset_metrics(self) -> None:
         """Begin new means for `train_on_batch`."""
-        if self._trainer is not None:
-            self._trainer.means.reset()
+        if self._session.trainer is not None:
+            self._session.trainer.means.reset()
 
     @checked
     def predict(
@@ -430,14 +429,58 @@ class Model(ModelFiles):
         """
         arrays_only("predict", x)
         at_least(1, batch_size=batch_size, steps=steps)
-        _check_verbose("predict", verbose)
+        check_verbose("predict", verbose)
         network, array = self._inputs(x)
-        size = _size(batch_size)
+        size = size_of(batch_size)
         array = array[: checked_steps(steps, len(array), "steps") * size]
         params = {"epochs": 1, "steps": -(-len(array) // size), "verbose": verbose}
         called = CallbackList([*listed(callbacks), *self._progress(verbose)], self, params)
         with network.apart() as network:
             return EvaluationRun(network, called).predict(array, size)
+
+    @checked
+    def save(self, filepath: str | Path, overwrite: bool = True) -> None:
+        """Write the model, the arguments of `compile`, and the optimizer's state, as a folder. Collective.
+
+        `distrib.load_model` reads it, under any strategy. The chief writes.
+
+        Args:
+            filepath: the folder; an older one of that name is replaced as a whole.
+            overwrite: whether there may be one.
+
+        Raises:
+            StorageError: on every replica: it cannot be written, or NaN or Inf in the values.
+            ConfigError: there is one, and it may not be replaced.
+        """
+        self.files.save(filepath, overwrite)
+
+    @checked
+    def save_weights(self, filepath: str | Path, overwrite: bool = True) -> None:
+        """Write the values of all variables to one file. Collective. The chief writes.
+
+        Args:
+            filepath: ends in `.weights.safetensors`.
+            overwrite: whether there may be one.
+
+        Raises:
+            ConfigError: another ending, or there is one that may not be replaced.
+            StorageError: on every replica: it cannot be written, or NaN or Inf in the values.
+        """
+        self.files.save_weights(filepath, overwrite)
+
+    @checked
+    def load_weights(self, filepath: str | Path, skip_mismatch: bool = False) -> None:
+        """Read the values of all variables, on this replica, from a file or from a folder that `save` has written.
+
+        Args:
+            filepath: ends in `.weights.safetensors`, or is a folder.
+            skip_mismatch: leave a variable as it is if the file has none of its name, shape and dtype, and warn.
+
+        Raises:
+            ConfigError: another ending.
+            StorageError: it is damaged, or of another model: the error shows where they differ.
+        """
+        self.files.load_weights(filepath, skip_mismatch)
 
     def __call__(self, x: ArrayLike) -> Array:
         """The outputs for one batch, not training. On this replica alone."""
@@ -461,13 +504,15 @@ class Model(ModelFiles):
                 "evaluate and predict may be called meanwhile."
             )
 
-    def _require_compiled(self) -> CompileConfig:
-        if self._compile_config is None:
+    @property
+    def compile_config(self) -> CompileConfig:
+        """The arguments of `compile`. Raises `ConfigError` before it was called."""
+        if self._session.compile_config is None:
             raise ConfigError(
                 f"Model '{self.name}' is not compiled. Call compile(optimizer, loss) first; again, where layers were "
                 "added to a trained model, or taken from it."
             )
-        return self._compile_config
+        return self._session.compile_config
 
     def _weighted_by_class(self, data: Examples, class_weight: Mapping[int, float] | None) -> Examples:
         if class_weight is None:
@@ -477,85 +522,66 @@ class Model(ModelFiles):
 
     def _prepare(self, data: Examples) -> ArrayDataset:
         """The data set in the form network and loss take. Checks it, on this replica."""
-        compiled = self._require_compiled()
+        compiled = self.compile_config
         network = self._built(data.x.shape[1:])
         network.check_input(data.x)
         targets = compiled.loss.prepare(data.y, network.output_shape, network.dtype)
         return ArrayDataset(data.x, targets, data.weight, network.dtype)
 
     def _trainer_of(self, data: Examples) -> EpochLoop:
-        if self._trainer is None:
-            network = self._built()
-            objective = self._require_compiled().objective(network, data.y)
-            self._trainer = EpochLoop(network, objective)
-        return self._trainer
+        if self._session.trainer is None:
+            network = self.network
+            objective = self.compile_config.objective(network, data.y)
+            self._session.trainer = EpochLoop(network, objective)
+        return self._session.trainer
 
     def _draw_seed(self) -> None:
         """The seed of what is drawn in training, unless one was given: the same on all replicas."""
         if self._draws_own_seed:
             self._draws_own_seed = False
             self.seed = self.strategy.seed_of_chief(seed_of_next_training(self.strategy))
-            self._built().seed = self.seed
+            self.network.seed = self.seed
 
-    def _begin(self, call: str, arguments: dict[str, Any]) -> Updater:
+    def _begin(self, call: str, arguments: dict[str, Any]) -> Training:
         """Make sure that all replicas are about to do the same, and begin from equal values. Collective."""
-        network, compiled = self._built(), self._require_compiled()
+        network, compiled, session = self.network, self.compile_config, self._session
         if self._trained_by is not None:
-            return self._updater_of_run(call, arguments)
-        self._check_whole(call)
+            return self._training_of_run(call, arguments)
+        self.files.check_whole(call)
         network.buffer.gather()
-        if isinstance(self._updater, AccumulatingUpdater):
-            self._updater.settle()  # what `train_on_batch` has accumulated is an update, as at the end of an epoch
-        self._updater = None
-        goes_on = {"restored": self._saved is not None}
-        self.strategy.agree({"call": call, **describe(network, compiled), **arguments, **goes_on})
-        updater = self.strategy.updater(network, compiled.optimizer, compiled.on_nonfinite)
+        if session.on_batches is not None:
+            session.on_batches.updater.settle()  # what was accumulated is an update, as at the end of an epoch
+            session.on_batches = None
+        goes_on = {"restored": session.saved is not None}
+        description = {"call": call, **describe(network, compiled), **arguments, **goes_on}
+        self.strategy.agree(description)
+        training = self.strategy.training(network, compiled.optimizer, compiled.on_nonfinite, description)
         steps = compiled.optimizer.gradient_accumulation_steps
         if steps is not None:
-            updater = AccumulatingUpdater(updater, network, steps)
-        if self._saved is not None:
-            updater.restore(self._saved)
-            self._saved = None
-        self._last_updater = updater
-        return updater
+            training = training._replace(updater=AccumulatingUpdater(training.updater, network, steps))
+        if session.saved is not None:
+            training.coordination.restore(session.saved)
+            session.saved = None
+        session.last = training
+        return training
 
-    def _updater_of_run(self, call: str, arguments: dict[str, Any]) -> Updater:
+    def _training_of_run(self, call: str, arguments: dict[str, Any]) -> Training:
         """That of the `fit` under way, which is left as it is."""
         assert self.run is not None
-        updater = self.run.updater
-        alone = self.strategy.num_replicas_in_sync == 1 and not updater.is_running
+        training = self.run.training
+        alone = self.strategy.num_replicas_in_sync == 1 and not training.feed.sums_are_running
         if self._trained_by != threading.get_ident() and not alone:
             raise ConfigError(
                 f"Model '{self.name}' is being trained by fit in another thread, and {call} takes all replicas. Call "
                 "it in a callback, or predict, which happens on this replica alone."
             )
         self.strategy.agree({"call": call, **arguments})
-        return updater
+        return training
 
     def _progress(self, verbose: Verbose) -> list[Callback]:
         if not self.strategy.is_chief or verbose == 0:
             return []
         return [ProgressBar(1 if verbose == "auto" else verbose)]
-
-
-def _check_verbose(call: str, verbose: object) -> None:
-    if verbose not in ("auto", 0, 1, 2):
-        raise ConfigError(f'{call} expects verbose "auto", 0, 1 or 2. Received: {verbose!r}.')
-
-
-def _checked_validation(data: Any) -> Any:
-    """`validation_data`, if it is two or three arrays."""
-    if isinstance(data, list | tuple) and len(data) in (2, 3):
-        arrays_only("validation_data", data[0], data[1])
-        return data
-    raise ConfigError(
-        "fit expects validation_data as (x, y) or (x, y, sample_weight). "
-        f"Received: {type(data).__name__}{f' of {len(data)}' if isinstance(data, list | tuple) else ''}."
-    )
-
-
-def _size(batch_size: int | None) -> int:
-    return DEFAULT_BATCH_SIZE if batch_size is None else batch_size
 
 
 def _results(logs: Logs, return_dict: bool) -> float | list[float] | dict[str, float]:

@@ -101,9 +101,11 @@ class Sequential(Model):
         """Go on with other layers."""
         self._layers = layers
         if self._network is not None:
-            self._network = self._trainer = self._updater = self._last_updater = self._saved = None
-            if self._compile_config is not None and self._compile_config.optimizer.iterations:
-                self._compile_config = None
+            self._network = None
+            self._session.forget()
+            compiled = self._session.compile_config
+            if compiled is not None and compiled.optimizer.iterations:
+                self._session.compile_config = None
 
     def _check_layers(self, layers: Mapping[str, Layer], input_shape: Shape) -> None:
         """Raise `ShapeError` now if the layers do not fit together, not when training begins."""
@@ -217,7 +219,7 @@ class Sequential(Model):
                 f"Model '{self.name}' expects weights of shapes {shapes}. "
                 f"Received: {[array.shape for array in arrays]}."
             )
-        self._has_new_values(dict(zip(variables, arrays, strict=True)))
+        self.files.assign(dict(zip(variables, arrays, strict=True)))
 
     def summary(self, print_fn: Callable[[str], Any] = show) -> None:
         """Print a table of the layers, their output shapes and numbers of parameters."""

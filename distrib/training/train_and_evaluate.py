@@ -8,9 +8,9 @@ from typing import Any
 
 from distrib.base.arguments import checked, unknown
 from distrib.base.errors import ConfigError
+from distrib.training.arguments.examples import ValidationData
 from distrib.training.callbacks import History, ModelCheckpoint
 from distrib.training.callbacks.callback_list import Callbacks, listed
-from distrib.training.examples import ValidationData
 from distrib.training.model import Model
 
 

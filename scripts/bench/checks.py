@@ -91,7 +91,7 @@ def main() -> None:
     steps = Steps()
     model.fit(x, y, batch_size=size, epochs=6, verbose=0, callbacks=[steps])
     step = 1e6 * statistics.median(steps.seconds[20:])
-    buffer = model._network.buffer
+    buffer = model.network.buffer
     grads = np.ones_like(buffer.grads)
     transport = strategy.communicator.transport
 

@@ -3,7 +3,7 @@
 
     scripts/bench/scaling.py --rate 1gbit --json scaling.json
 
-The hosts are made on this machine (`tests/helpers/hosts.py`): network namespaces whose links are shaped. They share
+The hosts are made on this machine (`scripts/virtual_hosts.py`): network namespaces whose links are shaped. They share
 its cores, so training does not become faster with hosts here; what is measured is the communication. The limit of
 an all-reduce is the time in which plain sockets send the same bytes around the same ring.
 """
@@ -24,7 +24,7 @@ import machine
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parents[1] / "tests"))
 
-from helpers.hosts import Hosts, why_not  # noqa: E402
+from virtual_hosts import Hosts, why_not  # noqa: E402
 
 
 def main() -> None:

@@ -117,7 +117,7 @@ if strategy.replica_id == 1:
     def take(self, message):
         print("FAULT FIRED at", time.monotonic(), flush=True)
         raise RuntimeError("a bug of ours")
-    LivenessClient._take = take
+    LivenessClient.take = take
 with strategy.scope():
     model = distrib.Sequential([distrib.layers.Dense(1, input_shape=(3,))])
     model.compile("sgd", "mse")
@@ -149,7 +149,7 @@ def test_cuts_do_not_pile_up_behind_a_slow_disk(tmp_path, monkeypatch):
 
     def counted(saver, cut, ps, vectors):
         add(saver, cut, ps, vectors)
-        waiting.append(len(saver._parts) + (saver._ready is not None))
+        waiting.append(saver.num_waiting)
 
     monkeypatch.setattr(writer_module, "write_checkpoint", slow)
     monkeypatch.setattr(CheckpointWriter, "add", counted)
@@ -265,7 +265,7 @@ def test_what_is_done_ahead_or_bucket_by_bucket_raises_where_it_is_waited_for():
     with pytest.raises(KeyError, match="a bug of ours"):
         ahead.answer()
     ahead.close()
-    thread = gradient_buckets._Thread(fail)
+    thread = gradient_buckets.TaskThread(fail)
     thread.tasks.put(0)
     with pytest.raises(KeyError, match="a bug of ours"):
         thread.finish()
@@ -350,7 +350,7 @@ def test_a_forked_child_closes_no_descriptor_that_is_another_s_by_then():
     ending = exit.ExitHandler.__new__(exit.ExitHandler)  # without the hooks that it would leave behind here
     ending.guard(types.SimpleNamespace(socket=mine), None)
     number = mine.fileno()
-    ending._in_forked_child()
+    ending.in_forked_child()
     again = os.open(os.devnull, os.O_RDONLY)
     assert again == number
     mine.close()

@@ -7,6 +7,7 @@ import os
 import random
 import subprocess
 import sys
+from unittest import mock
 
 import pytest
 
@@ -65,21 +66,21 @@ PHASE = {
 
 
 def parse_record(data, folder):
-    shown, found = exit_record.from_line(exit_record._MARK + data.decode("latin-1"))
+    shown, found = exit_record.from_line(exit_record.MARK + data.decode("latin-1"))
     assert found is None or isinstance(found, exit_record.ExitRecord)
     assert found is not None or shown
 
 
 def parse_owner(data, folder):
     (folder / ".x.owner").write_bytes(data)
-    assert isinstance(series_lock._read(folder / ".x.owner"), dict)
+    assert isinstance(series_lock.read_owner(folder / ".x.owner"), dict)
 
 
 def parse_sidecar(data, folder):
     for name in ("finished", "stop", "evaluator.json"):
         (folder / name).write_bytes(data)
-    sidecar = EvaluatorMailbox(folder)
-    sidecar._run = "r"
+    with mock.patch.dict(os.environ, DISTRIB_RUN_ID="r"):
+        sidecar = EvaluatorMailbox(folder)
     assert sidecar.recalled("other") is None
     found = sidecar.recalled("ckpt")
     assert found is None or found.done == int(found.done)
@@ -151,10 +152,10 @@ def test_impossible_sizes_are_refused_before_memory_is_taken(tmp_path, change, m
     data = json.dumps(config).encode()
     manifest.write_bytes(data + b"\n" + hashlib.sha256(data).hexdigest().encode() + b"\n")
     taken = []
-    draw = distrib.initializers.GlorotUniform._draw
+    draw = distrib.initializers.GlorotUniform.draw
     monkeypatch.setattr(
         distrib.initializers.GlorotUniform,
-        "_draw",
+        "draw",
         lambda self, rng, shape: taken.append(shape) or draw(self, rng, shape),
     )
     with pytest.raises(distrib.StorageError, match="has more elements than the files"):

@@ -145,9 +145,9 @@ def job(bare_job):
     thread = threading.Thread(target=agent.look_out)
     thread.start()
     deadline = time.monotonic() + 5
-    while len(bare_job.server._monitors) < 2 and time.monotonic() < deadline:
+    while len(bare_job.server.monitors) < 2 and time.monotonic() < deadline:
         time.sleep(0.005)
-    assert len(bare_job.server._monitors) == 2, "the server has heard of the host agent"
+    assert len(bare_job.server.monitors) == 2, "the server has heard of the host agent"
     yield bare_job
     bare_job.signal(signal.SIGKILL, 1, 2)
     thread.join(5)
@@ -214,8 +214,8 @@ def agent(bare_job, monkeypatch):
     """The host agent of a job, as a process; a host may be silent for a short time only."""
     monkeypatch.setattr(module, "HOST_SILENCE_S", HOST_SILENCE_S)
     made = start_agent(bare_job.peers[1:], "token", bare_job.address)
-    yield made._process
-    made._process.kill()
+    yield made.process
+    made.process.kill()
     made.close()
 
 
@@ -268,15 +268,15 @@ def test_ranks_of_other_hosts_give_up_a_hub_that_is_silent(monkeypatch):
     ]
     try:
         assert not given_up.wait(1.5 * HOST_SILENCE_S)
-        server._process.send_signal(signal.SIGSTOP)
+        server.process.send_signal(signal.SIGSTOP)
         assert given_up.wait(HOST_SILENCE_S + 1.5)
         assert list(faults) == [1]
         assert "the liveness server beside it said nothing" in faults[1].cause
     finally:
-        server._process.kill()
+        server.process.kill()
         server.close()
         for client in watches:
-            client._thread.join(5)
+            client.thread.join(5)
             client.socket.close()
 
 
@@ -307,12 +307,12 @@ def test_an_outpost_ends_with_the_hub_and_with_its_ranks(bare_job, last):
             lines.send({"left": 9})
     else:
         bare_job.signal(signal.SIGKILL, 1, 2)
-    assert agent._process.wait(1) == 0
+    assert agent.process.wait(1) == 0
 
 
 def test_the_death_of_an_outpost_is_told_and_harms_nobody(bare_job, capfd):
     agent = start_agent(bare_job.peers[1:], "token", bare_job.address)
-    agent._process.kill()
+    agent.process.kill()
     agent.close()
     assert bare_job.fault(0.5) is None
     assert "distrib: The host agent on there has died" in capfd.readouterr().err
@@ -322,5 +322,5 @@ def test_the_death_of_an_outpost_is_told_and_harms_nobody(bare_job, capfd):
 
 def test_an_outpost_without_the_token_is_refused(bare_job, capfd):
     agent = start_agent(bare_job.peers[1:], "another", bare_job.address)
-    assert agent._process.wait(2) == 0
+    assert agent.process.wait(2) == 0
     assert "host agent" not in capfd.readouterr().err

@@ -6,7 +6,7 @@ import threading
 import time
 
 import pytest
-from helpers.stranger_campaign import JOBS, run
+from campaigns.strangers import JOBS, run
 from helpers.strangers import molest
 
 from distrib.comm.liveness.host_agent import RemoteHost
@@ -79,7 +79,7 @@ def test_a_thousand_half_open_connections_end_nothing(server):
 
 def test_without_file_descriptors_nothing_ends(server, monkeypatch):
     fired = threading.Event()
-    accept = server[0]._unknown_peers.listener.accept
+    accept = server[0].unknown_peers.listener.accept
 
     class Listener:
         def __getattr__(self, name):
@@ -92,8 +92,8 @@ def test_without_file_descriptors_nothing_ends(server, monkeypatch):
                 raise OSError(24, "Too many open files")
             return accept()
 
-    listener = server[0]._unknown_peers.listener
-    server[0]._unknown_peers.listener = Listener()
+    listener = server[0].unknown_peers.listener
+    server[0].unknown_peers.listener = Listener()
     socket.create_connection(("127.0.0.1", server[0].port), 2.0).close()
     assert fired.wait(5)
     ends_well(server)
@@ -154,7 +154,7 @@ def test_a_stranger_is_read_no_further_than_a_greeting():
     connection.sendall(b"x" * 5_000)
     while not lines.closed:
         assert lines.receive() == []
-        assert len(lines._buffer) < 10_000
+        assert len(lines.unfinished) < 10_000
     for each in (listener, connection, other):
         each.close()
 

@@ -251,7 +251,7 @@ def test_digits():
 
 
 class TestFashionMnist:
-    FILES = tuple(builtin._FASHION_MNIST)
+    FILES = tuple(builtin.FASHION_MNIST_FILES)
 
     def check(self, data):
         (x_train, y_train), (x_test, y_test) = data

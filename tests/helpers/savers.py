@@ -10,7 +10,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
-from helpers.checkpoint_campaign import ENVIRON
+from campaigns.checkpoints import ENVIRON
 
 SAVES = Path(__file__).parents[1] / "io" / "programs" / "saves.py"
 CLUSTER = {"cluster": {"chief": ["localhost:0"]}, "task": {"type": "chief", "index": 0}}

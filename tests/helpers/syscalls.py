@@ -12,7 +12,8 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import NamedTuple
 
-from helpers.checkpoint_campaign import ENVIRON
+from campaigns.checkpoints import ENVIRON
+
 from helpers.savers import until_stopped
 
 _FORKS = Path(__file__).parents[1] / "io" / "programs" / "forks.py"

@@ -71,9 +71,9 @@ def test_a_name_that_means_this_host_only_to_itself(debian):
 
 
 def test_without_a_network_there_is_none(debian, monkeypatch):
-    monkeypatch.setattr(addresses, "_address_towards", lambda _: "")
+    monkeypatch.setattr(addresses, "address_towards", lambda _: "")
     assert addresses.own_address(["h2"]) == ""
 
 
 def test_the_kernel_says_no_loopback_address():
-    assert addresses._address_towards("127.0.0.1") == ""
+    assert addresses.address_towards("127.0.0.1") == ""

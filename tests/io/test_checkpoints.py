@@ -16,8 +16,8 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from campaigns.checkpoints import ENVIRON, flip_bits, kill_savers, make
 from conftest import missing
-from helpers.checkpoint_campaign import ENVIRON, flip_bits, kill_savers, make
 from helpers.savers import chief, saved, until_stopped
 from helpers.syscalls import injected, outcomes
 
@@ -95,7 +95,7 @@ def values(model):
 
 def everything(model):
     """Values, slots, steps and learning rate."""
-    slots = model.contents()[0]["optimizer.safetensors"]
+    slots = model.files.contents()[0]["optimizer.safetensors"]
     kept = {name: slot.tobytes() for name, slot in slots.items()}
     return values(model), kept, model.optimizer.iterations, model.optimizer.learning_rate
 
@@ -334,7 +334,7 @@ class TestRefused:
     @pytest.mark.parametrize("how", ["missing", "extra", "dtype", "shape"])
     def test_e14_keys_that_are_missing_or_too_many(self, tmp_path, file, how):
         """The values may be right where the slots are not: they are not taken either."""
-        files, manifest = trained().contents()
+        files, manifest = trained().files.contents()
         key = next(key for key in files[file] if key.endswith("dense_1/kernel"))
         array = files[file].pop(key)
         expected = "expected float32 (16, 4), received"
@@ -356,7 +356,7 @@ class TestRefused:
         model = trained()
         manager = CheckpointManager(model, tmp_path)
         path = manager.save()
-        files, manifest = model.contents()
+        files, manifest = model.files.contents()
         model.variables[2].value[0, 0] = np.nan
         with pytest.raises(distrib.StorageError, match="NaN or Inf in dense_1/kernel"):
             manager.save()
@@ -406,7 +406,7 @@ class TestModelFiles:
         from distrib.nn import activations, initializers, losses, metrics, regularizers
 
         for module in (activations, initializers, losses, metrics, regularizers):
-            for cls in getattr(module, "registry", module)._REGISTRY._by_class_name.values():
+            for cls in getattr(module, "registry", module).REGISTRY.classes.values():
                 made = cls()
                 config = {"class": cls.__name__, **made.get_config()}
                 again = module.from_config(config)
@@ -416,7 +416,7 @@ class TestModelFiles:
     def test_every_layer_can_be_made_again(self):
         from distrib.nn.layers import registry
 
-        assert set(registry._REGISTRY._by_class_name) == set(layers.__all__) - {"Input", "Layer"}
+        assert set(registry.REGISTRY.classes) == set(layers.__all__) - {"Input", "Layer"}
 
     def test_neighbours_with_a_number_stay(self, tmp_path):
         for name in ("model-1", "model-2", "model-3", "model"):
@@ -632,7 +632,7 @@ class TestFaults:
             from pathlib import Path
             subprocess.run(["mount", "-t", "tmpfs", "-o", "size=1m", "tmpfs", sys.argv[1]], check=True)
             import numpy as np
-            from helpers.checkpoint_campaign import make
+            from campaigns.checkpoints import make
             import distrib
             from distrib.train import CheckpointManager, latest_checkpoint
             manager = CheckpointManager(make(), sys.argv[1], max_to_keep=3)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from helpers.ps import worker_of
 from helpers.replicas import difference, in_one_process
-from ps.test_restore import training
+from ps.test_checkpoint_coordinator import training
 
 import distrib
 from distrib.io.checkpoint_folder import read_manifest

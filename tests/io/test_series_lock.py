@@ -12,7 +12,7 @@ from contextlib import ExitStack
 from pathlib import Path
 
 import pytest
-from helpers.checkpoint_campaign import make
+from campaigns.checkpoints import make
 from helpers.savers import chief, saved, until_stopped
 
 import distrib
@@ -100,7 +100,7 @@ def test_what_was_written_before_the_other_came_gets_no_name(tmp_path):
     """Replaced at the last moment: all is written and confirmed, and the rename is next."""
     manager = CheckpointManager(make(), tmp_path)
     manager.save()
-    mine = series_lock._owned[tmp_path / ".ckpt.owner"]
+    mine = series_lock.owned[tmp_path / ".ckpt.owner"]
 
     def replace():
         temporary = next(tmp_path.glob(".writing-*-ckpt-2"))

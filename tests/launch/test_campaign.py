@@ -1,7 +1,7 @@
 """A small sample of `scripts/campaign.py roles`: each kind of victim once."""
 
 import pytest
-from helpers.role_campaign import end_well, kill_one
+from campaigns.roles import end_well, kill_one
 
 pytestmark = pytest.mark.timeout(90)
 

@@ -298,7 +298,7 @@ def test_a_log_that_cannot_be_written_is_given_up_with_one_warning(tmp_path, obs
     log = task_logs.TaskLog(path, None, True)
     if obstacle == "full disk":
         with open("/dev/full", "wb") as full:
-            os.dup2(full.fileno(), log._file._fd)
+            os.dup2(full.fileno(), log.fileno())
     for _ in range(3):
         log.write("stdout", b"shown\n")
     log.close()

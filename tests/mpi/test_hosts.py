@@ -8,8 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
 import pytest
+import virtual_hosts as hosts
 from conftest import missing
-from helpers import hosts
 from helpers.contract import contract
 from helpers.mpi import DEATH_S, ENVIRONMENTS, FREEZE_S, job_pids, kill_job, run, started
 

@@ -35,7 +35,7 @@ def test_reference_covers_every_class():
     assert {case["name"] for case in REFERENCE["activations"]} == set(ACTIVATIONS)
     for kind, module in (("losses", losses), ("optimizers", optimizers), ("metrics", metrics)):
         assert all(hasattr(module, case["name"]) for case in REFERENCE[kind])
-    ours = {cls.__name__ for cls in losses.registry._REGISTRY._classes.values()}
+    ours = {cls.__name__ for cls in losses.registry.REGISTRY.classes.values()}
     assert {case["name"] for case in REFERENCE["losses"]} == ours
 
 

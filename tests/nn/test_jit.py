@@ -95,7 +95,7 @@ def run(program, cache):
 def test_a_second_process_finds_the_loop_in_the_cache(tmp_path):
     program = (
         "import numpy as np; from distrib.nn.optimizers import SGD\n"
-        "sgd = SGD(); sgd.build(8, np.dtype('f4')); stats = sgd._fused.stats\n"
+        "sgd = SGD(); sgd.build(8, np.dtype('f4')); stats = sgd.compiled_loop.stats\n"
         "print(sum(stats.cache_hits.values()), sum(stats.cache_misses.values()))\n"
     )
     assert run(program, tmp_path) == "0 1\n"
@@ -107,6 +107,6 @@ def test_a_cache_that_cannot_be_written_does_not_stop_training(tmp_path):
         "import resource, numpy as np, distrib; from distrib.nn.optimizers import Adam\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "adam = Adam(); adam.build(8, np.dtype('f4')); values = np.ones(8, 'f4')\n"
-        "adam.apply(values, np.ones(8, 'f4')); print(adam._fused is not None, values[0] < 1)\n"
+        "adam.apply(values, np.ones(8, 'f4')); print(adam.compiled_loop is not None, values[0] < 1)\n"
     )
     assert run(program, tmp_path) == "True True\n"

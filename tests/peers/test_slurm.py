@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from helpers.mpi import ENVIRONMENTS, ROOT, available
 from helpers.slurm import Slurm, until
-from launch.test_signals import progress
+from launch.test_supervisor import progress
 
 PROGRAM = ROOT / "tests" / "launch" / "programs" / "ends.py"
 PMI = {"openmpi": "pmix", "mpich": "pmi2"}

@@ -11,8 +11,8 @@ import sys
 import time
 
 import pytest
+import virtual_hosts as hosts
 from conftest import missing
-from helpers import hosts
 from helpers.replicas import in_one_process
 from helpers.tasks import Task
 
@@ -136,17 +136,17 @@ def jobs(two_hosts, tmp_path):
 
 
 def session(two_hosts, state):
-    namespace = two_hosts._namespaces["h2"]
+    namespace = two_hosts.namespaces["h2"]
     subprocess.run(["ip", "-n", namespace, "link", "set", "v2", state], check=True)
 
 
 def tc(two_hosts, *arguments):
-    namespace = two_hosts._namespaces["h2"]
+    namespace = two_hosts.namespaces["h2"]
     subprocess.run(["tc", "-n", namespace, "qdisc", *arguments], check=True)
 
 
 def sent(two_hosts):
-    namespace = two_hosts._namespaces["h2"]
+    namespace = two_hosts.namespaces["h2"]
     shown = subprocess.run(
         ["ip", "-n", namespace, "-s", "-j", "link", "show", "v2"], check=True, capture_output=True
     )
@@ -154,7 +154,7 @@ def sent(two_hosts):
 
 
 def route(two_hosts, action):
-    namespace = two_hosts._namespaces["h2"]
+    namespace = two_hosts.namespaces["h2"]
     subprocess.run(["ip", "-n", namespace, "route", action, "blackhole", "10.77.0.1/32"], check=True)
 
 

@@ -7,8 +7,8 @@ import sys
 import time
 
 import pytest
+import virtual_hosts as hosts
 from conftest import missing
-from helpers import hosts
 from helpers.ps import on_workers
 from helpers.replicas import in_one_process
 from helpers.tasks import Task
@@ -46,7 +46,7 @@ class Tell(distrib.callbacks.Callback):
     def on_train_batch_begin(self, batch, logs=None):
         time.sleep(0.005)
         deadline = time.monotonic() + 40
-        while self.model.run._epoch == 8 and strategy.is_chief and not go_on.exists():
+        while self.model.run.epoch == 8 and strategy.is_chief and not go_on.exists():
             assert time.monotonic() < deadline
             time.sleep(0.01)
 

@@ -58,7 +58,7 @@ def test_a_ps_that_does_not_end_well_is_told_of(monkeypatch):
     commands = ("exit 0", "exit 3", "sleep 60")
     begin = time.monotonic()
     servers = [subprocess.Popen(["bash", "-c", each], stdout=subprocess.PIPE, text=True) for each in commands]
-    assert local_cluster._end([], servers) == [
+    assert local_cluster.end_processes([], servers) == [
         "ps 1 ended with 3.",
         "ps 2 did not end within 1 s of the chief, and was killed.",
     ]

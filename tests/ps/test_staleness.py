@@ -8,9 +8,9 @@ import pytest
 from helpers.mpi import ROOT
 from helpers.ps_calls import PHASE, Calls
 from helpers.replicas import difference, in_one_process
-from helpers.virtual_cluster import VirtualCluster
 
 import distrib
+from distrib.lab.virtual_cluster import VirtualCluster
 from distrib.ps.policy.admission.rules import Rules
 
 sys.path.insert(0, str(ROOT / "scripts"))

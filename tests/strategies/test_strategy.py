@@ -129,21 +129,21 @@ def test_b10_a_sum_that_overflows_is_found_after_the_reduce(world_size, policy, 
     def body(strategy):
         model = tiny_model(policy)
         model.build((None, 4))
-        train_on = model._network.train_on
+        train_on = model.network.train_on
 
         def huge_gradient(*args):
             batch_sums = train_on(*args)
-            model._network.buffer.grads[0] = huge  # finite on each replica, not in the sum
+            model.network.buffer.grads[0] = huge  # finite on each replica, not in the sum
             return batch_sums
 
-        model._network.train_on = huge_gradient
+        model.network.train_on = huge_gradient
         before = model.get_weights()
         try:
             with np.errstate(over="ignore"):
                 model.fit(x, y, batch_size=6, verbose=0)
         except distrib.NonFiniteError as error:
             seen.append(str(error))
-            model._network.train_on = train_on
+            model.network.train_on = train_on
             for call in (
                 lambda: model.fit(x, y, batch_size=6, verbose=0),
                 lambda: model.train_on_batch(x, y),

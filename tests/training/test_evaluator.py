@@ -180,7 +180,7 @@ def test_it_ends_the_training_that_does_not_get_better(tmp_path):
 
     thread.start()
     history = trained(tmp_path, epochs=400, callbacks=[Slow()])
-    EvaluatorMailbox(tmp_path)._write("finished")
+    EvaluatorMailbox(tmp_path).write("finished")
     thread.join(20)
     assert not thread.is_alive()
     assert 3 <= len(history.epoch) < 100

@@ -15,7 +15,6 @@ from distrib import layers
 from distrib.callbacks import BackupAndRestore, Callback
 from distrib.io.checkpoint_folder import checkpoints, read_manifest
 from distrib.ps.server.server import Server
-from distrib.strategies import parameter_server
 
 EPOCHS, EXAMPLES, BATCH = 4, 45, 10
 STEPS = EPOCHS * 5
@@ -81,7 +80,11 @@ def training(folder=None, at_step=None, save_freq=1, steps_per_epoch=None, **opt
             )
         except InterruptedError_:
             return None
-        state = model.contents()[0] if strategy.is_chief or strategy.communicator.world_size > 1 else {}
+        state = (
+            model.files.contents()[0]
+            if strategy.is_chief or not isinstance(strategy, distrib.ParameterServerStrategy)
+            else {}
+        )
         return model.get_weights(), history.history, state.get("optimizer.safetensors"), interrupt.seen
 
     return body
@@ -169,7 +172,7 @@ def interrupted(folder, at_step):
         try:
             return body(strategy)
         finally:
-            if strategy.num_replicas_in_sync > strategy.communicator.world_size:
+            if isinstance(strategy, distrib.ParameterServerStrategy):
                 strategy.close("interrupted")
 
     return chief_only
@@ -214,7 +217,7 @@ def test_async_checkpoints_hold_every_example_once(tmp_path):
     class Check(Callback):
         def on_train_batch_end(self, batch, logs=None):
             if self.model.strategy.is_chief:
-                progress = self.model.contents()[1]["progress"]
+                progress = self.model.files.contents()[1]["progress"]
                 left = sum(end - begin for _, begin, end in progress["undone"])
                 done = progress["sums"][0]
                 found.append((left + done, done))
@@ -256,7 +259,7 @@ class TestSignals:
             validation_data=(X[:7], Y[:7]),
             callbacks=[backup, *callbacks],
         )
-        return model.get_weights(), history.history, model.contents()[0]["optimizer.safetensors"]
+        return model.get_weights(), history.history, model.files.contents()[0]["optimizer.safetensors"]
 
     def test_sigterm_saves_and_ends_with_75(self, tmp_path):
         whole = in_one_process(training())
@@ -300,7 +303,7 @@ class TestSignals:
 
             def on_epoch_begin(self, epoch, logs=None):
                 if epoch == 1 and self.model.strategy.replica_id == 1:
-                    self.backup._asked(signal.SIGTERM, None)
+                    self.backup.save_and_exit(signal.SIGTERM, None)
 
         def body(strategy):
             backup = BackupAndRestore(tmp_path)
@@ -439,8 +442,9 @@ def test_a_chief_that_comes_back_meets_what_the_ps_have_done(tmp_path):
         with strategy.scope():
             results.append(training(tmp_path, at_step, save_freq=3)(strategy))
         if at_step:
-            strategy.client.close()  # as a kill would: the ps are not told to stop
-            parameter_server._OPEN.discard(strategy)
+            client, strategy.client = strategy.client, None
+            client.close()  # as a kill would: the ps are not told to stop
+            strategy.close()
     strategy.close()
     for server in servers:
         assert server.has_ended.wait(2.0)

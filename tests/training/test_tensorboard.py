@@ -147,7 +147,7 @@ def test_evaluate_writes_and_closes(tmp_path):
         "evaluation_loss_vs_iterations": [(12, np.float32(loss))],
         "evaluation_accuracy_vs_iterations": [(12, np.float32(accuracy))],
     }
-    assert board._writers == {}
+    assert not board.is_open
 
 
 def test_an_epoch_is_in_the_file_when_it_ends(tmp_path):
@@ -167,7 +167,7 @@ def test_files_are_closed_when_training_raises(tmp_path):
     board = callbacks.TensorBoard(tmp_path, update_freq="batch")
     with pytest.raises(ValueError, match="a bug of the user"):
         fit(board, callbacks.LambdaCallback(on_train_batch_end=fail))
-    assert board._writers == {}
+    assert not board.is_open
     assert [step for step, _ in scalars(tmp_path / "train")["batch_loss"]] == [1, 2, 3]
     _, history = fit(board)  # it may be used again, and writes a file of its own
     assert len(files(tmp_path / "train")) == 2

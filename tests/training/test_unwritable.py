@@ -6,11 +6,12 @@ import subprocess
 import sys
 import textwrap
 import time
+from pathlib import Path
 
 import numpy as np
 import pytest
+from campaigns.checkpoints import ENVIRON
 from conftest import missing
-from helpers.checkpoint_campaign import ENVIRON
 from helpers.launch import Launch
 from helpers.replicas import on_replicas
 
@@ -102,7 +103,7 @@ def test_d11_read_only_and_full_file_systems(tmp_path):
                 words, batches, seconds = fit(callback(folder))
                 print(state, kind, batches, seconds < 3, words, sep="|")
     """
-    tests = ENVIRON["PYTHONPATH"].rpartition(":")[2]
+    tests = Path(__file__).parents[1]
     ended = in_mounts(sys.executable, "-c", textwrap.dedent(program), tmp_path, tests)
     assert ended.returncode == 0, ended.stderr
     lines = [line.split("|") for line in ended.stdout.splitlines()]

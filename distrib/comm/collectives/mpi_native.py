@@ -75,7 +75,7 @@ class MPICommunicator(Communicator):
         if reduced is None:
             reduced = self._scratch[own.size, own.dtype] = np.empty_like(own)
         counts = [part.size for part in split(vector.size, self.world_size)]
-        self._finish(self._world.Ireduce_scatter(vector, reduced, counts, self._operations[op]))
+        self.finish(self._world.Ireduce_scatter(vector, reduced, counts, self._operations[op]))
         own[...] = reduced
         if op is ReduceOp.MEAN:
             np.divide(own, self.world_size, out=own)
@@ -86,12 +86,12 @@ class MPICommunicator(Communicator):
             Operation.ALL_GATHER, vector, ReduceOp.SUM, _NO_SCALARS if scalars is None else scalars
         )
         counts = [part.size for part in split(vector.size, self.world_size)]
-        self._finish(self._world.Iallgatherv(self._in_place, [vector, counts]))
+        self.finish(self._world.Iallgatherv(self._in_place, [vector, counts]))
         return all_scalars
 
     def all_reduce(self, vector: Array, op: ReduceOp = ReduceOp.SUM) -> None:
         self._ring.agree(Operation.ALL_REDUCE, vector, op, _NO_SCALARS)
-        self._finish(self._world.Iallreduce(self._in_place, vector, self._operations[op]))
+        self.finish(self._world.Iallreduce(self._in_place, vector, self._operations[op]))
         if op is ReduceOp.MEAN:
             np.divide(vector, self.world_size, out=vector)
 
@@ -103,7 +103,8 @@ class MPICommunicator(Communicator):
 
     def broadcast(self, vector: Array, root: int = 0) -> None:
         self._ring.agree(Operation.BROADCAST, vector, ReduceOp.SUM, _NO_SCALARS, root)
-        self._finish(self._world.Ibcast(vector, root))
+        self.finish(self._world.Ibcast(vector, root))
 
-    def _finish(self, request: Request) -> None:
+    def finish(self, request: Request) -> None:
+        """Wait until a collective of the MPI library is done."""
         wait([request], self.transport, (self.rank + 1) % self.world_size, self._ring.header, self._timeout_s)

@@ -122,7 +122,7 @@ class SharedMemoryCommunicator(Communicator):
             self._ring.reduce_scatter(vector, op)
         else:
             for piece in pieces:
-                self._combine(piece, op)
+                self.combine(piece, op)
         return all_scalars
 
     def all_gather(self, vector: Array, scalars: Array | None = None) -> Array:
@@ -143,7 +143,7 @@ class SharedMemoryCommunicator(Communicator):
             self._ring.all_reduce(vector, op)
             return
         for piece in pieces:
-            self._combine(piece, op)
+            self.combine(piece, op)
             piece.write_to_all()
         self._barrier.meet()
 
@@ -173,7 +173,8 @@ class SharedMemoryCommunicator(Communicator):
         header = self.transport.begin(operation, vector, op, scalars.size, root, is_shared)
         return self._barrier.arrive(header, scalars)
 
-    def _combine(self, piece: Piece, op: ReduceOp) -> None:
+    def combine(self, piece: Piece, op: ReduceOp) -> None:
+        """Reduce a piece of this rank's own range over all ranks, in place."""
         own, combine = piece.own, COMBINE[op]
         for part in piece.theirs:
             combine(own, part, out=own)

@@ -89,7 +89,7 @@ class LivenessClient:
         if me.host != peers[0].host:
             self._lines.between_hosts()
             self._longest_silence_s = HOST_SILENCE_S
-        self._thread = background.start(
+        self.thread = background.start(
             self._run,
             "distrib-liveness",
             lambda error: self._lose_server(f"cannot be heard any more ({error!r})"),
@@ -175,7 +175,7 @@ class LivenessClient:
             clock.tick()
             for message in messages:
                 try:
-                    self._take(message)
+                    self.take(message)
                 except (KeyError, TypeError, ValueError, IndexError) as error:
                     self._lose_server(
                         f"said what it should not ({error!r}): all hosts need the same version of distrib"
@@ -199,7 +199,8 @@ class LivenessClient:
         cause = f"or its host is lost: the liveness server beside it {what}"
         self._lost(Fault(0, self._table[0][1], cause, PeerLostError.exit_code))
 
-    def _take(self, message: dict[str, Any]) -> None:
+    def take(self, message: dict[str, Any]) -> None:
+        """Handle a message of the server."""
         if "table" in message:
             self._table = message["table"]
             self._left = dict(message["left"])

@@ -72,7 +72,7 @@ class ExitHandler:
         self._previous_hook = sys.excepthook
         sys.excepthook = self._on_exception
         atexit.register(self._at_exit)
-        os.register_at_fork(after_in_child=self._in_forked_child)
+        os.register_at_fork(after_in_child=self.in_forked_child)
 
     def guard(self, client: LivenessClient, helper: HelperProcess | None) -> None:
         """From here on, end together with the other ranks.
@@ -173,7 +173,7 @@ class ExitHandler:
         if self._helper is not None:
             self._helper.close()
 
-    def _in_forked_child(self) -> None:
+    def in_forked_child(self) -> None:
         """A child keeps no copy of the connections: they must close when the rank dies."""
         if self._client is not None:
             os.close(self._client.socket.detach())

@@ -106,7 +106,7 @@ class JsonLines:
         if num_ranks is not None:
             self.trust(num_ranks)
         self.closed = self.timed_out = False
-        self._buffer = b""
+        self.unfinished = b""
         self._lock = threading.Lock()
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
 
@@ -138,9 +138,9 @@ class JsonLines:
                 return []  # the timeout of Python's socket, not that of the connection
             self.timed_out = error.errno in (errno.ETIMEDOUT, errno.EHOSTUNREACH, errno.ENETUNREACH)
             data = b""
-        self._buffer += data
-        *lines, self._buffer = self._buffer.split(b"\n")
-        if not data or max(map(len, [self._buffer, *lines])) > self._max_bytes:
+        self.unfinished += data
+        *lines, self.unfinished = self.unfinished.split(b"\n")
+        if not data or max(map(len, [self.unfinished, *lines])) > self._max_bytes:
             self.closed = True
         try:
             messages = [parse_json(line, finite=True) for line in lines]

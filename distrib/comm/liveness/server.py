@@ -86,14 +86,14 @@ class LivenessServer:
     def __init__(self, peers: list[Peer], token: str, address: str) -> None:
         self._peers = peers
         self._lines: dict[int, JsonLines] = {}
-        self._monitors: list[LocalRanks | RemoteHost] = [
+        self.monitors: list[LocalRanks | RemoteHost] = [
             LocalRanks([peer for peer in peers if peer.host == peers[0].host])
         ]
         self._selector = selectors.DefaultSelector()
         self._connections: list[socket.socket] = []
         self._clock = SuspendAwareClock()
-        self._unknown_peers = UnknownPeers(address, peers, token, self._selector, self._clock, self._welcome)
-        self.port: int = self._unknown_peers.listener.getsockname()[1]
+        self.unknown_peers = UnknownPeers(address, peers, token, self._selector, self._clock, self._welcome)
+        self.port: int = self.unknown_peers.listener.getsockname()[1]
         self._table = [[-1, 0, 0] for _ in peers]
         self._heard = [0.0] * len(peers)
         self._left: dict[int, int] = {}
@@ -105,7 +105,7 @@ class LivenessServer:
 
     def serve(self) -> None:
         """Serve until every rank has left or is gone; then close all connections."""
-        self._when_readable(self._unknown_peers.listener, self._unknown_peers.accept)
+        self._when_readable(self.unknown_peers.listener, self.unknown_peers.accept)
         next_beat = time.monotonic() + BEAT_S
         while len(self._left) < len(self._peers) and time.monotonic() < self._end_at:
             events = self._selector.select(max(0.0, next_beat - time.monotonic()))
@@ -120,13 +120,13 @@ class LivenessServer:
                 self._find_stopped()
                 self._find_silent()
                 self._find_frozen_hosts()
-                self._unknown_peers.turn_away_the_silent()
+                self.unknown_peers.turn_away_the_silent()
                 self._find_no_cause()
         if self._consequence is not None:
             self._lose(*self._consequence)
         if len(self._left) == len(self._peers):
             self._tell({"end": True})
-        self._unknown_peers.close()
+        self.unknown_peers.close()
         for connection in self._connections:
             connection.close()
 
@@ -145,7 +145,7 @@ class LivenessServer:
         if is_agent:
             agent = RemoteHost(lines, [each for each in self._peers if each.host == peer.host])
             agent.heard = self._clock.seconds
-            self._monitors.append(agent)
+            self.monitors.append(agent)
             self._when_readable(connection, lambda: self._hear_outpost(agent))
             return
         self._lines[rank] = lines
@@ -161,7 +161,7 @@ class LivenessServer:
         if agent.lines.closed:
             self._selector.unregister(agent.lines.socket)
             if not agent.is_done:
-                self._monitors.remove(agent)
+                self.monitors.remove(agent)
                 if self._fault is None and not agent.lines.timed_out:
                     say(
                         f"The host agent on {agent.host} has died: a rank that freezes there will be "
@@ -186,7 +186,7 @@ class LivenessServer:
                     self._lose(rank, cause)
 
     def _cause_of_death(self, rank: int) -> str:
-        causes = (each.cause(rank) for each in self._monitors if rank in each.ranks)
+        causes = (each.cause(rank) for each in self.monitors if rank in each.ranks)
         return next(causes, "") or "its connection closed: killed, crashed or os._exit"
 
     def _take(self, rank: int, messages: list[dict[str, Any]]) -> None:
@@ -209,7 +209,7 @@ class LivenessServer:
                 self._announce(Fault(**message["fault"]))
 
     def _look_at_places(self) -> None:
-        for local_ranks in self._monitors:
+        for local_ranks in self.monitors:
             for rank, page in local_ranks.pages().items():
                 # What a host agent says may be older than what the rank has said.
                 self._table[rank] = max(self._table[rank], page)
@@ -221,8 +221,8 @@ class LivenessServer:
     def _find_stopped(self) -> None:
         """Ranks that a signal has stopped, while others run: suspending all of them is no fault."""
         now = time.monotonic()
-        watched = {rank for each in self._monitors for rank in each.ranks}
-        stopped = {rank for each in self._monitors for rank in each.stopped()}
+        watched = {rank for each in self.monitors for rank in each.ranks}
+        stopped = {rank for each in self.monitors for rank in each.stopped()}
         for rank in stopped:
             self._heard[rank] = self._clock.seconds  # why it is silent is known
         if stopped == watched:
@@ -238,7 +238,7 @@ class LivenessServer:
                 self._lose(rank, f"said nothing for {SILENCE_S:.0f} s: frozen, or its host is unreachable")
 
     def _find_frozen_hosts(self) -> None:
-        for agent in self._monitors:
+        for agent in self.monitors:
             if isinstance(agent, RemoteHost) and not agent.lines.closed:
                 heard = max(agent.heard, *(self._heard[rank] for rank in agent.ranks))
                 if self._clock.seconds - heard > HOST_SILENCE_S:

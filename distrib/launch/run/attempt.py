@@ -56,7 +56,7 @@ class Attempt:
         self._restarts = Restarts(restarts_left)
         self._failures = Failures(self._launcher, plan, self._result)
         self._servers = PsGroup(self._launcher, plan, self._failures, self._result, self._restarts)
-        self._trainers = TrainerGroup(self._launcher, self._failures, self._result, self._restarts)
+        self.trainers = TrainerGroup(self._launcher, self._failures, self._result, self._restarts)
         self._evaluator: Process | None = None
         self._deadline = 0.0
 
@@ -69,12 +69,12 @@ class Attempt:
         """Start everything, and return when everything has ended."""
         begin = time.monotonic()
         try:
-            self._plan = self._servers.start(self._group, self._is_over)
+            self._plan = self._servers.start(self._group, self.is_over)
             if not self._result.failures and not self._result.stopped_by:
-                self._trainers.start(self._plan)
+                self.trainers.start(self._plan)
                 if self._plan.evaluator is not None:
                     self._evaluator = self._launcher.task(self._plan, self._plan.evaluator)
-                self._group.wait(self._is_over, float("inf"))
+                self._group.wait(self.is_over, float("inf"))
             self._end()
         finally:
             self._group.end_all(0.0)
@@ -86,17 +86,17 @@ class Attempt:
 
     # --- the midst
 
-    def _is_over(self) -> bool:
+    def is_over(self) -> bool:
         """Look at what has happened; whether the end begins."""
         self._heed_signals()
-        self._servers.look(trains=bool(self._trainers.processes))
-        self._trainers.look()
+        self._servers.look(trains=bool(self.trainers.processes))
+        self.trainers.look()
         evaluator = self._evaluator
         if evaluator is not None and self._has_failed(evaluator):
             self._failures.notice(evaluator.name)
             say(self._failures.of(evaluator).told())
             say("Training goes on without the evaluator.")
-        chief = self._trainers.chief
+        chief = self.trainers.chief
         has_ended = chief is not None and chief.code is not None
         return bool(self._result.failures) or has_ended or self._must_go()
 
@@ -107,13 +107,13 @@ class Attempt:
     def _must_go(self) -> bool:
         if not self._result.stopped_by:
             return False
-        return not self._trainers.processes or time.monotonic() >= self._deadline
+        return not self.trainers.processes or time.monotonic() >= self._deadline
 
     def _heed_signals(self) -> None:
         while self._group.signals:
             number = self._group.signals.pop(0)
             evaluators = [self._evaluator] if self._evaluator is not None else []
-            listeners = [*self._trainers.processes, *evaluators]
+            listeners = [*self.trainers.processes, *evaluators]
             if number == signal.SIGUSR1:
                 for process in listeners:
                     process.signal(signal.SIGUSR1)
@@ -135,15 +135,15 @@ class Attempt:
     # --- the end
 
     def _end(self) -> None:
-        chief = self._trainers.chief
+        chief = self.trainers.chief
         if chief is not None and chief.code is not None:
-            self._trainers.judge(chief)
+            self.trainers.judge(chief)
         if self._result.failures:
             self._result.failures += self._servers.lost
         else:
             self._let_end()
             return
-        others = [*self._servers.processes, *self._trainers.processes]
+        others = [*self._servers.processes, *self.trainers.processes]
         if all(each.is_worth_a_restart and not each.was_killed for each in self._result.failures):
             is_remote = any(process.host != "localhost" for process in others)
             patience = _REMOTE_CULPRIT_S if is_remote else CULPRIT_S
@@ -158,7 +158,7 @@ class Attempt:
         if self._result.stopped_by and not self._result.has_finished:
             self._group.end_all(_KILL_GRACE_S)
             return
-        servers, trainers = self._servers.processes, self._trainers.processes
+        servers, trainers = self._servers.processes, self.trainers.processes
         self._group.wait(lambda: not running(servers + trainers), _END_S)
         for worker in running(trainers):  # such as one that was starting when all was done
             say(

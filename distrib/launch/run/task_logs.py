@@ -51,6 +51,10 @@ class TaskLog:
         self._line = {"stdout": b"", "stderr": b""}
         self._file = LogFile(path)
 
+    def fileno(self) -> int:
+        """The descriptor of its file; -1 if that is not written any more."""
+        return self._file.fileno()
+
     def write(self, stream: str, data: bytes) -> None:
         """Take what the task has written.
 
@@ -144,6 +148,10 @@ class LogFile:
                 raise OSError(f"{path} belongs to user {found.st_uid}")
         except OSError as error:
             self._give_up(error)
+
+    def fileno(self) -> int:
+        """The descriptor; -1 if the file is not written any more."""
+        return self._fd
 
     def write(self, data: bytes) -> None:
         """Append."""

@@ -17,7 +17,7 @@ from typing import Any, NamedTuple
 from distrib.base import environment
 from distrib.base.parse_json import parse_json
 
-_MARK = "\x1edistrib-end "
+MARK = "\x1edistrib-end "
 _LARGEST_CODE = 255
 
 
@@ -60,12 +60,12 @@ def say(task: str, code: int = 0, what: str = "", run: str | None = None) -> Non
 
 def to_line(record: ExitRecord) -> str:
     """The line that says it."""
-    return f"{_MARK}{json.dumps(record._asdict())}"
+    return f"{MARK}{json.dumps(record._asdict())}"
 
 
 def from_line(line: str) -> tuple[str, ExitRecord | None]:
     """The visible part of a line, and the record at its end; None where there is none."""
-    shown, mark, text = line.partition(_MARK)
+    shown, mark, text = line.partition(MARK)
     if mark:
         try:
             return shown, ExitRecord(**_checked(parse_json(text)))

@@ -13,7 +13,7 @@ from distrib.nn.layers.layer import Layer
 from distrib.nn.layers.reshaping.flatten import Flatten
 from distrib.nn.registry import Registry
 
-_REGISTRY: Registry[Layer] = Registry(
+REGISTRY: Registry[Layer] = Registry(
     "layer",
     Layer,
     {"activation": Activation, "dense": Dense, "dropout": Dropout, "flatten": Flatten},
@@ -38,6 +38,6 @@ def from_config(config: Mapping[str, Any]) -> Layer:
         made = _PARTS.get(role.rpartition("_")[2])
         if made is not None and value is not None:
             arguments[role] = made(value)
-    layer = _REGISTRY.from_config(arguments)
+    layer = REGISTRY.from_config(arguments)
     layer.trainable = bool(trainable)
     return layer

@@ -14,7 +14,7 @@ from distrib.nn.losses.loss import Loss
 from distrib.nn.losses.regression import MeanAbsoluteError, MeanSquaredError
 from distrib.nn.registry import Registry
 
-_REGISTRY: Registry[Loss] = Registry(
+REGISTRY: Registry[Loss] = Registry(
     "loss",
     Loss,
     {
@@ -31,9 +31,9 @@ _REGISTRY: Registry[Loss] = Registry(
 
 def get(identifier: str | Loss) -> Loss:
     """The loss of that name, or `identifier` itself. Raises `ConfigError` for unknown names."""
-    return _REGISTRY.get(identifier)
+    return REGISTRY.get(identifier)
 
 
 def from_config(config: Mapping[str, Any]) -> Loss:
     """The loss that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
-    return _REGISTRY.from_config(config)
+    return REGISTRY.from_config(config)

@@ -94,6 +94,11 @@ class Optimizer(HasAttributes):
             raise ConfigError(f"{type(self).__name__} expects learning_rate >= 0. Received: {rate!r}.")
         self._learning_rate = number
 
+    @property
+    def compiled_loop(self) -> Loop | None:
+        """The loop that updates a range, as machine code; None before `build` and without numba."""
+        return self._fused
+
     def build(self, num_elements: int, dtype: np.dtype[Any], elements: str = "") -> None:
         """Make zeroed slots, or keep those that there are if they are for the same elements.
 

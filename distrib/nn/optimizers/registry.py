@@ -10,14 +10,14 @@ from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.nn.optimizers.sgd import SGD
 from distrib.nn.registry import Registry
 
-_REGISTRY: Registry[Optimizer] = Registry("optimizer", Optimizer, {"adam": Adam, "sgd": SGD})
+REGISTRY: Registry[Optimizer] = Registry("optimizer", Optimizer, {"adam": Adam, "sgd": SGD})
 
 
 def get(identifier: str | Optimizer) -> Optimizer:
     """The optimizer of that name, or `identifier` itself. Raises `ConfigError` for unknown names."""
-    return _REGISTRY.get(identifier)
+    return REGISTRY.get(identifier)
 
 
 def from_config(config: Mapping[str, Any]) -> Optimizer:
     """The optimizer that `get_config` described. Raises `ConfigError` unless it is a built-in class."""
-    return _REGISTRY.from_config(config)
+    return REGISTRY.from_config(config)

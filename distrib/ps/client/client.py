@@ -29,7 +29,7 @@ from distrib.ps.wire import codec, tls
 from distrib.ps.wire.framing import Frame
 
 _RETRY_S = 0.2
-_TELL_EVERY_S = 5.0
+TELL_EVERY_S = 5.0
 
 
 class Client:
@@ -187,7 +187,7 @@ class Client:
                 now = time.monotonic()
                 lost_since, tries = lost_since or now, tries + 1
                 self._judge(error, now - lost_since, now - begin, tries)
-                if now - told > _TELL_EVERY_S:
+                if now - told > TELL_EVERY_S:
                     told = now
                     LOGGER.warning("worker %d waits for the ps: %s", self.worker, words_of(error))
                 time.sleep(_RETRY_S)

@@ -82,7 +82,7 @@ class Stream:
         self.channel.close()
 
 
-_REMIND_EVERY_S = 10.0
+REMIND_EVERY_S = 10.0
 
 
 class Deadline:
@@ -106,7 +106,7 @@ class Deadline:
         if self._thread is None:
             self._thread = background.start(self._watch, "deadline", lambda error: self._cancel())
         self._since = time.monotonic()
-        self._next_reminder = self._since + _REMIND_EVERY_S
+        self._next_reminder = self._since + REMIND_EVERY_S
         self._until = self._since + seconds
         try:
             yield
@@ -123,7 +123,7 @@ class Deadline:
             if now > self._until:
                 self._cancel()
             elif now > self._next_reminder:
-                self._next_reminder = now + _REMIND_EVERY_S
+                self._next_reminder = now + REMIND_EVERY_S
                 self._remind(now - self._since)
 
 

@@ -156,6 +156,11 @@ class CheckpointWriter:
                 part.cut, ps, {name: np.frombuffer(bytes(data), dtype) for name, data in vectors.items()}
             )
 
+    @property
+    def num_waiting(self) -> int:
+        """How many cuts are in memory: those that are not whole yet, and the one that is written next."""
+        return len(self._parts) + (self._ready is not None)
+
     def close(self) -> None:
         """Write what is complete, and end. A disk that hangs is not waited for."""
         with self._changed:

@@ -28,7 +28,9 @@ from distrib.ps.wire.codec import lease_of, undone_of
 from distrib.strategies.ps_worker.counters_table import table
 from distrib.strategies.ps_worker.prefetch import Prefetch
 from distrib.strategies.ps_worker.time_accounting import TimeAccounting
-from distrib.strategies.update.updater import NonFinitePolicy, Rest, Saved, State, Updater
+from distrib.strategies.update.coordination import Coordination, Saved, State
+from distrib.strategies.update.feed import Feed, Rest
+from distrib.strategies.update.updater import NonFinitePolicy, Updater
 
 
 class ScriptPosition:
@@ -44,7 +46,7 @@ class ScriptPosition:
         return self.next - 1
 
 
-class PsUpdater(Updater):
+class PsUpdater(Updater, Feed, Coordination):
     """Computes what it is leased.
 
     Args:
@@ -57,7 +59,7 @@ class PsUpdater(Updater):
         prefetch: pushes in the background; None for one thing after the other.
     """
 
-    is_running = True
+    sums_are_running = True
     ends_early = False  # what is leased has to be handed in, and others wait for it
 
     def __init__(

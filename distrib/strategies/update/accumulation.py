@@ -6,15 +6,11 @@ the end of an epoch, fewer batches than k, is an update too.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
-from distrib.data.dataset import ArrayDataset, Batch
-from distrib.data.schedule import Schedule
 from distrib.nn.batch_sums import BatchSums
 from distrib.nn.network import Network
-from distrib.strategies.update.updater import Rest, Saved, State, Updater
+from distrib.strategies.update.updater import Updater
 
 
 class AccumulatingUpdater(Updater):
@@ -48,35 +44,9 @@ class AccumulatingUpdater(Updater):
         self._updater.settle()  # has no sums to add: what accumulates is synchronous
         return total
 
-    def stops(self, wanted: bool) -> bool:
-        return self._updater.stops(wanted)
-
-    def end(self) -> None:
-        self._updater.end()
-
     @property
     def is_settled(self) -> bool:
         return not self._held
-
-    def state(self) -> State | None:
-        return self._updater.state()
-
-    def restore(self, saved: Saved | None) -> str:
-        return self._updater.restore(saved)
-
-    def batches(
-        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
-    ) -> Iterator[Batch]:
-        return self._updater.batches(dataset, schedule, epoch, num_sums, rest)
-
-    def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
-        return self._updater.test_batches(dataset, schedule, num_sums)
-
-    def tested(self, batch_sums: BatchSums) -> None:
-        self._updater.tested(batch_sums)
-
-    def total(self, tested: BatchSums) -> BatchSums:
-        return self._updater.total(tested)
 
     def _add(self, batch_sums: BatchSums) -> None:
         grads = self._network.buffer.grads

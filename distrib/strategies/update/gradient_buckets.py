@@ -56,10 +56,10 @@ class GradientBuckets:
         self._grads = [communicator.part(grads, each) for each in self._ranges]
         self._values = [communicator.part(values, each) for each in self._ranges]
         residual = np.zeros_like(grads) if compress else None
-        self._residuals = [None if residual is None else residual[each.slice] for each in self._ranges]
+        self.residuals = [None if residual is None else residual[each.slice] for each in self._ranges]
         self.owned = [_shifted(communicator.own_range(each.size), each.begin) for each in self._ranges]
         self._begun = 0
-        self._thread: _Thread | None = None
+        self._thread: TaskThread | None = None
 
     def begin(self) -> None:
         """Begin a step: nothing is filled."""
@@ -78,7 +78,7 @@ class GradientBuckets:
         self._begun += 1
         if bucket is not self._ranges[-1]:
             if self._thread is None:
-                self._thread = _Thread(self._reduce)
+                self._thread = TaskThread(self._reduce)
             self._thread.tasks.put(index)
 
     def finish(self, scalars: Array) -> Array:
@@ -110,7 +110,7 @@ class GradientBuckets:
 
     def forget(self) -> None:
         """The sums of this step are not used: what rounding took from them is not owed to the next."""
-        for residual in self._residuals:
+        for residual in self.residuals:
             if residual is not None:
                 residual.fill(0)
 
@@ -129,7 +129,7 @@ class GradientBuckets:
             self._communicator.all_gather(vector[each.slice])
 
     def _reduce(self, index: int, scalars: Array | None = None) -> Array:
-        residual = self._residuals[index]
+        residual = self.residuals[index]
         if residual is None:
             return self._communicator.reduce_scatter(self._grads[index], scalars=scalars)
         return self._communicator.reduce_scatter_float16(self._grads[index], residual, scalars)
@@ -152,7 +152,7 @@ def _shifted(part: Range, offset: int) -> Range:
     return Range(part.begin + offset, part.end + offset)
 
 
-class _Thread:
+class TaskThread:
     """Reduces the buckets of one step, by their index.
 
     A daemon: a rank that fails must not wait, while it ends, for peers that wait for it.
@@ -166,6 +166,7 @@ class _Thread:
         self._thread.start()
 
     def end(self) -> None:
+        """Reduce what was put, and no more."""
         self.tasks.put(None)
 
     def finish(self) -> None:

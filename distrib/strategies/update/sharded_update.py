@@ -8,19 +8,14 @@ the replicas cannot drift apart: every value is computed once and copied.
 
 from __future__ import annotations
 
-import json
 import math
-from collections.abc import Iterator
 
 import numpy as np
 
 from distrib.base.arrays import Array
 from distrib.base.errors import NonFiniteError
 from distrib.base.logs import LOGGER
-from distrib.base.ranges import Range
 from distrib.comm.communicator import Communicator
-from distrib.data.dataset import ArrayDataset, Batch
-from distrib.data.schedule import Positions, Schedule, joined
 from distrib.nn.batch_sums import BatchSums
 from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
@@ -28,7 +23,8 @@ from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.update.gradient_buckets import DEFAULT_BUCKET_BYTES, GradientBuckets
 from distrib.strategies.update.replica_check import check_replicas
 from distrib.strategies.update.replica_state import ReplicaState
-from distrib.strategies.update.updater import NonFinitePolicy, Rest, Saved, State, Updater
+from distrib.strategies.update.updater import NonFinitePolicy, Updater
+from distrib.strategies.update.whole_batches import penalty_of
 
 _SUMMED = "the sum over replicas of the gradient"
 
@@ -42,6 +38,11 @@ class ShardedUpdater(Updater):
         optimizer: its optimizer; keeps slots for the own range only.
         on_nonfinite: what to do about NaN or Inf.
         options: when to compare a hash of the values, and how gradients travel; by default neither is asked for.
+
+    Attributes:
+        buckets: the pieces of the gradient that travel.
+        owned: the ranges of the flat vectors that this replica updates.
+        replica_state: what is compared with the other replicas in every step.
     """
 
     def __init__(
@@ -57,35 +58,27 @@ class ShardedUpdater(Updater):
         self._world_size = communicator.world_size
         options = options or CommunicationOptions(check_every=0)
         self._check_every = options.check_every
-        self._buckets = GradientBuckets(
+        self.buckets = GradientBuckets(
             communicator,
             network.buffer.values,
             network.buffer.grads,
             _bucket_bytes(options, communicator),
             compress=options.compression is not None,
         )
-        self._owned = self._buckets.owned
-        if len(self._owned) > 1:
+        self.owned = self.buckets.owned
+        if len(self.owned) > 1:
             self.filled = self._reduce_filled
         self._nonfinite = 0
         self._num_pulls = optimizer.iterations  # no replica may count otherwise than the others
         self._verdict = np.zeros(1)
         self._sums = np.empty(0)
-        self._replica_state = ReplicaState(optimizer, network.buffer)
-        self._wholes: list[Positions] = []  # the batches of the epoch
-        self._num_begun = 0  # of them
-        elements = f"{[(entry.name, entry.range) for entry in network.buffer.layout]} {self._owned}"
-        optimizer.build(sum(own.size for own in self._owned), network.dtype, elements)
+        self.replica_state = ReplicaState(optimizer, network.buffer)
+        elements = f"{[(entry.name, entry.range) for entry in network.buffer.layout]} {self.owned}"
+        optimizer.build(sum(own.size for own in self.owned), network.dtype, elements)
         communicator.at_step(optimizer.iterations)
-        self._broadcast_fixed()
-
-    def _broadcast_fixed(self) -> None:
-        """Broadcast the variables that are not trained, from rank 0."""
-        for variable in self._network.fixed_variables.values():
-            self._communicator.broadcast(variable.value.reshape(-1))
 
     def pull(self) -> None:
-        self._buckets.begin()
+        self.buckets.begin()
         self._nonfinite = 0
         if self._check_every and self._num_pulls % self._check_every == 0:
             self._check_replicas()
@@ -100,23 +93,23 @@ class ShardedUpdater(Updater):
             check_replicas(self._communicator, self._network, self._optimizer)
 
     def abandon(self) -> None:
-        self._buckets.abandon()
+        self.buckets.abandon()
 
     def _reduce_filled(self, begin: int) -> None:
         buffer = self._network.buffer
-        for bucket in self._buckets.filled(begin):
+        for bucket in self.buckets.filled(begin):
             if self._on_nonfinite != "allow":
                 # Buckets come from the end, so the last one that finds something has found the first variable.
                 self._nonfinite = _one_based(buffer.first_nonfinite(buffer.grads, bucket)) or self._nonfinite
-            self._buckets.reduce(bucket)
+            self.buckets.reduce(bucket)
 
     def push(self, batch_sums: BatchSums) -> BatchSums:
         communicator, step = self._communicator, self._optimizer.iterations
         self._reduce_filled(0)
         batch_sums.nonfinite = self._nonfinite
-        batch_sums.penalty = self._penalty()
-        all_scalars = self._buckets.finish(self._replica_state.scalars(batch_sums.sums))
-        total = self._added(self._replica_state.check(all_scalars, step))
+        batch_sums.penalty = penalty_of(self._network, self.owned)
+        all_scalars = self.buckets.finish(self.replica_state.scalars(batch_sums.sums))
+        total = self._added(self.replica_state.check(all_scalars, step))
         if total.nonfinite:
             return self._refuse(
                 np.array([BatchSums(0, scalars).nonfinite for scalars in all_scalars]), "the gradient", step
@@ -129,7 +122,7 @@ class ShardedUpdater(Updater):
                 return self._refuse(verdicts[:, 0], _SUMMED, step)
         scale = 1.0 / total.count
         if not self._verdict[0]:
-            for own in self._owned:
+            for own in self.owned:
                 self._network.add_penalty_gradient(own, scale=total.count)
         parts = self._parts()
         if self._optimizer.global_clipnorm is not None:
@@ -139,7 +132,7 @@ class ShardedUpdater(Updater):
             self._optimizer.iterations += 1
         else:
             self._optimizer.apply_parts(parts, scale)
-        verdicts = self._buckets.all_gather(self._verdict)
+        verdicts = self.buckets.all_gather(self._verdict)
         communicator.at_step(self._optimizer.iterations)
         if verdicts.any():
             if self._on_nonfinite == "raise":
@@ -151,10 +144,7 @@ class ShardedUpdater(Updater):
     def _parts(self) -> list[tuple[Array, Array]]:
         """Values and gradients of what this replica owns."""
         buffer = self._network.buffer
-        return [(buffer.values[own.slice], buffer.grads[own.slice]) for own in self._owned]
-
-    def _penalty(self) -> float:
-        return sum(self._network.penalty(own) for own in self._owned)
+        return [(buffer.values[own.slice], buffer.grads[own.slice]) for own in self.owned]
 
     def _clipping(self, parts: list[tuple[Array, Array]], scale: float) -> float:
         """The factor that clips the whole gradient to the optimizer's norm. Collective."""
@@ -167,7 +157,7 @@ class ShardedUpdater(Updater):
         if self._on_nonfinite == "allow" or self._world_size == 1:
             return 0
         buffer = self._network.buffer
-        found = (_one_based(buffer.first_nonfinite(buffer.grads, own)) for own in reversed(self._owned))
+        found = (_one_based(buffer.first_nonfinite(buffer.grads, own)) for own in reversed(self.owned))
         return next(filter(None, found), 0)
 
     def _refuse(self, verdicts: Array, what: str, step: int) -> BatchSums:
@@ -181,7 +171,7 @@ class ShardedUpdater(Updater):
         layout = self._network.buffer.layout
         bad = [(rank, int(index) - 1) for rank, index in enumerate(verdicts) if index]
         where = ", ".join(f"{layout[index].name} on rank {rank}" for rank, index in bad)
-        self._buckets.forget()
+        self.buckets.forget()
         found = f"NaN or Inf in {what} at step {step}, first in {where}."
         if self._on_nonfinite == "raise":
             raise NonFiniteError(
@@ -191,75 +181,6 @@ class ShardedUpdater(Updater):
         LOGGER.warning("%s The step is skipped on all replicas.", found)
         self._sums.fill(0)
         return BatchSums(0, self._sums)
-
-    def batches(
-        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
-    ) -> Iterator[Batch]:
-        self._wholes = list(schedule.epoch(epoch) if rest is None else schedule.cut(rest.undone))
-        parts = dataset.batches(schedule, self._wholes, self._communicator.rank, self._world_size)
-        for self._num_begun, batch in enumerate(parts, 1):
-            yield batch
-
-    def state(self) -> State:
-        slots = {}
-        for name, slot in self._optimizer.slots.items():
-            whole = np.zeros_like(self._network.buffer.values)
-            for part, own in self._slot_parts(slot):
-                whole[own.slice] = part
-            self._buckets.gather(whole)
-            slots[name] = whole
-        return State(slots, joined(self._wholes[self._num_begun :]), None)
-
-    def restore(self, saved: Saved | None) -> str:
-        text = "" if saved is None else json.dumps([saved.step, saved.learning_rate, saved.words])
-        text = self._communicator.gather_bytes(text.encode())[0].decode()
-        if not text:
-            return ""
-        values, optimizer = self._network.buffer.values, self._optimizer
-        # All may have the values in common: nobody writes there while another sends.
-        values[...] = self._from_chief(values)
-        for name, slot in optimizer.slots.items():
-            whole = self._from_chief(None if saved is None else saved.slots[name])
-            for part, own in self._slot_parts(slot):
-                part[...] = whole[own.slice]
-        self._broadcast_fixed()
-        self._replica_state.begin()  # the chief has assigned what it has found
-        step, optimizer.learning_rate, words = json.loads(text)
-        optimizer.iterations = step
-        self._communicator.at_step(step)
-        self._communicator.barrier()
-        return str(words)
-
-    def _from_chief(self, vector: Array | None) -> Array:
-        received = np.zeros_like(self._network.buffer.values)
-        if vector is not None:
-            received[...] = vector
-        self._communicator.broadcast(received)
-        return received
-
-    def _slot_parts(self, slot: Array) -> Iterator[tuple[Array, Range]]:
-        """The parts of a slot, each with the range of the flat vector that it is for."""
-        begin = 0
-        for own in self._owned:
-            yield slot[begin : begin + own.size], own
-            begin += own.size
-
-    def stops(self, wanted: bool) -> bool:
-        return bool(self._communicator.gather_scalars(np.array([float(wanted)])).any())
-
-    def end(self) -> None:
-        self._communicator.barrier()
-
-    def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
-        return dataset.batches(schedule, schedule.epoch(0), self._communicator.rank, self._world_size)
-
-    def tested(self, batch_sums: BatchSums) -> None:
-        pass  # The sums are combined at the end.
-
-    def total(self, tested: BatchSums) -> BatchSums:
-        tested.penalty = self._penalty()
-        # In memory of its own: an evaluation must leave what the training reads as it is.
-        return BatchSums(0, np.add.reduce(self._communicator.gather_scalars(tested.sums), axis=0))
 
     def _added(self, all_scalars: Array) -> BatchSums:
         """The scalars added in rank order, which makes the same bits on every replica."""

@@ -79,10 +79,10 @@ class BackupAndRestore(Callback):
         self._signals = dict.fromkeys(_HANDLED, 0)
         self._series_lock = claim_folder(self.model, self.backup_dir, _NAME)
         is_chief = self.model.strategy.is_chief
-        if not self.model.resume(latest_whole(self.backup_dir, _NAME) if is_chief else None):
+        if not self.model.files.resume(latest_whole(self.backup_dir, _NAME) if is_chief else None):
             self._save()  # so that what callbacks write before the next one is known, too
         if threading.current_thread() is threading.main_thread():
-            self._former = {each: signal.signal(each, self._asked) for each in _HANDLED}
+            self._former = {each: signal.signal(each, self.save_and_exit) for each in _HANDLED}
 
     def on_train_batch_begin(self, batch: int, logs: Logs | None = None) -> None:
         assert self.model.run is not None
@@ -130,7 +130,13 @@ class BackupAndRestore(Callback):
         if self.model.run is not None:
             self.model.run.request = 0
 
-    def _asked(self, number: int, frame: FrameType | None) -> None:
+    def save_and_exit(self, number: int, frame: FrameType | None) -> None:
+        """A signal asks all replicas to save after the next step and to exit. A signal handler.
+
+        Args:
+            number: of the signal.
+            frame: what was interrupted.
+        """
         self._signals[signal.Signals(number)] += 1
 
     def _save(self) -> None:

@@ -101,6 +101,11 @@ class TensorBoard(Callback):
         self._steps = 0
         self._speed: dict[str, float] | None = None
 
+    @property
+    def is_open(self) -> bool:
+        """Whether a file is open."""
+        return bool(self._writers)
+
     def on_train_begin(self, logs: Logs | None = None) -> None:
         self._is_training, self._batch = True, 0
         self._others = list(event_files(self.log_dir))

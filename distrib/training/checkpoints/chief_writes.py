@@ -35,7 +35,7 @@ def write_alone(strategy: Strategy, write: Callable[[], None]) -> None:
             write()
         except (StorageError, ConfigError) as error:
             told = f"{type(error).__name__} {error}"
-    told = strategy.communicator.gather_bytes(told.encode())[0].decode()
+    told = strategy.gather_bytes(told.encode())[0].decode()
     kind, _, message = told.partition(" ")
     if kind:
         raise {"StorageError": StorageError, "ConfigError": ConfigError}[kind](message)
@@ -73,7 +73,7 @@ def confirmed(strategy: Strategy, path: Path) -> Callable[[], None]:
     """
 
     def confirm() -> None:
-        strategy.communicator.confirm()
+        strategy.confirm()
         confirm_owned(path)
 
     return confirm
@@ -81,9 +81,7 @@ def confirmed(strategy: Strategy, path: Path) -> Callable[[], None]:
 
 def say_unwritten(strategy: Strategy, path: Path) -> None:
     """Warn, on the chief, about paths of other ranks: one model is saved, where the chief says. Collective."""
-    if strategy.communicator.world_size == 1:
-        return
-    paths = [os.fsdecode(each) for each in strategy.communicator.gather_bytes(os.fsencode(path))]
+    paths = [os.fsdecode(each) for each in strategy.gather_bytes(os.fsencode(path))]
     others = sorted({each for each in paths if each != paths[0]})
     if others and strategy.is_chief:
         LOGGER.warning(

@@ -62,7 +62,7 @@ class EvaluatorMailbox:
     def finish(self) -> None:
         """The chief's script has ended. Raises `StorageError`."""
         if self._directory.is_dir():
-            self._write(_FINISHED)
+            self.write(_FINISHED)
 
     @property
     def is_finished(self) -> bool:
@@ -71,7 +71,7 @@ class EvaluatorMailbox:
 
     def ask_to_stop(self) -> None:
         """The evaluator would end the training. Raises `StorageError`."""
-        self._write(_STOP)
+        self.write(_STOP)
 
     @property
     def is_asked_to_stop(self) -> bool:
@@ -131,7 +131,12 @@ class EvaluatorMailbox:
         except (OSError, ValueError, KeyError, TypeError, OverflowError):
             return None
 
-    def _write(self, name: str) -> None:
+    def write(self, name: str) -> None:
+        """Leave a message of this run. Raises `StorageError`.
+
+        Args:
+            name: of its file: `"finished"` or `"stop"`.
+        """
         write_bytes(self._directory / name, json.dumps({"run": self._run}).encode() + b"\n")
 
     def _is_new(self, name: str) -> bool:

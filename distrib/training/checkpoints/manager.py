@@ -27,10 +27,10 @@ from distrib.io.checkpoint_folder import (
 )
 from distrib.io.series_lock import own
 from distrib.io.tf_state_file import STATE_FILE, write_state_file
+from distrib.training.arguments.unsupported import refuse
 from distrib.training.checkpoints.chief_writes import confirmed, write_alone
 from distrib.training.checkpoints.evaluator_mailbox import EvaluatorMailbox
 from distrib.training.interface import ModelInterface
-from distrib.training.unsupported import refuse
 
 _POLL_S = 0.1
 _TENSORFLOWS = {
@@ -73,7 +73,7 @@ class CheckpointManager(HasArguments):
             _TENSORFLOWS,
             ("checkpoint", "directory", "max_to_keep", "checkpoint_name"),
         )
-        if not callable(getattr(checkpoint, "contents", None)):
+        if not hasattr(checkpoint, "files"):
             raise ConfigError(
                 f"CheckpointManager expects the model itself as checkpoint. Received: {checkpoint!r}."
             )
@@ -121,7 +121,7 @@ class CheckpointManager(HasArguments):
             ConfigError: on every replica: a number below that of the newest.
         """
         refuse("save", {"options": options}, {"options": None})
-        files, manifest = self._model.contents()
+        files, manifest = self._model.files.contents()
         manifest["final"] = is_final
         path = self.directory
 
@@ -183,7 +183,7 @@ class CheckpointManager(HasArguments):
         found = latest_whole(self.directory, self._name)
         if found is None:
             return None
-        self._model.take(*found)
+        self._model.files.take(*found)
         return str(found[0])
 
     def clear(self) -> None:

@@ -20,8 +20,8 @@ from distrib.base.logs import LOGGER
 from distrib.cluster.launcher_env import run_name
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
-from distrib.strategies.update.updater import Saved
-from distrib.training.compile_config import CompileConfig
+from distrib.strategies.update.coordination import Saved
+from distrib.training.arguments.compile_config import CompileConfig
 from distrib.training.fingerprint import describe_network, versions
 
 MODEL_FILE = "model.safetensors"

@@ -11,13 +11,13 @@ from pathlib import Path
 
 from distrib.base.errors import ConfigError
 from distrib.base.logs import LOGGER
+from distrib.training.arguments.examples import Examples
 from distrib.training.callbacks.callback import Callback
 from distrib.training.callbacks.early_stopping import EarlyStopping
 from distrib.training.callbacks.model_checkpoint import ModelCheckpoint, series_of
 from distrib.training.callbacks.reduce_lr_on_plateau import ReduceLROnPlateau
 from distrib.training.callbacks.tensorboard import TensorBoard
 from distrib.training.evaluator.sidecar_evaluator import BEST, SidecarEvaluator
-from distrib.training.examples import Examples
 from distrib.training.interface import ModelInterface
 
 

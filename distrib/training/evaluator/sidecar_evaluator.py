@@ -21,6 +21,7 @@ from distrib.base.errors import ConfigError, PeerLostError, StorageError
 from distrib.base.logs import LOGGER
 from distrib.io.checkpoint_folder import number_of, read_checkpoint, write_checkpoint
 from distrib.strategies.default import DefaultStrategy
+from distrib.training.arguments.examples import ValidationData
 from distrib.training.callbacks.callback_list import Callbacks, listed
 from distrib.training.callbacks.early_stopping import EarlyStopping
 from distrib.training.callbacks.monitor_callback import MonitorCallback
@@ -28,7 +29,6 @@ from distrib.training.callbacks.tensorboard import TensorBoard
 from distrib.training.checkpoints.evaluator_mailbox import EvaluatorMailbox, Progress
 from distrib.training.checkpoints.manager import is_final
 from distrib.training.checkpoints.watcher import CheckpointWatcher
-from distrib.training.examples import ValidationData
 from distrib.training.interface import ModelInterface
 
 BEST = "best"
@@ -117,7 +117,7 @@ class SidecarEvaluator(HasArguments):
                 num_runs = self._watcher.num_runs
                 self._begin()
             count += 1
-            model.take(folder, files, manifest)
+            model.files.take(folder, files, manifest)
             results = self._evaluated()
             logs = {f"val_{name}": value for name, value in results.items()}
             words = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())

@@ -11,7 +11,8 @@ from distrib.nn.batch_sums import BatchSums
 from distrib.nn.network import Network
 from distrib.nn.objective import Objective
 from distrib.nn.rng import RngKey
-from distrib.strategies.update.updater import Rest, Updater
+from distrib.strategies.update.feed import Rest
+from distrib.strategies.update.training import Training
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList
 from distrib.training.loop.running_means import RunningMeans
@@ -38,7 +39,7 @@ class EpochLoop:
 
     def train_epoch(
         self,
-        updater: Updater,
+        training: Training,
         dataset: ArrayDataset,
         schedule: Schedule,
         epoch: int,
@@ -48,7 +49,7 @@ class EpochLoop:
         """One epoch; returns the logs of all its batches together.
 
         Args:
-            updater: combines and updates.
+            training: what the strategy provides.
             dataset: all examples.
             schedule: which of them make up the batches.
             epoch: from 0.
@@ -62,23 +63,26 @@ class EpochLoop:
         else:
             self._add(BatchSums(0, rest.sums))
             logs = self.means.logs()
-        parts = updater.batches(dataset, schedule, epoch, self._objective.batch_sums.sums.size, rest)
+        feed = training.feed
+        parts = feed.batches(dataset, schedule, epoch, self._objective.batch_sums.sums.size, rest)
         for step, batch in enumerate(parts, self.steps_done):
             callbacks.call("on_train_batch_begin", step)
-            logs = self.train_step(updater, batch)
+            logs = self.train_step(training, batch)
             self.steps_done = step + 1
             callbacks.call("on_train_batch_end", step, logs)
-            if updater.ends_early and callbacks.may_stop_in_batch and updater.stops(callbacks.stop_training):
-                callbacks.stop()
-                break
-        settled = updater.settle()
+            if feed.ends_early and callbacks.may_stop_in_batch:
+                if training.coordination.stops(callbacks.stop_training):
+                    callbacks.stop()
+                    break
+        settled = training.updater.settle()
         if settled is not None:
-            self._add(settled, updater.is_running)
+            self._add(settled, feed.sums_are_running)
             logs = self.means.logs()
         return logs
 
-    def train_step(self, updater: Updater, batch: Batch) -> Logs:
+    def train_step(self, training: Training, batch: Batch) -> Logs:
         """One step on this replica's part of a batch; returns the running logs."""
+        updater = training.updater
         self._network.buffer.gather()
         updater.pull()
         draw = RngKey(self._network.seed, batch.pass_index, batch.position)
@@ -92,7 +96,7 @@ class EpochLoop:
         batch_sums.request = self.request
         total = updater.push(batch_sums)
         self.requested = total.request
-        self._add(total, updater.is_running)
+        self._add(total, training.feed.sums_are_running)
         return self.means.logs()
 
     @property

@@ -14,7 +14,7 @@ from distrib.data.schedule import Schedule
 from distrib.nn.batch_sums import BatchSums
 from distrib.nn.network import Network
 from distrib.nn.objective import Objective
-from distrib.strategies.update.updater import Updater
+from distrib.strategies.update.feed import Feed
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList
 from distrib.training.loop.running_means import RunningMeans
@@ -31,16 +31,14 @@ class EvaluationRun:
     def __init__(self, network: Network, callbacks: CallbackList) -> None:
         self._network, self._callbacks = network, callbacks
 
-    def evaluate(
-        self, objective: Objective, updater: Updater, dataset: ArrayDataset, schedule: Schedule
-    ) -> Logs:
+    def evaluate(self, objective: Objective, feed: Feed, dataset: ArrayDataset, schedule: Schedule) -> Logs:
         """Loss and metrics, with every example once, spread over the replicas. Collective.
 
         The sums are combined once, at the end; after each batch only where a callback asks for the running logs.
 
         Args:
             objective: what is measured; left as it is.
-            updater: hands out the examples and combines the sums.
+            feed: hands out the examples and combines the sums.
             dataset: all examples.
             schedule: which of them make up the batches.
         """
@@ -49,17 +47,17 @@ class EvaluationRun:
         means = RunningMeans(objective.metrics)
         own = BatchSums(0, np.zeros_like(objective.batch_sums.sums))
         called.call("on_test_begin")
-        for step, batch in enumerate(updater.test_batches(dataset, schedule, own.sums.size)):
+        for step, batch in enumerate(feed.test_batches(dataset, schedule, own.sums.size)):
             called.call("on_test_batch_begin", step)
             batch_sums = network.test_on(batch.x, batch.y, batch.weight, objective)
             own.sums += batch_sums.sums
-            updater.tested(batch_sums)
+            feed.tested(batch_sums)
             if called.reads_test_batches:
                 means.reset()
-                means.add(updater.total(own))
+                means.add(feed.total(own))
             called.call("on_test_batch_end", step, means.logs() if called.reads_test_batches else {})
         means.reset()
-        means.add(updater.total(own))
+        means.add(feed.total(own))
         logs = means.logs()
         called.call("on_test_end", logs=logs)
         return logs

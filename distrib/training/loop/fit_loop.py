@@ -16,7 +16,9 @@ from distrib.base.ranges import Range
 from distrib.data.dataset import ArrayDataset
 from distrib.data.schedule import Positions, Schedule
 from distrib.nn.network import Network
-from distrib.strategies.update.updater import Rest, State, Updater
+from distrib.strategies.update.coordination import State
+from distrib.strategies.update.feed import Rest
+from distrib.strategies.update.training import Training
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList
 from distrib.training.loop.epoch_loop import EpochLoop
@@ -29,7 +31,7 @@ class FitLoop:
     Args:
         network: what is trained.
         trainer: trains it.
-        updater: combines and updates.
+        training: what the strategy provides.
         dataset: what to train on.
         schedule: in which batches.
         callbacks: what happens besides.
@@ -37,6 +39,7 @@ class FitLoop:
         validation_freq: after every so many epochs.
 
     Attributes:
+        epoch: the one that is trained, from 0.
         is_stopped: whether to end after the epoch.
         is_active: whether it has begun, and is not over.
     """
@@ -45,17 +48,17 @@ class FitLoop:
         self,
         network: Network,
         trainer: EpochLoop,
-        updater: Updater,
+        training: Training,
         dataset: ArrayDataset,
         schedule: Schedule,
         callbacks: CallbackList,
         tests: tuple[ArrayDataset, Schedule] | None,
         validation_freq: int,
     ) -> None:
-        self._network, self.trainer, self.updater = network, trainer, updater
+        self._network, self.trainer, self.training = network, trainer, training
         self._dataset, self._schedule, self._callbacks = dataset, schedule, callbacks
         self._tests, self._validation_freq = tests, validation_freq
-        self._epoch = 0
+        self.epoch = 0
         self._rest: Rest | None = None
         self.is_stopped = self.is_active = False
 
@@ -76,11 +79,11 @@ class FitLoop:
     @property
     def is_settled(self) -> bool:
         """Whether the values are those of whole updates, so that they can be saved."""
-        return self.updater.is_settled
+        return self.training.updater.is_settled
 
     def train(self, initial_epoch: int, epochs: int) -> None:
         """Train from `initial_epoch`, or from where a callback has resumed, until before `epochs`."""
-        self._epoch, self.is_active = initial_epoch, True
+        self.epoch, self.is_active = initial_epoch, True
         try:
             self._train(epochs)
         finally:
@@ -89,37 +92,37 @@ class FitLoop:
     def _train(self, epochs: int) -> None:
         called, logs = self._callbacks, Logs()
         called.call("on_train_begin")
-        while self._epoch < epochs and not self.is_stopped:
-            epoch = self._epoch
+        while self.epoch < epochs and not self.is_stopped:
+            epoch = self.epoch
             called.call("on_epoch_begin", epoch)
             rest, self._rest = self._rest, None
-            logs = self.trainer.train_epoch(self.updater, self._dataset, self._schedule, epoch, called, rest)
+            logs = self.trainer.train_epoch(self.training, self._dataset, self._schedule, epoch, called, rest)
             if self._tests is not None and (epoch + 1) % self._validation_freq == 0:
                 tested = self.evaluate(*self._tests, called)
                 logs = logs | {f"val_{name}": value for name, value in tested.items()}
-            self._epoch, self.trainer.steps_done = epoch + 1, 0
+            self.epoch, self.trainer.steps_done = epoch + 1, 0
             called.call("on_epoch_end", epoch, logs)
-            if self._epoch < epochs:
-                self.is_stopped = self.updater.stops(self.is_stopped)
-        self.updater.end()
+            if self.epoch < epochs:
+                self.is_stopped = self.training.coordination.stops(self.is_stopped)
+        self.training.coordination.end()
         called.call("on_train_end", logs=logs)
 
     def evaluate(self, dataset: ArrayDataset, schedule: Schedule, callbacks: CallbackList) -> Logs:
         """Loss and metrics over other examples, between two steps. Collective."""
         with self._network.apart() as network:
             run = EvaluationRun(network, callbacks)
-            return run.evaluate(self.trainer.objective, self.updater, dataset, schedule)
+            return run.evaluate(self.trainer.objective, self.training.feed, dataset, schedule)
 
     def progress(self, state: State) -> dict[str, Any]:
         """Where training is, as JSON values.
 
         Args:
-            state: the updater's, now.
+            state: that of the training, now.
         """
         step = self.trainer.steps_done
         sums = self.trainer.means.sums() if state.sums is None else state.sums
         return {
-            "epoch": self._epoch,
+            "epoch": self.epoch,
             "step": step,
             "undone": [[pass_index, *part] for pass_index, part in state.undone] if step else None,
             "sums": sums.tolist() if step else None,
@@ -143,12 +146,12 @@ class FitLoop:
                 f"{folder} was saved within an epoch over {progress['data']}. Received: {self._data()}. Pass the "
                 "same examples, shuffle and seed, or remove it."
             )
-        self._epoch, self.trainer.steps_done = int(progress["epoch"]), int(progress["step"])
+        self.epoch, self.trainer.steps_done = int(progress["epoch"]), int(progress["step"])
         if progress["step"]:
             undone = [Positions(index, Range(begin, end)) for index, begin, end in progress["undone"]]
             self._rest = Rest(undone, np.array(progress["sums"]))
         self.is_stopped = bool(progress["stopped"])
-        self._callbacks.resume(progress["callbacks"], self._epoch, self.trainer.steps_done)
+        self._callbacks.resume(progress["callbacks"], self.epoch, self.trainer.steps_done)
 
     def _data(self) -> dict[str, Any]:
         schedule = self._schedule

@@ -8,7 +8,7 @@ import os
 import signal
 import sys
 
-from helpers.checkpoint_campaign import make
+from campaigns.checkpoints import make
 
 import distrib
 from distrib.train import CheckpointManager

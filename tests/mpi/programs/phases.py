@@ -84,11 +84,11 @@ elif phase == "gather":
     communicator = type(strategy.communicator)
     communicator.all_gather = with_fault(communicator.all_gather)
 elif name == "mpi":
-    MPICommunicator._finish = with_fault(MPICommunicator._finish)
+    MPICommunicator.finish = with_fault(MPICommunicator.finish)
 elif name in ("ring", "overlap", "hierarchical"):
     CheckedChannel.receive = with_fault(CheckedChannel.receive)
 else:
-    SharedMemoryCommunicator._combine = with_fault(SharedMemoryCommunicator._combine)
+    SharedMemoryCommunicator.combine = with_fault(SharedMemoryCommunicator.combine)
 model.fit(x, y, epochs=2, batch_size=20, verbose=0, callbacks=callbacks)
 mine, single = (np.concatenate([w.ravel() for w in each.get_weights()]) for each in (model, alone))
 assert np.linalg.norm(mine - single) <= 1e-12 * np.linalg.norm(single)

@@ -61,7 +61,10 @@ with strategy.scope():
 backup = distrib.callbacks.BackupAndRestore(folder, save_freq=2, delete_checkpoint=False)
 print("TRAINING", flush=True)
 history = model.fit(x, y, epochs=6, batch_size=20, verbose=0, callbacks=[backup, Act()])
-arrays = {**model.contents()[0]["model.safetensors"], **model.contents()[0]["optimizer.safetensors"]}
+arrays = {
+    **model.files.contents()[0]["model.safetensors"],
+    **model.files.contents()[0]["optimizer.safetensors"],
+}
 digest = hashlib.sha256(json.dumps(history.history).encode())
 for name, array in sorted(arrays.items()):
     digest.update(name.encode() + array.tobytes())

@@ -118,13 +118,13 @@ def workers(monkeypatch):
         launcher = Starter(lambda: now[0], list(lives))
         monkeypatch.setattr(module, "TaskLauncher", lambda *arguments: launcher)
         start = module.Attempt(SimpleNamespace(signals=[]), made, None, ("r", 1), restarts)
-        start._trainers.start(made)
+        start.trainers.start(made)
         for _ in range(600):
             now[0] += 0.1
-            worker = start._trainers.processes[1]
+            worker = start.trainers.processes[1]
             if worker.code is None and now[0] >= launcher.ends[-1]:
                 worker.code, worker.when = 137, launcher.ends[-1]
-            assert not start._is_over(), "the chief goes on"
+            assert not start.is_over(), "the chief goes on"
         delays = [begin - end for begin, end in zip(launcher.starts[1:], launcher.ends, strict=False)]
         return [round(delay) for delay in delays], told, start
 

@@ -8,7 +8,7 @@ import time
 import grpc
 import numpy as np
 import pytest
-from helpers.fuzz import PeakMemory, fuzz
+from campaigns.messages import PeakMemory, fuzz
 from helpers.ps_calls import Calls
 
 from distrib.proto import parameter_server_pb2 as pb

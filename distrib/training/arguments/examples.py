@@ -12,7 +12,7 @@ from numpy.typing import ArrayLike
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError, DataError
 from distrib.data.dataset import as_array
-from distrib.training.class_weight import weights_of_classes
+from distrib.training.arguments.class_weight import weights_of_classes
 
 _HASHED_ROWS = 64
 

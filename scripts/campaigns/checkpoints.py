@@ -10,20 +10,19 @@ import sys
 import time
 from pathlib import Path
 
-import numpy as np
-
 import distrib
+import numpy as np
 from distrib import layers
 from distrib.io.checkpoint_folder import number_of, read_checkpoint
 
-_TESTS = Path(__file__).parents[1]
-ENVIRON = {**os.environ, "PYTHONPATH": f"{_TESTS.parent}:{_TESTS}"}
-"""For programs that import these helpers."""
+_ROOT = Path(__file__).parents[2]
+ENVIRON = {**os.environ, "PYTHONPATH": f"{_ROOT}:{_ROOT / 'tests'}:{_ROOT / 'scripts'}"}
+"""For programs that import this module or the helpers of the tests."""
 
 SAVER = """
 import sys
 import numpy as np
-from helpers.checkpoint_campaign import make
+from campaigns.checkpoints import make
 from distrib.train import CheckpointManager
 model = make()
 manager = CheckpointManager(model, sys.argv[1], max_to_keep=2)

@@ -14,7 +14,6 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-
 from distrib.nn.optimizers import SGD
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client.client import Client

@@ -22,7 +22,6 @@ from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Pull
 from distrib.ps.policy.order.sequencer import PushRequest, Sequencer
 from distrib.ps.policy.order.shard import Shard
-from distrib.training.examples import Examples
 
 
 class VirtualCluster:
@@ -67,10 +66,10 @@ class VirtualCluster:
     ) -> list[float]:
         """Train; returns the seconds, in virtual time, of each epoch. The model has the values after each."""
         model, sequencer = self.model, self.sequencer
-        data = Examples(x, y)
-        dataset = model._prepare(data)
-        network, compiled = model._built(), model._require_compiled()
-        self._network, self._objective = network, compiled.objective(network, data.y)
+        network, compiled = model.network, model.compile_config
+        targets = compiled.loss.prepare(y, network.output_shape, network.dtype)
+        dataset = ArrayDataset(x, targets, None, network.dtype)
+        self._network, self._objective = network, compiled.objective(network, y)
         buffer, optimizer = network.buffer, compiled.optimizer
         description = {
             "size": buffer.size,
@@ -117,7 +116,8 @@ class VirtualCluster:
         while computing:
             self.now, worker, lease, version = heapq.heappop(computing)
             pass_index, part = lease.span
-            batch = dataset.batch(schedule.order(pass_index)[part.slice], pass_index, part.begin)
+            order = schedule.order(pass_index)
+            batch = dataset.batch(part.slice if order is None else order[part.slice], pass_index, part.begin)
             self._network.buffer.values[...] = self._values[worker]
             draw = RngKey(self._network.seed, pass_index, part.begin)
             sums = self._network.train_on(batch.x, batch.y, None, draw, self._objective)

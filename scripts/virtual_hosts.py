@@ -73,7 +73,7 @@ class Hosts:
         self.names = [f"h{index + 1}" for index in range(count)]
         self._rate, self._own_processes = rate, own_processes
         self._switch = f"dt{os.getpid()}s"
-        self._namespaces = {name: f"dt{os.getpid()}{name}" for name in self.names}
+        self.namespaces = {name: f"dt{os.getpid()}{name}" for name in self.names}
         self._holders: list[subprocess.Popen[str]] = []
         self._pids: dict[str, int] = {}  # of a process in each
         self._folder = Path(tempfile.mkdtemp(prefix="distrib-hosts-"))
@@ -95,7 +95,7 @@ class Hosts:
         for index, name in enumerate(self.names, 1):
             table += f"{_NETWORK}.{index} {name}\n"
         (self._folder / "hosts").write_text(table)
-        for index, (name, namespace) in enumerate(self._namespaces.items(), 1):
+        for index, (name, namespace) in enumerate(self.namespaces.items(), 1):
             inside, port = f"v{index}", f"p{index}"
             _ip("netns", "add", namespace)
             _ip("-n", namespace, "link", "set", "lo", "up")
@@ -167,14 +167,14 @@ class Hosts:
 
     def pids(self, name: str) -> set[int]:
         """The processes in a host's network."""
-        command = ["ip", "netns", "pids", self._namespaces[name]]
+        command = ["ip", "netns", "pids", self.namespaces[name]]
         return set(
             map(int, subprocess.run(command, check=True, capture_output=True, text=True).stdout.split())
         )
 
     def set_link(self, name: str, state: str) -> None:
         """Let a host's link go `down` or `up`."""
-        _ip("-n", self._namespaces[name], "link", "set", f"v{name.removeprefix('h')}", state)
+        _ip("-n", self.namespaces[name], "link", "set", f"v{name.removeprefix('h')}", state)
 
     def __exit__(self, *exception: object) -> None:
         for holder in reversed(self._holders):
@@ -187,7 +187,7 @@ class Hosts:
             deadline = time.monotonic() + 5
             while any(map(_lives, self._pids.values())) and time.monotonic() < deadline:
                 time.sleep(0.01)
-        for namespace in (*self._namespaces.values(), self._switch):
+        for namespace in (*self.namespaces.values(), self._switch):
             subprocess.run(["ip", "netns", "del", namespace], check=False, stderr=subprocess.DEVNULL)
         shutil.rmtree(self._folder, ignore_errors=True)
 

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 from helpers.ps import on_workers, worker_of
 from helpers.replicas import difference, in_one_process
-from ps.test_restore import Versions, training
+from ps.test_checkpoint_coordinator import Versions, training
 
 import distrib
 from distrib.base.errors import ProtocolError

@@ -10,10 +10,8 @@ from collections import Counter
 from pathlib import Path
 from unittest import mock
 
-import numpy as np
-from google.protobuf.message import DecodeError
-
 import distrib
+import numpy as np
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.server import server as server_module
 from distrib.ps.server import servicer as servicer_module
@@ -21,6 +19,7 @@ from distrib.ps.server.follow_service import FollowService
 from distrib.ps.server.server_options import ServerOptions
 from distrib.ps.server.servicer import Servicer
 from distrib.ps.wire import framing
+from google.protobuf.message import DecodeError
 from helpers.ps import on_workers
 
 WAIT_S = 0.2

@@ -11,8 +11,8 @@ import time
 from pathlib import Path
 
 import pytest
+import virtual_hosts as hosts
 from conftest import missing
-from helpers import hosts
 from helpers.launch import PROGRAM, SAVES, Launch, check_comeback
 from helpers.mpi import ENVIRONMENTS, ROOT
 from helpers.ports import everywhere, listening

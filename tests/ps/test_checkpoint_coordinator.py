@@ -11,11 +11,11 @@ import time
 
 import numpy as np
 import pytest
+from campaigns.pushes import Campaign
 from conftest import missing
 from helpers.ps import worker_of
-from helpers.ps_campaign import Campaign
 from helpers.replicas import difference, in_one_process
-from ps.test_policies import Job, rules_of
+from ps.test_sequencer import Job, rules_of
 
 import distrib
 from distrib.io.checkpoint_folder import checkpoints, latest_whole, read_checkpoint, write_checkpoint

@@ -8,7 +8,6 @@ from pathlib import Path
 import grpc
 import numpy as np
 import pytest
-
 from helpers.launch import Launch, config
 from helpers.mpi import ENVIRONMENTS, ROOT, job_pids
 from helpers.strangers import bad_bytes, listening, molest

@@ -1,4 +1,4 @@
-"""Ledger, admission, staleness and sequencer under random schedules of slow, fast, dying and returning workers."""
+"""Sequencer, admission and staleness under random schedules of slow, fast, dying and returning workers."""
 
 import json
 import random
@@ -10,9 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from distrib.base.errors import ConfigError, ProtocolError
-from distrib.base.ranges import Range
-from distrib.data.schedule import Positions, Schedule, joined
-from distrib.ps.policy.admission.ledger import Ledger
+from distrib.data.schedule import Schedule, joined
 from distrib.ps.policy.admission.rules import Rules, rules_from_config
 from distrib.ps.policy.admission.staleness import AcceptStale, BoundStale, DropStale, ScaleStale
 from distrib.ps.policy.errors import RefusedError
@@ -381,29 +379,6 @@ def test_warm_up_by_epochs_is_the_chief_alone_and_then_all():
     job = Job(5, Rules("async", 4, warmup_epochs=1), 40, 4, deaths=False, epochs=2).run()
     assert job.updates[:10] == [[0]] * 10
     assert {worker for workers in job.updates[10:] for worker in workers} == {0, 1, 2, 3}
-
-
-def test_ledger_joins_what_is_given_back():
-    ledger = Ledger([Positions(0, Range(0, 10)), Positions(1, Range(0, 4))])
-    leases = [ledger.lease(ledger.take(3)) for _ in range(4)]
-    assert [lease.span.range for lease in leases] == [(0, 3), (3, 6), (6, 9), (9, 10)]
-    for index in (1, 0, 2):
-        ledger.give_back(leases[index].number)
-    assert ledger.take(20) == Positions(0, Range(0, 9))
-    assert ledger.finish(leases[3].number)
-    assert not ledger.finish(leases[3].number)
-    assert ledger.num_done == 1
-
-
-def test_the_first_of_two_holders_wins():
-    ledger = Ledger([Positions(0, Range(0, 4))])
-    first = ledger.lease(ledger.take(4))
-    second = ledger.lease_again()
-    assert second.span == first.span
-    ledger.give_back(first.number)
-    assert not ledger.num_free_of_pass, "the second holder has it still"
-    assert ledger.finish(second.number)
-    assert ledger.is_done
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,8 @@ def told(monkeypatch):
 
 
 def test_c27_a_name_that_nobody_knows(monkeypatch, told):
-    assert client._TELL_EVERY_S == 5.0
-    monkeypatch.setattr(client, "_TELL_EVERY_S", 0.5)
+    assert client.TELL_EVERY_S == 5.0
+    monkeypatch.setattr(client, "TELL_EVERY_S", 0.5)
     asked = client.Client(["nobody.invalid:2222"], 1, connect_timeout_s=1.5)
     begin = time.monotonic()
     try:

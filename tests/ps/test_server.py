@@ -264,8 +264,8 @@ def test_c17_a_job_that_drops_everything_says_so(monkeypatch, caplog, num_ps):
 
 @pytest.mark.parametrize("num_ps", [1, 2])
 def test_c19_a_worker_that_never_came_is_asked_for(monkeypatch, caplog, num_ps):
-    assert stream._REMIND_EVERY_S == 10.0
-    monkeypatch.setattr(stream, "_REMIND_EVERY_S", 0.5)
+    assert stream.REMIND_EVERY_S == 10.0
+    monkeypatch.setattr(stream, "REMIND_EVERY_S", 0.5)
     late, begin, told = threading.Event(), time.monotonic(), []
 
     def body(strategy):

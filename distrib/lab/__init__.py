@@ -1,0 +1,1 @@
+"""Experiments about distributed training, without a cluster."""

@@ -1,0 +1,1 @@
+"""What is passed to `compile` and `fit`, checked and completed."""

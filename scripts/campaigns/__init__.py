@@ -1,0 +1,1 @@
+"""Fault campaigns. `scripts/campaign.py` runs them; the tests run small samples."""
