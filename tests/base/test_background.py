@@ -214,7 +214,7 @@ def test_a_job_ends_where_a_ps_no_longer_follows_or_is_heard(monkeypatch, caplog
 
 
 def test_a_call_whose_deadline_nobody_watches_is_given_up(monkeypatch, caplog):
-    monkeypatch.setattr(stream, "_REMIND_EVERY_S", 0.1)
+    monkeypatch.setattr(stream, "REMIND_EVERY_S", 0.1)
     cancelled = threading.Event()
 
     def remind(seconds):
