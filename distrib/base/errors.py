@@ -1,7 +1,7 @@
 """The exception tree. Each error carries the exit code its process ends with.
 
     DistribError                      70  a bug of ours or of the user
-    |-- ConfigError (ValueError)      64  an argument, a name or an environment that cannot be right
+    |-- ConfigError (ValueError)      64  an invalid argument, name or environment
     |-- DataError (ValueError)        65  data that cannot be trained on
     |   +-- ShapeError                65  ... because of its shape
     |-- NonFiniteError (ArithmeticError)  70  NaN or Inf in a gradient
@@ -33,7 +33,7 @@ class DistribError(Exception):
 
 
 class ConfigError(DistribError, ValueError):
-    """An argument, a name, or an environment variable cannot be right."""
+    """An invalid argument, name or environment variable."""
 
     exit_code = 64
 

@@ -17,7 +17,7 @@ DEBUG = environment.flag(environment.DEBUG)
 
 
 def tell(line: str) -> None:
-    """Print a line that somebody has asked for, whatever the level."""
+    """Print a line that was asked for, at any log level."""
     if not LOGGER.handlers:
         enable(0, socket.gethostname())
     LOGGER.handle(LOGGER.makeRecord(LOGGER.name, logging.INFO, "", 0, line, (), None))

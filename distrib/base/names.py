@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 NAME_RULE = "1 to 64 letters, digits, '_', '-' and '.' of ASCII, and neither '-' nor '.' first"
-"""In words, for error messages."""
+"""Names of numbers, for error messages."""
 
 _NAME = re.compile(r"[A-Za-z0-9_][A-Za-z0-9._-]{0,63}")
 

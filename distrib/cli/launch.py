@@ -45,7 +45,7 @@ def add_flags(parser: argparse.ArgumentParser) -> None:
     )
     parser.set_defaults(parser=parser)
     parser.add_argument(
-        "-n", "-np", "--np", type=_positive, metavar="N", help="without CONFIG: so many processes"
+        "-n", "-np", "--np", type=_positive, metavar="N", help="without CONFIG: number of processes"
     )
     parser.add_argument("-H", "--host", metavar="HOSTS", help="without CONFIG: where, such as h1:2,h2:2")
     parser.add_argument(
@@ -108,7 +108,7 @@ def launch(given: argparse.Namespace) -> int:
         given: the parsed command line.
 
     Raises:
-        ConfigError: a flag, the cluster or the environment cannot be right.
+        ConfigError: a flag, the cluster or the environment is invalid.
         StorageError: the logs cannot be written.
     """
     _give_home()

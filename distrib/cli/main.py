@@ -63,6 +63,6 @@ def _checkpoint(given: argparse.Namespace) -> int:
 
 
 def _doctor(given: argparse.Namespace) -> int:
-    for name, words in diagnosis():
-        print(f"{name:14} {words}")
+    for name, value in diagnosis():
+        print(f"{name:14} {value}")
     return 0

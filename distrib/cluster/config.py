@@ -5,7 +5,7 @@
 
 What it means is what TensorFlow means by it. Without `chief`, the lowest worker is it. The evaluator may be in
 `cluster` or not. A job may be a map with gaps, `{"3": "h3:2222"}`. Kubeflow's `sparseCluster` is read too, but names
-no worker except the one that it is for: it does not say how many train, so nobody can train by it.
+no worker except the one that it is for: it does not say how many train, so no training is possible.
 Keys that we do not know are ignored, except in `launch`, which is ours. Without a cluster a process trains alone.
 """
 
@@ -62,7 +62,7 @@ def config_from_text(text: str, format: str = "json") -> ClusterConfig:
         format: `"json"` or `"toml"`.
 
     Raises:
-        ConfigError: it cannot be right; the message begins with the path of the field.
+        ConfigError: it is invalid; the message begins with the path of the field.
     """
     if len(text) > _LONGEST_TEXT:
         raise ConfigError(f"Expected a cluster of at most {_LONGEST_TEXT} characters. Received: {len(text)}.")
@@ -81,7 +81,7 @@ def read_config(path: str | Path) -> ClusterConfig:
         path: of a `.json` or `.toml` file in UTF-8.
 
     Raises:
-        ConfigError: it cannot be read or cannot be right; the message has the path of the file and of the field.
+        ConfigError: it cannot be read or is invalid; the message has the path of the file and of the field.
     """
     file = Path(path)
     format = file.suffix.removeprefix(".")
@@ -106,7 +106,7 @@ def config_from_environment(environ: Mapping[str, str]) -> ClusterConfig | None:
         environ: environment variables.
 
     Raises:
-        ConfigError: it cannot be right; the message has the path of the field.
+        ConfigError: it is invalid; the message has the path of the field.
     """
     text = environment.text(environment.TF_CONFIG, environ)
     return _from("TF_CONFIG", text, "json") if text else None
@@ -119,7 +119,7 @@ def hosts_of_cluster(environ: Mapping[str, str]) -> list[str]:
         environ: environment variables.
 
     Raises:
-        ConfigError: it cannot be right; the message has the path of the field.
+        ConfigError: it is invalid; the message has the path of the field.
     """
     try:
         given = table(_PARSE["json"](environment.text(environment.TF_CONFIG, environ) or "{}"), "TF_CONFIG")

@@ -16,7 +16,7 @@ def wrong(path: str, expected: str, received: object, advice: str = "") -> Confi
 
     Args:
         path: where, such as `cluster.worker[1]`.
-        expected: what should be there, in words.
+        expected: description of what is expected.
         received: what is there; long values are cut.
         advice: what to do about it, as a sentence.
     """

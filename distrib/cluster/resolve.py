@@ -4,7 +4,7 @@
 2. the file that DISTRIB_CLUSTER_FILE names
 3. TF_CONFIG
 4. the MPI launcher's variables: rank r is worker r
-5. nobody: this process is alone
+5. none: this process is alone
 
 A file or a TF_CONFIG without a task is meant for all processes: under an MPI launcher, the chief and the workers are
 the ranks in their order.
@@ -37,7 +37,7 @@ def resolve(resolver: ClusterResolver | None = None, environ: Mapping[str, str] 
         environ: environment variables; `os.environ` by default.
 
     Raises:
-        ConfigError: a source cannot be right, or does not say which task this process is.
+        ConfigError: a source is invalid, or does not say which task this process is.
     """
     environ = os.environ if environ is None else environ
     if resolver is not None:

@@ -21,7 +21,7 @@ class ClusterResolver(HasArguments):
         task_id: its index in that job; None if it is not known.
         environment: where it runs, for those who ask.
         rpc_layer: how tasks talk, for those who ask.
-        is_partial: whether the cluster lacks workers, so that nobody can train by it.
+        is_partial: whether the cluster lacks workers, so that no training is possible.
     """
 
     is_partial = False
@@ -36,7 +36,7 @@ class ClusterResolver(HasArguments):
 
 
 class SimpleClusterResolver(ClusterResolver):
-    """Says what it is told.
+    """Resolves to the cluster spec and task that it is given.
 
     Args:
         cluster_spec: all tasks.
@@ -65,7 +65,7 @@ class SimpleClusterResolver(ClusterResolver):
             if value:
                 raise ConfigError(
                     f"SimpleClusterResolver does not support {name}. Received: {name}={value!r}. Leave it out; this "
-                    'process is told by name: SimpleClusterResolver(cluster_spec, task_type="worker", task_id=0).'
+                    'process is described as: SimpleClusterResolver(cluster_spec, task_type="worker", task_id=0).'
                 )
         self._cluster_spec = ClusterSpec(cluster_spec)
         self.task_type, self.task_id = task_type, task_id
@@ -85,7 +85,7 @@ class TFConfigClusterResolver(SimpleClusterResolver):
         environment: instead of what TF_CONFIG says.
 
     Raises:
-        ConfigError: TF_CONFIG cannot be right; the message has the path of the field.
+        ConfigError: TF_CONFIG is invalid; the message has the path of the field.
     """
 
     def __init__(

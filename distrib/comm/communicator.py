@@ -77,9 +77,9 @@ class Communicator(ABC):
         """Sum `vector` over the ranks as `reduce_scatter` does, sending float16 where messages are sent.
 
         Args:
-            vector: as of `reduce_scatter`.
+            vector: see `reduce_scatter`.
             residual: as `vector`; what rounding took so far, which is sent along. Updated.
-            scalars: as of `reduce_scatter`, and so is the result.
+            scalars: see `reduce_scatter`, for the result too.
         """
         return self.reduce_scatter(vector, scalars=scalars)
 

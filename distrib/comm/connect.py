@@ -43,7 +43,7 @@ def connect(launcher: str, num_launched: int) -> Transport:
     """Messages between all ranks of this MPI job. Starts MPI at the first call. Collective.
 
     Args:
-        launcher: who started this process, in words.
+        launcher: name of the launcher that started this process.
         num_launched: number of processes the launcher speaks of; 0 where it does not say.
 
     Raises:
@@ -65,7 +65,7 @@ def _within(limit_s: float, launcher: str, num_launched: int) -> Iterator[None]:
     and a forked child says why shortly before.
     """
     is_over, over = os.pipe()
-    words = (
+    message = (
         f"distrib: pid {os.getpid()} on {socket.gethostname()} ends: not all of the {num_launched or 'other'} ranks "
         f"that {launcher} has started have come within {limit_s:g} s (DISTRIB_START_TIMEOUT_S). Has each of them "
         "made its strategy, and can their hosts reach each other?\n"
@@ -74,7 +74,7 @@ def _within(limit_s: float, launcher: str, num_launched: int) -> Iterator[None]:
     if not child:
         os.close(over)
         if not select.select([is_over], [], [], max(0.0, limit_s - _SAY_BEFORE_S))[0]:
-            os.write(2, words.encode())
+            os.write(2, message.encode())
         os._exit(0)
     os.close(is_over)
     with open(os.devnull, "w") as nowhere:
@@ -157,15 +157,15 @@ def _meet(transport: MPITransport, ending: ExitHandler, liveness: RankLiveness) 
         "page": page.fd,
         "cores": transport.cores[transport.rank],
     }
-    told = [json.loads(text) for text in ring.gather_bytes(json.dumps(mine).encode())]
-    peers = [Peer(rank, each["host"], each["pid"], each["page"]) for rank, each in enumerate(told)]
+    all_ranks = [json.loads(text) for text in ring.gather_bytes(json.dumps(mine).encode())]
+    peers = [Peer(rank, each["host"], each["pid"], each["page"]) for rank, each in enumerate(all_ranks)]
     transport.peers, transport.hosts = peers, [peer.host for peer in peers]
-    transport.cores = [each["cores"] for each in told]
-    neighbours = [set(each["cores"]) for each in told if each["host"] == transport.host]
+    transport.cores = [each["cores"] for each in all_ranks]
+    neighbours = [set(each["cores"]) for each in all_ranks if each["host"] == transport.host]
     limit_blas_threads(threads_of_rank(set(mine["cores"]), neighbours))
     helper, invitation = None, b""
     if transport.rank == 0:
-        others = [each for each in told if each["host"] != transport.host]
+        others = [each for each in all_ranks if each["host"] != transport.host]
         address = _address(transport.host, others) if others else "127.0.0.1"
         token = secrets.token_hex(32)
         helper = start_server(peers, token, address)

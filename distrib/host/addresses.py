@@ -1,7 +1,7 @@
 """Addresses at which other hosts can connect to this one.
 
 A host's own name will not do: Debian's /etc/hosts says that it is 127.0.1.1, where every host finds itself. So the
-kernel is asked which of its addresses it would use to reach somebody else: a UDP socket is connected, which sends
+kernel is asked which of its addresses it would use to reach another host: a UDP socket is connected, which sends
 nothing.
 """
 

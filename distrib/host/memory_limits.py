@@ -1,6 +1,6 @@
 """Memory limits: how much more memory this process may use before Linux kills it.
 
-Memory that is promised and not there is no error on Linux: whoever touches it is killed, with nothing said. Two
+Memory that is promised and not there is no error on Linux: a process that touches it is killed without a message. Two
 things bound it: what the machine has left (`MemAvailable`), and the limits of the control groups that the process is
 in, which is how containers are limited (`docker run --memory`). A limit of any group up the tree counts. Page cache
 that can be dropped counts as free. What cannot be read is taken for no limit.
@@ -16,7 +16,7 @@ _V1 = ("memory.limit_in_bytes", "memory.usage_in_bytes", "total_")
 
 
 def check_headroom(num_bytes: int, root: Path = Path("/")) -> None:
-    """Raise unless there are so many bytes more.
+    """Raise unless that much more memory is available.
 
     Args:
         num_bytes: what is about to be allocated.
@@ -71,8 +71,8 @@ def _lines(file: Path) -> list[str]:
 
 def _fields(file: Path) -> dict[str, int]:
     """Lines such as `MemAvailable:  1234 kB` or `inactive_file 1234`."""
-    words = [line.replace(":", " ").split() for line in _lines(file)]
-    return {each[0]: int(each[1]) for each in words if len(each) > 1 and each[1].isdigit()}
+    fields = [line.replace(":", " ").split() for line in _lines(file)]
+    return {each[0]: int(each[1]) for each in fields if len(each) > 1 and each[1].isdigit()}
 
 
 def _number(file: Path) -> int | None:

@@ -15,12 +15,12 @@ _MAX_HEADER_BYTES = 4 << 20  # of a file of arrays: 100 bytes for each array
 
 
 def write_bytes(path: Path, data: bytes, confirm: Callable[[], None] = lambda: None) -> None:
-    """Write a file as one: whoever reads it finds the old one or the new one.
+    """Write a file atomically: a reader finds the old one or the new one.
 
     Args:
         path: its name.
         data: its contents.
-        confirm: as of `write_checkpoint`.
+        confirm: see `write_checkpoint`.
 
     Raises:
         StorageError: it cannot be written; the old one stays.

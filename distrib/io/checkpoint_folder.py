@@ -2,12 +2,12 @@
 
 A folder `<name>-<number>/` holds files of arrays (safetensors: no code in them, nothing but numbers) and
 `manifest.json`: what they mean, and the size and SHA-256 of each. It is written under a temporary name, every file
-and the folder are synced to the disk, and then it is renamed. So whoever finds the name finds the whole, also after
+and the folder are synced to the disk, and then it is renamed. So a folder of that name is always whole, also after
 a crash; what was damaged later is found by its hash.
 
 While a temporary folder is being written it is locked, and the kernel unlocks it when its writer ends. So what a
 crash has left is known by being unlocked, and the next writer removes it. A folder that is removed is renamed first:
-nobody finds half of it.
+no reader finds half of it.
 """
 
 from __future__ import annotations
@@ -89,7 +89,7 @@ def write_checkpoint(
     except BaseException as error:
         shutil.rmtree(temporary, ignore_errors=True)
         if isinstance(error, OSError):
-            confirm()  # whoever has taken the place of this process has removed what it wrote
+            confirm()  # the process that has replaced this one has removed what it wrote
         if isinstance(error, OSError | ValueError | TypeError | SafetensorError):
             raise StorageError(f"The checkpoint {folder} cannot be written: {error}") from None
         raise

@@ -116,7 +116,7 @@ class SeriesLock:
 
 
 def own(folder: Path, name: str, run: str) -> SeriesLock:
-    """The right to write a series, until `release` of it is called as often as this; as of `SeriesLock`."""
+    """The right to write a series, until its `release` is called as often as this. See `SeriesLock`."""
     path = folder.absolute() / f".{name}.owner"
     owner = owned.get(path)
     if owner is None:

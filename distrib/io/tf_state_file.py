@@ -22,7 +22,7 @@ def write_state_file(
     Args:
         parent: where they are.
         folders: their paths.
-        confirm: as of `write_checkpoint`.
+        confirm: see `write_checkpoint`.
 
     Raises:
         StorageError: it cannot be written.

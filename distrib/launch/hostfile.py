@@ -21,7 +21,7 @@ def hosts_of_flag(text: str) -> list[str]:
         text: such as `h1:2,h2`; a host without a number has one process.
 
     Raises:
-        ConfigError: a host or a number cannot be right.
+        ConfigError: a host or a number is invalid.
     """
     hosts: list[str] = []
     for part in text.split(","):
@@ -37,7 +37,7 @@ def hosts_of_file(path: Path) -> list[str]:
         path: of a file with lines like `h1 slots=2`; `#` begins a comment.
 
     Raises:
-        ConfigError: it cannot be read, or a line cannot be right.
+        ConfigError: it cannot be read, or a line is invalid.
     """
     try:
         text = path.read_text()
@@ -65,7 +65,7 @@ def config_of_hosts(hosts: list[str], processes: int | None) -> ClusterConfig:
         processes: how many; None for one on each of `hosts`.
 
     Raises:
-        ConfigError: there are not so many places.
+        ConfigError: the hosts have fewer slots.
     """
     if not hosts:
         hosts = ["localhost"] * (processes or 1)

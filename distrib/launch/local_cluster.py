@@ -59,7 +59,7 @@ def local_cluster(num_workers: int, num_ps: int = 1, allow_missing_workers: bool
         allow_missing_workers: train without workers that end before the training has begun.
 
     Raises:
-        ConfigError: the environment names a cluster that cannot be right; there is no script that workers could run;
+        ConfigError: the environment names an invalid cluster; there is no script that workers could run;
             or a package is missing.
         PeerLostError: a parameter server did not start; from `fit`: a worker has ended before the training has begun.
     """
@@ -107,7 +107,7 @@ def local_cluster(num_workers: int, num_ps: int = 1, allow_missing_workers: bool
             os.environ.clear()
             os.environ.update(before)
             for line in end_processes(workers, servers):
-                if error is None:  # otherwise they have been told, and fail too
+                if error is None:  # otherwise they know, and fail too
                     LOGGER.warning(line)
 
 
@@ -129,15 +129,15 @@ def _watch(workers: list[subprocess.Popen[bytes]], over: threading.Event, allow_
         for index, worker in list(left.items()):
             if worker.poll() is None:
                 continue
-            words = f"worker {index} (pid {worker.pid}) has ended with {worker.returncode}"
+            message = f"worker {index} (pid {worker.pid}) has ended with {worker.returncode}"
             lost: bool | None = False
             if worker.returncode and not allow_missing:
-                lost = lose_worker(f"{words} before the training has begun; its error stands above.")
+                lost = lose_worker(f"{message} before the training has begun; its error stands above.")
                 if lost is None:
                     continue  # the chief does not train yet: look again later
             del left[index]
             if worker.returncode and not lost and not over.is_set():
-                LOGGER.warning("%s. The others go on without it.", words)
+                LOGGER.warning("%s. The others go on without it.", message)
 
 
 def end_with_parent() -> None:

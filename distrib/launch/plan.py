@@ -97,7 +97,7 @@ class Plan:
         return replace(self, config=replace(self.config, cluster=ClusterSpec(jobs)), ps=ps)
 
     def environ(self, task: PlannedTask) -> dict[str, str]:
-        """The environment variables that tell a task who it is."""
+        """The environment variables that define a task's role."""
         config = {"cluster": self.config.cluster.as_dict(), "task": {"type": task.job, "index": task.index}}
         return {
             **self.config.launch.env,

@@ -54,11 +54,11 @@ def _judge(host: str, command: list[str]) -> None:
         )
     except (OSError, subprocess.TimeoutExpired) as error:
         raise UnreachableError(f"{host} cannot be reached by ssh: {error}") from None
-    words = ended.stderr.strip()
+    message = ended.stderr.strip()
     if ended.returncode == ssh.FAILED:
-        raise UnreachableError(f"{host} cannot be reached by ssh: {words}")
+        raise UnreachableError(f"{host} cannot be reached by ssh: {message}")
     if ended.returncode:
-        raise ConfigError(f"{host}: expected a Python with distrib there. Received: {words}")
+        raise ConfigError(f"{host}: expected a Python with distrib there. Received: {message}")
     version = ended.stdout.strip()
     if version != __version__:
         raise ProtocolError(f"{host}: expected distrib {__version__}, as here. Received: {version}.")

@@ -69,11 +69,11 @@ class _Files:
     def read(self, name: str) -> str:
         return os.pread(self._fds[name], 1 << 16, 0).decode()
 
-    def openssl(self, *words: str) -> None:
+    def openssl(self, *arguments: str) -> None:
         """Run openssl; `@name` is a file."""
         command = [
             "openssl",
-            *(f"/proc/self/fd/{self._fds[w[1:]]}" if w.startswith("@") else w for w in words),
+            *(f"/proc/self/fd/{self._fds[w[1:]]}" if w.startswith("@") else w for w in arguments),
         ]
         try:
             ended = subprocess.run(
@@ -89,7 +89,9 @@ class _Files:
                 "or, on a network that you trust, pass --insecure."
             ) from None
         if ended.returncode:
-            raise ConfigError(f"openssl {words[0]} failed: {ended.stderr.decode(errors='replace').strip()}")
+            raise ConfigError(
+                f"openssl {arguments[0]} failed: {ended.stderr.decode(errors='replace').strip()}"
+            )
 
 
 def _kind(host: str) -> str:

@@ -29,7 +29,7 @@ class Metric(HasArguments):
         name: key in logs and history.
 
     Attributes:
-        direction: whether more (`"up"`) or less (`"down"`) is better; None where nobody can say.
+        direction: whether more (`"up"`) or less (`"down"`) is better; None if that is not defined.
     """
 
     direction: Literal["up", "down"] | None = None

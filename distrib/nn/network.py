@@ -178,7 +178,7 @@ class Network:
             self._filled(self._begins[index] + begin)
 
     def test_on(self, x: Array, y: Array, weight: Array | None, objective: Objective) -> BatchSums:
-        """The sums of a batch, without gradient. Arguments and result as of `train_on`."""
+        """The sums of a batch, without gradient. For arguments and result see `train_on`."""
         self._measure(x, y, weight, None, objective)
         return objective.batch_sums
 

@@ -26,7 +26,7 @@ if _version_not_supported:
 
 
 class ParameterServerStub(object):
-    """One parameter server. Every status that is not OK comes with words for people. All calls may end with:
+    """One parameter server. Every status other than OK comes with a message for people. All calls may end with:
     UNAUTHENTICATED: the process does not have the token of the run.
     UNAVAILABLE: the ps is not there, or was lost; the same call may be made again.
     RESOURCE_EXHAUSTED: a message is over the limit, or the ps serves as many calls as it can.
@@ -63,7 +63,7 @@ class ParameterServerStub(object):
 
 
 class ParameterServerServicer(object):
-    """One parameter server. Every status that is not OK comes with words for people. All calls may end with:
+    """One parameter server. Every status other than OK comes with a message for people. All calls may end with:
     UNAUTHENTICATED: the process does not have the token of the run.
     UNAVAILABLE: the ps is not there, or was lost; the same call may be made again.
     RESOURCE_EXHAUSTED: a message is over the limit, or the ps serves as many calls as it can.
@@ -79,7 +79,7 @@ class ParameterServerServicer(object):
         UNAVAILABLE: another process was this worker, and its end may not be noticed yet; to be tried again.
         DEADLINE_EXCEEDED: the worker has begun a call on another ps, and sent no more of it.
         CANCELLED: it has begun a call here, and sent no more of it.
-        INVALID_ARGUMENT: the call cannot be right, as by another version of the protocol; nothing was changed by it.
+        INVALID_ARGUMENT: the call is invalid, for example of another version of the protocol; it has changed nothing.
         FAILED_PRECONDITION: the call does not fit what the job does now; nothing was changed by it.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -143,7 +143,7 @@ def add_ParameterServerServicer_to_server(servicer, server):
 
  # This class is part of an EXPERIMENTAL API.
 class ParameterServer(object):
-    """One parameter server. Every status that is not OK comes with words for people. All calls may end with:
+    """One parameter server. Every status other than OK comes with a message for people. All calls may end with:
     UNAUTHENTICATED: the process does not have the token of the run.
     UNAVAILABLE: the ps is not there, or was lost; the same call may be made again.
     RESOURCE_EXHAUSTED: a message is over the limit, or the ps serves as many calls as it can.

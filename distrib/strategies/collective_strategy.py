@@ -114,7 +114,7 @@ class CollectiveStrategy(Strategy):
         self.communicator.agree_on_model(hashlib.blake2b(texts[0], digest_size=8).digest())
 
     def _tell_numpy(self, description: Mapping[str, Any]) -> list[bytes]:
-        """All descriptions; another NumPy is worth a word only: owners of ranges compute for all."""
+        """All descriptions. Another version of NumPy is only warned of: owners of ranges compute for all."""
         texts = self.communicator.gather_bytes(_json(description))
         found = [json.loads(text).get("versions", {}).get("numpy", "") for text in texts]
         if len(set(found)) > 1 and not self.replica_id:

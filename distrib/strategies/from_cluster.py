@@ -25,7 +25,7 @@ def strategy_from_cluster(resolver: ClusterResolver | None = None) -> Strategy:
         resolver: knows the cluster and the task; by default the environment does.
 
     Raises:
-        ConfigError: the cluster cannot be right, or DISTRIB_STRATEGY does not fit it.
+        ConfigError: the cluster is invalid, or DISTRIB_STRATEGY does not fit it.
     """
     task = resolve(resolver)
     wanted = environment.text(environment.STRATEGY)

@@ -27,7 +27,7 @@ def communicator_of_job(
 ) -> Communicator:
     """The collectives between all processes of the MPI job; of this process alone without a launcher. Collective.
 
-    An evaluator is alone, whoever started it.
+    An evaluator is alone, however it was started.
 
     Args:
         options: how replicas talk to each other.
@@ -36,7 +36,7 @@ def communicator_of_job(
 
     Raises:
         ConfigError: several processes were promised, but MPI sees fewer; or the options do not fit them.
-        ProtocolError: the ranks were told different clusters.
+        ProtocolError: the ranks have different cluster specs.
     """
     task = resolve()
     job = mpi_job(task)
@@ -65,13 +65,13 @@ def _log_placement(communicator: Communicator, hosts: list[str], cores: list[lis
 
 
 def _agree_on_cluster(communicator: Communicator, task: Task) -> None:
-    """Raise `ProtocolError` on every rank if they were told different clusters. Collective."""
+    """Raise `ProtocolError` on every rank if they have different cluster specs. Collective."""
     mine = json.dumps(task.cluster.as_dict(), sort_keys=True)
-    told = [flatten(json.loads(text), "cluster") for text in communicator.gather_bytes(mine.encode())]
-    for field in differing(told):
-        values = ", ".join(f"rank {rank}: {each.get(field)!r}" for rank, each in enumerate(told))
+    specs = [flatten(json.loads(text), "cluster") for text in communicator.gather_bytes(mine.encode())]
+    for field in differing(specs):
+        values = ", ".join(f"rank {rank}: {each.get(field)!r}" for rank, each in enumerate(specs))
         raise ProtocolError(
-            f"The ranks were told different clusters. {field}: {values}. All need the same TF_CONFIG or file."
+            f"The ranks have different cluster specs. {field}: {values}. All need the same TF_CONFIG or file."
         )
 
 

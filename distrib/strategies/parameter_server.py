@@ -71,7 +71,7 @@ class ParameterServerStrategy(Strategy):
             After that the others begin; one that comes later takes part from then on.
 
     Raises:
-        ConfigError: no cluster with ps, or an argument that cannot be right.
+        ConfigError: no cluster with ps, or an invalid argument.
 
     Attributes:
         rules: how gradients become updates.

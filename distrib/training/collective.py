@@ -33,5 +33,5 @@ class collective:  # noqa: N801
     ) -> None:
         if isinstance(error, DistribError) and error.calls_differ:
             error.calls_differ = False  # the innermost call is the one to name
-            words = f"This rank is in {self._call}(), which is collective: {_ADVICE[self._call]}."
-            error.args = (f"{error} {words}",)
+            message = f"This rank is in {self._call}(), which is collective: {_ADVICE[self._call]}."
+            error.args = (f"{error} {message}",)

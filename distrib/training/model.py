@@ -105,8 +105,8 @@ class Model(HasAttributes):
     def stop_training(self) -> bool:
         """Set it in a callback to end `fit`.
 
-        At the end of an epoch, on any replica: all stop (under `ParameterServerStrategy` on the chief, whose word
-        counts). After a batch, as in Keras, on every replica (under `ParameterServerStrategy` the epoch goes to its
+        At the end of an epoch, on any replica: all stop (under `ParameterServerStrategy` on the chief, which
+        decides). After a batch, as in Keras, on every replica (under `ParameterServerStrategy` the epoch goes to its
         end first).
         """
         return self.run is not None and self.run.is_stopped
@@ -234,7 +234,7 @@ class Model(HasAttributes):
             y: `(examples, ...)` targets.
             batch_size: examples of a step over *all* replicas (the global batch); 32 by default.
             epochs: the epoch to stop before.
-            verbose: 0 silent, 1 a progress bar, 2 one line an epoch; `"auto"` is 1. Where nobody watches, a bar is
+            verbose: 0 silent, 1 a progress bar, 2 one line an epoch; `"auto"` is 1. Without a terminal, a bar is
                 written once, when it is full. Only the chief shows anything.
             callbacks: called on every replica.
             validation_split: share of the examples, the last ones, to test on instead of training on them.
@@ -245,9 +245,9 @@ class Model(HasAttributes):
             initial_epoch: the epoch to begin with.
             steps_per_epoch: steps of an epoch; by default one pass over the data. Epochs go on where the one
                 before stopped.
-            validation_steps: validate on so many batches of the validation data, the first ones.
+            validation_steps: number of batches to validate on, from the first.
             validation_batch_size: batch size of validation; `batch_size` by default.
-            validation_freq: validate after every so many epochs.
+            validation_freq: number of epochs from one validation to the next.
 
         Returns:
             The logs of every epoch.
@@ -255,7 +255,7 @@ class Model(HasAttributes):
         Raises:
             DataError: data that cannot be trained on.
             ShapeError: data of another shape than declared.
-            ConfigError: an argument that cannot be right, the model is not compiled, or it is being trained already.
+            ConfigError: an invalid argument, the model is not compiled, or it is being trained already.
             ProtocolError: the replicas are not about to train the same thing.
         """
         self._check_not_training("fit")
@@ -332,9 +332,9 @@ class Model(HasAttributes):
             x: `(examples, ...)` inputs.
             y: `(examples, ...)` targets.
             batch_size: examples of a step over all replicas; 32 by default.
-            verbose: as of `fit`.
+            verbose: see `fit`.
             sample_weight: `(examples,)` weights.
-            steps: so many batches, the first ones; all by default.
+            steps: number of batches, from the first; all by default.
             callbacks: called on every replica.
             return_dict: return name -> value.
 
@@ -342,7 +342,7 @@ class Model(HasAttributes):
             The loss, or `[loss, metric, ...]` if there are metrics, or a dict.
 
         Raises:
-            DataError, ShapeError, ConfigError, ProtocolError: as of `fit`.
+            DataError, ShapeError, ConfigError, ProtocolError: see `fit`.
         """
         arrays_only("evaluate", x, y)
         assert y is not None
@@ -378,10 +378,10 @@ class Model(HasAttributes):
             return_dict: return name -> value.
 
         Returns:
-            Loss and metrics, as of `evaluate`: means since the last `reset_metrics`, as in Keras.
+            Loss and metrics, in the form of `evaluate`: means since the last `reset_metrics`, as in Keras.
 
         Raises:
-            DataError, ShapeError, ConfigError, ProtocolError: as of `fit`.
+            DataError, ShapeError, ConfigError, ProtocolError: see `fit`.
         """
         arrays_only("train_on_batch", x, y)
         self._check_not_training("train_on_batch")
@@ -417,8 +417,8 @@ class Model(HasAttributes):
         Args:
             x: `(examples, ...)` inputs.
             batch_size: examples computed at once; 32 by default.
-            verbose: as of `fit`.
-            steps: so many batches, the first ones; all by default.
+            verbose: see `fit`.
+            steps: number of batches, from the first; all by default.
             callbacks: called on this replica.
 
         Returns:

@@ -91,23 +91,23 @@ class ModelFiles:
             Whether there was anything, on every replica.
 
         Raises:
-            StorageError: as of `take`; on the chief.
+            StorageError: see `take`; on the chief.
         """
         saved = None
         if found is not None and self._model.strategy.is_chief:
             self.take(*found)
             saved, self._session.saved = self._session.saved, None
             if saved is not None:
-                saved = saved._replace(words=json.dumps([str(found[0]), found[2]["progress"]]))
+                saved = saved._replace(origin=json.dumps([str(found[0]), found[2]["progress"]]))
         training, run = self._session.last, self._session.run
         assert training is not None
         assert run is not None
-        words = training.coordination.restore(saved)
-        if words:
-            folder, progress = json.loads(words)
+        origin = training.coordination.restore(saved)
+        if origin:
+            folder, progress = json.loads(origin)
             if progress is not None:
                 run.resume(progress, folder)
-        return bool(words)
+        return bool(origin)
 
     def take(self, folder: Path, files: Files, manifest: Mapping[str, Any]) -> None:
         """Take the values and, if compiled, what the optimizer knows, from a checkpoint. On this replica.

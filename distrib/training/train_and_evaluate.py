@@ -44,7 +44,7 @@ def train_and_evaluate(
         The logs of every epoch.
 
     Raises:
-        DataError, ShapeError, ConfigError, ProtocolError, StorageError: as of `fit`.
+        DataError, ShapeError, ConfigError, ProtocolError, StorageError: see `fit`.
     """
     known = list(inspect.signature(Model.fit).parameters)[1:]
     for name, value in fit_arguments.items():

@@ -188,7 +188,7 @@ def fails_later(function, after):
     ("where", "name", "words"),
     [
         (codec, "entry_of", "ps:1 cannot execute the log of ps:0"),  # the thread `follower` of ps:1
-        (Node, "arrived", "ps:1 has said what cannot be right"),  # the thread `ps:1` of ps:0
+        (Node, "arrived", "ps:1 has sent an invalid message"),  # the thread `ps:1` of ps:0
     ],
 )
 def test_a_job_ends_where_a_ps_no_longer_follows_or_is_heard(monkeypatch, caplog, where, name, words):

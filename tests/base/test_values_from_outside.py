@@ -57,7 +57,7 @@ MODEL = {
     "size": 4, "dtype": "float32", "optimizer": {"class": "SGD", "learning_rate": 0.1}, "learning_rate": 0.1,
     "penalties": [[{"class": "L1L2", "l1": 0.0, "l2": 0.1}, 0, 4]], "layout": [["a/kernel", 0, 4]],
     "rules": {"mode": "sync", "num_workers": 1, "staleness": {"class": "AcceptStale"}}, "ps": ["a:1"],
-    "start": {"step": 1, "learning_rate": 0.1, "words": "w"},
+    "start": {"step": 1, "learning_rate": 0.1, "origin": "w"},
 }  # fmt: skip
 PHASE = {
     "kind": "train", "num_examples": 9, "batch_size": 3, "steps_per_epoch": 3, "num_sums": 5, "epoch": 0,

@@ -11,6 +11,7 @@ import threading
 import time
 
 import pytest
+from helpers.mpi import SLOWER_S
 
 from distrib.comm.liveness import client as client_module
 from distrib.comm.liveness import server as module
@@ -62,7 +63,7 @@ def test_s3_who_has_not_the_token_is_turned_away_and_the_others_stay(hello):
         begin = time.monotonic()
         send(stranger, hello, {"left": 0})
         assert everything(stranger) == ""
-        assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < 1 + SLOWER_S
         with socket.create_connection(address, 5) as other:
             send(other, {"rank": 1, "token": "token"}, {"left": 0})
             send(ours, {"left": 0})
@@ -199,14 +200,14 @@ def test_who_ends_as_open_mpi_would_end_it_is_named_all_the_same(job):
     job.ranks[1].stdin.close()
     job.lines[1].socket.shutdown(socket.SHUT_RDWR)
     assert job.fault(2) == (1, 5, "died: exited with code 14 without a word")
-    assert time.monotonic() - begin < 1 + 0.3
+    assert time.monotonic() - begin < 1 + SLOWER_S
 
 
 def test_a_death_without_a_known_cause_is_told_within_a_second(job):
     begin = time.monotonic()
     job.lines[1].socket.shutdown(socket.SHUT_RDWR)  # as if a copy of it kept the process
     assert job.fault(2) == (1, 5, "died: its connection closed: killed, crashed or os._exit")
-    assert time.monotonic() - begin < 1 + 0.3
+    assert time.monotonic() - begin < 1 + SLOWER_S
 
 
 @pytest.fixture

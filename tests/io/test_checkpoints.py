@@ -756,7 +756,7 @@ class TestFaults:
         begin = time.monotonic()
         with pytest.raises(distrib.StorageError, match=str(path)):
             read_checkpoint(path)
-        assert time.monotonic() - begin < 1
+        assert time.monotonic() - begin < 3
 
     def test_e17_crafted_arrays(self, tmp_path):
         """Under a valid hash: what only whoever reads the arrays can refuse, in a process that may take 64 MB."""

@@ -21,7 +21,7 @@ from distrib.launch.backends import mpirun, mpirun_ssh, ssh
 from distrib.launch.backends.mpirun import ByRank, Mpi
 from distrib.launch.plan import plan, taken_along
 from distrib.launch.run import task_logs
-from distrib.launch.run.root_cause import Failure, failures_of_mpirun, root_cause, words_of_code
+from distrib.launch.run.root_cause import Failure, failures_of_mpirun, meaning_of_code, root_cause
 from distrib.launch.run_credentials import new_certificates
 from distrib.launch.task.entrypoint import task_of_rank
 from distrib.launch.task.exit_record import ExitRecord, from_line, to_line
@@ -331,10 +331,14 @@ def test_what_follows_from_a_failure_is_not_its_cause():
     assert root_cause([lost, replace(lost, when=0.5)]).when == 0.5
 
 
-def test_words_of_exit_codes():
-    assert words_of_code(137, None) == ("was killed by signal 9 (SIGKILL, possibly out of memory)", 75, True)
-    assert words_of_code(70, RECORD) == ("failed with exit code 70: ValueError: x\ny", 70, False)
-    assert words_of_code(0, None)[1] == 75
+def test_meaning_of_exit_codes():
+    assert meaning_of_code(137, None) == (
+        "was killed by signal 9 (SIGKILL, possibly out of memory)",
+        75,
+        True,
+    )
+    assert meaning_of_code(70, RECORD) == ("failed with exit code 70: ValueError: x\ny", 70, False)
+    assert meaning_of_code(0, None)[1] == 75
 
 
 def test_mpirun_is_not_believed():
@@ -342,7 +346,7 @@ def test_mpirun_is_not_believed():
     assert failures_of_mpirun(0, ended, []) == []
     silent = {**ended, "worker 0": None}
     (verdict,) = failures_of_mpirun(0, silent, [])
-    assert (verdict.code, verdict.words) == (75, "returned 0; worker 0 did not come to the end")
+    assert (verdict.code, verdict.message) == (75, "returned 0; worker 0 did not come to the end")
     said = "distrib: rank 1 (h2, pid 7) at step 3 died: killed by signal 9"
     (verdict,) = failures_of_mpirun(9, silent, ["x", said])
     assert (verdict.task, verdict.host, verdict.code) == ("worker 0", "h2", 75)

@@ -417,7 +417,7 @@ class TestC22:
         with pytest.raises(grpc.RpcError) as error:
             client.streams[-1].reply()
         assert error.value.code() == grpc.StatusCode.RESOURCE_EXHAUSTED
-        words = distrib.ps.client.stream.words_of(error.value)
+        words = distrib.ps.client.stream.message_of(error.value)
         assert f"vs. {MAX_MESSAGE_BYTES})" in words
         assert "(83886" in words
         assert "MAX_MESSAGE_BYTES in distrib/ps/wire/grpc_options.py" in words

@@ -87,7 +87,7 @@ def test_s3_without_the_token_nothing_can_be_called(job, method, token, incarnat
     server, address = job
     begin = time.monotonic()
     assert call(address, method, TOKENS[token], incarnation) == grpc.StatusCode.UNAUTHENTICATED
-    assert time.monotonic() - begin < 1
+    assert time.monotonic() - begin < 3
     assert not server.has_ended.is_set()
 
 

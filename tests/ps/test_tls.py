@@ -73,7 +73,7 @@ BAD = {  # of the ps, of the worker, and what is said
 @pytest.mark.parametrize("case", list(BAD))
 def test_s4_without_those_of_the_run_it_ends_at_once_with_advice(authority, monkeypatch, case):
     """A ps that is there and of another run must not look like one that is not there, for a minute."""
-    monkeypatch.setattr(tls, "_TURNED_AWAY_S", 0.5)
+    monkeypatch.setattr(tls, "TURNED_AWAY_S", 0.5)
     of_ps, of_worker, words = BAD[case]
     use(monkeypatch, authority, of_ps)
     server = Server("127.0.0.1:0")
@@ -90,19 +90,16 @@ def test_s4_without_those_of_the_run_it_ends_at_once_with_advice(authority, monk
     assert "need its certificates (DISTRIB_TLS_CERT" in str(caught.value)
 
 
-def test_a_ps_that_closes_connections_for_a_moment_is_waited_for(monkeypatch):
+def test_a_ps_that_closes_connections_for_a_moment_is_waited_for():
     """Such as one that is being started behind a forwarded port."""
-    monkeypatch.setattr(tls, "_TURNED_AWAY_S", 0.5)
+    limit_s = tls.TURNED_AWAY_S
     handshakes = tls.Handshakes()
     away = "failed to connect to all addresses; last error: UNAVAILABLE: ipv4:127.0.0.1:1: Socket closed"
-    assert not handshakes.is_hopeless(away, False)
-    time.sleep(0.3)
+    assert not handshakes.is_hopeless(away, False, 100.0)
     refused = "failed to connect to all addresses; last error: Connection refused"
-    assert not handshakes.is_hopeless(refused, False)
-    time.sleep(0.3)
-    assert not handshakes.is_hopeless(away, False)
-    time.sleep(0.6)
-    assert handshakes.is_hopeless(away, False)
+    assert not handshakes.is_hopeless(refused, False, 100.0 + 0.6 * limit_s)
+    assert not handshakes.is_hopeless(away, False, 100.0 + 1.2 * limit_s), "it begins anew"
+    assert handshakes.is_hopeless(away, False, 100.0 + 2.3 * limit_s)
 
 
 def use(monkeypatch, authority, name):

@@ -115,7 +115,7 @@ class HierarchicalCommunicator(Communicator):
         # In vain on all hosts but that of the root, but all ranks make the same calls.
         self._host.broadcast(vector, place)
         self._lane.broadcast(vector[self._lane_range(vector.size).slice], host)
-        self._host.barrier()  # nobody on this host still receives what is in vain, over what is gathered now
+        self._host.barrier()  # no rank of this host still receives what is discarded, over what is gathered now
         self._host.all_gather(vector)
 
     def _lane_range(self, num_elements: int) -> Range:

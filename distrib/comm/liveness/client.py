@@ -1,14 +1,14 @@
-"""LivenessClient: tells a rank at once when another one dies, fails, or has ended.
+"""LivenessClient: informs a rank at once when another one dies, fails, or ends.
 
-MPI does not tell. A rank that is killed, that raises, or that leaves while others wait for it makes them wait for
+MPI does not say so. A rank that is killed, that raises, or that leaves while others wait for it makes them wait for
 ever. So beside MPI each rank keeps one TCP connection to a server (`comm/liveness/server.py`), served by a thread of
-its own. When a process dies, its kernel closes the connection, and the server tells all others who it was; when a
+its own. When a process dies, its kernel closes the connection, and the server informs all others; when a
 rank raises, it says so before it ends; a rank whose script has ended says so too and waits for the rest.
 
 A host on which all processes have fallen silent is frozen. The server finds that out of the others, and
 the ranks of the others of the server's own.
 
-A rank that was frozen or cut off for a while was given up by the others. It is told so when it is back, and ends;
+A rank that was frozen or cut off for a while was given up by the others. It learns so when it is back, and ends;
 until it has heard from the server again it publishes nothing (`confirm`).
 
 Every rank reports in which collective and step it is, and whether it waits there for another one. The server passes
@@ -139,7 +139,7 @@ class LivenessClient:
         self.check()
 
     def late(self, sequence: int) -> str:
-        """Which ranks collective `sequence` waits for, in words; empty if that is not known."""
+        """The ranks that collective `sequence` waits for, as text; empty if unknown."""
         working = [
             (at, f"{self.peers[rank]} at step {step}")
             for rank, (at, step, waits) in enumerate(self._table)
@@ -194,7 +194,7 @@ class LivenessClient:
                 return
 
     def _lose_server(self, what: str) -> None:
-        """The server lives beside rank 0: without it nobody knows who is well."""
+        """The server runs beside rank 0: without it the state of the ranks is unknown."""
         self.server_is_lost = True
         cause = f"or its host is lost: the liveness server beside it {what}"
         self._lost(Fault(0, self._table[0][1], cause, PeerLostError.exit_code))

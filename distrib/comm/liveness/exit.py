@@ -53,7 +53,7 @@ class ExitHandler:
         finalize: finalises MPI.
         progress: lets MPI deliver what is still under way; called while waiting for the others.
         keeps_first_code: whether mpirun ends with the code of the rank that ends first. Then a rank that another
-            has failed lets that one go before it, so that the code tells the cause.
+            has failed lets that one end first, so that the exit code is that of the cause.
     """
 
     def __init__(

@@ -128,7 +128,7 @@ class RemoteHost:
 
     @property
     def is_done(self) -> bool:
-        """Whether it has told how all ranks have ended."""
+        """Whether it has reported how all ranks have ended."""
         return len(self._dead) == len(self.ranks)
 
     def pages(self) -> dict[int, list[int]]:

@@ -6,11 +6,11 @@ from collections.abc import Sequence
 
 
 def who_is_late(sequence: int, working: Sequence[tuple[int, str]]) -> str:
-    """Which ranks collective `sequence` waits for, in words.
+    """The ranks that collective `sequence` waits for, as text.
 
     Args:
         sequence: a collective.
-        working: the ranks that do not wait: the collective in which each is, and the rank in words.
+        working: the ranks that do not wait: the collective in which each is, and a description of the rank.
 
     Returns:
         One or two sentences; nothing if it is none of them.

@@ -6,7 +6,7 @@ from abc import ABC, abstractmethod
 
 
 class Liveness(ABC):
-    """What one rank knows of the others, and tells them."""
+    """What one rank knows of the others, and reports to them."""
 
     @abstractmethod
     def enter(self, sequence: int) -> None:
@@ -22,7 +22,7 @@ class Liveness(ABC):
 
     @abstractmethod
     def late(self, sequence: int) -> str:
-        """Which ranks collective `sequence` waits for, in words; empty where that is not known.
+        """The ranks that collective `sequence` waits for, as text; empty if unknown.
 
         They are those that have not left it and do not wait for another one themselves.
         """

@@ -38,7 +38,7 @@ class LocalRanks:
         return {rank for rank, each in self._postmortems.items() if each.is_stopped()}
 
     def cause(self, rank: int) -> str:
-        """How a rank died, in words; empty if that is not known. Waits a moment for its end."""
+        """How a rank died, as text; empty if unknown. Waits briefly for its end."""
         return self._postmortems[rank].cause()
 
     def ends(self) -> dict[int, int]:

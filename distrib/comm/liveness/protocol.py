@@ -63,12 +63,12 @@ class Peer:
 
 @dataclass(frozen=True, slots=True)
 class Fault:
-    """The end of a rank, as told to all others.
+    """The end of a rank, as reported to all others.
 
     Attributes:
         rank: who failed.
         step: its training step.
-        cause: what happened, in words.
+        cause: description of what happened.
         exit_code: the exit code for the other ranks.
     """
 
@@ -84,7 +84,7 @@ def say(text: str) -> None:
         sys.stderr.flush()
         os.write(2, f"distrib: {text}\n".encode(errors="replace"))
     except (OSError, ValueError):
-        pass  # nobody listens
+        pass  # the server is gone
 
 
 class JsonLines:

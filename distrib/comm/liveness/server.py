@@ -5,7 +5,7 @@ within a millisecond of the death of one: no survivor could say who died, but th
 has left or is gone, and at the latest a while after the first fault.
 
 It sees for itself how the ranks of its host fare (`comm/liveness/local_ranks.py`); what befalls those of another host
-a host agent there tells it (`comm/liveness/host_agent.py`). A rank that Open MPI has ended because another one is
+a host agent there reports it (`comm/liveness/host_agent.py`). A rank that Open MPI has ended because another one is
 gone is not named, but that one. Where the host agent and all ranks of a host have fallen silent, that host is frozen.
 """
 
@@ -75,7 +75,7 @@ def main() -> None:
 
 
 class LivenessServer:
-    """Hears from every rank and tells all.
+    """Receives heartbeats from every rank, and informs all of failures.
 
     Args:
         peers: all ranks.

@@ -57,7 +57,7 @@ class Float16Wire:
         return message
 
     def incoming(self, num_elements: int) -> Array:
-        """Where to receive a message of so many numbers."""
+        """Where to receive a message of `size` numbers."""
         return self._incoming[: _FACTOR_BYTES + 2 * num_elements]
 
     def combine(self, numbers: Array, combine: np.ufunc) -> None:

@@ -38,7 +38,7 @@ class World:
         self._lock = threading.Lock()
 
     def who(self, rank: int) -> str:
-        """A rank in words."""
+        """Description of a rank."""
         return f"rank {rank} ({self.hosts[rank]}, thread)"
 
     def fail(self, rank: int, error: BaseException) -> None:

@@ -97,4 +97,4 @@ class Transport(ABC):
 
     @abstractmethod
     def who(self, rank: int) -> str:
-        """A rank in words: `rank 2 (host, pid 123)`."""
+        """Description of a rank: `rank 2 (host, pid 123)`."""

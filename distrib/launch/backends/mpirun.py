@@ -31,7 +31,7 @@ _TAGS = {
     "MPICH": re.compile(rb"\x1e(\d+)\x1f"),
 }
 _AGENT = (sys.executable, "-I", "-S", mpirun_ssh.__file__)
-"""Reaches other hosts: mpirun cuts what it is told at every space, so ssh's own options go by the environment."""
+"""Reaches other hosts: mpirun splits its arguments at every space, so ssh's own options travel in the environment."""
 
 FOLDER = "PRTE_MCA_prte_local_tmpdir_base"
 """Tells Open MPI's mpirun where its files go on this host: it leaves them if it is killed."""
@@ -113,10 +113,11 @@ def check_user(mpi: Mpi, options: Sequence[str], environ: Mapping[str, str], use
         user: number of the effective user.
 
     Raises:
-        ConfigError: it is Open MPI's, which refuses root, as in a container, unless it is told that this is meant.
+        ConfigError: it is Open MPI's, which refuses to run as root, as in a container, unless that is allowed
+        explicitly.
     """
-    told = "--allow-run-as-root" in options or all(environ.get(name) == "1" for name in _ALLOW_ROOT)
-    if mpi.kind == "Open MPI" and user == 0 and not told:
+    allows_root = "--allow-run-as-root" in options or all(environ.get(name) == "1" for name in _ALLOW_ROOT)
+    if mpi.kind == "Open MPI" and user == 0 and not allows_root:
         raise ConfigError(
             f"Open MPI's mpirun starts nothing as root. If you mean it: export {'=1 '.join(_ALLOW_ROOT)}=1"
         )
@@ -185,8 +186,8 @@ def variables(mpi: Mpi, ssh: Sequence[str]) -> Mapping[str, str]:
     """
     given = {mpirun_ssh.VARIABLE: json.dumps(list(ssh))} if ssh else {}
     if mpi.kind == "MPICH":
-        executable, *words = _AGENT
-        return {**given, "HYDRA_LAUNCHER_EXEC": executable, "HYDRA_LAUNCHER_EXTRA_ARGS": " ".join(words)}
+        executable, *arguments = _AGENT
+        return {**given, "HYDRA_LAUNCHER_EXEC": executable, "HYDRA_LAUNCHER_EXTRA_ARGS": " ".join(arguments)}
     # The hosts are named. Within a Slurm allocation mpirun would look for its own, and start them by srun.
     elsewhere = {"PRTE_MCA_ras": "^slurm", "PRTE_MCA_plm": "^slurm"}
     return {**given, **elsewhere, "PRTE_MCA_rmaps_default_mapping_policy": ":oversubscribe"}

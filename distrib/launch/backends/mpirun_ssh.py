@@ -21,8 +21,8 @@ def main() -> None:
     """Become ssh, which signals to every process of a job do not end."""
     for number in (signal.SIGHUP, signal.SIGINT, signal.SIGTERM, signal.SIGUSR1, signal.SIGUSR2):
         signal.signal(number, signal.SIG_IGN)
-    words = json.loads(os.environ.get(VARIABLE, '["ssh"]'))
-    os.execvp(words[0], [*words, *sys.argv[1:]])
+    command = json.loads(os.environ.get(VARIABLE, '["ssh"]'))
+    os.execvp(command[0], [*command, *sys.argv[1:]])
 
 
 if __name__ == "__main__":

@@ -1,8 +1,8 @@
 """ssh: commands on other hosts, by the user's own ssh with its settings, keys and agent.
 
 Everything secret or large goes through stdin, to the supervisor; the command line holds only folder, interpreter and
-module. `BatchMode` keeps ssh from asking: nobody could answer. Else the user's settings come first. Ours, which find
-a lost host soon, hold where neither the cluster file nor ~/.ssh/config says anything; `ssh -G` tells.
+module. `BatchMode` keeps ssh from asking, since there is no one to answer. Else the user's settings come first. Ours,
+which find a lost host soon, hold where neither the cluster file nor ~/.ssh/config says anything; `ssh -G` tells.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ def is_here(host: str) -> bool:
     try:
         addresses = {info[4][0] for info in socket.getaddrinfo(host, None)}
     except OSError:
-        return False  # a name that only ssh knows, or nobody
+        return False  # a name that only ssh knows, or that does not exist
     return any(_is_own(str(address)) for address in addresses)
 
 
@@ -64,8 +64,8 @@ def remote(
         pythonpath: where Python finds modules there; empty for its own places only.
         options: further arguments of ssh.
     """
-    words = shlex.join(["env", f"PYTHONPATH={pythonpath}", *command] if pythonpath else command)
-    there = f"cd {shlex.quote(workdir)} && exec {words}" if workdir else f"exec {words}"
+    line = shlex.join(["env", f"PYTHONPATH={pythonpath}", *command] if pythonpath else command)
+    there = f"cd {shlex.quote(workdir)} && exec {line}" if workdir else f"exec {line}"
     return [*program((host,), tuple(options)), host, there]
 
 
@@ -92,7 +92,7 @@ def program(hosts: tuple[str, ...], options: tuple[str, ...], watches: bool = Tr
 def _settings(host: str, options: Iterable[str]) -> dict[str, str]:
     """The settings of ssh for a host; nothing is connected."""
     try:
-        told = subprocess.run(
+        ended = subprocess.run(
             ["ssh", "-G", *options, host],
             stdin=subprocess.DEVNULL,
             capture_output=True,
@@ -102,4 +102,4 @@ def _settings(host: str, options: Iterable[str]) -> dict[str, str]:
         )
     except (OSError, subprocess.TimeoutExpired):
         return {}
-    return {name: value for name, _, value in (line.partition(" ") for line in told.stdout.splitlines())}
+    return {name: value for name, _, value in (line.partition(" ") for line in ended.stdout.splitlines())}

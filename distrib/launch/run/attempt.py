@@ -6,8 +6,8 @@
     everything ends: by itself if all is well, else by a signal, and at last by SIGKILL
 
 What the others cannot do without: the chief, every ps, and every rank of mpirun. A worker around parameter servers
-may go (`launch/run/trainer_group.py`); the evaluator harms nobody, and is waited for at the end, because it has the
-last checkpoint to evaluate. Where ps write checkpoints and there are restarts left, a lost ps comes back
+may go (`launch/run/trainer_group.py`); the evaluator affects no other task, and is awaited at the end, because it has
+the last checkpoint to evaluate. Where ps write checkpoints and there are restarts left, a lost ps comes back
 (`launch/run/ps_group.py`).
 """
 
@@ -94,14 +94,14 @@ class Attempt:
         evaluator = self._evaluator
         if evaluator is not None and self._has_failed(evaluator):
             self._failures.notice(evaluator.name)
-            say(self._failures.of(evaluator).told())
+            say(self._failures.of(evaluator).report())
             say("Training goes on without the evaluator.")
         chief = self.trainers.chief
         has_ended = chief is not None and chief.code is not None
         return bool(self._result.failures) or has_ended or self._must_go()
 
     def _has_failed(self, evaluator: Process) -> bool:
-        """Whether the evaluator has failed by itself, and nobody was told."""
+        """Whether the evaluator has failed by itself, and that was not reported yet."""
         return bool(evaluator.code) and not evaluator.was_told and self._failures.is_new(evaluator)
 
     def _must_go(self) -> bool:
@@ -186,4 +186,4 @@ class Attempt:
         if not self._group.wait(is_over, seconds):
             say(f"The evaluator did not end within {seconds:g} s of the chief, and is killed.")
         elif self._has_failed(evaluator):
-            say(self._failures.of(evaluator).told())
+            say(self._failures.of(evaluator).report())

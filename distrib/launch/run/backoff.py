@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import time
-
 _SHORT_S = 5.0
 _DELAYS_S = (1.0, 2.0, 4.0)
 
@@ -30,32 +28,33 @@ class Backoff:
 
 
 class WorkerRestarts:
-    """Workers that are started again alone."""
+    """Workers that are started again alone. No I/O: the caller passes the monotonic time."""
 
     def __init__(self) -> None:
         self._began: dict[str, float] = {}
         self._backoffs: dict[str, Backoff] = {}
         self._due: dict[str, float] = {}
 
-    def begin(self, name: str) -> None:
+    def begin(self, name: str, now: float) -> None:
         """A worker starts."""
-        self._began[name] = time.monotonic()
+        self._began[name] = now
 
-    def plan(self, name: str, failed_at: float) -> float | None:
+    def plan(self, name: str, failed_at: float, now: float) -> float | None:
         """A worker has failed: in how many seconds it starts again; None if it has failed too often.
 
         Args:
             name: of the worker.
-            failed_at: monotonic time.
+            failed_at: monotonic time of the failure.
+            now: monotonic time.
         """
         delay = self._backoffs.setdefault(name, Backoff()).delay(failed_at - self._began[name])
         if delay is not None:
-            self._due[name] = time.monotonic() + delay
+            self._due[name] = now + delay
         return delay
 
-    def take_due(self) -> list[str]:
-        """The workers whose time has come; each once."""
-        names = [name for name, when in self._due.items() if time.monotonic() >= when]
+    def take_due(self, now: float) -> list[str]:
+        """The workers that start now; each once."""
+        names = [name for name, when in self._due.items() if now >= when]
         for name in names:
             del self._due[name]
         return names

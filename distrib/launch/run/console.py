@@ -12,4 +12,4 @@ def say(line: str) -> None:
     try:
         print(line, file=sys.stderr, flush=True)
     except (OSError, ValueError):
-        pass  # nobody reads it any more
+        pass  # the reader is gone

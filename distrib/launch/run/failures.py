@@ -9,7 +9,7 @@ from distrib.launch.backends import ssh
 from distrib.launch.plan import Plan
 from distrib.launch.run.process_group import Process
 from distrib.launch.run.result import Result
-from distrib.launch.run.root_cause import Failure, words_of_code
+from distrib.launch.run.root_cause import Failure, meaning_of_code
 from distrib.launch.run.task_launcher import TaskLauncher
 
 
@@ -17,7 +17,7 @@ class Failures:
     """The failures of one attempt.
 
     Args:
-        launcher: has the logs of the tasks, and their last words.
+        launcher: has the logs of the tasks, and their exit records.
         plan: what was started.
         result: takes the failures that end the start.
     """
@@ -28,7 +28,7 @@ class Failures:
         self._noticed: set[str] = set()
 
     def is_new(self, process: Process) -> bool:
-        """Whether a task has ended, and nobody has noticed."""
+        """Whether a task has ended, and that was not handled yet."""
         return process.code is not None and process.name not in self._noticed
 
     def notice(self, name: str) -> None:
@@ -46,15 +46,15 @@ class Failures:
     def of(self, process: Process) -> Failure:
         """How a task has failed that has ended."""
         log = self._launcher.logs[process.name]
-        words, code, was_killed = words_of_code(process.code or 0, self._launcher.record(process.name))
+        message, code, was_killed = meaning_of_code(process.code or 0, self._launcher.record(process.name))
         if is_lost(process):
             code = PeerLostError.exit_code if log.has_started else 69
-            words = (
+            message = (
                 "is lost with its host or the connection" if log.has_started else "cannot be reached by ssh"
             )
             was_killed = True
         return Failure(
-            process.name, process.host, code, words, process.when, log.path, log.unseen, was_killed
+            process.name, process.host, code, message, process.when, log.path, log.unseen, was_killed
         )
 
     def lose(self, process: Process) -> None:
@@ -63,18 +63,18 @@ class Failures:
         if not self._result.stopped_by:
             self._result.failures.append(self.of(process))
 
-    def add(self, name: str, words: str, code: int, host: str = "", was_killed: bool = False) -> None:
+    def add(self, name: str, message: str, code: int, host: str = "", was_killed: bool = False) -> None:
         """The start ends because of a task whose process says nothing of it.
 
         Args:
             name: of the task.
-            words: what happened.
+            message: what happened.
             code: for the launcher to end with.
             host: where; empty for the one of the plan.
             was_killed: whether a signal ended it, or it is gone with its host.
         """
         log, host = self._launcher.logs[name], host or self._hosts.get(name, "localhost")
-        failure = Failure(name, host, code, words, time.monotonic(), log.path, log.unseen, was_killed)
+        failure = Failure(name, host, code, message, time.monotonic(), log.path, log.unseen, was_killed)
         self._result.failures.append(failure)
 
 

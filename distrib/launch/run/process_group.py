@@ -20,7 +20,7 @@ from distrib.launch.task.supervisor import folder_prefix
 
 _BEAT_S = 1.0
 _DRAIN_S = 0.5
-"""For output that somebody else still holds open, after a process has ended."""
+"""Seconds for output that another process still holds open after a process has ended."""
 
 Output = Callable[[str, bytes], None]
 
@@ -159,7 +159,7 @@ class ProcessGroup:
         return process
 
     def wait(self, condition: Callable[[], bool], seconds: float) -> bool:
-        """Listen until the condition holds, or for so many seconds; returns whether it holds."""
+        """Listen until the condition holds, at most for `seconds`; returns whether it holds."""
         deadline = time.monotonic() + seconds
         while not condition():
             left = deadline - time.monotonic()
@@ -217,7 +217,7 @@ class ProcessGroup:
             process.open_streams -= 1
 
     def _forget(self, process: Process) -> None:
-        """Close the streams that somebody else holds open."""
+        """Close the streams that another process holds open."""
         for key in list(self._selector.get_map().values()):
             if key.data and key.data[0] is process:
                 process.on_output(key.data[1], b"")

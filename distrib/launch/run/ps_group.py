@@ -66,8 +66,8 @@ class PsGroup:
             return self._plan
         late = [task for task in self._plan.ps if not self._address(task)]
         for task in late:
-            words = f"did not say within {PS_START_S:g} s where it listens"
-            self._failures.add(task.name, words, PeerLostError.exit_code)
+            message = f"did not say within {PS_START_S:g} s where it listens"
+            self._failures.add(task.name, message, PeerLostError.exit_code)
         if self._plan.ps and not late:
             self._plan = self._plan.with_ps([self._address(task) for task in self._plan.ps])
         return self._plan
@@ -109,7 +109,7 @@ class PsGroup:
         if left or since < CULPRIT_S:
             return
         self._restarts.left -= 1
-        say(root_cause(self.lost).told())
+        say(root_cause(self.lost).report())
         say(f"All ps start again, while the workers wait; restarts left: {self._restarts.left}.")
         self.lost.clear()
         for process in self.processes:

@@ -48,8 +48,8 @@ def run(plan: Plan, settings: Settings, name: str, max_restarts: int) -> int:
         "seconds": last.seconds,
         "tasks": last.codes,
     }
-    told = [f"{each.task} on {each.host} {each.words}" for each in causes]
-    text = json.dumps({**outcome, "causes": told, "signal": last.stopped_by}, indent=2)
+    descriptions = [f"{each.task} on {each.host} {each.message}" for each in causes]
+    text = json.dumps({**outcome, "causes": descriptions, "signal": last.stopped_by}, indent=2)
     file = LogFile(settings.log_dir / "result.json", truncate=True)
     file.write(f"{text}\n".encode())
     file.close()
@@ -74,7 +74,7 @@ def _starts(
         if not cause.is_worth_a_restart or not left or delay is None or _is_killed_again(causes):
             return
         left -= 1
-        say(f"{cause.told()}")
+        say(f"{cause.report()}")
         say(f"All tasks start again in {delay:g} s; restarts left: {left}.")
         if group.wait(lambda: any(each != signal.SIGUSR1 for each in group.signals), delay):
             result.stopped_by = group.signals[-1]
@@ -105,9 +105,9 @@ def _tell(last: Result, causes: list[Failure], code: int, folder: Path) -> None:
         say(f"{signal.Signals(last.stopped_by).name}: {how}. Logs: {folder}")
     elif causes and last.failures:
         for number, cause in enumerate(causes[:-1], 1):
-            say(f"start {number}: {cause.task} on {cause.host} {cause.words}.")
+            say(f"start {number}: {cause.task} on {cause.host} {cause.message}.")
         if _is_killed_again(causes):
             say(
                 f"{causes[-1].task} was killed {_KILLS_IN_A_ROW} times in a row: does its host have enough memory?"
             )
-        say(causes[-1].told())
+        say(causes[-1].report())

@@ -31,7 +31,7 @@ class Failure:
         task: such as `worker 1`.
         host: where it ran.
         code: exit code that the launcher ends with if this is the cause.
-        words: what happened.
+        message: what happened.
         when: monotonic time.
         log: what it wrote.
         lines: the last of them, if they were not shown.
@@ -41,7 +41,7 @@ class Failure:
     task: str
     host: str
     code: int
-    words: str
+    message: str
     when: float
     log: Path
     lines: tuple[str, ...]
@@ -52,10 +52,10 @@ class Failure:
         """Whether the same run may go well if it is started again."""
         return self.code == PeerLostError.exit_code
 
-    def told(self) -> str:
+    def report(self) -> str:
         """All about it, for people; its last lines first, as it is read from the end."""
         shown = "".join(f"    | {line}\n" for line in self.lines)
-        return f"{shown}distrib: {self.task} on {self.host} {self.words.rstrip('.')}. Its log: {self.log}"
+        return f"{shown}distrib: {self.task} on {self.host} {self.message.rstrip('.')}. Its log: {self.log}"
 
 
 def root_cause(failures: Iterable[Failure]) -> Failure:
@@ -63,12 +63,12 @@ def root_cause(failures: Iterable[Failure]) -> Failure:
     return min(failures, key=lambda each: (each.is_worth_a_restart and not each.was_killed, each.when))
 
 
-def words_of_code(code: int, record: ExitRecord | None) -> tuple[str, int, bool]:
-    """The meaning of an exit code: words, the code for the launcher to end with, and whether a signal was it.
+def meaning_of_code(code: int, record: ExitRecord | None) -> tuple[str, int, bool]:
+    """The meaning of an exit code: a message, the exit code for the launcher, and whether a signal ended the process.
 
     Args:
         code: of the process; 128 + n for signal n, as supervisors say it.
-        record: the last words of the task; None if it had none.
+        record: the exit record of the task; None if it has written none.
     """
     if code == 0:
         return "ended with 0, but too early", PeerLostError.exit_code, False
@@ -84,7 +84,7 @@ class RootCause(NamedTuple):
     """A failure: the task's name, what happened, the exit code, its host, and whether it was killed."""
 
     task: str
-    words: str
+    message: str
     code: int
     host: str = ""
     was_killed: bool = False
@@ -97,7 +97,7 @@ def failures_of_mpirun(
 
     Args:
         code: that mpirun has returned.
-        records: last words of each rank's task, in the order of the ranks.
+        records: exit record of each rank's task, in rank order.
         lines: the last lines of all of them, and of mpirun.
     """
     if failed := [
@@ -115,10 +115,10 @@ def failures_of_mpirun(
             return [RootCause(name, f"is lost: {match[1]}", PeerLostError.exit_code, match[3], True)]
         if match := _SAID_BY_MPIRUN.search(line):
             return [RootCause("mpirun", "has lost this host", PeerLostError.exit_code, match[1], True)]
-    words, meant, was_killed = (
-        words_of_code(code, None) if code else ("returned 0", PeerLostError.exit_code, False)
+    message, meant, was_killed = (
+        meaning_of_code(code, None) if code else ("returned 0", PeerLostError.exit_code, False)
     )
     if meant not in range(64, 78):  # a number of mpirun's own
         meant = PeerLostError.exit_code
     ranks = f"; {', '.join(missing)} did not come to the end" if missing else ""
-    return [RootCause("mpirun", words + ranks, meant, "", was_killed)]
+    return [RootCause("mpirun", message + ranks, meant, "", was_killed)]

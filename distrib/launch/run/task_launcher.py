@@ -35,7 +35,7 @@ class TaskLauncher:
         self._processes: dict[str, Process] = {}
 
     def record(self, name: str) -> ExitRecord | None:
-        """The last words of a task in this start; None if it has said none."""
+        """The exit record of a task in this attempt; None if it has written none."""
         record = self.logs[name].record
         return record if record is not None and record.run == f"{self._run}.{self._start}" else None
 
@@ -50,7 +50,7 @@ class TaskLauncher:
 
     def task(self, plan: Plan, task: PlannedTask) -> Process:
         """Start one task of a plan."""
-        secrets = {} if task is plan.evaluator else self._settings.secrets  # it talks to nobody
+        secrets = {} if task is plan.evaluator else self._settings.secrets  # it connects to no other task
         job = self._job(plan, task, list(task.command), self._settings.workdir, secrets)
         command = self._settings.command(task.host)
         log = self._log(plan, task.name)

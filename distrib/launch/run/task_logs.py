@@ -37,7 +37,7 @@ class TaskLog:
     Attributes:
         path: its file.
         lines: the last ones.
-        record: how it ended, by its own words; None until it has said so.
+        record: its exit record; None until it has written one.
         has_started: whether its supervisor has started it.
     """
 
@@ -78,7 +78,7 @@ class TaskLog:
 
     @property
     def unseen(self) -> tuple[str, ...]:
-        """The last lines, if nobody has seen them yet."""
+        """The last lines, if they were not shown."""
         return () if self._shown else tuple(self.lines)
 
     def note(self, line: str) -> None:
@@ -92,11 +92,11 @@ class TaskLog:
         self._file.close()
 
     def _hear(self, stream: str, line: bytes, newline: bytes) -> None:
-        words = line.decode(errors="replace").rstrip("\r")
-        _, record = from_line(words)
+        text = line.decode(errors="replace").rstrip("\r")
+        _, record = from_line(text)
         if record is not None:
             self.record = record
-        elif words == STARTED:
+        elif text == STARTED:
             self.has_started = True
         else:
             self._pass_on(stream, line.replace(_MARK, b"\\x1e") + newline)
@@ -119,10 +119,10 @@ class TaskLog:
             self._line[stream] = b""
 
     def _add_line(self, stream: str, line: bytes) -> None:
-        words = printable(line.decode(errors="replace").rstrip("\r").rpartition("\r")[2])
-        self.lines.append(words)
+        text = printable(line.decode(errors="replace").rstrip("\r").rpartition("\r")[2])
+        self.lines.append(text)
         if self._shown and self._prefix is not None:
-            _show(stream, f"{self._prefix}{words}\n".encode())
+            _show(stream, f"{self._prefix}{text}\n".encode())
 
 
 class LogFile:
@@ -186,7 +186,7 @@ def _show(stream: str, data: bytes) -> None:
         out.write(data)
         out.flush()
     except OSError:
-        pass  # nobody reads any more: the log file has it
+        pass  # the reader is gone: the log file has it
 
 
 def make_folder(path: Path) -> None:

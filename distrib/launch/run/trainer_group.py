@@ -6,6 +6,8 @@ the chief has ended, or mpirun with its ranks, is how the start has ended.
 
 from __future__ import annotations
 
+import time
+
 from distrib.base.errors import PeerLostError
 from distrib.launch.plan import Plan, PlannedTask
 from distrib.launch.run.backoff import TRIES, WorkerRestarts
@@ -57,7 +59,7 @@ class TrainerGroup:
         for process in self.processes[1:]:
             if self._failures.is_new(process):
                 self._lose(process)
-        for name in self._worker_restarts.take_due():
+        for name in self._worker_restarts.take_due(time.monotonic()):
             if not self._result.stopped_by:
                 self._start_again(name)
 
@@ -75,7 +77,7 @@ class TrainerGroup:
             self._failures.lose(chief)
 
     def _start(self, task: PlannedTask) -> Process:
-        self._worker_restarts.begin(task.name)
+        self._worker_restarts.begin(task.name, time.monotonic())
         return self._launcher.task(self._plan, task)
 
     def _start_again(self, name: str) -> None:
@@ -90,9 +92,9 @@ class TrainerGroup:
         if self._result.stopped_by or self._failures.is_done(process):
             return
         failure = self._failures.of(process)
-        say(failure.told())
+        say(failure.report())
         again = failure.is_worth_a_restart and self._restarts.left > 0
-        delay = self._worker_restarts.plan(process.name, process.when) if again else None
+        delay = self._worker_restarts.plan(process.name, process.when, time.monotonic()) if again else None
         if delay is not None:
             self._restarts.left -= 1
             say(f"{process.name} is started again in {delay:g} s; restarts left: {self._restarts.left}.")

@@ -38,9 +38,9 @@ _AS_JSON = "--json"
 
 def main() -> None:
     """Run the script of the command line."""
-    words = json.loads(sys.argv[2]) if sys.argv[1:2] == [_AS_JSON] else sys.argv[1:]
-    as_module = words[:1] == ["-m"]
-    arguments = words[as_module:]
+    command = json.loads(sys.argv[2]) if sys.argv[1:2] == [_AS_JSON] else sys.argv[1:]
+    as_module = command[:1] == ["-m"]
+    arguments = command[as_module:]
     nothing = os.open(os.devnull, os.O_RDONLY)
     if nothing:
         os.dup2(nothing, 0)
@@ -72,7 +72,7 @@ def main() -> None:
 
 
 def in_one_word(command: Sequence[str]) -> list[str]:
-    """The command of a task with the words of the script, which may be any, as one that has no special meaning.
+    """The command of a task with the arguments of the script quoted, so that none has a special meaning.
 
     Args:
         command: interpreter, `-m`, this module, and what it is to run.

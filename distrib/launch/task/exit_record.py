@@ -70,7 +70,7 @@ def from_line(line: str) -> tuple[str, ExitRecord | None]:
         try:
             return shown, ExitRecord(**_checked(parse_json(text)))
         except (ValueError, TypeError):
-            pass  # somebody else's words
+            pass  # a line of another program
     return line, None
 
 

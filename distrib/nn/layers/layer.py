@@ -47,7 +47,7 @@ class Layer(HasAttributes):
         gradients_are_final: set by the network; a layer may call it in `backward` as soon as it has written its
             variables' gradients, or with `begin` all but the first `begin` elements, to have them sent while it
             computes the rest.
-        gradients_are_sent_early: set by the network; whether somebody listens to that.
+        gradients_are_sent_early: set by the network; whether `gradients_are_final` has an effect.
     """
 
     draws_random_numbers: ClassVar[bool] = False
@@ -95,7 +95,7 @@ class Layer(HasAttributes):
         self.built = True
 
     def check_built_for(self, input_shape: Shape, dtype: np.dtype[Any]) -> None:
-        """Raise, as of `build`, if there are variables for other inputs."""
+        """Raise what `build` raises, if there are variables for other inputs."""
         if not self.variables:
             return
         if input_shape != self.input_shape:

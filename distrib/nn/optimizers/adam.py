@@ -25,7 +25,7 @@ class Adam(Optimizer):
         beta_2: decay of the second moment, in [0, 1).
         epsilon: keeps the division finite.
         name: name of the optimizer.
-        **kwargs: `clipvalue`, `global_clipnorm` and `gradient_accumulation_steps`, as of `Optimizer`.
+        **kwargs: `clipvalue`, `global_clipnorm` and `gradient_accumulation_steps`; see `Optimizer`.
     """
 
     slot_names = ("momentum", "velocity")

@@ -40,7 +40,7 @@ class Optimizer(HasAttributes):
             them. What is left at the end of an epoch is an update too.
 
     Raises:
-        ConfigError: a number that cannot be right, or both kinds of clipping.
+        ConfigError: an invalid number, or both ways to clip.
 
     Attributes:
         iterations: number of updates applied.
@@ -104,8 +104,8 @@ class Optimizer(HasAttributes):
 
         Args:
             num_elements: how many are updated by this process.
-            dtype: theirs.
-            elements: which they are, in any words that differ for others.
+            dtype: dtype of the elements.
+            elements: any text that is different for other elements.
         """
         for name in self.slot_names:
             slot = self.slots.get(name)
@@ -136,7 +136,7 @@ class Optimizer(HasAttributes):
 
         Args:
             parts: values and gradients of each, in the same order at every update; `num_elements` together.
-            scale: as of `apply`.
+            scale: see `apply`.
         """
         self.iterations += 1
         begin = 0
@@ -175,7 +175,7 @@ class Optimizer(HasAttributes):
 
         Args:
             step: from 1.
-            scale: as of `apply`. It is multiplied into what the gradient is multiplied with anyway.
+            scale: see `apply`. It is part of a factor that the gradient is multiplied with in any case.
         """
 
     @abstractmethod

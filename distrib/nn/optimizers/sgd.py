@@ -23,7 +23,7 @@ class SGD(Optimizer):
         momentum: in [0, 1].
         nesterov: use Nesterov momentum.
         name: name of the optimizer.
-        **kwargs: `clipvalue`, `global_clipnorm` and `gradient_accumulation_steps`, as of `Optimizer`.
+        **kwargs: `clipvalue`, `global_clipnorm` and `gradient_accumulation_steps`; see `Optimizer`.
     """
 
     def __init__(

@@ -24,7 +24,7 @@ from distrib.base.ranges import Range, split
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.client.goodbye import tell_all
 from distrib.ps.client.shared_vectors import SharedVectors
-from distrib.ps.client.stream import Deadline, Stream, check_retried, words_of
+from distrib.ps.client.stream import Deadline, Stream, check_retried, message_of
 from distrib.ps.wire import codec, tls
 from distrib.ps.wire.framing import Frame
 
@@ -171,7 +171,7 @@ class Client:
             self.cancel()
 
     def _ask(self, request: pb.WorkRequest, sent: Array | None, values: Array) -> pb.Answer:
-        lost_since, told, tries, begin = 0.0, 0.0, 0, time.monotonic()
+        lost_since, warned, tries, begin = 0.0, 0.0, 0, time.monotonic()
         while True:
             if self._is_closed or self._failure:
                 raise PeerLostError(self._failure or f"Worker {self.worker} has left the job.")
@@ -187,29 +187,29 @@ class Client:
                 now = time.monotonic()
                 lost_since, tries = lost_since or now, tries + 1
                 self._judge(error, now - lost_since, now - begin, tries)
-                if now - told > TELL_EVERY_S:
-                    told = now
-                    LOGGER.warning("worker %d waits for the ps: %s", self.worker, words_of(error))
+                if now - warned > TELL_EVERY_S:
+                    warned = now
+                    LOGGER.warning("worker %d waits for the ps: %s", self.worker, message_of(error))
                 time.sleep(_RETRY_S)
 
     def _judge(self, error: grpc.RpcError, lost_s: float, asked_s: float, tries: int) -> None:
         """Raise what cannot be mended by another try."""
-        words = words_of(error)
+        message = message_of(error)
         check_retried(error, self.worker)
-        if self._handshakes.is_hopeless(words, any(self._ps_incarnations)):
+        if self._handshakes.is_hopeless(message, any(self._ps_incarnations), time.monotonic()):
             raise AuthenticationError(
-                f"Worker {self.worker} does not get through to the ps at {', '.join(self._addresses)}: {words}. "
+                f"Worker {self.worker} does not get through to the ps at {', '.join(self._addresses)}: {message}. "
                 f"{tls.ADVICE}"
             ) from None
         if asked_s > self._timeout_s:
             raise PeerLostError(
                 f"Worker {self.worker} has made one call {tries} times in {asked_s:.0f} s, and its streams broke "
-                f"before the answer: {words}. Is a link slower than a message in 2 s?"
+                f"before the answer: {message}. Is a link slower than a message in 2 s?"
             ) from None
         if lost_s > self._connect_timeout_s:
             raise PeerLostError(
                 f"Worker {self.worker} waited {self._connect_timeout_s:g} s for the ps at "
-                f"{', '.join(self._addresses)}: {words}"
+                f"{', '.join(self._addresses)}: {message}"
             ) from None
 
     def connect(self, waited_s: float = 0.0) -> None:
@@ -251,7 +251,7 @@ class Client:
         Args:
             request: the call; its number is set here.
             sent: `(..., num_elements)`, of which every ps gets its part; None for nothing.
-            values: `(num_elements,)`, overwritten with fresh values; or as of `state`.
+            values: `(num_elements,)`, overwritten with fresh values; or see `state`.
 
         Returns:
             The answer of ps:0.
@@ -300,8 +300,8 @@ class Client:
         return answers[0]
 
     def _remind(self, seconds: float) -> None:
-        words = "worker %d has waited %.0f s for an answer: others are late (are all started?), or the ps is busy."
-        LOGGER.warning(words, self.worker, seconds)
+        message = "worker %d has waited %.0f s for an answer: others are late (are all started?), or the ps is busy."
+        LOGGER.warning(message, self.worker, seconds)
 
     def cancel(self) -> None:
         """Let the call that waits for an answer fail. Called from other threads."""

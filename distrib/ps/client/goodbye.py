@@ -41,6 +41,6 @@ def tell_all(
         try:
             call.result()
         except grpc.RpcError as error:
-            LOGGER.info("%s was not told %s: %s", address, method, error)
+            LOGGER.info("%s has not received %s: %s", address, method, error)
     for channel in missing:
         channel.close()

@@ -102,7 +102,7 @@ class Deadline:
 
     @contextmanager
     def of(self, seconds: float) -> Iterator[None]:
-        """Context manager: cancels if its body takes more than so many seconds."""
+        """Context manager: cancels if its body takes longer than `seconds`."""
         if self._thread is None:
             self._thread = background.start(self._watch, "deadline", lambda error: self._cancel())
         self._since = time.monotonic()
@@ -135,22 +135,22 @@ class EndedError(grpc.RpcError):  # type: ignore[misc]  # gRPC is not typed
         return grpc.StatusCode.UNAVAILABLE
 
     def details(self) -> str:
-        """In words."""
+        """The message."""
         return "the stream has ended"
 
 
-def words_of(error: grpc.RpcError) -> str:
+def message_of(error: grpc.RpcError) -> str:
     """The message of an error, with the name of gRPC's limit where one was exceeded."""
-    words = str(error.details() or error.code())
+    message = str(error.details() or error.code())
     if error.code() != grpc.StatusCode.RESOURCE_EXHAUSTED:
-        return words
-    if "message" in words:
+        return message
+    if "message" in message:
         return (
-            f"{words}. That is grpc.max_receive_message_length, MAX_MESSAGE_BYTES in "
+            f"{message}. That is grpc.max_receive_message_length, MAX_MESSAGE_BYTES in "
             "distrib/ps/wire/grpc_options.py."
         )
     return (
-        f"{words} The ps serves no more calls at once than MAX_CALLS in distrib/ps/wire/grpc_options.py. Use fewer "
+        f"{message} The ps serves no more calls at once than MAX_CALLS in distrib/ps/wire/grpc_options.py. Use fewer "
         "workers, or look what else is connected with it."
     )
 
@@ -166,14 +166,14 @@ def check_retried(error: grpc.RpcError, worker: int) -> None:
         AuthenticationError, ConfigError, PeerLostError, ProtocolError: as the ps has refused it.
         SystemExit: the job has ended well.
     """
-    code, words = error.code(), words_of(error)
+    code, message = error.code(), message_of(error)
     if code in _REFUSED:
-        raise _REFUSED[code](words) from None
+        raise _REFUSED[code](message) from None
     if code == grpc.StatusCode.OUT_OF_RANGE:
         # The end of the job is the end of the chief's script: what this one has left cannot be done.
-        LOGGER.info("worker %d ends: %s", worker, words)
+        LOGGER.info("worker %d ends: %s", worker, message)
         raise SystemExit(0)
     if code == grpc.StatusCode.ABORTED:
-        raise PeerLostError(f"Worker {worker}: {words}") from None
+        raise PeerLostError(f"Worker {worker}: {message}") from None
     if code not in _RETRIED:
-        raise ProtocolError(f"Worker {worker}: {words}") from None
+        raise ProtocolError(f"Worker {worker}: {message}") from None

@@ -8,7 +8,7 @@ NO_MODEL = "This ps keeps no model: register one first. Was it started again, wi
 
 
 class RefusedError(ProtocolError):
-    """A call that cannot be right. Nothing was changed by it.
+    """An invalid call, which has changed nothing.
 
     Attributes:
         status: name of gRPC's status code that the caller receives.
@@ -41,7 +41,7 @@ class ReplacedError(RefusedError):
     status = "ABORTED"
 
     def __init__(self, worker: int) -> None:
-        super().__init__(f"Worker {worker} was started again since. This process is no longer it.")
+        super().__init__(f"Worker {worker} was started again since; this process has been replaced.")
 
 
 class SilentError(RefusedError):

@@ -52,14 +52,14 @@ def model_description(text: str) -> tuple[dict[str, Any], Rules]:
             rate = float(start["learning_rate"])
             if not (type(start["step"]) is int and start["step"] >= 0 and 0 <= rate <= LARGEST_RATE):
                 raise ProtocolError(f"Expected a step and a learning rate. Received: {str(start)[:80]}.")
-            str(start["words"])
+            str(start["origin"])
         for name, begin, end in description["layout"]:
             str(name)
             _positions(begin, end)
     except ConfigError:
         raise
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:
-        raise ProtocolError(f"The description of the model cannot be right: {error}") from None
+        raise ProtocolError(f"The description of the model is invalid: {error}") from None
     return description, rules
 
 
@@ -80,14 +80,14 @@ def phase_description(text: str) -> dict[str, Any]:
         or not 0 <= rate <= LARGEST_RATE
         or not isinstance(description.get("stops", False), bool)
     ):
-        raise ProtocolError(f"The description of an epoch cannot be right: {str(description)[:400]}.")
+        raise ProtocolError(f"The description of an epoch is invalid: {str(description)[:400]}.")
     try:
         for index, begin, end in description.get("undone", []):
             _positions(index, index)
             _positions(begin, end)
         totals = [float(each) for each in description.get("totals", [])]
     except (TypeError, ValueError, OverflowError) as error:
-        raise ProtocolError(f"What is left of an epoch cannot be right: {error}") from None
+        raise ProtocolError(f"The remaining positions of an epoch are invalid: {error}") from None
     if totals and len(totals) != description["num_sums"]:
         raise ProtocolError(f"Expected {description['num_sums']} sums. Received: {len(totals)}.")
     if not 0 < description["num_sums"] <= _MAX_SUMS:

@@ -45,7 +45,7 @@ class CheckpointCoordinator:
         return self._checkpoints.restore
 
     def begin(self, num_ps: int) -> None:
-        """On ps:0, where so many ps take part from now on."""
+        """Prepare to save what `num_ps` ps keep. On ps:0."""
         if self._writer is None:
             self._writer = CheckpointWriter(self._checkpoints.folder, num_ps)
             for earlier in checkpoints(self._checkpoints.folder, NAME)[-1:]:

@@ -1,8 +1,8 @@
 """CheckpointWriter: writes what all ps keep at a cut of the log as one checkpoint folder.
 
-A worker is told that a phase begins, or is over, only when the cut there is on the disk. So a restored job may have
+A worker learns that a phase begins, or is over, only when the cut there is on the disk. So a restored job may have
 lost updates, but is never at an earlier phase than a worker. Where it cannot be written, as on a full disk, training
-goes on; a ps that is told to end then says that nothing is saved, and fails.
+goes on; a ps that a signal ends then reports that nothing is saved, and fails.
 
 Every ps copies its vectors when it comes to the cut; those of the others travel to ps:0. When all are there, a thread
 writes them, while training goes on. A cut that comes while one is being written waits; of several that wait only the
@@ -44,7 +44,7 @@ class CheckpointOptions(NamedTuple):
         folder: seen by all ps.
         every: updates between two.
         restore: whether to begin from the newest one.
-        run: which start of which run this is; empty where nobody has said so.
+        run: which attempt of which run this is; empty if unknown.
         only_own: whether to begin from one of this run only, and anew where it has saved none.
     """
 
@@ -56,7 +56,7 @@ class CheckpointOptions(NamedTuple):
 
 
 class Saving:
-    """Waits for the word on what is saved.
+    """Waits for the result of saving.
 
     Attributes:
         done: to be called with it.
@@ -67,7 +67,7 @@ class Saving:
         self.done: WhenSaved = self._said.put
 
     def wait(self, seconds: float) -> None:
-        """Return when it is on the disk. Raises `StorageError` if it is not, or not after so many seconds."""
+        """Return when it is on the disk. Raises `StorageError` if that fails or takes longer than `seconds`."""
         try:
             failure = self._said.get(timeout=seconds)
         except Empty:
@@ -130,7 +130,7 @@ class CheckpointWriter:
             ps: which one.
             part: the next.
             size: elements of each of its vectors.
-            dtype: theirs.
+            dtype: dtype of the elements.
 
         Raises:
             ProtocolError: a part that does not go on where the last one ended, or is too much; it is not kept.
@@ -216,7 +216,7 @@ def load(
 ) -> tuple[dict[str, Array], dict[str, Any]] | None:
     """The vectors of the whole model, and the manifest, of the newest checkpoint that is whole.
 
-    None where it must be of this run, which has saved none. Then nobody was told yet that the first phase is over, so
+    None where it must be of this run, which has saved none. Then no worker knows yet that the first phase is over, so
     all is still to come: workers bring again what they brought.
 
     Args:

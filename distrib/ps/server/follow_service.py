@@ -30,7 +30,7 @@ class FollowService:
     def serve(
         self, requests: Iterator[pb.FollowRequest], context: grpc.ServicerContext
     ) -> Iterator[pb.FollowReply]:
-        """Serve one other ps until its stream ends, or another one takes its place."""
+        """Serve one other ps until its stream ends, or another one replaces it."""
         first = next(requests, None)
         if first is None:
             return
@@ -81,7 +81,7 @@ class FollowService:
         except grpc.RpcError:
             pass
         except Exception:
-            LOGGER.exception("ps:%d has said what cannot be right", ps)
+            LOGGER.exception("ps:%d has sent an invalid message", ps)
             self._node.state.leader.lost(f"ps:{ps} is lost")
             return
         if followed.end(stream):

@@ -29,14 +29,14 @@ from distrib.ps.wire.outbox import Outbox
 _RETRIED = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.CANCELLED, grpc.StatusCode.UNKNOWN)
 _RETRY_S = 0.2
 _ACKNOWLEDGE_EVERY = 256
-"""Messages of ps:0, which keeps those that are not acknowledged. In training every push does so by the way."""
+"""Messages of ps:0, which keeps those that are not acknowledged. In training every push does so implicitly."""
 
 _LOST_AFTER_S = 1.0
-"""For the word that the job has ended, which ps:0 may have heard a little earlier."""
+"""Seconds to wait for the message that the job has ended, which ps:0 may have received a little earlier."""
 
 
 class Follower:
-    """Executes the log of ps:0 here, and tells it what has arrived here.
+    """Executes the log of ps:0 here, and reports to it what has arrived.
 
     Args:
         address: of ps:0.

@@ -25,7 +25,7 @@ class Leader:
     """The other ps of a job, as ps:0 knows them. On another ps it has nothing to do.
 
     Args:
-        lock: of the node; whoever calls holds it, except where the threads of other ps call.
+        lock: of the node. Callers hold it, except the threads of other ps.
         ending: set when the job has ended: a ps that ends then is not lost.
         on_stop: called, with the reason, when a ps is lost.
         timeout_s: seconds to wait for a ps that does not answer.
@@ -123,7 +123,7 @@ class Leader:
             self._on_stop(reason)
 
     def close(self) -> None:
-        """Wait for nobody, and end the log."""
+        """Stop waiting, and end the log."""
         for away in self._unreachable.values():
             away.end()
         self._fanout.close()

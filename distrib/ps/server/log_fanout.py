@@ -1,7 +1,7 @@
 """LogFanout: queues the log of ps:0 for every other ps.
 
 The stream of a ps that was frozen, or cut off, breaks. When it comes back it goes on behind what it has, as does what
-it had to say (`ps/wire/outbox.py`). Another process in its place has none of the values, and is refused.
+it had to say (`ps/wire/outbox.py`). Another process that replaces it has none of the values, and is refused.
 """
 
 from __future__ import annotations
@@ -29,7 +29,7 @@ class Followed:
         self._lock = threading.Lock()
 
     def begin(self, incarnation: int, has: int) -> tuple[int, int, Iterator[pb.FollowReply]]:
-        """It has opened a stream, which takes the place of the one before.
+        """It has opened a stream, which replaces the one before.
 
         Args:
             incarnation: which process it is.
@@ -40,7 +40,7 @@ class Followed:
 
         Raises:
             RefusedError: it is another process than before.
-            ProtocolError: it cannot have so many messages.
+            ProtocolError: it claims more messages than were sent.
         """
         with self._lock:
             if self._incarnation not in (0, incarnation) or not incarnation:
@@ -53,7 +53,7 @@ class Followed:
     def hear(
         self, stream: int, request: pb.FollowRequest, handle: Callable[[pb.FollowRequest], None]
     ) -> bool:
-        """Handle a message, one after the other; False if another stream has taken the place of this one."""
+        """Handle a message, one after the other; False if another stream has replaced this one."""
         with self._lock:
             if stream != self._stream:
                 return False
@@ -63,7 +63,7 @@ class Followed:
             return True
 
     def end(self, stream: int) -> bool:
-        """A stream has ended; False if another one has taken its place."""
+        """A stream has ended; False if another one has replaced it."""
         with self._lock:
             if stream != self._stream:
                 return False
@@ -94,7 +94,7 @@ class LogFanout:
         return self._followed.setdefault(ps, Followed())
 
     def expect(self, num_ps: int) -> None:
-        """There are so many ps, with this one."""
+        """Set the number of ps, this one included."""
         self._num_ps = num_ps
         for ps in range(1, num_ps):
             self.of(ps)

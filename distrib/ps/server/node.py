@@ -227,7 +227,7 @@ class Node:
             self.state.cut(lambda failure: None)
 
     def save_last(self, seconds: float) -> None:
-        """This ps ends: save what all keep. Raises `StorageError` if it is not on the disk after so many seconds."""
+        """This ps ends: save what all keep. Raises `StorageError` if it is not on the disk after `seconds`."""
         saving = Saving()
         with self._lock:
             if self.state.follower is not None:
@@ -237,7 +237,10 @@ class Node:
         saving.wait(seconds)
 
     def save_for_all(self, when_saved: WhenSaved = lambda failure: None) -> None:
-        """A ps is about to end: save, tell all ps, and answer nobody: what a worker takes for done is saved then."""
+        """A ps is about to end: save, inform all ps, and send no more answers.
+
+        So everything that a worker has been answered is saved.
+        """
 
         def tell(failure: str) -> None:
             self.state.leader.send_saved(failure)
@@ -253,7 +256,7 @@ class Node:
         self._reconnects.close()
 
     def close(self) -> None:
-        """Follow no longer, let nobody wait, and write what is to be written."""
+        """Stop following, end all waits, and finish pending checkpoints."""
         self._ending.set()
         with self._lock:
             self._chief_timer.end()

@@ -19,7 +19,7 @@ from distrib.base.logs import LOGGER
 Message = TypeVar("Message")
 
 _LOOKS = 10
-"""So many times within the limit."""
+"""Checks within the limit."""
 
 
 class ReadTimeout:
@@ -42,7 +42,7 @@ class ReadTimeout:
 
         Args:
             messages: of a stream.
-            peer: who sends them, in words.
+            peer: name of the sender, for messages.
             give_up: called, from another thread, when one has not come; it ends the stream.
         """
         if self._thread is None:

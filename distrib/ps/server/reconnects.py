@@ -19,8 +19,8 @@ class Reconnects:
 
     Args:
         lock: held where any of these methods is called, and while `give_up` is.
-        give_up: called with the stream of a worker that has not opened another one in time, or that another process
-            has taken the place of.
+        give_up: called with the stream of a worker that has not opened another one in time, or that another
+            process has replaced.
     """
 
     def __init__(self, lock: threading.RLock, give_up: Callable[[WorkerSession], None]) -> None:
@@ -56,7 +56,10 @@ class Reconnects:
         return worker in self._awaited
 
     def close(self) -> None:
-        """The job has ended: give up nobody any more. `awaits` still says who may come back to hear of the end."""
+        """The job has ended: give up no more workers.
+
+        `awaits` still says which may come back and learn of the end.
+        """
         with self._lock:
             self._is_closed = True
             for _, timer in self._awaited.values():

@@ -38,7 +38,7 @@ _STOP_S = 1.0
 """For the chief to say that the job has ended, once its connection is closed."""
 
 _LINGER_S = 1.2
-"""So long a worker that is late may ask, and is told that the job has ended."""
+"""Seconds for which a late worker may still ask, and learn that the job has ended."""
 
 _SIGNALS = (signal.SIGTERM, signal.SIGINT, signal.SIGHUP, signal.SIGUSR1, signal.SIGUSR2)
 
@@ -213,7 +213,7 @@ def serve(task: Task) -> None:
         task: the ps.
 
     Raises:
-        ConfigError, PeerLostError, KeyboardInterrupt: as of `run`.
+        ConfigError, PeerLostError, KeyboardInterrupt: see `run`.
     """
     address = task.cluster.task_address("ps", task.index)
     server = Server(address, ServerOptions(run_token(), others=hosts_of_cluster(os.environ)))

@@ -126,7 +126,7 @@ class Servicer(services.ParameterServerServicer):
         return session
 
     def _may_be(self, worker: int, incarnation: int) -> bool:
-        """Whether that process is this worker, as far as is known: before one was let in, it is nobody else."""
+        """Whether that process is this worker, as far as is known: before one was admitted, any may be."""
         known = self._processes.copy()  # other threads write it
         return known.get(worker) == incarnation or not (worker in known or incarnation in known.values())
 
@@ -172,7 +172,7 @@ class Servicer(services.ParameterServerServicer):
     def Stop(  # noqa: N802
         self, request: pb.StopRequest, context: grpc.ServicerContext
     ) -> pb.StopReply:
-        """The chief has ended: the one that this job has, not one that was refused or is no longer it."""
+        """The chief has ended: the current process of it, not one that was refused or replaced."""
         self._authorize(context)
         if not self._may_be(CHIEF, request.incarnation):
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "This process is not the chief of the job.")
@@ -185,7 +185,7 @@ class Servicer(services.ParameterServerServicer):
     def Leave(  # noqa: N802
         self, request: pb.LeaveRequest, context: grpc.ServicerContext
     ) -> pb.LeaveReply:
-        """A worker has ended: the process that is it now, not one that was refused or is no longer it."""
+        """A worker has ended: the current process of it, not one that was refused or replaced."""
         self._authorize(context)
         if not self._may_be(request.worker, request.incarnation):
             context.abort(
@@ -196,7 +196,7 @@ class Servicer(services.ParameterServerServicer):
         return pb.LeaveReply()
 
     def wait_for_workers(self, seconds: float) -> None:
-        """Return when all workers that are connected know that the job has ended, or after so many seconds."""
+        """Return when all workers that are connected know that the job has ended, or after `seconds`."""
         with self._changed:
             self._changed.wait_for(lambda: not any(map(self.node.expects, self.uninformed)), seconds)
 
@@ -208,7 +208,7 @@ class Servicer(services.ParameterServerServicer):
         """Save what all ps keep before this one ends.
 
         Raises:
-            StorageError: it is not on the disk after so many seconds.
+            StorageError: it is not on the disk after `seconds`.
         """
         self.node.save_last(seconds)
 

@@ -40,7 +40,7 @@ class StateMachine:
     """The state of one ps.
 
     Args:
-        lock: of the node; whoever calls holds it, except where it says otherwise.
+        lock: of the node. Callers hold it, unless a method says otherwise.
         sessions: the streams of the workers, which are answered.
         ending: set when the job has ended.
         on_stop: called, with the reason, when another ps is lost.
@@ -227,7 +227,7 @@ class StateMachine:
             self._checkpoints.save(cut.number, self.shard, self.sequencer)
 
     def end_waits(self) -> None:
-        """Wait for nobody, and follow no longer."""
+        """Stop waiting and following."""
         if self._start_timer is not None:
             self._start_timer.end()
         if self.follower is not None:

@@ -138,7 +138,7 @@ class WorkerSessions:
         self._all: dict[int, WorkerSession] = {}
 
     def join(self, session: WorkerSession) -> None:
-        """Take a worker's stream, in the place of the one that it had.
+        """Take a worker's stream, replacing the one that it had.
 
         Raises:
             AlreadyRunningError: there is one of another process. While the end of that may not be noticed yet, its
@@ -194,7 +194,7 @@ class WorkerSessions:
             session.outbox.put(error)
 
     def end_all(self) -> None:
-        """Answer nobody any more."""
+        """Send no more answers."""
         for session in self._all.values():
             session.outbox.put(None)
 

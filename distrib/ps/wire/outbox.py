@@ -37,7 +37,7 @@ class Outbox(Generic[Message]):
             self._changed.notify_all()
 
     def acknowledge(self, count: int) -> None:
-        """The other side has the first `count` messages. Raises `ProtocolError` if there are not so many."""
+        """The other side has the first `count` messages. Raises `ProtocolError` if fewer were sent."""
         with self._changed:
             if count > self._first + len(self._kept):
                 raise ProtocolError(
@@ -54,7 +54,7 @@ class Outbox(Generic[Message]):
         message when the outbox is closed.
 
         Raises:
-            ProtocolError: messages behind `count` are no longer kept, or there are not so many.
+            ProtocolError: messages behind `count` are no longer kept, or were never sent.
         """
         with self._changed:
             if count < self._first:

@@ -6,7 +6,6 @@ Three files, which DISTRIB_TLS_CERT, DISTRIB_TLS_KEY and DISTRIB_TLS_CA name, in
 from __future__ import annotations
 
 import os
-import time
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -27,7 +26,7 @@ ADVICE = (
 """Advice for a handshake that fails."""
 
 _HAS_FAILED = "SSL_ERROR_SSL"
-_TURNED_AWAY_S = 5.0
+TURNED_AWAY_S = 5.0
 """So long a ps may close every connection before it is said to be for want of certificates."""
 
 _WAS_CLOSED = ("Socket closed", "Connection reset", "Broken pipe")
@@ -69,18 +68,20 @@ class Handshakes:
     def __init__(self) -> None:
         self._turned_away_since = 0.0
 
-    def is_hopeless(self, words: str, has_met: bool) -> bool:
+    def is_hopeless(self, message: str, has_met: bool, now: float) -> bool:
         """Whether another try would fail, too.
 
         Args:
-            words: gRPC's, of a failed connection.
+            message: gRPC's, of a failed connection.
             has_met: whether there was a connection before.
+            now: monotonic time, in seconds.
         """
-        is_turned_away = words.startswith("failed to connect") and any(each in words for each in _WAS_CLOSED)
-        now = time.monotonic()
+        is_turned_away = message.startswith("failed to connect") and any(
+            each in message for each in _WAS_CLOSED
+        )
         self._turned_away_since = (self._turned_away_since or now) if is_turned_away and not has_met else 0.0
-        is_long = bool(self._turned_away_since) and now - self._turned_away_since > _TURNED_AWAY_S
-        return _HAS_FAILED in words or is_long
+        is_long = bool(self._turned_away_since) and now - self._turned_away_since > TURNED_AWAY_S
+        return _HAS_FAILED in message or is_long
 
 
 def channel(address: str) -> Any:

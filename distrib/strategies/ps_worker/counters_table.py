@@ -21,7 +21,7 @@ def table(counters: Mapping[str, Any]) -> str:
     updates that it took part in.
 
     Args:
-        counters: as of `ParameterServerStrategy.counters`.
+        counters: see `ParameterServerStrategy.counters`.
     """
     workers = counters["workers"]
     seconds = {cause: sum(each["seconds"][cause] for each in workers.values()) for cause in CAUSES}

@@ -106,7 +106,7 @@ class PsUpdater(Updater, Feed, Coordination):
         return self._leased(dataset, schedule, description)
 
     def stops(self, wanted: bool) -> bool:
-        """The chief's word counts: it is a phase of its own, which is over at once, with the word as its sum."""
+        """The chief decides: its vote is a phase of its own, which is over at once, with the vote as its sum."""
         description: dict[str, Any] = {"kind": "vote", **_described(Schedule(1, 1)), "num_sums": 1}
         if self._client.worker == 0:
             description["stops"] = wanted
@@ -238,7 +238,7 @@ class PsUpdater(Updater, Feed, Coordination):
         self._optimizer.iterations = answer.version
 
     def close(self) -> None:
-        """Another one takes its place, or the job has ended."""
+        """Another one replaces it, or the job has ended."""
         if self._prefetch is not None:
             self._prefetch.close()
 
@@ -260,7 +260,7 @@ class PsUpdater(Updater, Feed, Coordination):
     def restore(self, saved: Saved | None) -> str:
         description, slots = dict(self._description), []
         if saved is not None and not self._client.worker:
-            start = {"step": saved.step, "learning_rate": saved.learning_rate, "words": saved.words}
+            start = {"step": saved.step, "learning_rate": saved.learning_rate, "origin": saved.origin}
             description["start"] = start
             slots = [saved.slots[name] for name in self._slot_names()]
         self._time_accounting.asks()

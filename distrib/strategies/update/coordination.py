@@ -28,16 +28,16 @@ class Saved(NamedTuple):
     """The saved state of a training besides the values.
 
     Attributes:
-        slots: as of `State`.
+        slots: see `State`.
         step: updates so far.
         learning_rate: of the next update.
-        words: for all replicas.
+        origin: JSON text that says where the training continues, for all replicas.
     """
 
     slots: Mapping[str, Array]
     step: int
     learning_rate: float
-    words: str
+    origin: str
 
 
 class Coordination(ABC):
@@ -78,7 +78,7 @@ class Coordination(ABC):
             saved: on the chief, what there is; None for nothing. What others pass is ignored.
 
         Returns:
-            The chief's words; empty if it has nothing, and nothing was changed.
+            The chief's `origin`; empty if it has nothing, and nothing was changed.
         """
 
     def counters(self) -> dict[str, Any]:

@@ -91,7 +91,7 @@ class GradientBuckets:
             The scalars of all ranks. Valid until the next call.
 
         Raises:
-            PeerLostError, ProtocolError: as of the communicator, also for what the thread did.
+            PeerLostError, ProtocolError: see the communicator; also for what the thread did.
         """
         began = time.perf_counter()
         thread, self._thread = self._thread, None
@@ -115,7 +115,7 @@ class GradientBuckets:
                 residual.fill(0)
 
     def all_gather(self, scalars: Array) -> Array:
-        """Make the values whole on every rank. `scalars` and result as of `finish`."""
+        """Make the values whole on every rank. For `scalars` and the result see `finish`."""
         began = time.perf_counter()
         for part in self._values[:-1]:
             self._communicator.all_gather(part)

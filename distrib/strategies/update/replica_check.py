@@ -1,7 +1,7 @@
 """Checks that all replicas hold the same values, as far as that can be found out.
 
 More than half of the replicas cannot have drifted to the same values by themselves: what they hold is right, and the
-others are named. Where no values are held by more than half, as with two replicas, nobody can say who is right.
+others are named. Where no values are held by more than half, as with two replicas, there is no majority.
 """
 
 from __future__ import annotations

@@ -53,7 +53,7 @@ class ShardedState(Coordination):
         return State(slots, self._feed.undone(), None)
 
     def restore(self, saved: Saved | None) -> str:
-        text = "" if saved is None else json.dumps([saved.step, saved.learning_rate, saved.words])
+        text = "" if saved is None else json.dumps([saved.step, saved.learning_rate, saved.origin])
         text = self._communicator.gather_bytes(text.encode())[0].decode()
         if not text:
             return ""
@@ -65,11 +65,11 @@ class ShardedState(Coordination):
             for part, own in self._slot_parts(slot):
                 part[...] = whole[own.slice]
         self._updater.replica_state.begin()  # the chief has assigned what it has found
-        step, optimizer.learning_rate, words = json.loads(text)
+        step, optimizer.learning_rate, origin = json.loads(text)
         optimizer.iterations = step
         self._communicator.at_step(step)
         self._communicator.barrier()
-        return str(words)
+        return str(origin)
 
     def _from_chief(self, vector: Array | None) -> Array:
         received = np.zeros_like(self._network.buffer.values)

@@ -69,7 +69,7 @@ class FitPlan(NamedTuple):
         """The plan for these arguments of `fit`.
 
         Raises:
-            ConfigError: an argument that cannot be right.
+            ConfigError: an invalid argument.
             DataError: validation data that cannot be tested on.
         """
         at_least(1, batch_size=batch_size, validation_batch_size=validation_batch_size)

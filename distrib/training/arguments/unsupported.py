@@ -19,7 +19,7 @@ def refuse(call: str, given: Mapping[str, Any], known: Mapping[str, Any], ours: 
         call: of what, such as `"fit"`.
         given: name -> value.
         known: names that Keras or TensorFlow has, with the defaults, which ask for nothing.
-        ours: names that are supported, to suggest for one that is nobody's.
+        ours: supported names, to suggest for an unknown one.
     """
     for name, value in given.items():
         if name not in known:
@@ -58,7 +58,7 @@ def at_least(least: int, **given: int | None) -> None:
 
 
 def arrays_only(call: str, x: object, y: object = ()) -> None:
-    """Raise `ConfigError` where data sets, generators or no targets were passed in place of arrays.
+    """Raise `ConfigError` where data sets, generators or no targets were passed instead of arrays.
 
     Args:
         call: of what, such as `"fit"`.

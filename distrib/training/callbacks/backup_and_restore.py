@@ -43,12 +43,12 @@ class BackupAndRestore(Callback):
 
     Args:
         backup_dir: where; on the chief.
-        save_freq: after every `"epoch"`, or every so many batches.
+        save_freq: `"epoch"`, or a number of batches.
         double_checkpoint: keep the one before the newest too, for when the disk damages the newest.
         delete_checkpoint: remove all when `fit` ends well.
 
     Raises:
-        ConfigError: an argument that cannot be right.
+        ConfigError: an invalid argument.
         StorageError: from `fit`: it cannot be written, or all that there are are damaged, or of another model.
     """
 

@@ -19,9 +19,9 @@ class Callback(HasArguments):
     """Base of all callbacks: override the hooks you need.
 
     `logs` holds the running means of loss and metrics, over all replicas: of the epoch or evaluation so far at the
-    end of a batch, of the epoch (and its validation, as `val_...`) at its end. Without anything to tell it is empty.
-    A callback that has `on_test_batch_end` makes the replicas add up their sums after every batch of an evaluation;
-    pass it on every replica.
+    end of a batch, of the epoch (and its validation, as `val_...`) at its end. It is empty if there is nothing to
+    report. A callback that has `on_test_batch_end` makes the replicas add up their sums after every batch of an
+    evaluation; pass it on every replica.
 
     Attributes:
         model: the model that is trained.

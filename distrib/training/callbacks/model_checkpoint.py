@@ -20,11 +20,11 @@ SaveFreq = int | Literal["epoch"]
 
 
 class ModelCheckpoint(MonitorCallback):
-    """Saves after every epoch, or every so many batches, as Keras' callback of that name. The chief writes.
+    """Saves after every epoch, or after a number of batches, as Keras' callback of that name. The chief writes.
 
     Args:
         filepath: where; may name the epoch (from 1), the batch and logs: `"best-{epoch:02d}-{val_loss:.2f}"`. A
-            folder as of `Model.save`; with `save_weights_only`, a file that ends in `.weights.safetensors`.
+            folder, see `Model.save`; with `save_weights_only`, a file that ends in `.weights.safetensors`.
         monitor: name in the logs of what is compared.
         verbose: 1 to say what is done, on the chief.
         save_best_only: save only if it is better than ever.
@@ -34,7 +34,7 @@ class ModelCheckpoint(MonitorCallback):
         initial_value_threshold: what it must be better than at first.
 
     Raises:
-        ConfigError: an argument that cannot be right.
+        ConfigError: an invalid argument.
         StorageError: on every replica, from `fit`: it cannot be written. What was there stays.
     """
 

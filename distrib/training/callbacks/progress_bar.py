@@ -3,7 +3,7 @@
     Epoch 1/5
     469/469 ━━━━━━━━━━━━━━━━━━━━ 2s 4ms/step - accuracy: 0.8312 - loss: 0.4817 - val_accuracy: ...
 
-Where somebody watches, the line moves; in a file or a pipe it is written once, at the end of the epoch.
+On a terminal the line is updated; in a file or a pipe it is written once, at the end of the epoch.
 """
 
 from __future__ import annotations

@@ -3,8 +3,8 @@
     logs/train/        epoch_loss, epoch_<metric>, batch_<metric>, epoch_learning_rate, histograms, the model, speed
     logs/validation/   epoch_loss, epoch_<metric>, evaluation_<metric>_vs_iterations
 
-All replicas have the same logs and, after a step, the same weights. So the chief writes what it has, and nobody else
-writes or waits.
+All replicas have the same logs and, after a step, the same weights. So the chief writes what it has, and no other
+replica writes or waits.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class TensorBoard(Callback):
 
     Args:
         log_dir: folder of the run; made if it is missing.
-        histogram_freq: write histograms of all weights after every so many epochs; 0 for never.
+        histogram_freq: number of epochs from one histogram of all weights to the next; 0 for none.
         write_graph: write the model: its graph, and its summary and configuration as text.
         write_images: not supported.
         write_steps_per_second: write steps a second, of epochs and with `update_freq` of batches.
@@ -46,7 +46,7 @@ class TensorBoard(Callback):
         embeddings_metadata: not supported.
 
     Raises:
-        ConfigError: tensorboardX is not installed, or an argument cannot be right.
+        ConfigError: tensorboardX is not installed, or an argument is invalid.
         StorageError: from `fit`, on every replica: the files cannot be written, and that is known at the beginning.
             Later a warning says so, and training goes on.
     """

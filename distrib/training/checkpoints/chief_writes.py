@@ -1,7 +1,7 @@
 """Writing by the chief: it alone writes, and every replica learns whether it could.
 
-A replica that fails alone would leave the others in the next collective. So what the chief has met is told to all,
-and all raise it. Workers around parameter servers do not meet: there the chief's error is its own.
+A replica that fails alone would leave the others in the next collective. So the error that the chief has met is sent
+to all, and all raise it. Workers around parameter servers do not meet: there the chief's error is its own.
 """
 
 from __future__ import annotations
@@ -29,14 +29,14 @@ def write_alone(strategy: Strategy, write: Callable[[], None]) -> None:
     Raises:
         StorageError, ConfigError: on every replica, if `write` raises it on the chief.
     """
-    told = ""
+    failure = ""
     if strategy.is_chief:
         try:
             write()
         except (StorageError, ConfigError) as error:
-            told = f"{type(error).__name__} {error}"
-    told = strategy.gather_bytes(told.encode())[0].decode()
-    kind, _, message = told.partition(" ")
+            failure = f"{type(error).__name__} {error}"
+    failure = strategy.gather_bytes(failure.encode())[0].decode()
+    kind, _, message = failure.partition(" ")
     if kind:
         raise {"StorageError": StorageError, "ConfigError": ConfigError}[kind](message)
 
@@ -69,7 +69,7 @@ def claim_folder(model: ModelInterface, folder: Path, name: str) -> SeriesLock |
 
 def confirmed(strategy: Strategy, path: Path) -> Callable[[], None]:
     """Return a check that raises `PeerLostError` if this process may no longer write: the others gave it up, or
-    another has taken its place.
+    another has replaced it.
     """
 
     def confirm() -> None:

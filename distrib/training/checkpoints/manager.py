@@ -203,7 +203,7 @@ def latest_checkpoint(
     Args:
         checkpoint_dir: where a `CheckpointManager` writes, or a `ModelCheckpoint` to `ckpt-{epoch}`.
         latest_filename: not supported: the folders themselves say which is the latest.
-        checkpoint_name: as of `CheckpointManager`; what `BackupAndRestore` writes is called `"backup"`.
+        checkpoint_name: see `CheckpointManager`; what `BackupAndRestore` writes is called `"backup"`.
 
     Raises:
         ConfigError: a bad name, or an argument that is not supported.
@@ -232,7 +232,7 @@ def checkpoints_iterator(
         min_interval_secs: seconds between two.
         timeout: seconds to wait for one; None for no end.
         timeout_fn: called after a timeout; the iterator ends if it returns True, or if there is none.
-        checkpoint_name: as of `CheckpointManager`.
+        checkpoint_name: see `CheckpointManager`.
 
     Yields:
         Paths of checkpoints that were whole. A writer may have removed one when it is opened.

@@ -1,8 +1,8 @@
 """The content of a saved model: collecting it, checking it, and assigning it.
 
 `model.safetensors` holds the variables by name, trainable or not; `optimizer.safetensors` the slots as
-`<slot>/<variable>`, whole, whoever has kept which range of them; the manifest the rest. So a checkpoint does not know
-how many replicas or parameter servers have written it. Everything is checked before anything is changed.
+`<slot>/<variable>`, whole, no matter which process has kept which range; the manifest the rest. So a checkpoint does
+not know how many replicas or parameter servers have written it. Everything is checked before anything is changed.
 """
 
 from __future__ import annotations
@@ -40,7 +40,7 @@ def contents(
     Args:
         name: of the model.
         network: the model.
-        compiled: what `compile` was told; None if it was not called.
+        compiled: the arguments of `compile`; None if it was not called.
         slots: name -> `(size,)`; None before the first step.
 
     Raises:
@@ -116,7 +116,7 @@ def check_optimizer(
     try:
         return Saved(slots, int(manifest["step"]), float(config["learning_rate"]), "restored")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
-        raise StorageError(f"{folder} does not tell where the optimizer was: {error!r}") from None
+        raise StorageError(f"{folder} does not say where the optimizer was: {error!r}") from None
 
 
 def check_arrays(

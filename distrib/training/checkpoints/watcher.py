@@ -27,7 +27,7 @@ class CheckpointWatcher:
 
     Attributes:
         done: number of the last one of this run that was given; -1 before the first.
-        num_runs: how many runs have begun that were told by replaced checkpoints.
+        num_runs: how many runs have begun, as replaced checkpoints show.
     """
 
     def __init__(self, directory: Path, name: str, every: bool) -> None:
@@ -64,7 +64,7 @@ class CheckpointWatcher:
         return found
 
     def _is_ours(self, folder: Path) -> bool:
-        """Whether this run has written it; also where that cannot be read, which is for the reader to tell."""
+        """Whether this run has written it; also where that cannot be read: the reader reports it."""
         try:
             return not self._run or read_manifest(folder).get("run") == self._run
         except StorageError:

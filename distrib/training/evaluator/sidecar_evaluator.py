@@ -42,7 +42,7 @@ class SidecarEvaluator(HasArguments):
         model: compiled; evaluated in this process alone, whatever its strategy.
         data: `(x, y)` or `(x, y, sample_weight)`.
         checkpoint_dir: where the chief's `ModelCheckpoint` or `CheckpointManager` writes; need not exist yet.
-        steps: so many batches, the first ones; all by default.
+        steps: number of batches, from the first; all by default.
         max_evaluations: how many, at most; None for no limit. Damaged ones do not count.
         callbacks: called as by `evaluate`; `EarlyStopping` sees each result as that of an epoch, and ends the
             training if the chief's script has a `ModelCheckpoint` there.
@@ -120,11 +120,11 @@ class SidecarEvaluator(HasArguments):
             model.files.take(folder, files, manifest)
             results = self._evaluated()
             logs = {f"val_{name}": value for name, value in results.items()}
-            words = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
+            message = " - ".join(f"{name}: {value:.4f}" for name, value in logs.items())
             is_best = self._is_best(logs)
             if is_best:
                 write_checkpoint(self._directory / BEST, files, manifest, None)
-            show(f"{folder.name}: {words}{' - best so far' if is_best else ''}")
+            show(f"{folder.name}: {message}{' - best so far' if is_best else ''}")
             for board in boards:
                 board.write_validation(number_of(folder) - 1, logs)
             self._stop_early(number_of(folder) - 1, logs)

@@ -1,8 +1,8 @@
 """FitLoop: one call of `fit`, from where it begins or goes on to its end.
 
-Where it is can be told in JSON values (`progress`) at the end of every batch, and gone on from (`resume`): the epoch,
-what is left of it, the sums that its running means are made of, and what the callbacks remember. Random numbers need
-nothing more: they are a function of the seed, the epoch and the position of the example.
+Its position can be saved as JSON values (`progress`) at the end of every batch, and resumed from (`resume`): the
+epoch, what is left of it, the sums that its running means are made of, and what the callbacks remember. Random
+numbers need nothing more: they are a function of the seed, the epoch and the position of the example.
 """
 
 from __future__ import annotations
@@ -36,7 +36,7 @@ class FitLoop:
         schedule: in which batches.
         callbacks: what happens besides.
         tests: what to test on after an epoch, if anything.
-        validation_freq: after every so many epochs.
+        validation_freq: number of epochs from one validation to the next.
 
     Attributes:
         epoch: the one that is trained, from 0.
@@ -135,7 +135,7 @@ class FitLoop:
         """Go on from there.
 
         Args:
-            progress: what `progress` has told.
+            progress: what `progress` has returned.
             folder: where it was found, for the error message.
 
         Raises:

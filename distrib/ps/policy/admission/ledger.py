@@ -2,7 +2,7 @@
 
 Examples are leased, not sharded: a lease is a span of positions in the order of one pass over the data. A span may be
 leased more than once (the first to finish it wins), and given back. So every example is done exactly
-once, whoever is slow, dies, or comes back.
+once, no matter which worker is slow, dies, or comes back.
 """
 
 from __future__ import annotations
@@ -113,7 +113,7 @@ class Ledger:
             self._release(span)
 
     def abandon(self, number: int) -> bool:
-        """The holder will not do it; its examples stay taken. Returns whether nobody holds them now."""
+        """The holder will not do it; its examples stay taken. Returns whether they have no holder now."""
         span = self._leases.pop(number)
         holders = self._holders[span]
         holders.discard(number)

@@ -36,7 +36,7 @@ class Member:
 
 
 class Membership:
-    """Every worker that was ever there.
+    """Every worker that has ever joined.
 
     Args:
         num_workers: how many there may be.
@@ -86,7 +86,7 @@ class Membership:
             self._all[worker] = Member(incarnation, former=former, counts=counts, is_restored=restored)
 
     def check_newest(self, worker: int, incarnation: int) -> None:
-        """Raise `ReplacedError` if another process has taken the place of this one."""
+        """Raise `ReplacedError` if another process has replaced this one."""
         if worker in self._all and incarnation in self._all[worker].former:
             raise ReplacedError(worker)
 
@@ -116,12 +116,12 @@ class Membership:
 
     @property
     def num_awaited(self) -> int:
-        """How many have never been there, and are waited for."""
+        """Workers that have never joined, and are awaited."""
         waits = self._waits_for_absent and not self.are_restored
         return self._num_workers - len(self._all) if waits else 0
 
     @property
     def num_lost(self) -> int:
-        """How many were there and are not any more, and those that never were and are not waited for."""
+        """Workers that have left, and those that never joined and are no longer awaited."""
         lost = sum(not member.is_alive for member in self._all.values())
         return lost if self._waits_for_absent else lost + self._num_workers - len(self._all)

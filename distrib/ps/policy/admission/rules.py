@@ -32,7 +32,7 @@ class Rules:
         start_timeout_s: seconds after the first worker for which the first step waits for those that have not come.
 
     Raises:
-        ConfigError: a number that cannot be right.
+        ConfigError: an invalid number.
     """
 
     mode: str = "sync"
@@ -85,7 +85,7 @@ class Rules:
 
 
 def rules_from_config(config: dict[str, Any]) -> Rules:
-    """The rules that `get_config` described. Raises `ConfigError` where they cannot be right."""
+    """The rules that `get_config` described. Raises `ConfigError` for invalid ones."""
     try:
         return Rules(**config | {"staleness": policy_from_config(config["staleness"])})
     except (TypeError, KeyError) as error:

@@ -15,7 +15,7 @@ class StarvationWarning:
     """Watches the counters of a job.
 
     Args:
-        limit_s: seconds without an applied push, after which it is told, again and again.
+        limit_s: seconds without an applied push from one warning to the next.
     """
 
     def __init__(self, limit_s: float = 30.0) -> None:

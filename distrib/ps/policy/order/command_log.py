@@ -45,7 +45,7 @@ class Pull(NamedTuple):
 
 
 class Cut(NamedTuple):
-    """Save what is kept at this place of the log."""
+    """Save what is kept at this position of the log."""
 
     number: int
 

@@ -3,8 +3,8 @@
 Nobody begins before all workers have come, or the wait for them is over: importing NumPy on another host may take
 longer than a short training.
 
-A worker that comes later, or again, takes fresh values, so it begins beside the slowest one: nobody waits until it
-has done what the others did without it.
+A worker that comes later, or again, takes fresh values, so it begins beside the slowest one: the others do not wait
+until it has done what the others did without it.
 """
 
 from __future__ import annotations
@@ -41,7 +41,7 @@ class AdmissionPace:
         return clock == slowest or self._rules.staleness.may_begin(clock, slowest)
 
     def num_alive(self, phase: Phase, version: int) -> int:
-        """How many workers there are to do a round. Those that have not come yet are waited for, for a while."""
+        """Number of workers for a round; those that have not joined yet are awaited for a while."""
         if self._is_warming_up(phase, version):
             return 1
         return self._rules.num_workers - self._members.num_lost

@@ -29,7 +29,7 @@ class CallAnswer(NamedTuple):
         totals: the sums of the phase so far.
         refusal: why the worker may not go on; empty if it may.
         undone: the positions that no update has taken yet, where they were asked for.
-        start: where the chief goes on, in its words, where a model was registered.
+        start: where the chief continues, as its script has described it, when a model was registered.
     """
 
     worker: int
@@ -121,5 +121,5 @@ class PendingCalls:
             outcome = Outcome("accepted")
         del self._waiting[worker]
         self._log.append(Pull(worker, waiting.call, version))
-        told = phase.totals.copy(), "", (), phase.start
-        self.answers.append(CallAnswer(worker, waiting.call, outcome, version, lease, *told))
+        rest = phase.totals.copy(), "", (), phase.start
+        self.answers.append(CallAnswer(worker, waiting.call, outcome, version, lease, *rest))

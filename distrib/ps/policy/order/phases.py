@@ -60,10 +60,13 @@ class Phase:
             kind in ("train", "test"),
             kind == "vote",
         )
-        self.start = str(self.description.get("start", {}).get("words", ""))
+        start = self.description.get("start", {})
+        self.start = str(
+            start.get("origin", start.get("words", ""))
+        )  # "words" in checkpoints of before November 2026
 
     def hear(self, stops: bool) -> None:
-        """The chief's word in a vote. After a restoration it may be another one than before."""
+        """The chief's vote. After a restoration it may differ from the one before."""
         if self.is_vote:
             self.is_over, self.totals[0] = True, float(stops)
 
@@ -154,7 +157,7 @@ def admission_of(
 
 
 def _differences(expected: dict[str, Any], received: dict[str, Any]) -> str:
-    """Where a description differs from that of the chief, in words; empty where it does not."""
+    """The differences between a description and that of the chief, as text; empty if there are none."""
     chief, here = flatten(expected), flatten(received)
     return ", ".join(
         f"{key} (chief: {chief.get(key, NOTHING)!r}, here: {here.get(key, NOTHING)!r})"

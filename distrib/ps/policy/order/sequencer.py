@@ -66,7 +66,7 @@ class Sequencer:
     Attributes:
         log: decisions that are not executed yet; the caller takes them out.
         answers: answers that are not sent yet; the caller takes them out.
-        members: every worker that was ever there.
+        members: every worker that has ever joined.
         phases: what was done, and is being done.
         updates: what became of what was pushed.
         is_restored: whether it goes on from a saved state, and workers may know what is lost.
@@ -147,7 +147,7 @@ class Sequencer:
             )
 
     def push(self, request: PushRequest) -> None:
-        """A worker has computed a lease. Raises `RefusedError` if it cannot be right; nothing was changed then."""
+        """A worker has computed a lease. Raises `RefusedError` for an invalid push, which has changed nothing."""
         push = request.push
         member = self.members.of(push)
         if push.sequence == member.sequence:  # a retry: the answer was lost, and the lease in it

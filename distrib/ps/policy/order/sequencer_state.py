@@ -74,7 +74,7 @@ def summary_of(sequencer: Sequencer) -> dict[str, Any]:
 
 
 def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
-    """The sequencer that `state_of` described, with nobody there and nothing leased.
+    """The sequencer that `state_of` described, with no worker connected and nothing leased.
 
     Its leases have numbers of their own. So what was leased before, and computed from values that may be lost, is
     known when it is handed in, also when the version has the same number again.

@@ -32,7 +32,7 @@ class Shard:
         own: the range of the flat vector.
         values: `(own.size,)`.
         version: updates so far.
-        description: of the model that is trained, as of `prepare`; empty before there is one.
+        description: of the model that is trained, see `prepare`; empty before there is one.
     """
 
     def __init__(self, index: int, count: int) -> None:
@@ -94,7 +94,7 @@ class Shard:
         """Take this ps's part of saved vectors of the whole model.
 
         Args:
-            description: as of `prepare`.
+            description: see `prepare`.
             vectors: `values` and the slots, each `(size,)`.
             version: updates they have seen.
         """
