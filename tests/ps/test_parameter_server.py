@@ -136,7 +136,7 @@ def test_where_the_process_of_a_worker_is_another_one_its_files_are_left_alone(m
         file.write(bytes(2 * size * dtype.itemsize))
         file.flush()
         files.append(file)
-        self._segment.address[1] = file.fileno()
+        self.memory.segment.address[1] = file.fileno()
         return memory
 
     def body(strategy):

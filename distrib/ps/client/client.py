@@ -47,6 +47,7 @@ class Client:
         bytes_sent: of gradients, over streams.
         pull_s: seconds in which the values of the last answer came.
         has_pushed: whether a push was answered.
+        memory: vectors that ps on this host use in place.
         streams: to every ps, in their order; empty while there are none.
         parts: the range of the flat vector that every ps keeps.
         shares: of every stream, whether vectors go through shared memory.
@@ -74,7 +75,7 @@ class Client:
         self._handshakes = tls.Handshakes()
         self._size, self._dtype = 0, np.dtype(np.float32)
         self.parts: list[Range] = []
-        self._memory = SharedVectors(share_memory)
+        self.memory = SharedVectors(share_memory)
         self.shares: list[bool] = []
         self._is_closed = self.has_pushed = False
         self._failure = ""
@@ -90,7 +91,7 @@ class Client:
         self.disconnect()  # streams are opened for one model
         self._size, self._dtype = size, dtype
         self.parts = split(size, len(self._addresses))
-        return self._memory.place(size, dtype)
+        return self.memory.place(size, dtype)
 
     def register(
         self, phase: int, description: dict[str, Any], values: Array, slots: Sequence[Array] = ()
@@ -155,7 +156,7 @@ class Client:
         """Close the streams, and release the shared memory."""
         self._is_closed = True
         self.disconnect()
-        self._memory.close()
+        self.memory.close()
         self._deadline.close()
 
     def disconnect(self) -> None:
@@ -236,8 +237,8 @@ class Client:
                 dtype=self._dtype.name,
                 waited=waited_s,
             )
-            if (memory := self._memory.address) is not None:
-                hello.segment.CopyFrom(memory)
+            if (offered := self.memory.address) is not None:
+                hello.segment.CopyFrom(offered)
             stream.send(Frame(pb.WorkRequest(call=self.last_call, hello=hello, last=True)))
             with self._deadline.of(self._connect_timeout_s):
                 welcome = stream.reply().head.welcome

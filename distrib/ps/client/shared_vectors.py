@@ -16,11 +16,14 @@ class SharedVectors:
 
     Args:
         is_offered: whether ps may use it. Otherwise all vectors travel.
+
+    Attributes:
+        segment: the memory; None if there is none.
     """
 
     def __init__(self, is_offered: bool) -> None:
         self._is_offered = is_offered
-        self._segment: SharedSegment | None = None
+        self.segment: SharedSegment | None = None
 
     def place(self, size: int, dtype: np.dtype[Any]) -> tuple[Array, Array] | None:
         """Vectors for gradients and values, each `(size,)`; None if this host shares no memory."""
@@ -28,22 +31,22 @@ class SharedVectors:
         if not self._is_offered or why_not() or not size:
             return None
         try:
-            self._segment = SharedSegment(2 * size * dtype.itemsize)
+            self.segment = SharedSegment(2 * size * dtype.itemsize)
         except OSError:
             return None
-        memory = self._segment.memory.view(dtype)
+        memory = self.segment.memory.view(dtype)
         return memory[:size], memory[size:]
 
     @property
     def address(self) -> pb.Segment | None:
         """Where a ps on this host finds the memory; None if there is none."""
-        if self._segment is None:
+        if self.segment is None:
             return None
-        pid, descriptor, num_bytes, nonce = self._segment.address
+        pid, descriptor, num_bytes, nonce = self.segment.address
         return pb.Segment(pid=pid, descriptor=descriptor, num_bytes=num_bytes, nonce=nonce)
 
     def close(self) -> None:
         """Stop sharing the memory; a ps that has mapped it keeps it."""
-        if self._segment is not None:
-            self._segment.close()
-            self._segment = None
+        if self.segment is not None:
+            self.segment.close()
+            self.segment = None

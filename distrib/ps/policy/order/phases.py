@@ -63,7 +63,7 @@ class Phase:
         start = self.description.get("start", {})
         self.start = str(
             start.get("origin", start.get("words", ""))
-        )  # "words" in checkpoints of before November 2026
+        )  # "words": older checkpoints
 
     def hear(self, stops: bool) -> None:
         """The chief's vote. After a restoration it may differ from the one before."""
