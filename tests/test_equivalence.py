@@ -4,6 +4,7 @@ import hashlib
 
 import numpy as np
 import pytest
+from helpers.optimizers import CONTINUOUS, OPTIMIZERS
 from helpers.replicas import KINDS, difference, in_one_process, on_replicas
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -31,13 +32,8 @@ def make_model(dtype, optimizer, smooth=True, dropout=0.0, l2=0.0):
         ],
         dtype=dtype,
     )
-    made = {
-        "adam": lambda: distrib.optimizers.Adam(0.01),
-        "sgd": lambda: distrib.optimizers.SGD(0.05, momentum=0.9),
-        "nesterov": lambda: distrib.optimizers.SGD(0.05, momentum=0.9, nesterov=True),
-    }[optimizer]()
     model.compile(
-        made,
+        OPTIMIZERS[optimizer](),
         "sparse_categorical_crossentropy",
         ["accuracy"],
         [distrib.metrics.SparseCategoricalAccuracy("weighted")],
@@ -72,7 +68,7 @@ cases = given(
     num_examples=st.integers(1, 45),
     batch_size=st.integers(1, 40),
     weighted=st.booleans(),
-    optimizer=st.sampled_from(["adam", "sgd", "nesterov"]),
+    optimizer=st.sampled_from(CONTINUOUS),
     dropout=st.sampled_from([0.0, 0.4]),
     l2=st.sampled_from([0.0, 0.01]),
 )

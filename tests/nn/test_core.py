@@ -5,6 +5,7 @@ import math
 
 import numpy as np
 import pytest
+from helpers.optimizers import OPTIMIZERS
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
@@ -144,14 +145,6 @@ class TestFlatBuffer:
         assert elements == list(range(part.begin, part.end))
 
 
-OPTIMIZERS = {
-    "sgd": lambda: optimizers.SGD(0.1),
-    "momentum": lambda: optimizers.SGD(0.1, momentum=0.9),
-    "nesterov": lambda: optimizers.SGD(0.1, momentum=0.9, nesterov=True),
-    "adam": lambda: optimizers.Adam(0.01),
-}
-
-
 @pytest.mark.parametrize("dtype", [F32, F64])
 @pytest.mark.parametrize("name", OPTIMIZERS)
 @settings(max_examples=15, deadline=None)
@@ -170,8 +163,9 @@ def test_update_of_parts_equals_update_of_the_whole_bit_for_bit(name, dtype, siz
         optimizer.apply(whole, grads.copy(), 1 / 3)
         for owner, part in owners:
             owner.apply(pieces[part], grads[part].copy(), 1 / 3)
-    assert whole.tobytes() == pieces.tobytes()
-    assert not np.array_equal(whole, start)
+        assert whole.tobytes() == pieces.tobytes()
+        assert not np.array_equal(whole, start), "nothing was updated"
+        start = whole.copy()
 
 
 @pytest.mark.parametrize(
@@ -182,6 +176,17 @@ def test_update_of_parts_equals_update_of_the_whole_bit_for_bit(name, dtype, siz
         lambda: optimizers.SGD(momentum=1.1),
         lambda: optimizers.Adam(beta_1=1.0),
         lambda: optimizers.Adam(beta_2=-0.1),
+        lambda: optimizers.Adam(weight_decay=-0.1),
+        lambda: optimizers.AdamW(weight_decay=None),
+        lambda: optimizers.Adamax(beta_1=1.0),
+        lambda: optimizers.Nadam(beta_2=1.0),
+        lambda: optimizers.RMSprop(rho=1.1),
+        lambda: optimizers.RMSprop(momentum=-0.1),
+        lambda: optimizers.Adagrad(initial_accumulator_value=-1.0),
+        lambda: optimizers.Adadelta(rho=-0.1),
+        lambda: optimizers.Ftrl(learning_rate_power=0.5),
+        lambda: optimizers.Ftrl(l1_regularization_strength=-0.5),
+        lambda: optimizers.Lion(beta_1=0.0),
     ],
 )
 def test_optimizer_arguments(make):

@@ -24,11 +24,10 @@ class Adam(Optimizer):
         beta_1: decay of the first moment, in [0, 1).
         beta_2: decay of the second moment, in [0, 1).
         epsilon: keeps the division finite.
+        amsgrad: divide by the root of the largest second moment so far (Reddi et al., 2018).
         name: name of the optimizer.
-        **kwargs: `clipvalue`, `global_clipnorm` and `gradient_accumulation_steps`; see `Optimizer`.
+        **kwargs: arguments of every optimizer; see `Optimizer`.
     """
-
-    slot_names = ("momentum", "velocity")
 
     def __init__(
         self,
@@ -36,13 +35,20 @@ class Adam(Optimizer):
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,
+        amsgrad: bool = False,
         name: str = "adam",
         **kwargs: Any,
     ) -> None:
         super().__init__(learning_rate, name, **kwargs)
         if not (0 <= beta_1 < 1 and 0 <= beta_2 < 1):
-            raise ConfigError(f"Adam expects betas in [0, 1). Received: beta_1={beta_1}, beta_2={beta_2}.")
+            kind = type(self).__name__
+            raise ConfigError(f"{kind} expects betas in [0, 1). Received: beta_1={beta_1}, beta_2={beta_2}.")
         self.beta_1, self.beta_2, self.epsilon = float(beta_1), float(beta_2), float(epsilon)
+        self.amsgrad = bool(amsgrad)
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        return ("momentum", "velocity", "velocity_hat") if self.amsgrad else ("momentum", "velocity")
 
     def coefficients(self, step: int, scale: float) -> tuple[float, ...]:
         alpha = self.learning_rate * math.sqrt(1.0 - self.beta_2**step) / (1.0 - self.beta_1**step)
@@ -50,7 +56,7 @@ class Adam(Optimizer):
         return alpha, self.beta_1, to_momentum, self.beta_2, to_velocity, self.epsilon
 
     def fused_loop(self) -> Loop:
-        return _adam
+        return _amsgrad if self.amsgrad else _adam
 
     def update(
         self,
@@ -61,7 +67,7 @@ class Adam(Optimizer):
         coefficients: tuple[Any, ...],
     ) -> None:
         alpha, beta_1, to_momentum, beta_2, to_velocity, epsilon = coefficients
-        momentum, velocity = slots
+        momentum, velocity = slots[:2]
         change = scratch[0]
         momentum *= beta_1
         np.multiply(grad, to_momentum, out=change)
@@ -70,6 +76,8 @@ class Adam(Optimizer):
         grad *= to_velocity
         grad *= grad
         velocity += grad
+        if self.amsgrad:
+            velocity = np.maximum(slots[2], velocity, out=slots[2])
         np.sqrt(velocity, out=change)
         change += epsilon
         np.divide(momentum, change, out=change)
@@ -95,3 +103,24 @@ def _adam(
         v = velocity[i] * beta_2 + grad * grad
         momentum[i], velocity[i] = m, v
         values[i] -= m / (np.sqrt(v) + epsilon) * alpha
+
+
+def _amsgrad(
+    values: Any,
+    grads: Any,
+    momentum: Any,
+    velocity: Any,
+    largest: Any,
+    alpha: Any,
+    beta_1: Any,
+    to_momentum: Any,
+    beta_2: Any,
+    to_velocity: Any,
+    epsilon: Any,
+) -> None:
+    for i in range(values.size):
+        m = momentum[i] * beta_1 + grads[i] * to_momentum
+        grad = grads[i] * to_velocity
+        v = velocity[i] * beta_2 + grad * grad
+        momentum[i], velocity[i], largest[i] = m, v, max(largest[i], v)
+        values[i] -= m / (np.sqrt(largest[i]) + epsilon) * alpha

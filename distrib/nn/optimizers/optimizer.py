@@ -34,6 +34,8 @@ class Optimizer(HasAttributes):
     Args:
         learning_rate: positive step size; may be changed between steps.
         name: name of the optimizer.
+        weight_decay: share of the values, times the learning rate, that is subtracted before each update, of all
+            variables that are trained (Loshchilov and Hutter, 2019); None for none.
         clipvalue: clip every element of the gradient to `[-clipvalue, clipvalue]`.
         global_clipnorm: scale the whole gradient down so that its norm is at most this.
         gradient_accumulation_steps: batches whose gradients become one update; the replicas talk once for all of
@@ -47,12 +49,16 @@ class Optimizer(HasAttributes):
         slots: state vectors over the range this process owns, by name.
     """
 
-    slot_names: tuple[str, ...] = ()
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        """Names of the slots that `update` takes, in their order."""
+        return ()
 
     def __init__(
         self,
         learning_rate: float,
         name: str,
+        weight_decay: float | None = None,
         clipvalue: float | None = None,
         global_clipnorm: float | None = None,
         gradient_accumulation_steps: int | None = None,
@@ -68,8 +74,10 @@ class Optimizer(HasAttributes):
             raise ConfigError(
                 f"{kind} expects gradient_accumulation_steps >= 1. Received: {gradient_accumulation_steps}."
             )
+        if weight_decay is not None and not 0 <= weight_decay < math.inf:
+            raise ConfigError(f"{kind} expects weight_decay >= 0. Received: {weight_decay}.")
         self.learning_rate = learning_rate
-        self.name = name
+        self.name, self.weight_decay = name, weight_decay
         self.clipvalue, self.global_clipnorm = clipvalue, global_clipnorm
         self.gradient_accumulation_steps = gradient_accumulation_steps
         self.iterations = 0
@@ -100,7 +108,7 @@ class Optimizer(HasAttributes):
         return self._fused
 
     def build(self, num_elements: int, dtype: np.dtype[Any], elements: str = "") -> None:
-        """Make zeroed slots, or keep those that there are if they are for the same elements.
+        """Make slots, or keep those that there are if they are for the same elements.
 
         Args:
             num_elements: how many are updated by this process.
@@ -111,14 +119,19 @@ class Optimizer(HasAttributes):
             slot = self.slots.get(name)
             if slot is None or slot.size != num_elements or slot.dtype != dtype or elements != self._elements:
                 self.slots[name] = aligned_vector(num_elements, dtype)
+                self.slots[name][...] = self.initial_slot(name)
         self._elements = elements
         nothing = [np.empty(0, dtype)] * (2 + len(self.slot_names))
         self._fused = compiled(self.fused_loop(), *nothing, *map(dtype.type, self.coefficients(1, 1.0)))
         piece = 0 if self._fused is not None else min(num_elements, self._piece_elements)
         self._scratch = [aligned_vector(piece, dtype) for _ in range(2)]
 
+    def initial_slot(self, name: str) -> float:
+        """The value of all elements of a slot before the first update."""
+        return 0.0
+
     def forget(self) -> None:
-        """Begin anew: no updates so far, and slots of zeros."""
+        """Begin anew: no updates so far, and slots as before the first."""
         self.iterations, self.slots = 0, {}
 
     def apply(self, values: Array, grads: Array, scale: float = 1.0) -> None:
@@ -147,6 +160,8 @@ class Optimizer(HasAttributes):
 
     def _update_part(self, values: Array, grads: Array, slots: list[Array], scale: float) -> None:
         kind = values.dtype.type
+        if self.weight_decay:
+            values *= kind(1.0 - self.weight_decay * self.learning_rate)
         if self.clipvalue is not None:
             # Over the whole range, before: piece by piece it is no faster without numba, and slower with it
             # (814 k elements: 0.48 to 0.66 ms with pieces of 128 to 32 k, 0.40 ms so).

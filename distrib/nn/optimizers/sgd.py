@@ -23,7 +23,7 @@ class SGD(Optimizer):
         momentum: in [0, 1].
         nesterov: use Nesterov momentum.
         name: name of the optimizer.
-        **kwargs: `clipvalue`, `global_clipnorm` and `gradient_accumulation_steps`; see `Optimizer`.
+        **kwargs: arguments of every optimizer; see `Optimizer`.
     """
 
     def __init__(
@@ -38,7 +38,10 @@ class SGD(Optimizer):
         if not 0 <= momentum <= 1:
             raise ConfigError(f"SGD expects momentum in [0, 1]. Received: {momentum}.")
         self.momentum, self.nesterov = float(momentum), nesterov
-        self.slot_names = ("momentum",) if momentum else ()
+
+    @property
+    def slot_names(self) -> tuple[str, ...]:
+        return ("momentum",) if self.momentum else ()
 
     def coefficients(self, step: int, scale: float) -> tuple[float, ...]:
         return self.learning_rate * scale, self.momentum
@@ -71,11 +74,6 @@ class SGD(Optimizer):
             value += ahead
         else:
             value += velocity
-
-    def get_config(self) -> dict[str, Any]:
-        config = super().get_config()
-        config.pop("slot_names", None)
-        return config
 
 
 def _plain(values: Any, grads: Any, rate: Any, momentum: Any) -> None:

@@ -151,9 +151,10 @@ def _slots_by_variable(
 ) -> dict[str, Array]:
     if not set(slots) <= set(optimizer.slot_names):
         raise ConfigError(f"Expected slots {optimizer.slot_names}. Received: {sorted(slots)}.")
-    nothing = np.zeros(network.buffer.size, network.dtype)
+    size, dtype = network.buffer.size, network.dtype
+    before = {slot: np.full(size, optimizer.initial_slot(slot), dtype) for slot in optimizer.slot_names}
     return {
-        f"{slot}/{entry.name}": slots.get(slot, nothing)[entry.range.slice].reshape(entry.shape)
+        f"{slot}/{entry.name}": slots.get(slot, before[slot])[entry.range.slice].reshape(entry.shape)
         for slot in optimizer.slot_names
         for entry in network.buffer.layout
     }

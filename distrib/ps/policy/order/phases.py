@@ -61,9 +61,7 @@ class Phase:
             kind == "vote",
         )
         start = self.description.get("start", {})
-        self.start = str(
-            start.get("origin", start.get("words", ""))
-        )  # "words": older checkpoints
+        self.start = str(start.get("origin", start.get("words", "")))  # "words": older checkpoints
 
     def hear(self, stops: bool) -> None:
         """The chief's vote. After a restoration it may differ from the one before."""

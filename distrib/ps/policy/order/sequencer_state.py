@@ -9,6 +9,7 @@ import numpy as np
 
 from distrib.base.ranges import Range
 from distrib.data.schedule import Positions
+from distrib.nn import optimizers
 from distrib.ps.policy.admission.membership import Member
 from distrib.ps.policy.admission.push_counts import CAUSES, NO_PUSH, Outcome, PushCounts, counts_from_json
 from distrib.ps.policy.admission.rules import rules_from_config
@@ -85,6 +86,9 @@ def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
     sequencer.updates.learning_rate = float(state["learning_rate"])
     sequencer.updates.counts = counts_from_json(state["counts"])
     for each in state["stages"]:
+        description = each["description"]
+        if "optimizer" in description:
+            description["optimizer"] = optimizers.completed(description["optimizer"])
         phase = sequencer.phases.append(Phase(each["description"], np.array(each["totals"]), each["is_over"]))
         if each["undone"] is not None:
             spans = [Positions(pass_index, Range(begin, end)) for pass_index, begin, end in each["undone"]]

@@ -62,7 +62,7 @@ class Shard:
         size, dtype = int(description["size"]), training_dtype(description["dtype"])
         config = {
             key: value
-            for key, value in description["optimizer"].items()
+            for key, value in optimizers.completed(description["optimizer"]).items()
             if key not in ("learning_rate", "iterations")
         }
         kind = (size, dtype, sorted(config.items(), key=str))
