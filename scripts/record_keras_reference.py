@@ -236,6 +236,37 @@ def optimizers(rng: np.random.Generator) -> list[dict[str, Any]]:
     return cases
 
 
+def schedules(rng: np.random.Generator) -> list[dict[str, Any]]:
+    rate = {"initial_learning_rate": 0.1}
+    warm = {"initial_learning_rate": 0.01, "warmup_target": 0.2, "warmup_steps": 5}
+    variants: list[tuple[str, dict[str, Any]]] = [
+        ("ExponentialDecay", {**rate, "decay_steps": 7, "decay_rate": 0.9}),
+        ("ExponentialDecay", {**rate, "decay_steps": 7, "decay_rate": 0.9, "staircase": True}),
+        ("InverseTimeDecay", {**rate, "decay_steps": 7, "decay_rate": 0.5}),
+        ("InverseTimeDecay", {**rate, "decay_steps": 7, "decay_rate": 0.5, "staircase": True}),
+        ("PolynomialDecay", {**rate, "decay_steps": 8}),
+        ("PolynomialDecay", {**rate, "decay_steps": 8, "end_learning_rate": 0.01, "power": 0.5}),
+        ("PolynomialDecay", {**rate, "decay_steps": 8, "power": 2.0, "cycle": True}),
+        ("PiecewiseConstantDecay", {"boundaries": [3, 8], "values": [1.0, 0.5, 0.1]}),
+        ("CosineDecay", {**rate, "decay_steps": 10}),
+        ("CosineDecay", {**rate, "decay_steps": 10, "alpha": 0.1}),
+        ("CosineDecay", {**warm, "decay_steps": 10, "alpha": 0.1}),
+        ("CosineDecayRestarts", {**rate, "first_decay_steps": 5}),
+        ("CosineDecayRestarts", {**rate, "first_decay_steps": 5, "t_mul": 1.0, "m_mul": 0.8}),
+        ("CosineDecayRestarts", {**rate, "first_decay_steps": 5, "t_mul": 1.5, "m_mul": 0.8, "alpha": 0.1}),
+    ]
+    return [
+        {
+            "name": name,
+            "arguments": arguments,
+            "rates": [
+                float(getattr(keras.optimizers.schedules, name)(**arguments)(step)) for step in range(40)
+            ],
+        }
+        for name, arguments in variants
+    ]
+
+
 def main() -> None:
     keras.config.set_floatx("float64")
     kinds = {
@@ -243,6 +274,7 @@ def main() -> None:
         "losses": losses,
         "metrics": metrics,
         "optimizers": optimizers,
+        "schedules": schedules,
     }
     reference: dict[str, Any] = {"keras": keras.__version__, "torch": torch.__version__}
     for index, (kind, record) in enumerate(kinds.items()):

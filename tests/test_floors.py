@@ -20,7 +20,8 @@ FLOORS = [
     # Alone on one process.
     ["cluster", "data", "io", "nn"],
     ["nn.layers.layer"],
-    ["nn.layers.core", "nn.layers.reshaping", "nn.objective", "nn.optimizers"],
+    ["nn.layers.core", "nn.layers.reshaping", "nn.objective", "nn.schedules"],
+    ["nn.optimizers"],
     ["nn.layers", "nn.network"],
     # Between ranks.
     ["comm", "comm.counters", "comm.reduce_op", "comm.liveness"],

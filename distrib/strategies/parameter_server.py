@@ -211,7 +211,7 @@ class ParameterServerStrategy(Strategy):
             **json.loads(json.dumps(compared, default=str)),
             "size": buffer.size,
             "dtype": network.dtype.name,
-            "optimizer": optimizer.get_config(),
+            "optimizer": optimizer.get_config() | {"learning_rate": optimizer.learning_rate},
             "learning_rate": optimizer.learning_rate,
             "penalties": [
                 [{"class": "L1L2", **_checked(regularizer).get_config()}, *own]

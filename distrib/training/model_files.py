@@ -127,7 +127,7 @@ class ModelFiles:
         if compiled is not None:
             saved = check_optimizer(folder, network, compiled.optimizer, files, manifest)
             compiled.optimizer.iterations = saved.step
-            compiled.optimizer.learning_rate = saved.learning_rate
+            compiled.optimizer.follow(saved.learning_rate)
             self._session.saved, self._session.on_batches = saved, None
         self.assign(values)
 

@@ -72,3 +72,60 @@ def test_a_model_that_was_not_trained_is_saved_with_the_slots_that_training_begi
     for each in (model, again):
         each.fit(X, Y, batch_size=10, epochs=2, verbose=0, shuffle=False)
     assert difference(again.get_weights(), model.get_weights()) == 0
+
+
+def scheduled(epochs=4, initial_epoch=0, folder=None):
+    def body(strategy):
+        warm_up = distrib.optimizers.schedules.CosineDecay(
+            0.001, decay_steps=10, alpha=0.1, warmup_target=0.1, warmup_steps=4
+        )
+        layers = [distrib.layers.Dense(5, "tanh", input_shape=(6,)), distrib.layers.Dense(3, "softmax")]
+        model = distrib.Sequential(layers, dtype="float64", seed=4)
+        model.compile(distrib.optimizers.Adam(warm_up), "sparse_categorical_crossentropy")
+        if initial_epoch:
+            model = distrib.load_model(folder)
+        rates = []
+        note = distrib.callbacks.LambdaCallback(
+            on_train_batch_end=lambda batch, logs: rates.append(model.optimizer.learning_rate)
+        )
+        model.fit(
+            X,
+            Y,
+            batch_size=10,
+            epochs=epochs,
+            initial_epoch=initial_epoch,
+            verbose=0,
+            shuffle=False,
+            callbacks=[note],
+        )
+        if folder is not None and not initial_epoch:
+            model.save(folder)
+        return model.get_weights(), rates
+
+    return body
+
+
+@pytest.mark.parametrize("num_replicas", [2, 3])
+def test_a_schedule_with_warm_up_is_exact_over_replicas_and_parameter_servers(num_replicas):
+    weights, rates = in_one_process(scheduled())
+    assert len(set(rates)) > 10, "the rate follows the schedule"
+    everywhere = on_replicas(num_replicas, scheduled()) + on_workers(num_replicas, scheduled(), num_ps=2)
+    assert len(everywhere) == 2 * num_replicas
+    for others, other_rates in everywhere:
+        assert difference(others, weights) <= 1e-12
+        assert other_rates[-1] == rates[-1]
+
+
+def test_a_saved_schedule_goes_on_with_the_same_bits(tmp_path):
+    whole, rates = in_one_process(scheduled())
+    _, first_rates = in_one_process(scheduled(2, folder=tmp_path / "saved"))
+    second, second_rates = in_one_process(scheduled(4, 2, tmp_path / "saved"))
+    assert first_rates + second_rates == rates
+    assert difference(second, whole) == 0
+
+
+def test_asynchronous_workers_follow_the_chiefs_schedule():
+    for _, rates in on_workers(2, scheduled(), mode="async"):
+        assert rates == sorted(rates[:1]) + rates[1:]
+        assert min(rates) >= 0.001
+        assert max(rates) <= 0.1

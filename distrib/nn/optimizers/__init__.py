@@ -1,5 +1,6 @@
 """Optimizers, one a file, with Keras' names, defaults and order of operations."""
 
+from distrib.nn import schedules
 from distrib.nn.optimizers.adadelta import Adadelta
 from distrib.nn.optimizers.adagrad import Adagrad
 from distrib.nn.optimizers.adam import Adam
@@ -28,6 +29,7 @@ __all__ = [
     "completed",
     "from_config",
     "get",
+    "schedules",
 ]
 
 

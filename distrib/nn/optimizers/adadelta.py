@@ -9,7 +9,7 @@ import numpy as np
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
 from distrib.nn.jit import Loop
-from distrib.nn.optimizers.optimizer import Optimizer
+from distrib.nn.optimizers.optimizer import LearningRate, Optimizer
 
 
 class Adadelta(Optimizer):
@@ -30,7 +30,7 @@ class Adadelta(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: LearningRate = 0.001,
         rho: float = 0.95,
         epsilon: float = 1e-7,
         name: str = "adadelta",

@@ -6,6 +6,7 @@ from typing import Any
 
 from distrib.base.errors import ConfigError
 from distrib.nn.optimizers.adam import Adam
+from distrib.nn.optimizers.optimizer import LearningRate
 
 
 class AdamW(Adam):
@@ -24,7 +25,7 @@ class AdamW(Adam):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: LearningRate = 0.001,
         weight_decay: float = 0.004,
         beta_1: float = 0.9,
         beta_2: float = 0.999,

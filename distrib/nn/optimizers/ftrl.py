@@ -9,7 +9,7 @@ import numpy as np
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
 from distrib.nn.jit import Loop
-from distrib.nn.optimizers.optimizer import Optimizer
+from distrib.nn.optimizers.optimizer import LearningRate, Optimizer
 
 
 class Ftrl(Optimizer):
@@ -35,7 +35,7 @@ class Ftrl(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: LearningRate = 0.001,
         learning_rate_power: float = -0.5,
         initial_accumulator_value: float = 0.1,
         l1_regularization_strength: float = 0.0,

@@ -9,7 +9,7 @@ import numpy as np
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
 from distrib.nn.jit import Loop
-from distrib.nn.optimizers.optimizer import Optimizer
+from distrib.nn.optimizers.optimizer import LearningRate, Optimizer
 
 _DECAY = 0.96
 
@@ -34,7 +34,7 @@ class Nadam(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.001,
+        learning_rate: LearningRate = 0.001,
         beta_1: float = 0.9,
         beta_2: float = 0.999,
         epsilon: float = 1e-7,

@@ -15,8 +15,8 @@ from __future__ import annotations
 
 import math
 from abc import abstractmethod
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Mapping, Sequence
+from typing import Any, TypeAlias
 
 import numpy as np
 
@@ -24,15 +24,19 @@ from distrib.base.arrays import Array, aligned_vector
 from distrib.base.attributes import HasAttributes
 from distrib.base.errors import ConfigError
 from distrib.nn.jit import Loop, compiled
+from distrib.nn.schedules import LearningRateSchedule, deserialize, serialize
 
 PIECE_ELEMENTS = 32 * 1024
+
+LearningRate: TypeAlias = float | LearningRateSchedule | Mapping[str, Any]
+"""A number, a schedule, or the config of one."""
 
 
 class Optimizer(HasAttributes):
     """Base of all optimizers.
 
     Args:
-        learning_rate: positive step size; may be changed between steps.
+        learning_rate: positive step size, which may be changed between steps; or a schedule, see `nn/schedules`.
         name: name of the optimizer.
         weight_decay: share of the values, times the learning rate, that is subtracted before each update, of all
             variables that are trained (Loshchilov and Hutter, 2019); None for none.
@@ -56,7 +60,7 @@ class Optimizer(HasAttributes):
 
     def __init__(
         self,
-        learning_rate: float,
+        learning_rate: LearningRate,
         name: str,
         weight_decay: float | None = None,
         clipvalue: float | None = None,
@@ -76,11 +80,12 @@ class Optimizer(HasAttributes):
             )
         if weight_decay is not None and not 0 <= weight_decay < math.inf:
             raise ConfigError(f"{kind} expects weight_decay >= 0. Received: {weight_decay}.")
+        self.iterations = 0
+        self._schedule: LearningRateSchedule | None = None
         self.learning_rate = learning_rate
         self.name, self.weight_decay = name, weight_decay
         self.clipvalue, self.global_clipnorm = clipvalue, global_clipnorm
         self.gradient_accumulation_steps = gradient_accumulation_steps
-        self.iterations = 0
         self.slots: dict[str, Array] = {}
         self._elements = ""
         self._piece_elements = PIECE_ELEMENTS
@@ -89,18 +94,48 @@ class Optimizer(HasAttributes):
 
     @property
     def learning_rate(self) -> float:
-        """The step size, a finite number >= 0; may be set between steps."""
-        return self._learning_rate
+        """The step size of the next update, a finite number >= 0.
+
+        May be set between steps, to a number or a schedule. Where a schedule gives it, another number is a
+        `ConfigError`, as in Keras.
+        """
+        if self._schedule is None:
+            return self._learning_rate
+        # Twelve digits: what a math library has rounded differently on another host is no difference.
+        return float(f"{self._number(self._schedule(self.iterations)):.12g}")
 
     @learning_rate.setter
-    def learning_rate(self, rate: float) -> None:
+    def learning_rate(self, rate: LearningRate) -> None:
+        if isinstance(rate, Mapping):
+            rate = deserialize(rate)
+        if isinstance(rate, LearningRateSchedule):
+            self._schedule = rate
+        elif self._schedule is not None:
+            raise ConfigError(
+                f"The learning rate of this {type(self).__name__} follows {type(self._schedule).__name__}. "
+                f"Received: {rate!r}. Make the optimizer with a number, to set it in between."
+            )
+        else:
+            self._learning_rate = self._number(rate)
+
+    def _number(self, rate: Any) -> float:
         try:
             number = float(rate)
         except (TypeError, ValueError):
             number = math.nan
         if isinstance(rate, str) or not 0 <= number < math.inf:
             raise ConfigError(f"{type(self).__name__} expects learning_rate >= 0. Received: {rate!r}.")
-        self._learning_rate = number
+        return number
+
+    @property
+    def has_schedule(self) -> bool:
+        """Whether a schedule gives the learning rate."""
+        return self._schedule is not None
+
+    def follow(self, rate: float) -> None:
+        """Take the chief's learning rate, or that of a checkpoint; a schedule stays."""
+        if self._schedule is None:
+            self.learning_rate = rate
 
     @property
     def compiled_loop(self) -> Loop | None:
@@ -151,14 +186,15 @@ class Optimizer(HasAttributes):
             parts: values and gradients of each, in the same order at every update; `num_elements` together.
             scale: see `apply`.
         """
-        self.iterations += 1
-        begin = 0
+        step, begin = self.iterations + 1, 0
         for values, grads in parts:
             own = slice(begin, begin + values.size)
-            self._update_part(values, grads, [self.slots[name][own] for name in self.slot_names], scale)
+            slots = [self.slots[name][own] for name in self.slot_names]
+            self._update_part(values, grads, slots, step, scale)
             begin = own.stop
+        self.iterations = step  # a schedule has seen the updates before this one
 
-    def _update_part(self, values: Array, grads: Array, slots: list[Array], scale: float) -> None:
+    def _update_part(self, values: Array, grads: Array, slots: list[Array], step: int, scale: float) -> None:
         kind = values.dtype.type
         if self.weight_decay:
             values *= kind(1.0 - self.weight_decay * self.learning_rate)
@@ -168,7 +204,7 @@ class Optimizer(HasAttributes):
             np.multiply(grads, kind(scale), out=grads)
             np.clip(grads, -self.clipvalue, self.clipvalue, out=grads)
             scale = 1.0
-        coefficients = tuple(map(kind, self.coefficients(self.iterations, scale)))
+        coefficients = tuple(map(kind, self.coefficients(step, scale)))
         if self._fused is not None:
             self._fused(values, grads, *slots, *coefficients)
             return
@@ -215,4 +251,5 @@ class Optimizer(HasAttributes):
         """The arguments of this optimizer, as JSON values."""
         state = ("iterations", "slots")
         fields = {key: value for key, value in vars(self).items() if key not in state and key[0] != "_"}
-        return {"class": type(self).__name__, "learning_rate": self.learning_rate, **fields}
+        rate = self.learning_rate if self._schedule is None else serialize(self._schedule)
+        return {"class": type(self).__name__, "learning_rate": rate, **fields}

@@ -9,7 +9,7 @@ import numpy as np
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
 from distrib.nn.jit import Loop
-from distrib.nn.optimizers.optimizer import Optimizer
+from distrib.nn.optimizers.optimizer import LearningRate, Optimizer
 
 
 class SGD(Optimizer):
@@ -28,7 +28,7 @@ class SGD(Optimizer):
 
     def __init__(
         self,
-        learning_rate: float = 0.01,
+        learning_rate: LearningRate = 0.01,
         momentum: float = 0.0,
         nesterov: bool = False,
         name: str = "SGD",

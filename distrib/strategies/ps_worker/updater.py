@@ -169,7 +169,7 @@ class PsUpdater(Updater, Feed, Coordination):
         rate = json.loads(self._summary).get("learning_rate") if self._summary else None
         own, former = self._optimizer.learning_rate, self._rate
         if rate is not None and self._client.worker:
-            if own not in (rate, former):
+            if not self._optimizer.has_schedule and own not in (rate, former):
                 LOGGER.warning(
                     "worker %d has set learning_rate=%g, which changes nothing: parameter servers update with that "
                     "of the chief, %g. Set it on the chief.",
@@ -177,7 +177,7 @@ class PsUpdater(Updater, Feed, Coordination):
                     own,
                     rate,
                 )
-            self._optimizer.learning_rate = rate
+            self._optimizer.follow(rate)
         self._rate = self._optimizer.learning_rate
 
     def _message(self, batch_sums: BatchSums) -> pb.Push:

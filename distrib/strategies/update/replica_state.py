@@ -85,7 +85,7 @@ class ReplicaState:
                     "on every rank alike, or on rank 0 alone: all ranks train with its rate.",
                     is_common=True,
                 )
-        self._optimizer.learning_rate = rate
+        self._optimizer.follow(rate)
 
 
 def _assigned(checksums: Array, step: int) -> str:

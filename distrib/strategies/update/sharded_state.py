@@ -65,8 +65,9 @@ class ShardedState(Coordination):
             for part, own in self._slot_parts(slot):
                 part[...] = whole[own.slice]
         self._updater.replica_state.begin()  # the chief has assigned what it has found
-        step, optimizer.learning_rate, origin = json.loads(text)
+        step, rate, origin = json.loads(text)
         optimizer.iterations = step
+        optimizer.follow(rate)
         self._communicator.at_step(step)
         self._communicator.barrier()
         return str(origin)

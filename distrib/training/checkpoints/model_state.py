@@ -20,6 +20,7 @@ from distrib.base.logs import LOGGER
 from distrib.cluster.launcher_env import run_name
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
+from distrib.nn.schedules import deserialize
 from distrib.strategies.update.coordination import Saved
 from distrib.training.arguments.compile_config import CompileConfig
 from distrib.training.fingerprint import describe_network, versions
@@ -114,7 +115,10 @@ def check_optimizer(
         for entry in layout:
             slots[slot][entry.range.slice] = arrays[f"{slot}/{entry.name}"].reshape(-1)
     try:
-        return Saved(slots, int(manifest["step"]), float(config["learning_rate"]), "restored")
+        rate, step = config["learning_rate"], int(manifest["step"])
+        if isinstance(rate, dict):
+            rate = deserialize(rate)(step)
+        return Saved(slots, step, float(rate), "restored")
     except (KeyError, TypeError, ValueError, OverflowError) as error:
         raise StorageError(f"{folder} does not say where the optimizer was: {error!r}") from None
 
