@@ -126,6 +126,5 @@ def test_a_saved_schedule_goes_on_with_the_same_bits(tmp_path):
 
 def test_asynchronous_workers_follow_the_chiefs_schedule():
     for _, rates in on_workers(2, scheduled(), mode="async"):
-        assert rates == sorted(rates[:1]) + rates[1:]
         assert min(rates) >= 0.001
         assert max(rates) <= 0.1

@@ -76,7 +76,7 @@ class PolynomialDecay(LearningRateSchedule):
         decay_steps: updates after which the rate is `end_learning_rate`.
         end_learning_rate: the rate at the end.
         power: of the polynomial.
-        cycle: whether `decay_steps` is doubled, tripled, ... each time that it is passed, so that the rate rises again;
+        cycle: whether the rate rises again after `decay_steps`, to reach the end after twice as many, and so on;
             otherwise it stays.
         name: name of the schedule.
     """
@@ -99,9 +99,8 @@ class PolynomialDecay(LearningRateSchedule):
         if self.cycle:
             steps *= math.ceil(step / steps) or 1
         rest = 1 - min(step, steps) / steps
-        return (
-            self.initial_learning_rate - self.end_learning_rate
-        ) * rest**self.power + self.end_learning_rate
+        distance = self.initial_learning_rate - self.end_learning_rate
+        return float(distance * rest**self.power + self.end_learning_rate)
 
 
 class PiecewiseConstantDecay(LearningRateSchedule):
