@@ -14,18 +14,38 @@ from distrib.nn.losses.crossentropy import (
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
 )
+from distrib.nn.losses.distributions import KLDivergence, Poisson
+from distrib.nn.losses.hinge import CategoricalHinge, Hinge, SquaredHinge
 from distrib.nn.losses.loss import Loss
 from distrib.nn.losses.registry import from_config as from_config
 from distrib.nn.losses.registry import get
-from distrib.nn.losses.regression import MeanAbsoluteError, MeanSquaredError
+from distrib.nn.losses.regression import (
+    CosineSimilarity,
+    Huber,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+)
 
 __all__ = [
     "BinaryCrossentropy",
     "CategoricalCrossentropy",
+    "CategoricalHinge",
+    "CosineSimilarity",
+    "Hinge",
+    "Huber",
+    "KLDivergence",
+    "LogCosh",
     "Loss",
     "MeanAbsoluteError",
+    "MeanAbsolutePercentageError",
     "MeanSquaredError",
+    "MeanSquaredLogarithmicError",
+    "Poisson",
     "SparseCategoricalCrossentropy",
+    "SquaredHinge",
     "get",
 ]
 

@@ -10,8 +10,18 @@ from distrib.nn.losses.crossentropy import (
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
 )
+from distrib.nn.losses.distributions import KLDivergence, Poisson
+from distrib.nn.losses.hinge import CategoricalHinge, Hinge, SquaredHinge
 from distrib.nn.losses.loss import Loss
-from distrib.nn.losses.regression import MeanAbsoluteError, MeanSquaredError
+from distrib.nn.losses.regression import (
+    CosineSimilarity,
+    Huber,
+    LogCosh,
+    MeanAbsoluteError,
+    MeanAbsolutePercentageError,
+    MeanSquaredError,
+    MeanSquaredLogarithmicError,
+)
 from distrib.nn.registry import Registry
 
 REGISTRY: Registry[Loss] = Registry(
@@ -20,11 +30,26 @@ REGISTRY: Registry[Loss] = Registry(
     {
         "binary_crossentropy": BinaryCrossentropy,
         "categorical_crossentropy": CategoricalCrossentropy,
+        "categorical_hinge": CategoricalHinge,
+        "cosine_similarity": CosineSimilarity,
+        "hinge": Hinge,
+        "huber": Huber,
+        "kl_divergence": KLDivergence,
+        "log_cosh": LogCosh,
         "mean_absolute_error": MeanAbsoluteError,
+        "mean_absolute_percentage_error": MeanAbsolutePercentageError,
         "mean_squared_error": MeanSquaredError,
+        "mean_squared_logarithmic_error": MeanSquaredLogarithmicError,
+        "poisson": Poisson,
         "sparse_categorical_crossentropy": SparseCategoricalCrossentropy,
+        "squared_hinge": SquaredHinge,
+        "bce": BinaryCrossentropy,
+        "kld": KLDivergence,
+        "logcosh": LogCosh,
         "mae": MeanAbsoluteError,
+        "mape": MeanAbsolutePercentageError,
         "mse": MeanSquaredError,
+        "msle": MeanSquaredLogarithmicError,
     },
 )
 
