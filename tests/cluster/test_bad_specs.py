@@ -1,4 +1,4 @@
-"""Clusters that cannot be right: each is refused with the path of the wrong field, before anything is started."""
+"""Invalid cluster specs: each is refused with the path of the wrong field, before anything is started."""
 
 import json
 import socket

@@ -1,4 +1,4 @@
-"""Command lines of `distrib launch` that cannot be right: exit code 64, the flag is named, no traceback."""
+"""Invalid command lines of `distrib launch`: exit code 64, the flag is named, no traceback."""
 
 import pytest
 

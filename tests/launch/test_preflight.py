@@ -1,4 +1,4 @@
-"""Processes that do not belong to a run, and surroundings that cannot be right: refused, named, the run goes on."""
+"""Processes that do not belong to a run, and invalid environments: refused, named, the run goes on."""
 
 import os
 import re

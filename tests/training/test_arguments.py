@@ -1,4 +1,4 @@
-"""Arguments that cannot be right are a sentence, before anything is trained."""
+"""Arguments that are invalid raise an error with a sentence, before anything is trained."""
 
 import inspect
 import re

@@ -102,7 +102,7 @@ UNSUPPORTED = {
     "objects": (lambda path: distrib.load_model(path, {"a": 1}), "does not support custom_objects"),
     "master": (
         lambda _: SimpleClusterResolver(distrib.ClusterSpec({}), "worker", "0"),
-        "not support master.*by name",
+        "not support master.*described as",
     ),
     "steps": (lambda _: made().evaluate(X, Y, steps=0), "Expected steps >= 1"),
 }
