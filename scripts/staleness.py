@@ -13,17 +13,13 @@ from __future__ import annotations
 import argparse
 import json
 import statistics
-import sys
 from pathlib import Path
 from typing import Any
 
 import distrib
 import numpy as np
-from distrib.ps.policy.admission.rules import Rules
-
-sys.path.insert(0, str(Path(__file__).resolve().parents[1] / "tests"))
-
 from distrib.lab.virtual_cluster import VirtualCluster
+from distrib.ps.policy.admission.rules import Rules
 
 WORKERS, RATE, BATCH, EPOCHS = 8, 0.04, 32, 20
 

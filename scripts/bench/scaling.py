@@ -22,7 +22,7 @@ from typing import Any
 import machine
 
 HERE = Path(__file__).resolve().parent
-sys.path.insert(0, str(HERE.parents[1] / "tests"))
+sys.path.insert(0, str(HERE.parent))
 
 from virtual_hosts import Hosts, why_not  # noqa: E402
 
