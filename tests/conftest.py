@@ -12,7 +12,7 @@ import time
 import pytest
 import tensorboardX  # noqa: F401  (sets an environment variable when it is first imported)
 import threadpoolctl  # noqa: F401  (so does it)
-from helpers import mpi
+from helpers import launch, mpi
 
 from distrib.data.builtin import DEBIAN_FASHION_MNIST
 
@@ -26,6 +26,7 @@ def fresh():
     distrib.reset()
     threads, environ = set(threading.enumerate()), environment()
     yield
+    launch.end_what_is_left()
     assert environment() == environ, "the test changed the environment"
     deadline = time.monotonic() + 3  # threads of gRPC end a little later than what they were for
     while (left := [each for each in threading.enumerate() if each not in threads]) and (

@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import hashlib
-import http.client
 import os
 import tempfile
-import urllib.request
 from pathlib import Path
 
 from distrib.base import environment
@@ -122,6 +120,9 @@ def _cache() -> Path:
 
 def _download(url: str, target: Path, digest: str) -> None:
     """Fetch a file, check it, and only then give it its name; ranks that do so at once do not disturb each other."""
+    import http.client  # these two bring ssl and email, and most scripts download nothing
+    import urllib.request
+
     handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
     try:
         with (

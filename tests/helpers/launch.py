@@ -48,6 +48,20 @@ class Ended:
     survivors: list[int]
 
 
+started: list["Launch"] = []
+"""Those of this test, which ends what a failed assertion has left running."""
+
+
+def end_what_is_left() -> None:
+    """Kill the jobs that a test has not ended."""
+    while started:
+        launch = started.pop()
+        if launch.process.poll() is None:
+            kill_job(launch.job)
+            launch.process.kill()
+            launch.process.communicate()
+
+
 class Launch:
     """A launcher at work.
 
@@ -94,6 +108,7 @@ class Launch:
         )
         self.begin = time.monotonic()
         self.seen = ""
+        started.append(self)
 
     def until(self, text: str, count: int = 1, deadline_s: float = 30.0) -> None:
         """Read its output until a text has come so often."""
