@@ -10,7 +10,7 @@ from distrib.nn.optimizers.ftrl import Ftrl
 from distrib.nn.optimizers.lion import Lion
 from distrib.nn.optimizers.nadam import Nadam
 from distrib.nn.optimizers.optimizer import Optimizer
-from distrib.nn.optimizers.registry import completed, from_config, get
+from distrib.nn.optimizers.registry import from_config, get
 from distrib.nn.optimizers.rmsprop import RMSprop
 from distrib.nn.optimizers.sgd import SGD
 
@@ -26,7 +26,6 @@ __all__ = [
     "Nadam",
     "Optimizer",
     "RMSprop",
-    "completed",
     "from_config",
     "get",
     "schedules",

@@ -9,7 +9,7 @@ import numpy as np
 
 from distrib.base.ranges import Range
 from distrib.data.schedule import Positions
-from distrib.nn import optimizers
+from distrib.nn.optimizers.registry import completed
 from distrib.ps.policy.admission.membership import Member
 from distrib.ps.policy.admission.push_counts import CAUSES, NO_PUSH, Outcome, PushCounts, counts_from_json
 from distrib.ps.policy.admission.rules import rules_from_config
@@ -88,7 +88,7 @@ def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
     for each in state["stages"]:
         description = each["description"]
         if "optimizer" in description:
-            description["optimizer"] = optimizers.completed(description["optimizer"])
+            description["optimizer"] = completed(description["optimizer"])
         phase = sequencer.phases.append(Phase(each["description"], np.array(each["totals"]), each["is_over"]))
         if each["undone"] is not None:
             spans = [Positions(pass_index, Range(begin, end)) for pass_index, begin, end in each["undone"]]

@@ -15,6 +15,7 @@ from distrib.base.errors import ConfigError, ProtocolError
 from distrib.base.ranges import Range
 from distrib.nn import optimizers, regularizers
 from distrib.nn.optimizers import Optimizer
+from distrib.nn.optimizers.registry import completed
 from distrib.nn.regularizers import Regularizer
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply, Cut, Discard, Entry, Install, Keep, Pull
@@ -62,7 +63,7 @@ class Shard:
         size, dtype = int(description["size"]), training_dtype(description["dtype"])
         config = {
             key: value
-            for key, value in optimizers.completed(description["optimizer"]).items()
+            for key, value in completed(description["optimizer"]).items()
             if key not in ("learning_rate", "iterations")
         }
         kind = (size, dtype, sorted(config.items(), key=str))
