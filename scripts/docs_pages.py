@@ -8,7 +8,9 @@ Links between pages are made to fit the new places. Other files that pages link 
 import re
 import shutil
 import sys
+from collections.abc import Iterator
 from pathlib import Path
+from types import ModuleType
 
 import distrib
 
@@ -46,15 +48,21 @@ def reference() -> str:
     lines = ["# API", "", "Everything that `import distrib` offers.", ""]
     for name in distrib.__all__:
         value = getattr(distrib, name)
-        module = getattr(value, "__module__", None)
         if isinstance(value, type) or callable(value):
-            lines += [f"## distrib.{name}", "", f"::: {module}.{value.__name__}", ""]
+            lines += [f"## distrib.{name}", "", f"::: {value.__module__}.{value.__name__}", ""]
         elif hasattr(value, "__all__"):
-            lines += [f"## distrib.{name}", ""]
-            for each in value.__all__:
-                member = getattr(value, each)
-                lines += [f"### {name}.{each}", "", f"::: {member.__module__}.{member.__name__}", ""]
+            lines += [f"## distrib.{name}", "", *members(name, value)]
     return "\n".join(lines)
+
+
+def members(name: str, module: ModuleType) -> Iterator[str]:
+    """The lines for what a name space offers, those within it included."""
+    for each in module.__all__:
+        member = getattr(module, each)
+        if isinstance(member, ModuleType):
+            yield from members(f"{name}.{each}", member)
+        else:
+            yield from (f"### {name}.{each}", "", f"::: {member.__module__}.{member.__name__}", "")
 
 
 def main(folder: Path) -> None:
