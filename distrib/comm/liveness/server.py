@@ -5,8 +5,8 @@ within a millisecond of the death of one: no survivor could say who died, but th
 has left or is gone, and at the latest a while after the first fault.
 
 It sees for itself how the ranks of its host fare (`comm/liveness/local_ranks.py`); what befalls those of another host
-a host agent there reports it (`comm/liveness/host_agent.py`). A rank that Open MPI has ended because another one is
-gone is not named, but that one. Where the host agent and all ranks of a host have fallen silent, that host is frozen.
+a host agent there reports it (`comm/liveness/host_agent.py`). If Open MPI ends a rank because another one
+died, the one that died first is reported. Where the host agent and all ranks of a host have fallen silent, that host is frozen.
 """
 
 from __future__ import annotations
@@ -44,7 +44,7 @@ _START_S = 60.0
 """For the first rank to connect."""
 
 _CAUSE_S = 0.3
-"""For the cause to be noticed of what is known to be a consequence."""
+"""Seconds to wait for the root cause after seeing what is only a consequence."""
 
 _LINGER_S = 15.0
 """After a fault, for the ranks to end."""
@@ -146,7 +146,7 @@ class LivenessServer:
             agent = RemoteHost(lines, [each for each in self._peers if each.host == peer.host])
             agent.heard = self._clock.seconds
             self.monitors.append(agent)
-            self._when_readable(connection, lambda: self._hear_outpost(agent))
+            self._when_readable(connection, lambda: self._hear_host_agent(agent))
             return
         self._lines[rank] = lines
         if self._fault is None:
@@ -155,7 +155,7 @@ class LivenessServer:
         self._when_readable(connection, lambda: self._hear(rank))
         self._take(rank, more)
 
-    def _hear_outpost(self, agent: RemoteHost) -> None:
+    def _hear_host_agent(self, agent: RemoteHost) -> None:
         agent.heard = self._clock.seconds
         agent.hear()
         if agent.lines.closed:

@@ -1,8 +1,9 @@
 """ssh: commands on other hosts, by the user's own ssh with its settings, keys and agent.
 
 Everything secret or large goes through stdin, to the supervisor; the command line holds only folder, interpreter and
-module. `BatchMode` keeps ssh from asking, since there is no one to answer. Else the user's settings come first. Ours,
-which find a lost host soon, hold where neither the cluster file nor ~/.ssh/config says anything; `ssh -G` tells.
+module. `BatchMode` keeps ssh from asking, since there is no one to answer. Otherwise the user's settings
+take precedence. Those of this module, which detect a lost host quickly, apply only where neither the cluster file nor
+~/.ssh/config sets a value (`ssh -G` shows it).
 """
 
 from __future__ import annotations

@@ -216,8 +216,8 @@ def load(
 ) -> tuple[dict[str, Array], dict[str, Any]] | None:
     """The vectors of the whole model, and the manifest, of the newest checkpoint that is whole.
 
-    None where it must be of this run, which has saved none. Then no worker knows yet that the first phase is over, so
-    all is still to come: workers bring again what they brought.
+    None where it must be of this run, which has saved none. Then no worker has learned that the first phase is over,
+    so nothing is lost: the workers send their initial values again.
 
     Args:
         checkpoints: where they are, and whose.

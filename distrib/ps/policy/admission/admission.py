@@ -10,6 +10,8 @@ of a round.
 
 `AsyncAdmission`: each gradient is an update of its own, when it comes. `batch_size` examples make a lease. A worker
 that would idle at the end leases what another is still computing; the first to come is applied.
+
+How stale a gradient may be is decided before, in `ps/policy/order/aggregation.py`, by the policies of `staleness.py`.
 """
 
 from __future__ import annotations
@@ -58,7 +60,7 @@ class Admission(ABC, Generic[Key]):
     def push(self, worker: int, number: int, key: Key) -> Decision[Key]:
         """A worker has computed lease `number`; `key` stands for its gradient.
 
-        An empty verdict means that the gradient is kept until the round is closed.
+        An empty decision means that the gradient is kept until the round is closed.
         """
 
     def holds(self, worker: int) -> bool:

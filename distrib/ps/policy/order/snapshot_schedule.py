@@ -1,7 +1,7 @@
 """SnapshotSchedule: when the log is cut, so that all ps save the same state. No I/O.
 
-At the beginning and the end of every phase, which workers learn of only when the cut is on the disk, and every so
-many updates.
+Cuts are made at the beginning and the end of every phase, and after every `every` updates. Workers learn of a change
+of phase only once its cut is on disk.
 """
 
 from __future__ import annotations
@@ -32,7 +32,7 @@ class SnapshotSchedule:
         self.number = max(self.number, number)
 
     def is_due(self, num_borders: int, version: int, is_busy: bool = False) -> bool:
-        """Whether to cut now; `number` is that of the cut then.
+        """Whether to cut now. If so, `number` becomes the number of the new cut.
 
         Args:
             is_busy: whether the last cut is still being saved: then only borders are cut, so that what waits to be
