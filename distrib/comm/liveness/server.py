@@ -6,7 +6,8 @@ has left or is gone, and at the latest a while after the first fault.
 
 It sees for itself how the ranks of its host fare (`comm/liveness/local_ranks.py`); what befalls those of another host
 a host agent there reports it (`comm/liveness/host_agent.py`). If Open MPI ends a rank because another one
-died, the one that died first is reported. Where the host agent and all ranks of a host have fallen silent, that host is frozen.
+died, the one that died first is reported. Where the host agent and all ranks of a host have fallen silent, that host
+is frozen.
 """
 
 from __future__ import annotations
