@@ -15,7 +15,7 @@ import numpy as np
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.server import server as server_module
 from distrib.ps.server import servicer as servicer_module
-from distrib.ps.server.follow_service import FollowService
+from distrib.ps.server.replication.follow_service import FollowService
 from distrib.ps.server.server_options import ServerOptions
 from distrib.ps.server.servicer import Servicer
 from distrib.ps.wire import framing

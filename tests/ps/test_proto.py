@@ -79,7 +79,7 @@ def test_what_lacks_one_is_found(tmp_path, line, missing):
 def test_every_status_has_a_sentence_at_the_call_that_answers_with_it(tmp_path):
     code, following = [
         (ROOT / "distrib" / "ps" / "server" / f"{name}.py").read_text()
-        for name in ("servicer", "follow_service")
+        for name in ("servicer", "replication/follow_service")
     ]
     service = (ROOT / "protos" / PROTO).read_text().partition("service ParameterServer")
     always = set(re.findall(r"^// ([A-Z_]+): .+\.$", service[0], re.M))

@@ -1,7 +1,6 @@
 """How far a push travels: calls and files from `PsUpdater.push` to its return, on the worker and the ps."""
 
 import os
-import sys
 import threading
 
 import numpy as np
@@ -42,7 +41,7 @@ def test_a_push_takes_few_calls_through_few_files():
         x = np.ones((64, 8), np.float32)
         model.fit(x, np.arange(64) % 3, batch_size=4, epochs=1, verbose=0, callbacks=[trace])
 
-    before = sys.getprofile()
+    before = threading.getprofile()
     threading.setprofile(trace.profile)
     try:
         on_workers(1, body, mode="async")

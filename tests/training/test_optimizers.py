@@ -7,6 +7,7 @@ from helpers.ps import on_workers
 from helpers.replicas import difference, in_one_process, on_replicas
 
 import distrib
+from distrib.ps.policy.order.shard import Shard
 
 rng = np.random.default_rng(3)
 X, Y = rng.normal(size=(37, 6)), rng.integers(0, 3, 37)
@@ -124,7 +125,21 @@ def test_a_saved_schedule_goes_on_with_the_same_bits(tmp_path):
     assert difference(second, whole) == 0
 
 
-def test_asynchronous_workers_follow_the_chiefs_schedule():
-    for _, rates in on_workers(2, scheduled(), mode="async"):
-        assert min(rates) >= 0.001
-        assert max(rates) <= 0.1
+def test_asynchronous_parameter_servers_update_with_the_rates_of_the_schedule(monkeypatch):
+    """Those of the chief's last push: the first ones of the warm-up, and none but the schedule's."""
+    apply, rates = Shard.apply, []
+
+    def noted(shard, entry):
+        rates.append(entry.learning_rate)
+        apply(shard, entry)
+
+    monkeypatch.setattr(Shard, "apply", noted)
+    on_workers(2, scheduled(), mode="async")
+    schedule = distrib.optimizers.schedules.CosineDecay(
+        0.001, decay_steps=10, alpha=0.1, warmup_target=0.1, warmup_steps=4
+    )
+    possible = {float(f"{schedule(step):.12g}") for step in range(len(rates))}
+    assert len(rates) == 16
+    assert rates[0] == 0.001
+    assert len(set(rates)) > 3
+    assert set(rates) <= possible

@@ -4,10 +4,10 @@ The server is a small process of its own, in a session of its own, beside rank 0
 within a millisecond of the death of one: no survivor could say who died, but the server can. It ends when every rank
 has left or is gone, and at the latest a while after the first fault.
 
-It sees for itself how the ranks of its host fare (`comm/liveness/local_ranks.py`); what befalls those of another host
-a host agent there reports it (`comm/liveness/host_agent.py`). If Open MPI ends a rank because another one
-died, the one that died first is reported. Where the host agent and all ranks of a host have fallen silent, that host
-is frozen.
+It sees for itself how the ranks of its host fare (`comm/liveness/local_ranks.py`); a host
+agent reports what happens to those of another host (`comm/liveness/host_agent.py`). If Open MPI ends a rank because
+another one died, the one that died first is reported. Where the host agent and all ranks of a host have fallen
+silent, that host is frozen.
 """
 
 from __future__ import annotations

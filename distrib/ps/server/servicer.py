@@ -21,9 +21,9 @@ from distrib.ps.policy.errors import JobEndedError, RefusedError
 from distrib.ps.policy.identity import CHIEF
 from distrib.ps.policy.order.shard import num_brought
 from distrib.ps.policy.validation import model_description, phase_description
-from distrib.ps.server.follow_service import FollowService
 from distrib.ps.server.node import Node
 from distrib.ps.server.read_timeout import ReadTimeout
+from distrib.ps.server.replication.follow_service import FollowService
 from distrib.ps.server.server_options import ServerOptions
 from distrib.ps.server.worker_session import WorkerSession
 from distrib.ps.wire import codec, framing

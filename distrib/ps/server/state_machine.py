@@ -30,8 +30,8 @@ from distrib.ps.policy.order.shard import Shard
 from distrib.ps.server.absence_timer import AbsenceTimer
 from distrib.ps.server.checkpoint_coordinator import CheckpointCoordinator
 from distrib.ps.server.checkpoint_writer import WhenSaved
-from distrib.ps.server.follower import Follower
-from distrib.ps.server.leader import Event, Leader
+from distrib.ps.server.replication.follower import Follower
+from distrib.ps.server.replication.leader import Event, Leader
 from distrib.ps.server.server_options import ServerOptions
 from distrib.ps.server.worker_session import WorkerSession, WorkerSessions
 

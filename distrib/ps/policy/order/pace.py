@@ -4,7 +4,7 @@ Nobody begins before all workers have come, or the wait for them is over: import
 longer than a short training.
 
 A worker that comes later, or again, takes fresh values, so it begins beside the slowest one: the others do not wait
-until it has done what the others did without it.
+until it has caught up.
 """
 
 from __future__ import annotations

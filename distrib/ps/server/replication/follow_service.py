@@ -11,8 +11,8 @@ from distrib.base.errors import ProtocolError
 from distrib.base.logs import LOGGER
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.policy.errors import RefusedError
-from distrib.ps.server.log_fanout import Followed
 from distrib.ps.server.node import Node
+from distrib.ps.server.replication.log_fanout import Followed
 from distrib.ps.wire import codec
 
 

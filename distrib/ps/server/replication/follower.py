@@ -22,7 +22,7 @@ from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Entry
 from distrib.ps.server.checkpoint_writer import WhenSaved
-from distrib.ps.server.unreachable_peer import UnreachablePeer
+from distrib.ps.server.replication.unreachable_peer import UnreachablePeer
 from distrib.ps.wire import codec, tls
 from distrib.ps.wire.outbox import Outbox
 
@@ -75,7 +75,7 @@ class Follower:
         self._metadata = [("authorization", f"Bearer {token}")] if token else []
         self._stub: Any = services.ParameterServerStub(self._channel)  # type: ignore[no-untyped-call]
         self._stream: Any = None
-        background.start(self._run, "follower", lambda error: self._end(f"ps:0 is not followed: {error!r}"))
+        background.start(self._run, "follower", lambda error: self._failed(error))
 
     def arrived(self, push: PushId) -> None:
         """The slice of a push is here, whole."""
@@ -114,6 +114,11 @@ class Follower:
         if self._stream is not None:
             self._stream.cancel()
         self._channel.close()
+
+    def _failed(self, error: BaseException) -> None:
+        """The thread has ended with an error; after `close` that is none."""
+        if not self._closed.is_set():
+            self._end(f"ps:0 is not followed: {error!r}")
 
     def _give_up(self, reason: str) -> None:
         self.close()

@@ -12,8 +12,8 @@ from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.policy.identity import SEQUENCER, PushId
 from distrib.ps.policy.order.command_log import Entry
 from distrib.ps.policy.order.push_assembly import PushAssembly
-from distrib.ps.server.log_fanout import Followed, LogFanout
-from distrib.ps.server.unreachable_peer import UnreachablePeer
+from distrib.ps.server.replication.log_fanout import Followed, LogFanout
+from distrib.ps.server.replication.unreachable_peer import UnreachablePeer
 from distrib.ps.wire import codec
 
 Event = Callable[[], None]

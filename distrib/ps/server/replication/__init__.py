@@ -1,0 +1,1 @@
+"""How the log of ps:0 reaches the other parameter servers, and what they report back."""
