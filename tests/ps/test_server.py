@@ -415,6 +415,29 @@ def test_a_worker_that_is_late_at_the_end_is_told(reason):
         assert outcome[0].code == 0
 
 
+def test_a_worker_between_two_streams_is_waited_for_at_the_end():
+    server = Server("127.0.0.1:0")
+    values, model = np.zeros(8, np.float32), described(2, 8)
+    chief, worker = clients = [Client([f"127.0.0.1:{server.port}"], number) for number in range(2)]
+    for client in clients:
+        client.place(values.size, values.dtype)
+        client.register(0, model, values.copy())
+    worker.disconnect()
+    deadline = time.monotonic() + 20
+    while server.inspect().workers != (0,):
+        assert time.monotonic() < deadline
+        time.sleep(0.01)
+    chief.stop()
+    assert server.has_ended.wait(20)
+    assert not server.servicer.wait_for_workers(0.05)
+    with pytest.raises(SystemExit) as end:
+        worker.register(1, model, values.copy())
+    assert end.value.code == 0
+    assert server.servicer.wait_for_workers(20)
+    worker.close()
+    server.close()
+
+
 @pytest.mark.parametrize("order", list(itertools.permutations(["chief", "worker", "ps"])), ids=" ".join)
 def test_c30_roles_may_start_in_any_order(order, caplog):
     with socket.socket() as free:

@@ -39,7 +39,8 @@ class Servicer(services.ParameterServerServicer):
 
     Attributes:
         node: what the calls are passed to.
-        uninformed: workers that have connected and do not know yet that the job has ended.
+        uninformed: workers that have connected and do not know yet that the job has ended; once it has, without those
+            that were gone for good.
     """
 
     def __init__(self, options: ServerOptions, on_stop: Callable[[str], None]) -> None:
@@ -176,7 +177,11 @@ class Servicer(services.ParameterServerServicer):
         self._authorize(context)
         if not self._may_be(CHIEF, request.incarnation):
             context.abort(grpc.StatusCode.FAILED_PRECONDITION, "This process is not the chief of the job.")
-        self._end = request.reason
+        with self._changed:
+            if self._end is None:
+                # One that is between two streams asks again soon. After `node.end`, no other is known to come back.
+                self.uninformed = set(filter(self.node.expects, self.uninformed))
+            self._end = request.reason
         self._leaves(CHIEF)
         self.node.end()
         self._on_stop(request.reason)
@@ -195,10 +200,17 @@ class Servicer(services.ParameterServerServicer):
         self.node.worker_ended(request.worker)
         return pb.LeaveReply()
 
-    def wait_for_workers(self, seconds: float) -> None:
-        """Return when all workers that are connected know that the job has ended, or after `seconds`."""
+    def wait_for_workers(self, seconds: float) -> bool:
+        """Wait until all workers that were expected at the end know that the job has ended.
+
+        Args:
+            seconds: to wait at most.
+
+        Returns:
+            Whether all know.
+        """
         with self._changed:
-            self._changed.wait_for(lambda: not any(map(self.node.expects, self.uninformed)), seconds)
+            return self._changed.wait_for(lambda: not self.uninformed, seconds)
 
     def save_now(self) -> None:
         """Make all ps save, and go on. On others than ps:0, and where nothing is saved, this does nothing."""
