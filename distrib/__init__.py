@@ -38,6 +38,7 @@ from distrib.strategies.replica_context import ReplicaContext, get_replica_conte
 from distrib.strategies.strategy import Strategy
 from distrib.training.evaluator.sidecar_evaluator import SidecarEvaluator
 from distrib.training.load_model import load_model
+from distrib.training.model import Model
 from distrib.training.seeds import reset, set_random_seed
 from distrib.training.sequential import Sequential
 from distrib.training.train_and_evaluate import train_and_evaluate
@@ -56,6 +57,7 @@ __all__ = [
     "DropStale",
     "Input",
     "MirroredStrategy",
+    "Model",
     "NonFiniteError",
     "ParameterServerStrategy",
     "PeerLostError",

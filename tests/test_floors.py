@@ -19,9 +19,11 @@ FLOORS = [
     ["host"],
     # Alone on one process.
     ["cluster", "data", "io", "nn"],
+    ["nn.graph.symbolic", "nn.layers.has_variables"],
     ["nn.layers.layer"],
-    ["nn.layers.core", "nn.layers.reshaping", "nn.objective", "nn.schedules"],
-    ["nn.optimizers"],
+    ["nn.layers.activated_layer", "nn.graph.graph"],
+    ["nn.layers.core", "nn.layers.reshaping", "nn.objective", "nn.schedules", "nn.graph"],
+    ["nn.optimizers", "nn.joint_objective"],
     ["nn.layers", "nn.network"],
     # Between ranks.
     ["comm", "comm.counters", "comm.reduce_op", "comm.liveness"],
@@ -45,6 +47,7 @@ FLOORS = [
     ["strategies.parameter_server"],
     ["strategies.from_cluster", "strategies.replica_context"],
     # The training loop.
+    ["training.arguments.data_structure", "training.arguments.unsupported"],
     ["training.arguments"],
     ["training"],
     ["training.checkpoints.model_state"],
@@ -53,8 +56,10 @@ FLOORS = [
     ["training.callbacks"],
     ["training.evaluator", "training.loop"],
     ["training.model_files", "training.arguments.fit_plan"],
+    ["training.model_layers"],
     ["training.model"],
     ["training.sequential"],
+    ["training.functional"],
     ["training.load_model", "training.train_and_evaluate"],
     # What starts processes.
     ["launch"],

@@ -11,10 +11,17 @@ from distrib.base.errors import ConfigError
 
 Array: TypeAlias = NDArray[Any]
 Shape: TypeAlias = tuple[int, ...]
+Columns: TypeAlias = Array | tuple[Array, ...]
+"""One array, or a tuple of several with the same number of rows: inputs, targets or weights of a model."""
 
 TRAINING_DTYPES = ("float32", "float64")
 
 _CACHE_LINE_BYTES = 64
+
+
+def columns(arrays: Columns) -> tuple[Array, ...]:
+    """The arrays as a tuple, also where there is one."""
+    return arrays if isinstance(arrays, tuple) else (arrays,)
 
 
 def training_dtype(dtype: str | np.dtype[Any] | type) -> np.dtype[Any]:

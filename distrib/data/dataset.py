@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any, NamedTuple
 
 import numpy as np
 
-from distrib.base.arrays import Array
+from distrib.base.arrays import Array, Columns, columns
 from distrib.base.errors import DataError
 from distrib.data.schedule import Positions, Schedule
 
@@ -18,16 +18,16 @@ class Batch(NamedTuple):
     The arrays are valid until the next batch.
 
     Attributes:
-        x: `(rows, ...)`, in the model's dtype; rows may be 0.
-        y: `(rows, ...)` targets.
-        weight: `(rows,)` sample weights, or None.
+        x: `(rows, ...)`, in the model's dtype, or a tuple of several inputs; rows may be 0.
+        y: `(rows, ...)` targets, or a tuple of those of several outputs.
+        weight: `(rows,)` sample weights, or a tuple of those of several outputs, or None.
         pass_index: pass over the data.
         position: position in that pass of the first row.
     """
 
-    x: Array
-    y: Array
-    weight: Array | None
+    x: Columns
+    y: Columns
+    weight: Columns | None
     pass_index: int
     position: int
 
@@ -36,19 +36,20 @@ class ArrayDataset:
     """Examples in memory.
 
     Args:
-        x: `(num_examples, ...)`.
-        y: `(num_examples, ...)` targets, in the form the loss takes.
-        weight: `(num_examples,)` sample weights, or None.
+        x: `(num_examples, ...)`, or a tuple of several inputs.
+        y: `(num_examples, ...)` targets, in the form the loss takes, or a tuple of those of several outputs.
+        weight: `(num_examples,)` sample weights, or a tuple of those of several outputs, or None.
         dtype: dtype of the model, to which batches of `x` and `weight` are converted.
     """
 
-    def __init__(self, x: Array, y: Array, weight: Array | None, dtype: np.dtype[Any]) -> None:
-        self.x = _Column(x, dtype)
-        self.y = _Column(y, y.dtype)
-        self.weight = None if weight is None else _Column(weight, dtype)
+    def __init__(self, x: Columns, y: Columns, weight: Columns | None, dtype: np.dtype[Any]) -> None:
+        self._num_examples = len(columns(x)[0])
+        self._x = _rows_of(x, dtype)
+        self._y = _rows_of(y, None)
+        self._weight = None if weight is None else _rows_of(weight, dtype)
 
     def __len__(self) -> int:
-        return len(self.x.source)
+        return self._num_examples
 
     def batches(
         self, schedule: Schedule, wholes: Iterable[Positions], index: int, count: int
@@ -68,8 +69,16 @@ class ArrayDataset:
 
     def batch(self, rows: slice | Array, pass_index: int, position: int) -> Batch:
         """The examples `rows`, as the batch at `position` of a pass."""
-        weight = None if self.weight is None else self.weight.rows(rows)
-        return Batch(self.x.rows(rows), self.y.rows(rows), weight, pass_index, position)
+        weight = None if self._weight is None else self._weight(rows)
+        return Batch(self._x(rows), self._y(rows), weight, pass_index, position)
+
+
+def _rows_of(arrays: Columns, dtype: np.dtype[Any] | None) -> Callable[[slice | Array], Columns]:
+    """What returns the rows of these arrays, in this dtype or else their own."""
+    made = [_Column(each, each.dtype if dtype is None else dtype) for each in columns(arrays)]
+    if not isinstance(arrays, tuple):
+        return made[0].rows
+    return lambda rows: tuple(each.rows(rows) for each in made)
 
 
 class _Column:

@@ -74,6 +74,11 @@ class BatchSums:
     def request(self, request: int) -> None:
         self.sums[_REQUEST] = request
 
+    @property
+    def metric_sums(self) -> Array:
+        """The sums of all metrics, as a view."""
+        return self.sums[_METRICS:]
+
     def set_metric(self, index: int, total: float, count: float) -> None:
         """Set the sums of metric `index`."""
         at = _METRICS + 2 * index

@@ -1,29 +1,35 @@
-"""Network: ordered layers over one flat buffer. Forward, loss, metrics, backward, all as sums over examples.
+"""Network: a graph of layers over one flat buffer. Forward, loss, metrics, backward, all as sums over examples.
 
 The network never divides by the number of examples. `train_on` leaves in the flat gradient vector the *sum* of
 weighted per-example gradients, and returns a `BatchSums` of sums; a strategy adds both over the replicas and the
 division happens once. So any split of a batch gives the gradient of the whole batch.
+
+A layer that is applied several times has a twin for each application, with scratch memory of its own. Gradients that
+come to a value from several applications add, and so do those that the applications of a layer leave in its
+variables.
 """
 
 from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import partial
-from itertools import accumulate
 from typing import Any
 
 import numpy as np
 
-from distrib.base.arrays import Array, Shape
+from distrib.base.arrays import Array, Columns, Shape, columns
 from distrib.base.errors import ShapeError
 from distrib.base.ranges import Range
 from distrib.nn.batch_sums import BatchSums
 from distrib.nn.flat_buffer import FlatBuffer
+from distrib.nn.graph.gradient_progress import GradientProgress
+from distrib.nn.graph.graph import Graph
+from distrib.nn.graph.steps import Step, shapes_taken, steps_of, trainable_of
+from distrib.nn.joint_objective import AnyObjective
 from distrib.nn.layers.layer import Layer
-from distrib.nn.objective import Objective
 from distrib.nn.regularizers import Regularizer
 from distrib.nn.rng import RngKey
 from distrib.nn.variable import Variable
@@ -33,15 +39,18 @@ class Network:
     """Built layers and the flat vectors their variables lie in.
 
     Args:
-        layers: in order, by their names in this network, which may be others than in another network. They are
-            built, unless they are already.
-        input_shape: shape of one example.
+        graph: the layers, by their names in this network, which may be others than in another network, and how they
+            are applied. They are built, unless they are already.
         dtype: dtype of all variables and computations.
         seed: seed of initializers and random layers.
         frozen: names of the layers that no optimizer may update.
 
     Attributes:
+        graph: as given.
+        input_shapes: shape of one example of each input.
         layers: twins of the layers, as they were when the network was last laid out.
+        output_layers: of each output, the layer that computes it, if nothing else reads that value; else None.
+        output_shapes: shape of one example of each output.
         variables: all variables by name, layer by layer.
         fixed_variables: those that no optimizer changes, for what they are or because their layer is frozen.
         buffer: the flat vectors of all others.
@@ -49,49 +58,65 @@ class Network:
         damage: what has happened to the values, if they must not be used; else empty.
     """
 
-    def __init__(
-        self,
-        layers: Mapping[str, Layer],
-        input_shape: Shape,
-        dtype: np.dtype[Any],
-        seed: int,
-        frozen: Container[str] = (),
-    ) -> None:
-        self._given = dict(layers)
-        self.damage = ""
-        self.input_shape, self.dtype, self.seed = input_shape, dtype, seed
-        shape = input_shape
-        for layer in layers.values():
-            layer.build(shape, dtype, seed)
-            shape = layer.output_shape
-        self.output_shape = shape
+    def __init__(self, graph: Graph, dtype: np.dtype[Any], seed: int, frozen: Container[str] = ()) -> None:
+        self.graph, self.damage = graph, ""
+        self.input_shapes = graph.input_shapes
+        self.dtype, self.seed = dtype, seed
+        shapes = list(graph.input_shapes)
+        for each in graph.applications:
+            layer = graph.layers[each.layer]
+            layer.build(shapes_taken(layer, shapes, each.sources), dtype, seed)
+            shapes.append(layer.output_shape)
+        self._shapes = shapes
+        self.output_shapes = tuple(shapes[output] for output in graph.outputs)
         self.lay_out(frozen)
+
+    @property
+    def input_shape(self) -> Shape:
+        """Shape of one example of the only input, or of the first."""
+        return self.graph.input_shapes[0]
+
+    @property
+    def output_shape(self) -> Shape:
+        """Shape of one example of the only output, or of the first."""
+        return self.output_shapes[0]
 
     def lay_out(self, frozen: Container[str] = ()) -> None:
         """Move the variables of all layers that are not frozen into a flat buffer of their own."""
-        self.layers = [layer.twin(name) for name, layer in self._given.items()]
+        self.layers = [layer.twin(name) for name, layer in self.graph.layers.items()]
         for layer in self.layers:
             layer.trainable = layer.name not in frozen
-        self._filled: Callable[[int], None] | None = None
         self._apart: deque[Network] = deque()
-        learners = [index for index, layer in enumerate(self.layers) if _trainable(layer)]
-        # The backward pass ends at the first layer that learns, and does not compute that layer's d_x.
-        self._first_learner = learners[0] if learners else len(self.layers)
-        for index, layer in enumerate(self.layers):
-            layer.needs_input_gradient = index > self._first_learner
-            layer.gradients_are_final = partial(self._layer_is_final, index)
+        self._steps = steps_of(self.graph, self.layers, self._shapes, self.dtype, self.seed)
+        self._lay_values()
         self.variables = {_name(layer, v): v for layer in self.layers for v in layer.variables}
-        trainable = {_name(layer, v): v for layer in self.layers for v in _trainable(layer)}
+        trainable = {_name(layer, v): v for layer in self.layers for v in trainable_of(layer)}
         self.fixed_variables = {n: v for n, v in self.variables.items() if n not in trainable}
         self.buffer = FlatBuffer(trainable, self.dtype)
-        sizes = [sum(variable.size for variable in _trainable(layer)) for layer in self.layers]
-        self._begins = [0, *accumulate(sizes)]  # where each layer's gradient lies
+        sizes = [sum(variable.size for variable in trainable_of(layer)) for layer in self.layers]
+        learning = [step.layer_index for step in self._steps if step.learns]
+        self._progress = GradientProgress(sizes, [learning.count(index) for index in range(len(sizes))])
+        for step in self._steps:
+            if not step.is_shared:
+                step.layer.gradients_are_final = partial(self._progress.is_final_from, step.layer_index)
+        shared = [sizes[step.layer_index] for step in self._steps if step.is_shared]
+        self._others = np.empty(max(shared, default=0), self.dtype)
         self.regularizers = {
             _name(layer, variable): layer.regularizers[variable.name]
             for layer in self.layers
             for variable in layer.variables
             if variable.name in layer.regularizers
         }
+
+    def _lay_values(self) -> None:
+        graph = self.graph
+        self._values: list[Any] = [None] * (len(graph.input_shapes) + len(graph.applications))
+        read = [source for each in graph.applications for source in each.sources] + list(graph.outputs)
+        computed = {step.target: step.layer for step in self._steps}
+        self.output_layers = [
+            computed.get(output) if read.count(output) == 1 else None for output in graph.outputs
+        ]
+        self._penalizing = [step.layer for step in self._steps if step.layer.penalizes_activity]
 
     @contextmanager
     def apart(self) -> Iterator[Network]:
@@ -105,50 +130,79 @@ class Network:
         except IndexError:
             twin = copy.copy(self)
             twin.layers = [layer.twin(layer.name) for layer in self.layers]
+            twin._steps = steps_of(self.graph, twin.layers, self._shapes, self.dtype, self.seed)
+            twin._lay_values()
         try:
             yield twin
         finally:
             free.append(twin)
 
-    def check_input(self, x: Array) -> None:
+    def check_input(self, x: Columns) -> None:
         """Raise `ShapeError` unless `x` is a batch of this network's inputs."""
-        if x.shape[1:] == self.input_shape and x.ndim >= 1:
-            return
-        first = next((layer for layer in self.layers if layer.variables), self.layers[0])
-        flat = x.ndim > 2 and self.input_shape == (int(np.prod(x.shape[1:])),)
-        hint = " Add Flatten() before it." if flat else ""
-        expected = ", ".join(["batch", *map(str, self.input_shape)])
+        given = columns(x)
+        if len(given) != len(self.input_shapes):
+            raise ShapeError(f"The model has {len(self.input_shapes)} inputs. Received: {len(given)} arrays.")
+        for number, (array, shape) in enumerate(zip(given, self.input_shapes, strict=True)):
+            if array.shape[1:] != shape or array.ndim < 1:
+                self._refuse_input(number, array.shape, shape)
+
+    def _refuse_input(self, number: int, received: Shape, shape: Shape) -> None:
+        readers = [step.layer for step in self._steps if number in np.atleast_1d(step.sources)]
+        with_variables = [layer for layer in self.layers if layer.variables]
+        first = (with_variables if len(self.input_shapes) == 1 and with_variables else readers)[0]
+        flat = len(received) > 2 and shape == (int(np.prod(received[1:])),)
+        expected = ", ".join(["batch", *map(str, shape)])
         raise ShapeError(
-            f"{type(first).__name__} '{first.name}' expects inputs of shape ({expected}). "
-            f"Received: {x.shape}.{hint}"
+            f"{type(first).__name__} '{first.name}' expects inputs of shape ({expected}). Received: {received}."
+            f"{' Add Flatten() before it.' if flat else ''}"
         )
 
-    def forward(self, x: Array, draw: RngKey | None = None) -> Array:
-        """The outputs `(batch, *output_shape)`, valid until the next call.
+    def forward(self, x: Columns, draw: RngKey | None = None) -> Columns:
+        """The outputs, each `(batch, *output_shape)`, valid until the next call.
 
         Args:
-            x: `(batch, *input_shape)` in the network's dtype.
+            x: `(batch, *input_shape)` in the network's dtype; a tuple of these where there are several inputs.
             draw: which random numbers to draw while training; None when not training.
+
+        Returns:
+            One array, or a tuple where there are several outputs.
         """
-        for layer in self.layers:
-            x = layer.forward(x, draw)
-        return x
+        self._run(x, draw, ())
+        outputs = self.graph.outputs
+        if len(outputs) == 1:
+            output: Array = self._values[outputs[0]]
+            return output
+        return tuple(self._values[output] for output in outputs)
+
+    def _run(self, x: Columns, draw: RngKey | None, linear: Container[int]) -> None:
+        """Compute all values; those in `linear` without the activation of the layer that computes them."""
+        values = self._values
+        if isinstance(x, tuple):
+            values[: len(x)] = x
+        else:
+            values[0] = x
+        for layer, _, sources, target, _, _, is_fixed in self._steps:
+            taken: Any = values[sources] if type(sources) is int else [values[each] for each in sources]  # type: ignore[union-attr]
+            if target in linear:
+                values[target] = layer.linear(taken)  # type: ignore[attr-defined]
+            else:
+                values[target] = layer.forward(taken, None if is_fixed else draw)
 
     def train_on(
         self,
-        x: Array,
-        y: Array,
-        weight: Array | None,
+        x: Columns,
+        y: Columns,
+        weight: Columns | None,
         draw: RngKey,
-        objective: Objective,
+        objective: AnyObjective,
         filled: Callable[[int], None] | None = None,
     ) -> BatchSums:
         """Compute the summed gradient of a batch into `buffer.grads`.
 
         Args:
-            x: `(batch, *input_shape)` in the network's dtype; the batch may be empty.
-            y: prepared targets.
-            weight: `(batch,)` sample weights in the network's dtype, or None.
+            x: `(batch, *input_shape)` in the network's dtype, or a tuple of several inputs; the batch may be empty.
+            y: prepared targets, or a tuple of those of several outputs.
+            weight: `(batch,)` sample weights in the network's dtype, or a tuple of those of several outputs, or None.
             draw: which random numbers to draw.
             objective: loss and metrics.
             filled: called with `begin` while the gradient is computed, from its end to its beginning, whenever
@@ -157,47 +211,66 @@ class Network:
         Returns:
             The sums for this batch, valid until the next call.
         """
-        prediction = self._measure(x, y, weight, draw, objective)
-        d_y = objective.loss.backward(y, prediction)
-        if weight is not None:
-            d_y *= weight.reshape(-1, *[1] * (d_y.ndim - 1))
-        if filled is not self._filled:
-            self._filled = filled
-            for layer in self.layers:
-                layer.gradients_are_sent_early = filled is not None
-        last = objective.fused_layer
-        if last is not None:
-            d_y = last.linear_backward(d_y)
-        for index in reversed(range(self._first_learner, len(self._body(last)))):
-            d_y = self.layers[index].backward(d_y)
-            self._layer_is_final(index, 0)
+        linear = self._measure(x, y, weight, draw, objective)
+        gradients: list[Array | None] = [None] * len(self._values)
+        for number, output in enumerate(self.graph.outputs):
+            d_y = objective.backward(number, y, self._values[output], weight)
+            if d_y is not None:
+                _add(gradients, output, d_y)
+        if filled is not self._progress.report:
+            self._progress.report = filled
+            for step in self._steps:
+                step.layer.gradients_are_sent_early = filled is not None and not step.is_shared
+        self._progress.begin()
+        for step in reversed(self._steps):
+            if step.learns:
+                self._backward(step, gradients, step.target in linear)
         return objective.batch_sums
 
-    def _layer_is_final(self, index: int, begin: int) -> None:
-        if self._filled is not None and self._begins[index] < self._begins[index + 1]:
-            self._filled(self._begins[index] + begin)
+    def _backward(self, step: Step, gradients: list[Array | None], is_linear: bool) -> None:
+        """Take the gradient of a value to the variables of its layer, and to the values that it was computed from."""
+        layer, index, sources, target, _, is_shared, _ = step
+        d_y, progress = gradients[target], self._progress
+        if d_y is None:  # no loss depends on it
+            if progress.is_first(index):
+                self.buffer.grads[progress.range_of(index).slice] = 0
+        else:
+            adds = is_shared and not progress.is_first(index)
+            if adds:
+                own = progress.range_of(index)
+                others = self._others[: own.size]
+                np.copyto(others, self.buffer.grads[own.slice])
+            d_x = layer.linear_backward(d_y) if is_linear else layer.backward(d_y)  # type: ignore[attr-defined]
+            if adds:
+                self.buffer.grads[own.slice] += others
+            if layer.needs_input_gradient:
+                if type(sources) is int:
+                    _add(gradients, sources, d_x)
+                else:
+                    for source, each in zip(sources, d_x, strict=True):  # type: ignore[arg-type]
+                        _add(gradients, source, each)
+        progress.is_through(index)
 
-    def test_on(self, x: Array, y: Array, weight: Array | None, objective: Objective) -> BatchSums:
+    def test_on(self, x: Columns, y: Columns, weight: Columns | None, objective: AnyObjective) -> BatchSums:
         """The sums of a batch, without gradient. For arguments and result see `train_on`."""
         self._measure(x, y, weight, None, objective)
         return objective.batch_sums
 
     def _measure(
-        self, x: Array, y: Array, weight: Array | None, draw: RngKey | None, objective: Objective
-    ) -> Array:
-        """Put the sums of a batch into the objective's batch sums; returns what the loss was computed from."""
-        last = objective.fused_layer
-        for layer in self._body(last):
-            x = layer.forward(x, draw)
-        prediction = x if last is None else last.linear(x)
-        values = objective.loss.forward(y, prediction)
-        y_pred = prediction if last is None else objective.loss.activate(prediction)
-        objective.measure(y, y_pred, values, weight)
-        return prediction
+        self, x: Columns, y: Columns, weight: Columns | None, draw: RngKey | None, objective: AnyObjective
+    ) -> list[int]:
+        """Put the sums of a batch into the objective's batch sums.
 
-    def _body(self, fused_layer: Layer | None) -> list[Layer]:
-        """The layers but the one whose activation the loss takes over."""
-        return self.layers if fused_layer is None else self.layers[:-1]
+        Returns:
+            The numbers of the values that were left without the activation of their layer.
+        """
+        outputs = self.graph.outputs
+        linear = [output for output, fused in zip(outputs, objective.fused_layers, strict=True) if fused]
+        self._run(x, draw, linear)
+        objective.measure_outputs(y, [self._values[output] for output in outputs], weight)
+        for layer in self._penalizing:
+            objective.batch_sums.loss += layer.activity_penalty
+        return linear
 
     def penalty(self, part: Range) -> float:
         """The regularizers' penalty for the elements of the flat vector in `part`."""
@@ -218,10 +291,15 @@ class Network:
                     yield self.regularizers[entry.name], own
 
 
+def _add(gradients: list[Array | None], number: int, gradient: Array) -> None:
+    """Add to the gradient of a value. The memory of each is for one reader, so the first may be written to."""
+    before = gradients[number]
+    if before is None:
+        gradients[number] = gradient
+    else:
+        before += gradient
+
+
 def _name(layer: Layer, variable: Variable) -> str:
     """`dense_1/kernel`: by the name that the layer has in its network."""
     return f"{layer.name}/{variable.name.rpartition('/')[2]}"
-
-
-def _trainable(layer: Layer) -> list[Variable]:
-    return [variable for variable in layer.variables if layer.trainable and variable.trainable]

@@ -11,10 +11,11 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from distrib.base.arrays import Array
+from distrib.base.arrays import Array, Columns
 from distrib.base.errors import ConfigError
 from distrib.nn.batch_sums import BatchSums
-from distrib.nn.layers.layer import ActivatedLayer, Layer
+from distrib.nn.layers.activated_layer import ActivatedLayer
+from distrib.nn.layers.layer import Layer
 from distrib.nn.losses import Loss
 from distrib.nn.metrics import Metric
 
@@ -23,14 +24,18 @@ class Objective:
     """A loss and metrics.
 
     Args:
-        last_layer: the network's last layer.
+        last_layer: the layer that computes the output, if nothing else reads what it computes.
         loss: the loss as the user gave it.
         metrics: measured without sample weights, as in Keras.
         weighted_metrics: measured with sample weights.
     """
 
     def __init__(
-        self, last_layer: Layer, loss: Loss, metrics: Sequence[Metric], weighted_metrics: Sequence[Metric]
+        self,
+        last_layer: Layer | None,
+        loss: Loss,
+        metrics: Sequence[Metric],
+        weighted_metrics: Sequence[Metric],
     ) -> None:
         self.metrics = [*metrics, *weighted_metrics]
         self._num_unweighted = len(metrics)
@@ -41,12 +46,18 @@ class Objective:
         self.loss = loss if self.fused_layer is None else loss.on_logits()
         self.batch_sums = BatchSums(len(self.metrics))
 
-    def twin(self, last_layer: Layer) -> Objective:
+    @property
+    def fused_layers(self) -> Sequence[ActivatedLayer | None]:
+        """Of each output, the layer that leaves its activation to the loss."""
+        return (self.fused_layer,)
+
+    def twin(self, last_layers: Sequence[Layer | None]) -> Objective:
         """The same loss and metrics with scratch memory and sums of its own, metrics reset.
 
         Args:
-            last_layer: of the network that it is for.
+            last_layers: of the network that it is for, one for each output.
         """
+        last_layer = last_layers[0]
         twin = copy.copy(self)
         twin.metrics = [metric.twin() for metric in self.metrics]
         twin.loss, twin.batch_sums = self.loss.twin(), BatchSums(len(self.metrics))
@@ -54,6 +65,40 @@ class Objective:
             assert isinstance(last_layer, ActivatedLayer)
             twin.fused_layer = last_layer
         return twin
+
+    def measure_outputs(self, y: Columns, predictions: Sequence[Array], weight: Columns | None) -> None:
+        """Put the sums of a batch into the batch sums.
+
+        Args:
+            y: prepared targets.
+            predictions: of each output, logits where its last layer is fused.
+            weight: sample weights, or None.
+        """
+        assert not isinstance(y, tuple)
+        assert not isinstance(weight, tuple)
+        prediction = predictions[0]
+        values = self.loss.forward(y, prediction)
+        y_pred = prediction if self.fused_layer is None else self.loss.activate(prediction)
+        self.measure(y, y_pred, values, weight)
+
+    def backward(self, number: int, y: Columns, prediction: Array, weight: Columns | None) -> Array | None:
+        """The gradient of the summed loss with respect to an output, after `measure_outputs`.
+
+        Args:
+            number: of the output.
+            y: prepared targets.
+            prediction: as it was measured.
+            weight: sample weights, or None.
+
+        Returns:
+            `(batch, *output_shape)`, which may be written to; None where no loss depends on the output.
+        """
+        assert not isinstance(y, tuple)
+        assert not isinstance(weight, tuple)
+        d_y = self.loss.backward(y, prediction)
+        if weight is not None:
+            d_y *= weight.reshape(-1, *[1] * (d_y.ndim - 1))
+        return d_y
 
     def measure(self, y: Array, y_pred: Array, values: Array, weight: Array | None) -> None:
         """Put the sums of a batch into the batch sums."""
@@ -68,7 +113,7 @@ class Objective:
             batch_sums.set_metric(index, *metric.measure(y, y_pred, weights))
 
 
-def _layer_to_fuse(last: Layer, loss: Loss) -> ActivatedLayer | None:
+def _layer_to_fuse(last: Layer | None, loss: Loss) -> ActivatedLayer | None:
     """The last layer, if `loss` can start from its logits."""
     if isinstance(last, ActivatedLayer) and not loss.from_logits and loss.fused_activation is not None:
         if type(last.activation) is loss.fused_activation:

@@ -13,7 +13,6 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from distrib.base.arrays import Array
-from distrib.nn.layers.layer import Layer
 from distrib.nn.metrics import Metric
 from distrib.nn.optimizers import Optimizer
 from distrib.nn.variable import Variable
@@ -91,7 +90,7 @@ class ModelInterface(Protocol):
         """How many examples there are in the running logs, over all replicas."""
 
     @property
-    def layers(self) -> list[Layer]:
+    def layers(self) -> list[Any]:
         """The layers."""
 
     @property
@@ -104,7 +103,7 @@ class ModelInterface(Protocol):
     def set_weights(self, weights: Sequence[ArrayLike]) -> None:
         """Overwrite the values of all variables."""
 
-    def summary(self, print_fn: Callable[[str], Any] = ...) -> None:
+    def summary(self, *, print_fn: Callable[[str], Any] | None = ...) -> None:
         """Print a table of the layers."""
 
     def evaluate(

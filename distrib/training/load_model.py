@@ -12,7 +12,7 @@ from distrib.base.errors import ConfigError, StorageError
 from distrib.io.checkpoint_folder import read_checkpoint
 from distrib.nn import losses, metrics, optimizers
 from distrib.nn.layers import registry as layers
-from distrib.nn.layers.core.input import Input
+from distrib.nn.layers.core.input import InputLayer
 from distrib.training.arguments.unsupported import refuse
 from distrib.training.checkpoints.model_state import MODEL_FILE, Files
 from distrib.training.checkpoints.weights_file import check_readable
@@ -54,7 +54,10 @@ def load_model(
     if not isinstance(config, dict) or config.get("class") != "Sequential":
         raise StorageError(f"{folder} is not a saved model. It has: {', '.join(manifest)}.")
     try:
-        parts = [Input(config["input_shape"]), *(layers.from_config(each) for each in config["layers"])]
+        parts: list[Any] = [
+            InputLayer(config["input_shape"]),
+            *(layers.from_config(each) for each in config["layers"]),
+        ]
         model = Sequential(parts, name=config["name"], dtype=config["dtype"], seed=config["seed"])
         _build(model, config["input_shape"], files)
         if compile and manifest["compile"] is not None:
@@ -87,7 +90,7 @@ def _compile(model: Sequential, config: Mapping[str, Any]) -> None:
     model.compile(
         optimizers.from_config(optimizer),
         losses.from_config(config["loss"]),
-        named[:boundary],
-        named[boundary + 1 :],
+        metrics=named[:boundary],
+        weighted_metrics=named[boundary + 1 :],
         on_nonfinite=config["on_nonfinite"],
     )

@@ -7,30 +7,28 @@ and takes its part of every batch. `predict` happens on this replica alone.
 from __future__ import annotations
 
 import threading
-from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
-from numpy.typing import ArrayLike
 
 from distrib.base import exit_codes
 from distrib.base.arguments import checked
-from distrib.base.arrays import Array, Shape, training_dtype
-from distrib.base.attributes import HasAttributes
+from distrib.base.arrays import Array, columns, training_dtype
 from distrib.base.console import show
 from distrib.base.errors import ConfigError, DataError
 from distrib.base.ranges import Range
+from distrib.base.tensor import as_tensor
 from distrib.cluster.resolve import resolve
-from distrib.data.dataset import ArrayDataset, as_array
+from distrib.data.dataset import ArrayDataset
 from distrib.data.schedule import Schedule
-from distrib.nn.layers.layer import Layer
-from distrib.nn.losses import Loss
+from distrib.nn.graph.graph import Graph
+from distrib.nn.graph.symbolic import call, is_symbolic
+from distrib.nn.layers.layer import snake_case
 from distrib.nn.metrics import Metric
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
-from distrib.nn.variable import Variable
 from distrib.strategies.default import get_strategy
 from distrib.strategies.strategy import Strategy
 from distrib.strategies.update.accumulation import AccumulatingUpdater
@@ -38,9 +36,10 @@ from distrib.strategies.update.training import Training
 from distrib.strategies.update.updater import NonFinitePolicy
 from distrib.training.alone import check_not_alone
 from distrib.training.arguments.compile_config import CompileConfig
+from distrib.training.arguments.data_structure import DataStructure
 from distrib.training.arguments.examples import Examples, ValidationData, checked_steps
 from distrib.training.arguments.fit_plan import FitPlan, check_verbose, size_of
-from distrib.training.arguments.unsupported import arrays_only, at_least, refuse, several
+from distrib.training.arguments.unsupported import arrays_only, at_least, refuse
 from distrib.training.callbacks import Callback, History, ProgressBar
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList, Callbacks, listed
@@ -53,19 +52,14 @@ from distrib.training.loop.evaluation_run import EvaluationRun
 from distrib.training.loop.fit_loop import FitLoop
 from distrib.training.loop.training_session import TrainingSession
 from distrib.training.model_files import ModelFiles
+from distrib.training.model_layers import HasLayers
 from distrib.training.seeds import next_model_name, seed_of_next_model, seed_of_next_training
 
-_KERAS_COMPILE = {
-    "loss_weights": None,
-    "run_eagerly": False,
-    "steps_per_execution": 1,
-    "jit_compile": "auto",
-    "auto_scale_loss": True,
-}
 
+class Model(HasLayers):
+    """A model: `Model(inputs, outputs)` of symbolic tensors. Base class of `Sequential` and `Functional`.
 
-class Model(HasAttributes):
-    """Base class of models. `Sequential` is the only one so far.
+    For the arguments see `Functional`, which `Model(inputs, outputs)` makes.
 
     Attributes:
         strategy: the strategy that trains it: that of the scope it was made in.
@@ -73,16 +67,36 @@ class Model(HasAttributes):
         files: its files: what `save` writes, and what a checkpoint brings.
     """
 
-    def __init__(self, name: str | None, dtype: str | np.dtype[Any], seed: int | None) -> None:
-        self.name = name or next_model_name()
+    of_tensors: ClassVar[type[Model]]
+    """The class of `Model(inputs, outputs)`, which registers itself."""
+
+    def __new__(cls, *args: Any, **kwargs: Any) -> Any:
+        """`Model(inputs, outputs)` is a `Functional`."""
+        if cls is Model:
+            if len(args) + len(kwargs.keys() & {"inputs", "outputs"}) < 2:
+                raise ConfigError(
+                    "Model expects inputs and outputs: symbolic tensors, from Input and from layers called on it. "
+                    "Models by subclass are not supported yet: use Sequential or Model(inputs, outputs)."
+                )
+            return super().__new__(Model.of_tensors)
+        return super().__new__(cls)
+
+    def __init__(
+        self,
+        inputs: Any = None,
+        outputs: Any = None,
+        trainable: bool = True,
+        name: str | None = None,
+        dtype: str | np.dtype[Any] = "float32",
+        seed: int | None = None,
+    ) -> None:
+        super().__init__(name or next_model_name(snake_case(type(self).__name__)))
         self.dtype = training_dtype(dtype)
         self._draws_own_seed = seed is None
         self.seed = seed_of_next_model() if seed is None else int(seed)
         self.strategy: Strategy = get_strategy()
         self.history: History | None = None
-        self._network: Network | None = None
-        self._trainable = True
-        self._frozen: set[str] | None = None  # the layers that were frozen when it was compiled
+        self._frozen: set[int] | None = None  # the layers that were frozen when it was compiled
         self._trained_by: int | None = None  # the thread in which `fit` is under way
         self._session = TrainingSession()
         self.files = ModelFiles(self, self._session)
@@ -97,9 +111,23 @@ class Model(HasAttributes):
         """The layers over flat vectors, built if they have to be. Raises `ConfigError` where the shape is unknown."""
         return self._built()
 
-    @abstractmethod
-    def _built(self, example_shape: Shape | None = None) -> Network:
-        """The network, built if it has to be: for the declared shape, or else for that of an example."""
+    def _network_of(self, graph: Graph) -> Network:
+        """The network of these layers, without those that are frozen."""
+        frozen = self._frozen_now() if self._frozen is None else self._frozen
+        self.adopt(self.dtype)
+        return Network(graph, self.dtype, self.seed, _names_of(graph, frozen))
+
+    @property
+    def data_structure(self) -> DataStructure:
+        """How data for inputs and outputs is named."""
+        return DataStructure()
+
+    def _returned(self, outputs: Sequence[Array]) -> Any:
+        """Outputs in the structure in which they are returned."""
+        return outputs[0]
+
+    def _assign(self, values: Mapping[str, Array]) -> None:
+        self.files.assign(values)
 
     @property
     def stop_training(self) -> bool:
@@ -116,53 +144,18 @@ class Model(HasAttributes):
         if self.run is not None:
             self.run.is_stopped = stop
 
-    @property
-    @abstractmethod
-    def layers(self) -> list[Layer]:
-        """The layers, without `Input`."""
-
-    @property
-    def trainable(self) -> bool:
-        """Whether an optimizer may update the model's variables. Setting it sets it on all layers.
-
-        As in Keras it counts when a model is compiled: a model that was compiled before goes on as it was.
-        """
-        return self._trainable
-
-    @trainable.setter
-    def trainable(self, trainable: bool) -> None:
-        self._trainable = bool(trainable)
-        for layer in self.layers:
-            layer.trainable = self._trainable
-
-    @abstractmethod
-    def _frozen_now(self) -> set[str]:
-        """The names of the layers that are not trainable."""
-
-    @property
-    @abstractmethod
-    def variables(self) -> list[Variable]:
-        """All variables, layer by layer."""
-
-    @abstractmethod
-    def get_weights(self) -> list[Array]:
-        """Copies of the values of all variables, in the order of `variables`."""
-
-    @abstractmethod
-    def set_weights(self, weights: Sequence[ArrayLike]) -> None:
-        """Overwrite the values of all variables, on this replica."""
-
-    @abstractmethod
-    def summary(self, print_fn: Callable[[str], Any] = show) -> None:
-        """Print a table of the layers."""
-
     @checked
     def compile(
         self,
-        optimizer: str | Optimizer,
-        loss: str | Loss,
-        metrics: str | Metric | Sequence[str | Metric] | None = None,
-        weighted_metrics: str | Metric | Sequence[str | Metric] | None = None,
+        optimizer: str | Optimizer = "rmsprop",
+        loss: Any = None,
+        metrics: Any = None,
+        loss_weights: Any = None,
+        weighted_metrics: Any = None,
+        run_eagerly: bool = False,
+        steps_per_execution: int = 1,
+        jit_compile: str | bool | None = "auto",
+        auto_scale_loss: bool = True,
         *,
         on_nonfinite: NonFinitePolicy = "raise",
         **unsupported: Any,
@@ -171,9 +164,16 @@ class Model(HasAttributes):
 
         Args:
             optimizer: name or instance.
-            loss: name or instance.
-            metrics: names or instances, or one of them, measured without sample weights.
-            weighted_metrics: names or instances, or one of them, measured with sample weights.
+            loss: name or instance. For several outputs: one for all, or a list or dict with one for each, None for an
+                output that is not trained.
+            metrics: names or instances, or one of them, measured without sample weights; for several outputs a list
+                with those of each, or a dict.
+            loss_weights: factors of the losses of several outputs in their sum, in a list or dict; 1 by default.
+            weighted_metrics: likewise, measured with sample weights.
+            run_eagerly: without effect: there is no graph compiler, every step runs as it is.
+            steps_per_execution: without effect: callbacks see every step.
+            jit_compile: without effect on the model; see the argument of optimizers.
+            auto_scale_loss: without effect: training happens in float32 or float64.
             on_nonfinite: what to do about NaN or Inf in a gradient: `"raise"` an error that names rank, variable
                 and step; `"skip"` the step on all replicas; or `"allow"` it.
             unsupported: other arguments of Keras, with their defaults.
@@ -181,16 +181,19 @@ class Model(HasAttributes):
         Raises:
             ConfigError: an unknown name, an argument that is not supported, or `fit` is under way.
         """
-        refuse("compile", unsupported, _KERAS_COMPILE, ("metrics", "weighted_metrics", "on_nonfinite"))
+        refuse("compile", unsupported, {}, ("metrics", "weighted_metrics", "on_nonfinite"))
         if on_nonfinite not in ("raise", "skip", "allow"):
             raise ConfigError(f"Expected on_nonfinite raise, skip or allow. Received: {on_nonfinite!r}.")
         self._check_not_training("compile")
-        unweighted, weighted = several("metrics", metrics), several("weighted_metrics", weighted_metrics)
-        self._session.compile_config = CompileConfig(optimizer, loss, unweighted, weighted, on_nonfinite)
+        at_least(1, steps_per_execution=steps_per_execution)
+        names = self.data_structure.outputs
+        self._session.compile_config = CompileConfig(
+            optimizer, loss, loss_weights, metrics, weighted_metrics, on_nonfinite, names
+        )
         self._session.forget()
         self._frozen = self._frozen_now()
         if self._network is not None:
-            self._network.lay_out(self._frozen)
+            self._network.lay_out(_names_of(self._network.graph, self._frozen))
 
     @property
     def optimizer(self) -> Optimizer:
@@ -210,8 +213,8 @@ class Model(HasAttributes):
     @checked
     def fit(
         self,
-        x: ArrayLike,
-        y: ArrayLike | None = None,
+        x: Any,
+        y: Any = None,
         batch_size: int | None = None,
         epochs: int = 1,
         verbose: Verbose = "auto",
@@ -220,7 +223,7 @@ class Model(HasAttributes):
         validation_data: ValidationData | None = None,
         shuffle: bool = True,
         class_weight: Mapping[int, float] | None = None,
-        sample_weight: ArrayLike | None = None,
+        sample_weight: Any = None,
         initial_epoch: int = 0,
         steps_per_epoch: int | None = None,
         validation_steps: int | None = None,
@@ -230,8 +233,8 @@ class Model(HasAttributes):
         """Train. Collective: every replica passes the same data and arguments.
 
         Args:
-            x: `(examples, ...)` inputs.
-            y: `(examples, ...)` targets.
+            x: `(examples, ...)` inputs; where a model has several, a list of arrays, or a dict by the inputs' names.
+            y: `(examples, ...)` targets; likewise for several outputs.
             batch_size: examples of a step over *all* replicas (the global batch); 32 by default.
             epochs: the epoch to stop before.
             verbose: 0 silent, 1 a progress bar, 2 one line an epoch; `"auto"` is 1. Without a terminal, a bar is
@@ -241,7 +244,8 @@ class Model(HasAttributes):
             validation_data: `(x, y)` or `(x, y, sample_weight)` to test on after each epoch.
             shuffle: draw a new order for every pass over the data.
             class_weight: label -> weight of its examples in training; validation does without.
-            sample_weight: `(examples,)` weights; `validation_split` splits them with the examples.
+            sample_weight: `(examples,)` weights, or a list or dict of those for each output; `validation_split` also
+                splits them.
             initial_epoch: the epoch to begin with.
             steps_per_epoch: steps of an epoch; by default one pass over the data. Epochs go on where the one
                 before stopped.
@@ -263,8 +267,9 @@ class Model(HasAttributes):
         arrays_only("fit", x, y)
         assert y is not None
         plan = FitPlan.of(
-            Examples(x, y, sample_weight),
+            Examples(x, y, sample_weight, self.data_structure),
             listed(callbacks),
+            structure=self.data_structure,
             batch_size=batch_size,
             epochs=(initial_epoch, epochs),
             verbose=verbose,
@@ -315,11 +320,11 @@ class Model(HasAttributes):
     @checked
     def evaluate(
         self,
-        x: ArrayLike,
-        y: ArrayLike | None = None,
+        x: Any,
+        y: Any = None,
         batch_size: int | None = None,
         verbose: Verbose = "auto",
-        sample_weight: ArrayLike | None = None,
+        sample_weight: Any = None,
         steps: int | None = None,
         callbacks: Callbacks = None,
         return_dict: bool = False,
@@ -329,11 +334,11 @@ class Model(HasAttributes):
         May be called in a callback of `fit`, which goes on as if nothing had been measured.
 
         Args:
-            x: `(examples, ...)` inputs.
-            y: `(examples, ...)` targets.
+            x: inputs; see `fit`.
+            y: targets; see `fit`.
             batch_size: examples of a step over all replicas; 32 by default.
             verbose: see `fit`.
-            sample_weight: `(examples,)` weights.
+            sample_weight: weights; see `fit`.
             steps: number of batches, from the first; all by default.
             callbacks: called on every replica.
             return_dict: return name -> value.
@@ -348,7 +353,7 @@ class Model(HasAttributes):
         assert y is not None
         at_least(1, batch_size=batch_size, steps=steps)
         check_verbose("evaluate", verbose)
-        data = Examples(x, y, sample_weight).first(steps, size_of(batch_size), "steps")
+        data = Examples(x, y, sample_weight, self.data_structure).first(steps, size_of(batch_size), "steps")
         dataset = self._prepare(data)
         schedule = Schedule(len(dataset), size_of(batch_size))
         params = {"epochs": 1, "steps": schedule.steps_per_epoch, "verbose": verbose}
@@ -362,18 +367,18 @@ class Model(HasAttributes):
     @checked
     def train_on_batch(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
     ) -> float | list[float] | dict[str, float]:
         """One step on one global batch. Collective: every replica passes the whole batch and takes its part.
 
         Args:
-            x: `(batch, ...)` inputs.
-            y: `(batch, ...)` targets.
-            sample_weight: `(batch,)` weights.
+            x: inputs of the batch; see `fit`.
+            y: targets; see `fit`.
+            sample_weight: weights; see `fit`.
             class_weight: label -> weight of its examples.
             return_dict: return name -> value.
 
@@ -387,7 +392,7 @@ class Model(HasAttributes):
         self._check_not_training("train_on_batch")
         if self._session.on_batches is None:
             check_not_alone(self.strategy, self.name)
-        data = self._weighted_by_class(Examples(x, y, sample_weight), class_weight)
+        data = self._weighted_by_class(Examples(x, y, sample_weight, self.data_structure), class_weight)
         dataset, trainer = self._prepare(data), self._trainer_of(data)
         with collective("train_on_batch"):
             if self._session.on_batches is None:
@@ -403,26 +408,55 @@ class Model(HasAttributes):
         if self._session.trainer is not None:
             self._session.trainer.means.reset()
 
+    def test_on_batch(
+        self, x: Any, y: Any, sample_weight: Any = None, return_dict: bool = False
+    ) -> float | list[float] | dict[str, float]:
+        """Loss and metrics over one global batch. Collective; see `evaluate`.
+
+        Args:
+            x: inputs of the batch; see `fit`.
+            y: targets; see `fit`.
+            sample_weight: weights; see `fit`.
+            return_dict: return name -> value.
+
+        Returns:
+            Those of this batch alone, in the form of `evaluate`.
+
+        Raises:
+            DataError, ShapeError, ConfigError, ProtocolError: see `fit`.
+        """
+        size = len(columns(self.data_structure.inputs_of(x))[0])
+        return self.evaluate(x, y, size, 0, sample_weight, return_dict=return_dict)
+
+    def predict_on_batch(self, x: Any) -> Any:
+        """The outputs for one batch, computed on this replica alone; see `predict`.
+
+        Args:
+            x: inputs of the batch; see `fit`.
+        """
+        size = len(columns(self.data_structure.inputs_of(x))[0])
+        return self.predict(x, size, 0)
+
     @checked
     def predict(
         self,
-        x: ArrayLike,
+        x: Any,
         batch_size: int | None = None,
         verbose: Verbose = "auto",
         steps: int | None = None,
         callbacks: Callbacks = None,
-    ) -> Array:
+    ) -> Any:
         """The outputs for `x`, computed on this replica alone; one rank may call it.
 
         Args:
-            x: `(examples, ...)` inputs.
+            x: inputs; see `fit`.
             batch_size: examples computed at once; 32 by default.
             verbose: see `fit`.
             steps: number of batches, from the first; all by default.
             callbacks: called on this replica.
 
         Returns:
-            `(examples, *output_shape)` in the model's dtype.
+            `(examples, *output_shape)` in the model's dtype; several outputs in the structure that `Model` was given.
 
         Raises:
             DataError, ShapeError: `x` is not a batch of this model's inputs, or empty.
@@ -430,13 +464,14 @@ class Model(HasAttributes):
         arrays_only("predict", x)
         at_least(1, batch_size=batch_size, steps=steps)
         check_verbose("predict", verbose)
-        network, array = self._inputs(x)
-        size = size_of(batch_size)
-        array = array[: checked_steps(steps, len(array), "steps") * size]
-        params = {"epochs": 1, "steps": -(-len(array) // size), "verbose": verbose}
+        network, arrays = self._inputs(x)
+        size, num_examples = size_of(batch_size), len(arrays[0])
+        num_examples = min(num_examples, checked_steps(steps, num_examples, "steps") * size)
+        arrays = tuple(each[:num_examples] for each in arrays)
+        params = {"epochs": 1, "steps": -(-num_examples // size), "verbose": verbose}
         called = CallbackList([*listed(callbacks), *self._progress(verbose)], self, params)
         with network.apart() as network:
-            return EvaluationRun(network, called).predict(array, size)
+            return self._returned(EvaluationRun(network, called).predict(arrays, size))
 
     @checked
     def save(self, filepath: str | Path, overwrite: bool = True) -> None:
@@ -482,20 +517,39 @@ class Model(HasAttributes):
         """
         self.files.load_weights(filepath, skip_mismatch)
 
-    def __call__(self, x: ArrayLike) -> Array:
-        """The outputs for one batch, not training. On this replica alone."""
-        network, array = self._inputs(x)
-        with network.apart() as network:
-            return network.forward(np.ascontiguousarray(array, network.dtype)).copy()
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """Apply the model.
 
-    def _inputs(self, x: ArrayLike) -> tuple[Network, Array]:
+        Args:
+            inputs: symbolic tensors: the model becomes a layer of another one; or one batch of data, see `fit`.
+            training: see `Layer.__call__`.
+
+        Returns:
+            Symbolic tensors; or the outputs, computed on this replica alone.
+        """
+        if is_symbolic(inputs):
+            return call(self, inputs, training)
+        network, arrays = self._inputs(inputs)
+        if training and any(layer.draws_random_numbers for layer in network.layers):
+            raise ConfigError(
+                f"Model '{self.name}' draws random numbers in `fit` only. Received: training=True. Leave it out."
+            )
+        with network.apart() as network:
+            batch = tuple(np.ascontiguousarray(each, network.dtype) for each in arrays)
+            return self._returned([as_tensor(each.copy()) for each in columns(network.forward(batch))])
+
+    def _inputs(self, x: Any) -> tuple[Network, tuple[Array, ...]]:
         """The network, and `x` as a batch of its inputs."""
-        array = as_array(x, "x")
-        network = self._built(array.shape[1:])
-        network.check_input(array)
-        if not len(array):
+        arrays = columns(self.data_structure.inputs_of(x))
+        network = self._built(arrays[0].shape[1:])
+        network.check_input(arrays)
+        if len({len(each) for each in arrays}) > 1:
+            raise DataError(
+                f"Expected as many examples in each input. Received: {[len(each) for each in arrays]}."
+            )
+        if not len(arrays[0]):
             raise DataError("Expected at least one example to predict. Received: empty data.")
-        return network, array
+        return network, arrays
 
     def _check_not_training(self, call: str) -> None:
         if self._trained_by is not None:
@@ -517,15 +571,18 @@ class Model(HasAttributes):
     def _weighted_by_class(self, data: Examples, class_weight: Mapping[int, float] | None) -> Examples:
         if class_weight is None:
             return data
-        shape = self._built(data.x.shape[1:]).output_shape
+        network = self._built(columns(data.x)[0].shape[1:])
+        if len(network.output_shapes) > 1:
+            raise ConfigError("class_weight is for models with one output. Use sample_weight.")
+        shape = network.output_shape
         return data.weighted_by_class(class_weight, shape[-1] if shape else 1)
 
     def _prepare(self, data: Examples) -> ArrayDataset:
         """The data set in the form network and loss take. Checks it, on this replica."""
         compiled = self.compile_config
-        network = self._built(data.x.shape[1:])
+        network = self._built(columns(data.x)[0].shape[1:])
         network.check_input(data.x)
-        targets = compiled.loss.prepare(data.y, network.output_shape, network.dtype)
+        targets = compiled.prepare(data.y, network)
         return ArrayDataset(data.x, targets, data.weight, network.dtype)
 
     def _trainer_of(self, data: Examples) -> EpochLoop:
@@ -582,6 +639,11 @@ class Model(HasAttributes):
         if not self.strategy.is_chief or verbose == 0:
             return []
         return [ProgressBar(1 if verbose == "auto" else verbose)]
+
+
+def _names_of(graph: Graph, frozen: Container[int]) -> set[str]:
+    """The names of the layers whose `id` is in `frozen`."""
+    return {name for name, layer in graph.layers.items() if id(layer) in frozen}
 
 
 def _results(logs: Logs, return_dict: bool) -> float | list[float] | dict[str, float]:

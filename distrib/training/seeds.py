@@ -28,7 +28,7 @@ class _Numbers:
     """The seed, and what was counted since it was set."""
 
     seed: int = _DEFAULT_SEED
-    named: int = 0
+    named: dict[str, int] = field(default_factory=dict)
     made: int = 0
     trained: WeakKeyDictionary[Strategy, int] = field(default_factory=WeakKeyDictionary)
 
@@ -81,11 +81,11 @@ def _of_number(seed: int, number: int) -> int:
     return stream_key("model", seed, number) >> (128 - _SEED_BITS) if number else seed
 
 
-def next_model_name() -> str:
-    """`sequential`, `sequential_1`, ..."""
-    numbers = _numbers.get()
-    numbers.named += 1
-    return f"sequential_{numbers.named - 1}" if numbers.named > 1 else "sequential"
+def next_model_name(name: str) -> str:
+    """`sequential`, `sequential_1`, ...; each name is numbered by itself."""
+    named = _numbers.get().named
+    number = named[name] = named.get(name, -1) + 1
+    return f"{name}_{number}" if number else name
 
 
 @contextmanager
@@ -101,5 +101,5 @@ def counted_apart() -> Iterator[None]:
 def reset() -> None:
     """Forget the seed, the numbers and names given to models, and open scopes. For use between tests."""
     set_random_seed(_DEFAULT_SEED)
-    _numbers.get().named = 0
+    _numbers.get().named.clear()
     scope.leave_all()

@@ -1,40 +1,101 @@
-"""The table that `model.summary()` prints."""
+"""The table that `model.summary()` prints, as Keras draws it."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
+from typing import Any, NamedTuple
 
-from distrib.nn.network import Network
+from distrib.base.arrays import Shape
 
 _WIDTHS = (32, 22, 14)
+_CONNECTED = "Connected to"
 
 
-def summary_table(name: str, network: Network, trainable: int) -> Iterator[str]:
+class Row(NamedTuple):
+    """One layer in the table.
+
+    Attributes:
+        layer: the layer, or a model that is used as one.
+        name: its name in the model.
+        shapes: shape of one example of each output.
+        connected: `layer[call][output]` of each value that it takes; None where layers are in a row.
+        nested: the rows of a model that is used as a layer.
+    """
+
+    layer: Any
+    name: str
+    shapes: tuple[Shape, ...]
+    connected: tuple[str, ...] | None = None
+    nested: tuple[Row, ...] = ()
+
+
+def summary_table(
+    name: str,
+    rows: Sequence[Row],
+    counts: tuple[int, int, int],
+    line_length: int | None = None,
+    expand_nested: bool = False,
+    show_trainable: bool = False,
+) -> Iterator[str]:
     """The lines of the table.
 
     Args:
         name: of the model.
-        network: its layers.
-        trainable: number of elements of what is trainable now.
+        rows: its layers.
+        counts: number of elements of all variables, number of those that are trainable now, and bytes of each.
+        line_length: width of the table.
+        expand_nested: also show the layers of models that are layers.
+        show_trainable: a column that says whether an optimizer may update the layer.
     """
+    heads = ["Layer (type)", "Output Shape", "Param #"]
+    if any(row.connected is not None for row in rows):
+        heads.append(_CONNECTED)
+    if show_trainable:
+        heads.append("Trainable")
+    lines = [cells for row in rows for cells in _cells(row, heads, expand_nested, "")]
+    least = [*_WIDTHS, *[len(head) + 2 for head in heads[3:]]]
+    widths = [
+        max(width, *(len(line[index]) + 2 for line in [heads, *lines])) for index, width in enumerate(least)
+    ]
+    widths[-1] += max(0, (line_length or 0) - sum(widths))
     yield f'Model: "{name}"'
-    yield "─" * sum(_WIDTHS)
-    yield _row("Layer (type)", "Output Shape", "Param #")
-    yield "━" * sum(_WIDTHS)
-    for layer in network.layers:
-        shape = str((None, *layer.output_shape))
-        yield _row(
-            f"{layer.name} ({type(layer).__name__})", shape, f"{sum(v.size for v in layer.variables):,}"
-        )
-    yield "─" * sum(_WIDTHS)
-    total = sum(variable.size for variable in network.variables.values())
+    yield "─" * sum(widths)
+    yield _row(heads, widths)
+    yield "━" * sum(widths)
+    for line in lines:
+        yield _row(line, widths)
+    yield "─" * sum(widths)
+    total, trainable, itemsize = counts
     for label, count in (("Total", total), ("Trainable", trainable), ("Non-trainable", total - trainable)):
-        yield f" {label} params: {count:,} ({_bytes(count * network.dtype.itemsize)})"
+        yield f" {label} params: {count:,} ({_bytes(count * itemsize)})"
 
 
-def _row(*cells: str) -> str:
-    first, second, third = cells
-    return f" {first:<{_WIDTHS[0] - 1}}{second:<{_WIDTHS[1]}}{third:>{_WIDTHS[2]}}"
+def _cells(row: Row, heads: Sequence[str], expand_nested: bool, indent: str) -> Iterator[list[str]]:
+    """The cells of one layer, in one line or, where it takes several values, in several."""
+    shapes = ", ".join(str((None, *shape)) for shape in row.shapes)
+    cells = [f"{indent}{row.name} ({type(row.layer).__name__})", shapes, f"{row.layer.count_params():,}"]
+    connected = row.connected or ("-",)
+    if _CONNECTED in heads:
+        cells.append(connected[0] + ("," if len(connected) > 1 else ""))
+    if "Trainable" in heads:
+        cells.append("Y" if row.layer.trainable else "N")
+    yield cells
+    if _CONNECTED in heads:
+        for index, each in enumerate(connected[1:], 2):
+            more = ["", "", "", each + ("," if index < len(connected) else "")]
+            yield more + [""] * (len(heads) - len(more))
+    if expand_nested:
+        for nested in row.nested:
+            yield from _cells(nested._replace(connected=()), heads, True, f"{indent}└ ")
+
+
+def _row(cells: Sequence[str], widths: Sequence[int]) -> str:
+    """Names and shapes to the left, numbers to the right."""
+    placed = [
+        f"{cell:>{width - 1}} " if index == 2 else f" {cell:<{width - 1}}"
+        for index, (cell, width) in enumerate(zip(cells, widths, strict=True))
+    ]
+    return "".join(placed).rstrip()
 
 
 def _bytes(count: int) -> str:

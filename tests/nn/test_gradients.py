@@ -5,6 +5,7 @@ import pytest
 
 from distrib import activations, layers, losses, regularizers
 from distrib.base.ranges import Range, split
+from distrib.nn.graph.graph import Graph
 from distrib.nn.network import Network
 from distrib.nn.objective import Objective
 from distrib.nn.rng import RngKey
@@ -71,7 +72,7 @@ def check_network(network, loss, weighted=False):
     rng = np.random.default_rng(7)
     # Biases of 0 put many relu inputs of dropped rows on the kink; move them off it.
     network.buffer.values += rng.normal(0, 0.1, network.buffer.size)
-    objective = Objective(network.layers[-1], loss, [], [])
+    objective = Objective(network.output_layers[0], loss, [], [])
     x = rng.normal(size=(6, *network.input_shape))
     y = loss.prepare(targets_for(loss, (6, *network.output_shape), rng), network.output_shape, F64)
     weight = rng.uniform(0, 2, 6) if weighted else None
@@ -128,7 +129,9 @@ def test_network_gradient(index, weighted):
     for layer in network_layers:
         if layer.name in ("first", "second", "act"):
             layer.activation = ACTIVATIONS[index]()
-    check_network(Network(named(network_layers), (2, 3), F64, 1), losses.MeanSquaredError(), weighted)
+    check_network(
+        Network(Graph.chain(named(network_layers), (2, 3)), F64, 1), losses.MeanSquaredError(), weighted
+    )
 
 
 @pytest.mark.parametrize(
@@ -143,9 +146,8 @@ def test_network_gradient(index, weighted):
     ],
 )
 def test_network_gradient_by_loss(activation, loss):
-    network = Network(
-        named([*body("tanh"), layers.Dense(3, activation=activation, name="out")]), (2, 3), F64, 2
-    )
+    ends = layers.Dense(3, activation=activation, name="out")
+    network = Network(Graph.chain(named([*body("tanh"), ends]), (2, 3)), F64, 2)
     check_network(network, loss, weighted=True)
 
 
@@ -165,11 +167,13 @@ def test_fused_equals_unfused(activation, loss, as_layer):
         ends = [layers.Dense(4, name="out"), layers.Activation(activation, name="act")]
     else:
         ends = [layers.Dense(4, activation=activation, name="out")]
-    network = Network(named([layers.Dense(5, activation="tanh", name="first"), *ends]), (3,), F64, 4)
+    network = Network(
+        Graph.chain(named([layers.Dense(5, activation="tanh", name="first"), *ends]), (3,)), F64, 4
+    )
     rng = np.random.default_rng(1)
     x, weight = rng.normal(size=(7, 3)), rng.uniform(0.1, 2, 7)
     y = loss.prepare(targets_for(loss, (7, 4), rng), (4,), F64)
-    objective = Objective(network.layers[-1], loss, [], [])
+    objective = Objective(network.output_layers[0], loss, [], [])
     assert objective.fused_layer is network.layers[-1]
     fused = network.train_on(x, y, weight, DRAW, objective).loss
     fused_grads = network.buffer.grads.copy()
@@ -182,7 +186,7 @@ def test_fused_equals_unfused(activation, loss, as_layer):
 def test_frozen_layers_have_no_gradient_and_the_others_the_same():
     def make(frozen):
         first, second = layers.Dense(4, "tanh", name="a"), layers.Dense(2, name="b")
-        return Network(named([first, second]), (3,), F64, 0, frozen=("a",) if frozen else ())
+        return Network(Graph.chain(named([first, second]), (3,)), F64, 0, frozen=("a",) if frozen else ())
 
     x, y = np.random.default_rng(2).normal(size=(5, 3)), np.zeros((5, 2))
     grads = []
@@ -196,7 +200,7 @@ def test_frozen_layers_have_no_gradient_and_the_others_the_same():
 
 @pytest.mark.parametrize("loss", LOSSES, ids=lambda loss: f"{type(loss).__name__}-{loss.from_logits}")
 def test_empty_batch_has_zero_gradient(loss):
-    network = Network(named([layers.Dense(3, name="only")]), (2,), F64, 0)
+    network = Network(Graph.chain(named([layers.Dense(3, name="only")]), (2,)), F64, 0)
     y = loss.prepare(targets_for(loss, (0, 3), np.random.default_rng(0)), (3,), F64)
     network.buffer.grads.fill(np.nan)
     batch_sums = network.train_on(

@@ -42,7 +42,7 @@ def test_names_shapes_and_counts():
     assert (model.input_shape, model.output_shape) == ((None, 2, 2), (None, 3))
     assert model.count_params() == 4 * 5 + 5 + 5 * 3 + 3
     lines = []
-    model.summary(lines.append)
+    model.summary(print_fn=lines.append)
     assert any("dense_1 (Dense)" in line and "18" in line for line in lines)
     assert distrib.Sequential().name == "sequential_1"
     distrib.reset()

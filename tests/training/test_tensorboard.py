@@ -81,7 +81,7 @@ def test_by_default_epochs_and_the_model(tmp_path):
     assert train["epoch_learning_rate"] == [(epoch, np.float32(0.001)) for epoch in range(3)]
     assert read(tmp_path / "train").Tags()["histograms"] == []
     lines = []
-    model.summary(lines.append)
+    model.summary(print_fn=lines.append)
     assert text(tmp_path / "train", "model/summary").split("\n") == [f"    {line}" for line in lines]
     config = json.loads(text(tmp_path / "train", "model/config"))
     assert [layer["config"]["units"] for layer in config["config"]["layers"]] == [5, 3]

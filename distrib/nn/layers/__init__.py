@@ -3,11 +3,11 @@
 from distrib.nn.layers.core.activation import Activation
 from distrib.nn.layers.core.dense import Dense
 from distrib.nn.layers.core.dropout import Dropout
-from distrib.nn.layers.core.input import Input
+from distrib.nn.layers.core.input import Input, InputLayer
 from distrib.nn.layers.layer import Layer
 from distrib.nn.layers.reshaping.flatten import Flatten
 
-__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "Layer"]
+__all__ = ["Activation", "Dense", "Dropout", "Flatten", "Input", "InputLayer", "Layer"]
 
 
 def __dir__() -> list[str]:

@@ -11,6 +11,7 @@ it is given but twins of them, which have the same variables and scratch memory 
 from __future__ import annotations
 
 import copy
+import itertools
 import math
 import re
 from abc import abstractmethod
@@ -20,17 +21,20 @@ from typing import Any, ClassVar, Self
 import numpy as np
 
 from distrib.base.arrays import Array, Shape
-from distrib.base.attributes import HasAttributes
 from distrib.base.errors import ConfigError, ShapeError
-from distrib.nn.activations import Activation
+from distrib.base.tensor import as_tensor
+from distrib.nn.graph.symbolic import KerasTensor, Node, call, is_symbolic, leaves
 from distrib.nn.initializers import Initializer
+from distrib.nn.layers.has_variables import HasVariables
 from distrib.nn.regularizers import Regularizer
 from distrib.nn.rng import RngKey
 from distrib.nn.variable import Variable
 from distrib.nn.workspace import Workspace
 
+_serial = itertools.count()
 
-class Layer(HasAttributes):
+
+class Layer(HasVariables):
     """Base of all layers.
 
     Args:
@@ -39,6 +43,8 @@ class Layer(HasAttributes):
         input_shape: shape of one example, without the batch, for the first layer of a model.
 
     Attributes:
+        serial: a number that layers are given in the order in which they are made.
+        nodes: one for each call on symbolic tensors.
         built: whether the variables exist. They are made once, whatever model the layer is put into afterwards.
         max_elements: a variable is not made with more of them; set where a model is read from files.
         variables: all variables, in Keras' order. Empty until built.
@@ -51,6 +57,8 @@ class Layer(HasAttributes):
     """
 
     draws_random_numbers: ClassVar[bool] = False
+    takes_several: ClassVar[bool] = False
+    """Whether it takes a list of inputs, of shapes in a list, and `backward` returns a list of gradients."""
 
     def __init__(
         self, *, name: str | None = None, trainable: bool = True, input_shape: Shape | None = None
@@ -61,6 +69,8 @@ class Layer(HasAttributes):
             )
         self.name = name or ""
         self.is_named = name is not None
+        self.serial = next(_serial)
+        self.nodes: list[Node] = []
         self.trainable = trainable
         self.declared_input_shape = None if input_shape is None else check_shape(input_shape)
         self.input_shape: Shape = ()
@@ -138,6 +148,84 @@ class Layer(HasAttributes):
             )
         return Variable(initializer(shape, self.dtype, seed=seed, name=name), name=name)
 
+    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
+        """Apply the layer.
+
+        Args:
+            inputs: a symbolic tensor, as `Input` returns it, or an array `(batch, ...)`; a list of them for a layer
+                that takes several.
+            training: False lets the layer do in training what it does in a prediction. On arrays nothing is drawn,
+                so True is refused for a layer that draws random numbers.
+
+        Returns:
+            A symbolic tensor, or an array `(batch, ...)`: then the layer is built if it has to be.
+
+        Raises:
+            ShapeError: the layer cannot take inputs of these shapes.
+            ConfigError: see `training`.
+        """
+        if is_symbolic(inputs):
+            return call(self, inputs, training)
+        if training and self.draws_random_numbers:
+            raise ConfigError(
+                f"{type(self).__name__} '{self.name}' draws random numbers in `fit` only. Received: training=True. "
+                "Leave it out."
+            )
+        arrays = [np.asarray(each) for each in leaves(inputs)]
+        arrays = [np.ascontiguousarray(each, self.dtype) for each in arrays]
+        shapes = [each.shape[1:] for each in arrays]
+        taken: Any = shapes if self.takes_several else shapes[0]
+        if not self.built:
+            self.name = self.name or f"{snake_case(type(self).__name__)}_{self.serial}"
+            self.build(taken, self.dtype, self.serial)
+        twin = self.twin(self.name)
+        twin.build(taken, self.dtype, 0)
+        outputs = twin.forward(arrays if self.takes_several else arrays[0], None)  # type: ignore[arg-type]
+        return as_tensor(outputs.copy())
+
+    def symbolic_outputs(self, input_shapes: list[Shape]) -> Shape:
+        """Shape of one example of the output.
+
+        Args:
+            input_shapes: shape of one example of each input.
+
+        Raises:
+            ShapeError: it cannot take these.
+        """
+        if self.takes_several:
+            return self.compute_output_shape(input_shapes)  # type: ignore[arg-type]
+        if len(input_shapes) != 1:
+            raise ShapeError(f"{type(self).__name__} takes one input. Received: {len(input_shapes)}.")
+        return self.compute_output_shape(input_shapes[0])
+
+    @property
+    def input(self) -> Any:
+        """The symbolic tensors that it was called on. Raises `ConfigError` unless it was called once."""
+        return self._only_node().arguments
+
+    @property
+    def output(self) -> KerasTensor:
+        """The symbolic tensor that it has returned. Raises `ConfigError` unless it was called once."""
+        return self._only_node().outputs[0]
+
+    def _only_node(self) -> Node:
+        if len(self.nodes) != 1:
+            raise ConfigError(
+                f"{type(self).__name__} '{self.name}' has an input and an output where it is called once on a "
+                f"symbolic tensor, or is in a built model. It was called {len(self.nodes)} times."
+            )
+        return self.nodes[0]
+
+    @property
+    def penalizes_activity(self) -> bool:
+        """Whether `forward` leaves in `activity_penalty` a penalty on what it computes."""
+        return False
+
+    @property
+    def activity_penalty(self) -> float:
+        """The sum of the penalties over the examples of the last `forward`; `backward` adds its gradient."""
+        return 0.0
+
     @abstractmethod
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Shape of one example as it leaves. Raises `ShapeError` if it cannot come in."""
@@ -173,47 +261,17 @@ class Layer(HasAttributes):
         return f"<{type(self).__name__} '{self.name}'>"
 
 
+def snake_case(name: str) -> str:
+    """`CamelCase` -> `camel_case`."""
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+
+
 def _batch(shape: Shape) -> str:
     return f"({', '.join(['batch', *map(str, shape)])})"
 
 
 def _nobody_waits(begin: int) -> None:
     pass
-
-
-class ActivatedLayer(Layer):
-    """A layer that ends in an activation function: `activation(linear(x))`.
-
-    The two halves can be called apart. A network whose last activation is a softmax or a sigmoid, and whose
-    loss is the cross-entropy of its result, leaves the activation out: the loss computes both at once,
-    exactly and without overflow.
-    """
-
-    activation: Activation
-
-    def twin(self, name: str) -> Self:
-        twin = super().twin(name)
-        twin.activation = self.activation.twin()
-        return twin
-
-    @abstractmethod
-    def linear(self, x: Array) -> Array:
-        """The input of the activation, in memory of this layer."""
-
-    @abstractmethod
-    def linear_backward(self, d_z: Array) -> Array:
-        """As `backward`, from the gradient of what `linear` returned."""
-
-    def forward(self, x: Array, draw: RngKey | None) -> Array:
-        z = self.linear(x)
-        self._z = z
-        self._y = self._scratch.like("activated", z) if self.activation.needs_input else z
-        self.activation.forward(z, self._y)
-        return self._y
-
-    def backward(self, d_y: Array) -> Array:
-        self.activation.backward(d_y, self._z, self._y)
-        return self.linear_backward(d_y)
 
 
 def check_shape(shape: Sequence[Any]) -> Shape:

@@ -7,17 +7,16 @@ from collections.abc import Mapping
 from typing import Any, TypeAlias
 
 import numpy as np
-from numpy.typing import ArrayLike
 
-from distrib.base.arrays import Array
+from distrib.base.arrays import Array, Columns, columns
 from distrib.base.errors import ConfigError, DataError
-from distrib.data.dataset import as_array
 from distrib.training.arguments.class_weight import weights_of_classes
+from distrib.training.arguments.data_structure import ONE_ARRAY, DataStructure
 
 _HASHED_ROWS = 64
 
 
-ValidationData: TypeAlias = tuple[ArrayLike, ArrayLike] | tuple[ArrayLike, ArrayLike, ArrayLike]
+ValidationData: TypeAlias = tuple[Any, Any] | tuple[Any, Any, Any]
 """`(x, y)` or `(x, y, sample_weight)`."""
 
 
@@ -25,9 +24,10 @@ class Examples:
     """Inputs, targets and weights of the same length.
 
     Args:
-        x: `(examples, ...)`.
-        y: `(examples, ...)`.
-        sample_weight: `(examples,)`, or None.
+        x: `(examples, ...)`, or several of these.
+        y: `(examples, ...)`, or several of these.
+        sample_weight: `(examples,)`, or several of these, or None.
+        structure: of the model, which says what several arrays are.
 
     Raises:
         DataError: empty, not numeric, or of different lengths.
@@ -35,24 +35,26 @@ class Examples:
 
     def __init__(
         self,
-        x: ArrayLike,
-        y: ArrayLike,
-        sample_weight: ArrayLike | None = None,
+        x: Any,
+        y: Any,
+        sample_weight: Any = None,
+        structure: DataStructure = ONE_ARRAY,
     ) -> None:
-        self.x, self.y = as_array(x, "x"), as_array(y, "y")
-        self.weight = None if sample_weight is None else as_array(sample_weight, "sample_weight")
-        lengths = {"x": len(self.x), "y": len(self.y)}
+        self.x, self.y = structure.inputs_of(x), structure.outputs_of(y)
+        self.weight = structure.weights_of(sample_weight)
+        lengths = {"x": _length(self.x), "y": _length(self.y)}
         if self.weight is not None:
-            if self.weight.ndim != 1:
-                raise DataError(f"sample_weight has shape (examples,). Received: {self.weight.shape}.")
-            lengths["sample_weight"] = len(self.weight)
+            for each in columns(self.weight):
+                if each.ndim != 1:
+                    raise DataError(f"sample_weight has shape (examples,). Received: {each.shape}.")
+            lengths["sample_weight"] = _length(self.weight)
         if len(set(lengths.values())) > 1:
             raise DataError(f"Expected the same number of examples in each. Received: {lengths}.")
-        if not len(self.x):
+        if not len(self):
             raise DataError("Expected at least one example. Received: empty data.")
 
     def __len__(self) -> int:
-        return len(self.x)
+        return len(columns(self.x)[0])
 
     def split(self, fraction: float) -> tuple[Examples, Examples]:
         """The first part, and the last `fraction` of the examples (before any shuffling), as Keras does.
@@ -80,7 +82,8 @@ class Examples:
         """
         if self.weight is not None:
             raise ConfigError("Pass class_weight or sample_weight, not both.")
-        return Examples(self.x, self.y, weights_of_classes(self.y, class_weight, num_outputs))
+        assert not isinstance(self.y, tuple)
+        return self._of(self.x, self.y, weights_of_classes(self.y, class_weight, num_outputs))
 
     def first(self, steps: int | None, batch_size: int, name: str) -> Examples:
         """The examples of the first batches.
@@ -97,16 +100,20 @@ class Examples:
         return self if steps * batch_size >= len(self) else self._rows(slice(0, steps * batch_size))
 
     def _rows(self, rows: slice) -> Examples:
-        weight = None if self.weight is None else self.weight[rows]
-        return Examples(self.x[rows], self.y[rows], weight)
+        weight = None if self.weight is None else _rows(self.weight, rows)
+        return self._of(_rows(self.x, rows), _rows(self.y, rows), weight)
+
+    @staticmethod
+    def _of(x: Columns, y: Columns, weight: Columns | None) -> Examples:
+        """Arrays that are checked already."""
+        examples = Examples.__new__(Examples)
+        examples.x, examples.y, examples.weight = x, y, weight
+        return examples
 
     def describe(self) -> dict[str, Any]:
         """Shapes, dtypes and a checksum of some rows, as JSON values, to compare between replicas."""
         arrays = {"x": self.x, "y": self.y, "sample_weight": self.weight}
-        return {
-            name: None if array is None else [list(array.shape), array.dtype.str, _checksum(array)]
-            for name, array in arrays.items()
-        }
+        return {name: None if array is None else _described(array) for name, array in arrays.items()}
 
 
 def checked_steps(steps: int | None, default: int, name: str) -> int:
@@ -114,6 +121,24 @@ def checked_steps(steps: int | None, default: int, name: str) -> int:
     if steps is not None and steps < 1:
         raise ConfigError(f"Expected {name} >= 1. Received: {name}={steps}.")
     return default if steps is None else steps
+
+
+def _described(arrays: Columns) -> list[Any]:
+    if isinstance(arrays, tuple):
+        return [_described(each) for each in arrays]
+    return [list(arrays.shape), arrays.dtype.str, _checksum(arrays)]
+
+
+def _length(arrays: Columns) -> int:
+    """Number of examples. Raises `DataError` unless it is the same for all arrays."""
+    lengths = [len(each) for each in columns(arrays)]
+    if len(set(lengths)) > 1:
+        raise DataError(f"Expected the same number of examples in each. Received: {lengths}.")
+    return lengths[0]
+
+
+def _rows(arrays: Columns, rows: slice) -> Columns:
+    return tuple(each[rows] for each in arrays) if isinstance(arrays, tuple) else arrays[rows]
 
 
 def _checksum(array: Array) -> str:

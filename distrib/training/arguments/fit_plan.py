@@ -10,6 +10,7 @@ from distrib.base.errors import ConfigError
 from distrib.cluster.resolve import resolve
 from distrib.data.dataset import ArrayDataset
 from distrib.data.schedule import Schedule
+from distrib.training.arguments.data_structure import DataStructure
 from distrib.training.arguments.examples import Examples, ValidationData
 from distrib.training.arguments.unsupported import arrays_only, at_least
 from distrib.training.callbacks import BackupAndRestore, Callback, History
@@ -55,6 +56,7 @@ class FitPlan(NamedTuple):
         data: Examples,
         callbacks: Sequence[Callback],
         *,
+        structure: DataStructure,
         batch_size: int | None,
         epochs: tuple[int, int],
         verbose: Verbose,
@@ -77,7 +79,10 @@ class FitPlan(NamedTuple):
         at_least(1, validation_freq=validation_freq)
         at_least(0, epochs=epochs[1], initial_epoch=epochs[0])
         check_verbose("fit", verbose)
-        validation = None if validation_data is None else Examples(*_checked_validation(validation_data))
+        validation = None
+        if validation_data is not None:
+            x, y, *weight = _checked_validation(validation_data)
+            validation = Examples(x, y, weight[0] if weight else None, structure)
         if validation is None and validation_split:
             data, validation = data.split(validation_split)
         test_size = size_of(batch_size if validation_batch_size is None else validation_batch_size)

@@ -66,7 +66,9 @@ def arrays_only(call: str, x: object, y: object = ()) -> None:
         y: targets; None for none.
     """
     is_stream = isinstance(x, Iterator) or (
-        not isinstance(x, np.ndarray | Sequence) and not hasattr(x, "__array__") and hasattr(x, "__iter__")
+        not isinstance(x, np.ndarray | Sequence | Mapping)
+        and not hasattr(x, "__array__")
+        and hasattr(x, "__iter__")
     )
     if is_stream:
         raise ConfigError(

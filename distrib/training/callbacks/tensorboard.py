@@ -246,7 +246,7 @@ class TensorBoard(Callback):
         config = {"name": model.name, "dtype": model.dtype.name, "layers": layers}
         described = {"class_name": type(model).__name__, "config": config}
         lines: list[str] = []
-        model.summary(lines.append)
+        model.summary(print_fn=lines.append)
         train = self._writer("train")
         train.keras_model(described)
         train.text("model/summary", _as_code("\n".join(lines)))

@@ -8,8 +8,8 @@ from __future__ import annotations
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.schedule import Schedule
 from distrib.nn.batch_sums import BatchSums
+from distrib.nn.joint_objective import AnyObjective
 from distrib.nn.network import Network
-from distrib.nn.objective import Objective
 from distrib.nn.rng import RngKey
 from distrib.strategies.update.feed import Rest
 from distrib.strategies.update.training import Training
@@ -32,7 +32,7 @@ class EpochLoop:
         requested: what the replicas asked together in the last step, the same on all.
     """
 
-    def __init__(self, network: Network, objective: Objective) -> None:
+    def __init__(self, network: Network, objective: AnyObjective) -> None:
         self._network, self._objective = network, objective
         self.means = RunningMeans(objective.metrics)
         self.steps_done = self.request = self.requested = 0
@@ -100,7 +100,7 @@ class EpochLoop:
         return self.means.logs()
 
     @property
-    def objective(self) -> Objective:
+    def objective(self) -> AnyObjective:
         """The loss and the metrics."""
         return self._objective
 

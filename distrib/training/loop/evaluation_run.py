@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import numpy as np
 
-from distrib.base.arrays import Array
+from distrib.base.arrays import Array, columns
 from distrib.data.dataset import ArrayDataset
 from distrib.data.schedule import Schedule
 from distrib.nn.batch_sums import BatchSums
+from distrib.nn.joint_objective import AnyObjective
 from distrib.nn.network import Network
-from distrib.nn.objective import Objective
 from distrib.strategies.update.feed import Feed
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList
@@ -31,7 +31,9 @@ class EvaluationRun:
     def __init__(self, network: Network, callbacks: CallbackList) -> None:
         self._network, self._callbacks = network, callbacks
 
-    def evaluate(self, objective: Objective, feed: Feed, dataset: ArrayDataset, schedule: Schedule) -> Logs:
+    def evaluate(
+        self, objective: AnyObjective, feed: Feed, dataset: ArrayDataset, schedule: Schedule
+    ) -> Logs:
         """Loss and metrics, with every example once, spread over the replicas. Collective.
 
         The sums are combined once, at the end; after each batch only where a callback asks for the running logs.
@@ -43,7 +45,7 @@ class EvaluationRun:
             schedule: which of them make up the batches.
         """
         network, called = self._network, self._callbacks
-        objective = objective.twin(network.layers[-1])
+        objective = objective.twin(network.output_layers)
         means = RunningMeans(objective.metrics)
         own = BatchSums(0, np.zeros_like(objective.batch_sums.sums))
         called.call("on_test_begin")
@@ -62,22 +64,27 @@ class EvaluationRun:
         called.call("on_test_end", logs=logs)
         return logs
 
-    def predict(self, x: Array, batch_size: int) -> Array:
+    def predict(self, x: tuple[Array, ...], batch_size: int) -> list[Array]:
         """The outputs, computed on this replica alone.
 
         Args:
-            x: `(examples, *input_shape)`.
+            x: `(examples, *input_shape)`, for each input.
             batch_size: examples computed at once.
 
         Returns:
-            `(examples, *output_shape)` in the network's dtype.
+            `(examples, *output_shape)` in the network's dtype, for each output.
         """
-        network, called, outputs = self._network, self._callbacks, []
+        network, called = self._network, self._callbacks
+        parts: list[tuple[Array, ...]] = []
         called.call("on_predict_begin")
-        for step, begin in enumerate(range(0, len(x), batch_size)):
+        for step, begin in enumerate(range(0, len(x[0]), batch_size)):
             called.call("on_predict_batch_begin", step)
-            batch = np.ascontiguousarray(x[begin : begin + batch_size], network.dtype)
-            outputs.append(network.forward(batch).copy())
-            called.call("on_predict_batch_end", step, {"outputs": outputs[-1]})
+            rows = slice(begin, begin + batch_size)
+            batch = tuple(np.ascontiguousarray(each[rows], network.dtype) for each in x)
+            outputs = tuple(each.copy() for each in columns(network.forward(batch)))
+            parts.append(outputs)
+            called.call(
+                "on_predict_batch_end", step, {"outputs": outputs[0] if len(outputs) == 1 else outputs}
+            )
         called.call("on_predict_end")
-        return np.concatenate(outputs)
+        return [np.concatenate(each) for each in zip(*parts, strict=True)]

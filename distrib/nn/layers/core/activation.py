@@ -8,7 +8,7 @@ import numpy as np
 
 from distrib.base.arrays import Array, Shape
 from distrib.nn import activations
-from distrib.nn.layers.layer import ActivatedLayer
+from distrib.nn.layers.activated_layer import ActivatedLayer
 
 
 class Activation(ActivatedLayer):

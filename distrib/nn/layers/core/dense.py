@@ -9,7 +9,7 @@ import numpy as np
 from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError, ShapeError
 from distrib.nn import activations, initializers, regularizers
-from distrib.nn.layers.layer import ActivatedLayer
+from distrib.nn.layers.activated_layer import ActivatedLayer
 from distrib.nn.variable import Variable
 
 _SENT_EARLY_BYTES = 2 << 20
@@ -72,6 +72,16 @@ class Dense(ActivatedLayer):
                 f"Received: (batch, {', '.join(map(str, input_shape))}). Add Flatten() before it."
             )
         return (self.units,)
+
+    @property
+    def kernel(self) -> Variable:
+        """The kernel, `(inputs, units)`. Raises `ConfigError` before the layer is built."""
+        return self.variable("kernel")
+
+    @property
+    def bias(self) -> Variable | None:
+        """The bias, `(units,)`; None without one. Raises `ConfigError` before the layer is built."""
+        return self.variable("bias") if self.use_bias else None
 
     def linear(self, x: Array) -> Array:
         z = self._scratch.rows("z", len(x), self.output_shape, self.dtype)
