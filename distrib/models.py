@@ -3,9 +3,10 @@
 from distrib.training.functional import Functional
 from distrib.training.load_model import load_model
 from distrib.training.model import Model
+from distrib.training.model_config import clone_model, model_from_json
 from distrib.training.sequential import Sequential
 
-__all__ = ["Functional", "Model", "Sequential", "load_model"]
+__all__ = ["Functional", "Model", "Sequential", "clone_model", "load_model", "model_from_json"]
 
 
 def __dir__() -> list[str]:

@@ -56,7 +56,7 @@ FLOORS = [
     ["training.callbacks"],
     ["training.evaluator", "training.loop"],
     ["training.model_files", "training.arguments.fit_plan"],
-    ["training.model_layers"],
+    ["training.model_layers", "training.model_config"],
     ["training.model"],
     ["training.sequential"],
     ["training.functional"],

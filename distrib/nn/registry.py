@@ -36,23 +36,18 @@ class Registry(Generic[T]):
         Raises:
             ConfigError: not a built-in class, or arguments it does not have.
         """
-        arguments = dict(config)
-        cls = self.classes.get(str(arguments.pop("class", None)))
+        arguments = {key: value for key, value in config.items() if key != "class"}
+        return made_with(self.class_of(config), arguments)
+
+    def class_of(self, config: Mapping[str, Any]) -> type[T]:
+        """The built-in class that a config names with `"class"`. Raises `ConfigError` for any other."""
+        cls = self.classes.get(str(config.get("class")))
         if cls is None:
             raise ConfigError(
                 f"Expected a built-in {self._kind}: {', '.join(self.classes)}. "
                 f"Received: {config.get('class')!r}. Only built-in ones can be made again in another process."
             )
-        taken = inspect.signature(cls).parameters
-        takes_all = any(each.kind is each.VAR_KEYWORD for each in taken.values())
-        try:
-            made = cls(**{key: value for key, value in arguments.items() if takes_all or key in taken})
-        except TypeError as error:
-            raise ConfigError(f"{cls.__name__}: {error}") from None
-        for key, value in arguments.items():
-            if not takes_all and key not in taken and vars(made).get(key, made) != value:
-                raise ConfigError(f"{cls.__name__} takes no {key}={value!r}.")
-        return made
+        return cls
 
     def get(self, identifier: str | T) -> T:
         """A new instance with default arguments for a name; an instance is returned as it is.
@@ -74,3 +69,23 @@ class Registry(Generic[T]):
                 f"Received: {identifier!r} of type {type(identifier).__name__}."
             )
         return identifier
+
+
+def made_with(cls: type[T], arguments: Mapping[str, Any]) -> T:
+    """An object with these arguments and fields.
+
+    A field that the class sets itself, and takes no argument for, must have the value that the class gives it.
+
+    Raises:
+        ConfigError: arguments that the class does not have.
+    """
+    taken = inspect.signature(cls).parameters
+    takes_all = any(each.kind is each.VAR_KEYWORD for each in taken.values())
+    try:
+        made = cls(**{key: value for key, value in arguments.items() if takes_all or key in taken})
+    except TypeError as error:
+        raise ConfigError(f"{cls.__name__}: {error}") from None
+    for key, value in arguments.items():
+        if not takes_all and key not in taken and vars(made).get(key, made) != value:
+            raise ConfigError(f"{cls.__name__} takes no {key}={value!r}.")
+    return made

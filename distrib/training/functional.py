@@ -16,6 +16,13 @@ from distrib.nn.layers.layer import snake_case
 from distrib.nn.network import Network
 from distrib.training.arguments.data_structure import DataStructure
 from distrib.training.model import Model
+from distrib.training.model_config import (
+    MODEL_CLASSES,
+    LayerMaker,
+    layer_configs,
+    made_calls,
+    written_calls,
+)
 from distrib.training.model_layers import HasLayers
 from distrib.training.sequential import unique_name
 from distrib.training.summary import Row
@@ -147,6 +154,30 @@ class Functional(Model):
         rest = iter(outputs)
         return map_leaves(lambda tensor: next(rest), self._given_outputs)
 
+    def get_config(self) -> dict[str, Any]:
+        """The layers and their calls, as JSON values; see `from_config`."""
+        calls, write = written_calls(self._nodes, self._name_of)
+        return {
+            "class": "Functional",
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": self.dtype.name,
+            "layers": layer_configs(self.named_layers),
+            "calls": calls,
+            "inputs": write(self.input),
+            "outputs": write(self.output),
+        }
+
+    @classmethod
+    def made(cls, config: Mapping[str, Any], maker: LayerMaker) -> Functional:
+        """The model that `get_config` has described. Raises `ConfigError` for layers that are not built in."""
+        layers = {each["name"]: maker(each) for each in config["layers"]}
+        read = made_calls(config["calls"], layers)
+        inputs, outputs = read(config["inputs"]), read(config["outputs"])
+        model = cls(inputs, outputs, name=config["name"], dtype=config["dtype"], seed=maker.seed)
+        model.set_trainable_alone(bool(config["trainable"]))
+        return model
+
     def _summary_rows(self) -> list[Row]:
         calls: dict[int, int] = {}
         produced: dict[int, str] = {}
@@ -175,6 +206,7 @@ class Functional(Model):
 
 
 Model.of_tensors = Functional
+MODEL_CLASSES["Functional"] = Functional
 
 
 def _names_in(structure: Structure, names: list[str]) -> list[str]:

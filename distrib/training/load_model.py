@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -11,12 +11,11 @@ from distrib.base.arguments import checked
 from distrib.base.errors import ConfigError, StorageError
 from distrib.io.checkpoint_folder import read_checkpoint
 from distrib.nn import losses, metrics, optimizers
-from distrib.nn.layers import registry as layers
-from distrib.nn.layers.core.input import InputLayer
 from distrib.training.arguments.unsupported import refuse
 from distrib.training.checkpoints.model_state import MODEL_FILE, Files
 from distrib.training.checkpoints.weights_file import check_readable
-from distrib.training.sequential import Sequential
+from distrib.training.model import Model
+from distrib.training.model_config import MODEL_CLASSES, LayerMaker
 
 _WEIGHTED = "weighted:"
 
@@ -27,7 +26,7 @@ def load_model(
     custom_objects: Mapping[str, Any] | None = None,
     compile: bool = True,
     safe_mode: bool = True,
-) -> Sequential:
+) -> Model:
     """A model with its values; compiled, with what its optimizer knows, if it was compiled when it was saved.
 
     On this replica; every replica that is to train it loads it. It belongs to the strategy whose scope is open, which
@@ -51,15 +50,10 @@ def load_model(
     folder = Path(filepath)
     files, manifest = read_checkpoint(folder)
     config = manifest.get("model")
-    if not isinstance(config, dict) or config.get("class") != "Sequential":
+    if not isinstance(config, dict) or config.get("class") not in MODEL_CLASSES:
         raise StorageError(f"{folder} is not a saved model. It has: {', '.join(manifest)}.")
     try:
-        parts: list[Any] = [
-            InputLayer(config["input_shape"]),
-            *(layers.from_config(each) for each in config["layers"]),
-        ]
-        model = Sequential(parts, name=config["name"], dtype=config["dtype"], seed=config["seed"])
-        _build(model, config["input_shape"], files)
+        model = _made(config, files)
         if compile and manifest["compile"] is not None:
             _compile(model, manifest["compile"])
         model.files.take(folder, files, manifest)
@@ -70,27 +64,44 @@ def load_model(
     return model
 
 
-def _build(model: Sequential, input_shape: Sequence[int], files: Files) -> None:
-    """Make the variables. Raises `StorageError` for one that is larger than what the files hold."""
+def _made(config: Mapping[str, Any], files: Files) -> Model:
+    """The model, built. Raises `StorageError` for a variable that is larger than what the files hold."""
     largest = max((array.size for array in files.get(MODEL_FILE, {}).values()), default=0)
-    for layer in model.layers:
-        layer.max_elements = largest
+    maker = LayerMaker(config["seed"], max_elements=largest)
+    # Files of versions without graphs have the layers, in a row, and no more.
+    described = config.get("config") or {**config, "trainable": True}
+    model: Model = maker(described)
     try:
-        model.build((None, *input_shape))
+        model.build((None, *config["input_shape"]))
     except ConfigError as error:
         raise StorageError(str(error)) from None
-    for layer in model.layers:
+    for layer in maker.layers:
         layer.max_elements = math.inf
+    return model
 
 
-def _compile(model: Sequential, config: Mapping[str, Any]) -> None:
-    named = [each if isinstance(each, str) else metrics.from_config(each) for each in config["metrics"]]
-    boundary = named.index(_WEIGHTED)
+def _compile(model: Model, config: Mapping[str, Any]) -> None:
     optimizer = {key: value for key, value in config["optimizer"].items() if key != "iterations"}
+    several = isinstance(config["loss"], list)  # one for each output
+    named = [_metrics(each) for each in (config["metrics"] if several else [config["metrics"]])]
+    found = [
+        None if each is None else losses.from_config(each)
+        for each in (config["loss"] if several else [config["loss"]])
+    ]
     model.compile(
         optimizers.from_config(optimizer),
-        losses.from_config(config["loss"]),
-        metrics=named[:boundary],
-        weighted_metrics=named[boundary + 1 :],
+        found if several else found[0],
+        loss_weights=config.get("loss_weights"),
+        metrics=[each[0] for each in named] if several else named[0][0],
+        weighted_metrics=[each[1] for each in named] if several else named[0][1],
         on_nonfinite=config["on_nonfinite"],
     )
+
+
+def _metrics(config: list[Any] | None) -> tuple[list[Any], list[Any]]:
+    """The metrics of an output, without and with sample weights."""
+    if config is None:
+        return [], []
+    named = [each if isinstance(each, str) else metrics.from_config(each) for each in config]
+    boundary = named.index(_WEIGHTED)
+    return named[:boundary], named[boundary + 1 :]

@@ -6,7 +6,9 @@ and takes its part of every batch. `predict` happens on this replica alone.
 
 from __future__ import annotations
 
+import json
 import threading
+from abc import abstractmethod
 from collections.abc import Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
@@ -51,6 +53,7 @@ from distrib.training.loop.epoch_loop import EpochLoop
 from distrib.training.loop.evaluation_run import EvaluationRun
 from distrib.training.loop.fit_loop import FitLoop
 from distrib.training.loop.training_session import TrainingSession
+from distrib.training.model_config import LayerMaker
 from distrib.training.model_files import ModelFiles
 from distrib.training.model_layers import HasLayers
 from distrib.training.seeds import next_model_name, seed_of_next_model, seed_of_next_training
@@ -110,6 +113,43 @@ class Model(HasLayers):
     def network(self) -> Network:
         """The layers over flat vectors, built if they have to be. Raises `ConfigError` where the shape is unknown."""
         return self._built()
+
+    @abstractmethod
+    def build(self, input_shape: Any = None) -> None:
+        """Make the variables, unless they exist.
+
+        Args:
+            input_shape: shape of a batch, its first size None.
+        """
+
+    @abstractmethod
+    def get_config(self) -> dict[str, Any]:
+        """The layers and how they are applied, as JSON values; see `from_config`."""
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
+        """The model that `get_config` has described, with values that are drawn anew. It is not compiled.
+
+        Args:
+            config: of the model.
+            custom_objects: not supported: layers are those that are built in.
+
+        Raises:
+            ConfigError: it has layers that are not built in, or is no configuration.
+        """
+        refuse("from_config", {"custom_objects": custom_objects or None}, {"custom_objects": None})
+        try:
+            return LayerMaker()(config)
+        except (KeyError, TypeError, ValueError, AttributeError) as error:
+            raise ConfigError(f"{cls.__name__}.from_config received no configuration: {error!r}.") from None
+
+    def to_json(self, **kwargs: Any) -> str:
+        """The configuration as JSON, for `model_from_json`.
+
+        Args:
+            kwargs: for `json.dumps`.
+        """
+        return json.dumps(self.get_config(), **kwargs)
 
     def _network_of(self, graph: Graph) -> Network:
         """The network of these layers, without those that are frozen."""

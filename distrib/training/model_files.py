@@ -52,6 +52,9 @@ class HasFiles(Protocol):
     def network(self) -> Network:
         """Its network, which is built if it has to be."""
 
+    def get_config(self) -> dict[str, Any]:
+        """Its layers, as JSON values."""
+
 
 class ModelFiles:
     """The files of one model.
@@ -78,7 +81,9 @@ class ModelFiles:
             slots = state.slots
             if run is not None and run.is_active and training.updater.is_settled:
                 progress = run.progress(state)
-        files, manifest = contents(self._model.name, self._model.network, self._session.compile_config, slots)
+        files, manifest = contents(
+            self._model.get_config(), self._model.network, self._session.compile_config, slots
+        )
         return files, manifest | {"progress": progress}
 
     def resume(self, found: tuple[Path, Files, dict[str, Any]] | None) -> bool:

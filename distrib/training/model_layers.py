@@ -57,6 +57,15 @@ class HasLayers(HasAttributes):
         """The layers, and models that are used as layers."""
         return list(self._layers.values())
 
+    @property
+    def named_layers(self) -> Mapping[str, Any]:
+        """The layers by the names that they have in this model."""
+        return dict(self._layers)
+
+    def set_trainable_alone(self, trainable: bool) -> None:
+        """Set whether the model is trainable, and leave its layers as they are."""
+        self._trainable = trainable
+
     def get_layer(self, name: str | None = None, index: int | None = None) -> Any:
         """The layer of that name in this model, or of that index in `layers`. Raises `ConfigError` for none."""
         shown = self.layers

@@ -16,6 +16,7 @@ from distrib.nn.layers.core.input import InputLayer
 from distrib.nn.layers.layer import Layer, check_shape, snake_case
 from distrib.nn.network import Network
 from distrib.training.model import Model
+from distrib.training.model_config import MODEL_CLASSES, LayerMaker, layer_configs
 from distrib.training.model_layers import HasLayers
 from distrib.training.summary import Row
 
@@ -249,6 +250,29 @@ class Sequential(Model):
         """The symbolic tensor of the output."""
         return self.outputs[0]
 
+    def get_config(self) -> dict[str, Any]:
+        """The layers, as JSON values; see `from_config`."""
+        shape = self.known_input_shape
+        return {
+            "class": "Sequential",
+            "name": self.name,
+            "trainable": self.trainable,
+            "dtype": self.dtype.name,
+            "input_shape": None if shape is None else list(shape),
+            "layers": layer_configs(self.named_layers),
+        }
+
+    @classmethod
+    def made(cls, config: Mapping[str, Any], maker: LayerMaker) -> Sequential:
+        """The model that `get_config` has described. Raises `ConfigError` for layers that are not built in."""
+        model = cls(name=config["name"], dtype=config["dtype"], seed=maker.seed)
+        if config["input_shape"] is not None:
+            model.add(InputLayer(config["input_shape"]))
+        for each in config["layers"]:
+            model.add(maker(each))
+        model.set_trainable_alone(bool(config["trainable"]))
+        return model
+
     def _summary_rows(self) -> list[Row]:
         rows = []
         names = {id(layer): name for name, layer in self._layers.items()}
@@ -259,6 +283,9 @@ class Sequential(Model):
                 nested = node.callee._summary_rows() if isinstance(node.callee, HasLayers) else ()
                 rows.append(Row(node.callee, names[id(node.callee)], shapes, None, tuple(nested)))
         return rows
+
+
+MODEL_CLASSES["Sequential"] = Sequential
 
 
 def unique_name(name: str, taken: Container[str]) -> str:

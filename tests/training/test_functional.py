@@ -245,3 +245,63 @@ def test_calls_on_arrays():
     )
     with pytest.raises(distrib.ConfigError, match="training=True"):
         model([A, B], training=True)
+
+
+def test_a_saved_graph_goes_on_where_it_was(tmp_path):
+    model = two_outputs()
+    model.fit([A, B], [LABELS, VALUES], batch_size=8, verbose=0)
+    model.save(tmp_path / "model")
+    loaded = distrib.load_model(tmp_path / "model")
+    assert [layer.name for layer in loaded.layers] == [layer.name for layer in model.layers]
+    assert loaded.input_names == ["first", "second"]
+    for mine, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+    histories = [
+        each.fit([A, B], [LABELS, VALUES], batch_size=8, verbose=0).history for each in (model, loaded)
+    ]
+    assert histories[0] == histories[1]
+    for mine, theirs in zip(loaded.get_weights(), model.get_weights(), strict=True):
+        np.testing.assert_array_equal(mine, theirs)
+
+
+def test_a_saved_row_with_a_model_in_it(tmp_path):
+    inner = distrib.Sequential([layers.Dense(4, activation="relu"), layers.Dense(3)], name="inner")
+    model = distrib.Sequential([Input((5,)), inner, layers.Activation("softmax")], dtype="float64")
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    model.fit(X, LABELS, verbose=0)
+    model.save(tmp_path / "model")
+    loaded = distrib.load_model(tmp_path / "model")
+    np.testing.assert_array_equal(loaded.predict(X, verbose=0), model.predict(X, verbose=0))
+    assert [type(layer).__name__ for layer in loaded.layers] == ["Sequential", "Activation"]
+
+
+def test_configurations_make_the_same_model_again():
+    model = two_outputs()
+    for again in (
+        distrib.models.clone_model(model),
+        distrib.models.model_from_json(model.to_json()),
+        Model.from_config(model.get_config()),
+    ):
+        assert again.get_config() == model.get_config()
+        again.set_weights(model.get_weights())
+        for mine, theirs in zip(again.predict([A, B]), model.predict([A, B]), strict=True):
+            np.testing.assert_array_equal(mine, theirs)
+    assert not np.array_equal(distrib.models.clone_model(model).get_weights()[0], model.get_weights()[0])
+
+
+def test_a_clone_with_other_layers():
+    def wider(layer):
+        if isinstance(layer, layers.Dense) and layer.units == 6:
+            return layers.Dense(8, activation=layer.activation)
+        return type(layer).from_config(layer.get_config())
+
+    model = in_a_row(Input((5,)))
+    assert distrib.models.clone_model(model, clone_function=wider).get_layer("dense").units == 8
+    with pytest.raises(distrib.ConfigError, match="input_tensors"):
+        distrib.models.clone_model(model, Input((5,)))
+
+
+@pytest.mark.parametrize("text", ["", "[]", "{}", '{"class": "Functional"}', '{"class": "Own", "name": "x"}'])
+def test_what_is_no_configuration_is_said(text):
+    with pytest.raises(distrib.ConfigError):
+        distrib.models.model_from_json(text)

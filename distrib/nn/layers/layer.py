@@ -15,17 +15,19 @@ import itertools
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
 from distrib.base.arrays import Array, Shape
-from distrib.base.errors import ConfigError, ShapeError
+from distrib.base.errors import ConfigError, ShapeError, StorageError
 from distrib.base.tensor import as_tensor
+from distrib.nn import activations, initializers, regularizers
 from distrib.nn.graph.symbolic import KerasTensor, Node, call, is_symbolic, leaves
 from distrib.nn.initializers import Initializer
 from distrib.nn.layers.has_variables import HasVariables
+from distrib.nn.registry import made_with
 from distrib.nn.regularizers import Regularizer
 from distrib.nn.rng import RngKey
 from distrib.nn.variable import Variable
@@ -139,11 +141,11 @@ class Layer(HasVariables):
             seed: of the model.
 
         Raises:
-            ConfigError: it has more elements than `max_elements`.
+            StorageError: it has more elements than `max_elements`.
         """
         name = f"{self.name}/{role}"
         if math.prod(shape) > self.max_elements:
-            raise ConfigError(
+            raise StorageError(
                 f"{name} of shape {shape} has more elements than the files: {self.max_elements}."
             )
         return Variable(initializer(shape, self.dtype, seed=seed, name=name), name=name)
@@ -256,6 +258,24 @@ class Layer(HasVariables):
     def get_config(self) -> dict[str, Any]:
         """The arguments of the layer, as JSON values: compared between replicas and shown in errors."""
         return {"class": type(self).__name__, "name": self.name, "trainable": self.trainable}
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Self:
+        """A layer, not built, with the arguments that `get_config` returned.
+
+        Raises:
+            ConfigError: arguments that the class does not have.
+        """
+        arguments = {key: value for key, value in config.items() if key != "class"}
+        trainable = arguments.pop("trainable", True)
+        parts = {"activation": activations, "initializer": initializers, "regularizer": regularizers}
+        for role, value in arguments.items():
+            part = parts.get(role.rpartition("_")[2])
+            if part is not None and isinstance(value, Mapping):
+                arguments[role] = part.from_config(value)
+        layer = made_with(cls, arguments)
+        layer.trainable = bool(trainable)
+        return layer
 
     def __repr__(self) -> str:
         return f"<{type(self).__name__} '{self.name}'>"

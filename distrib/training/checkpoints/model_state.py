@@ -34,12 +34,15 @@ _SHOWN = 10
 
 
 def contents(
-    name: str, network: Network, compiled: CompileConfig | None, slots: Mapping[str, Array] | None
+    config: Mapping[str, Any],
+    network: Network,
+    compiled: CompileConfig | None,
+    slots: Mapping[str, Array] | None,
 ) -> tuple[Files, dict[str, Any]]:
     """The files and the manifest of a model.
 
     Args:
-        name: of the model.
+        config: of the model.
         network: the model.
         compiled: the arguments of `compile`; None if it was not called.
         slots: name -> `(size,)`; None before the first step.
@@ -50,7 +53,12 @@ def contents(
     variables = {name: variable.value for name, variable in network.variables.items()}
     files: Files = {MODEL_FILE: variables}
     manifest: dict[str, Any] = {
-        "model": {"class": "Sequential", "name": name, **describe_network(network)},
+        "model": {
+            "class": config["class"],
+            "name": config["name"],
+            "config": config,
+            **describe_network(network),
+        },
         "run": run_name(),
         "step": 0,
         "compile": None,

@@ -53,7 +53,7 @@ def weights_path(filepath: str | Path) -> Path:
 
 def write_weights(path: Path, network: Network, confirm: Callable[[], None]) -> None:
     """Write the values of all variables. Raises `StorageError`, and what `confirm` raises."""
-    files, _ = contents("", network, None, None)
+    files, _ = contents({"class": "", "name": ""}, network, None, None)
     arrays = {name: np.ascontiguousarray(array) for name, array in files[MODEL_FILE].items()}
     try:
         make_folder(path.parent)

@@ -58,6 +58,11 @@ class InputLayer(Layer):
     def backward(self, d_y: Array) -> Array:
         return d_y
 
+    def get_config(self) -> dict[str, Any]:
+        assert self.declared_input_shape is not None
+        shape = list(self.declared_input_shape)
+        return {"class": "InputLayer", "name": self.name, "shape": shape, "dtype": self.tensor.dtype}
+
     @property
     def tensor(self) -> KerasTensor:
         """The symbolic tensor of this input."""
