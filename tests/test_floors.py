@@ -19,7 +19,7 @@ FLOORS = [
     ["host"],
     # Alone on one process.
     ["cluster", "data", "io", "nn"],
-    ["nn.graph.symbolic", "nn.layers.has_variables"],
+    ["nn.graph.symbolic", "nn.layers.has_variables", "nn.layers.shapes"],
     ["nn.layers.layer"],
     ["nn.layers.activated_layer", "nn.graph.graph"],
     ["nn.layers.core", "nn.layers.reshaping", "nn.objective", "nn.schedules", "nn.graph"],

@@ -22,7 +22,6 @@ import numpy as np
 
 from distrib.base.arrays import Array, Columns, Shape, columns
 from distrib.base.errors import ShapeError
-from distrib.base.ranges import Range
 from distrib.nn.batch_sums import BatchSums
 from distrib.nn.flat_buffer import FlatBuffer
 from distrib.nn.graph.gradient_progress import GradientProgress
@@ -30,7 +29,7 @@ from distrib.nn.graph.graph import Graph
 from distrib.nn.graph.steps import Step, shapes_taken, steps_of, trainable_of
 from distrib.nn.joint_objective import AnyObjective
 from distrib.nn.layers.layer import Layer
-from distrib.nn.regularizers import Regularizer
+from distrib.nn.penalties import WeightPenalties
 from distrib.nn.rng import RngKey
 from distrib.nn.variable import Variable
 
@@ -54,7 +53,7 @@ class Network:
         variables: all variables by name, layer by layer.
         fixed_variables: those that no optimizer changes, for what they are or because their layer is frozen.
         buffer: the flat vectors of all others.
-        regularizers: by the names of the variables that they penalize.
+        penalties: of the regularizers of variables.
         damage: what has happened to the values, if they must not be used; else empty.
     """
 
@@ -101,12 +100,13 @@ class Network:
                 step.layer.gradients_are_final = partial(self._progress.is_final_from, step.layer_index)
         shared = [sizes[step.layer_index] for step in self._steps if step.is_shared]
         self._others = np.empty(max(shared, default=0), self.dtype)
-        self.regularizers = {
+        regularizers = {
             _name(layer, variable): layer.regularizers[variable.name]
             for layer in self.layers
             for variable in layer.variables
             if variable.name in layer.regularizers
         }
+        self.penalties = WeightPenalties(regularizers, self.buffer)
 
     def _lay_values(self) -> None:
         graph = self.graph
@@ -116,7 +116,12 @@ class Network:
         self.output_layers = [
             computed.get(output) if read.count(output) == 1 else None for output in graph.outputs
         ]
-        self._penalizing = [step.layer for step in self._steps if step.layer.penalizes_activity]
+        # A fused layer's outputs are not there to be penalized.
+        penalized = [step for step in self._steps if step.layer.activity_regularizer is not None]
+        for number, output in enumerate(graph.outputs):
+            if output in [step.target for step in penalized]:
+                self.output_layers[number] = None
+        self._activity_penalties = {step.target: step.layer.activity_regularizer for step in penalized}
 
     @contextmanager
     def apart(self) -> Iterator[Network]:
@@ -231,6 +236,8 @@ class Network:
         """Take the gradient of a value to the variables of its layer, and to the values that it was computed from."""
         layer, index, sources, target, _, is_shared, _ = step
         d_y, progress = gradients[target], self._progress
+        if target in self._activity_penalties:
+            d_y = self._with_penalty(target, d_y)
         if d_y is None:  # no loss depends on it
             if progress.is_first(index):
                 self.buffer.grads[progress.range_of(index).slice] = 0
@@ -251,6 +258,14 @@ class Network:
                         _add(gradients, source, each)
         progress.is_through(index)
 
+    def _with_penalty(self, target: int, d_y: Array | None) -> Array:
+        """The gradient of a value with that of the penalty on it. Penalties are summed over the examples."""
+        value, regularizer = self._values[target], self._activity_penalties[target]
+        assert regularizer is not None
+        d_y = np.zeros_like(value) if d_y is None else np.ascontiguousarray(d_y)
+        regularizer.add_gradient(value.reshape(-1), d_y.reshape(-1), 1.0)
+        return d_y
+
     def test_on(self, x: Columns, y: Columns, weight: Columns | None, objective: AnyObjective) -> BatchSums:
         """The sums of a batch, without gradient. For arguments and result see `train_on`."""
         self._measure(x, y, weight, None, objective)
@@ -268,27 +283,10 @@ class Network:
         linear = [output for output, fused in zip(outputs, objective.fused_layers, strict=True) if fused]
         self._run(x, draw, linear)
         objective.measure_outputs(y, [self._values[output] for output in outputs], weight)
-        for layer in self._penalizing:
-            objective.batch_sums.loss += layer.activity_penalty
+        for target, regularizer in self._activity_penalties.items():
+            assert regularizer is not None
+            objective.batch_sums.loss += regularizer(self._values[target].reshape(-1))
         return linear
-
-    def penalty(self, part: Range) -> float:
-        """The regularizers' penalty for the elements of the flat vector in `part`."""
-        values = self.buffer.values
-        return sum(regularizer(values[own.slice]) for regularizer, own in self.penalized(part))
-
-    def add_penalty_gradient(self, part: Range, scale: float) -> None:
-        """Add `scale` times the gradient of the penalty to the gradients in `part`."""
-        values, grads = self.buffer.values, self.buffer.grads
-        for regularizer, own in self.penalized(part):
-            regularizer.add_gradient(values[own.slice], grads[own.slice], scale)
-
-    def penalized(self, part: Range) -> Iterator[tuple[Regularizer, Range]]:
-        """The regularizers of the elements in `part`, each with the range it is for."""
-        if self.regularizers:
-            for entry, own in self.buffer.entries_in(part):
-                if entry.name in self.regularizers:
-                    yield self.regularizers[entry.name], own
 
 
 def _add(gradients: list[Array | None], number: int, gradient: Array) -> None:

@@ -68,6 +68,21 @@ class L2(L1L2):
         super().__init__(l2=l2)
 
 
+def l1(l1: float = 0.01) -> L1:
+    """See `L1`."""
+    return L1(l1)
+
+
+def l2(l2: float = 0.01) -> L2:
+    """See `L2`."""
+    return L2(l2)
+
+
+def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
+    """See `L1L2`; here both factors are 0.01 by default, as in Keras."""
+    return L1L2(l1, l2)
+
+
 REGISTRY: Registry[Regularizer] = Registry("regularizer", Regularizer, {"l1": L1, "l2": L2, "l1_l2": L1L2})
 
 
@@ -87,6 +102,9 @@ __all__ = [
     "L2",
     "Regularizer",
     "get",
+    "l1",
+    "l1_l2",
+    "l2",
 ]
 
 

@@ -215,7 +215,7 @@ class ParameterServerStrategy(Strategy):
             "learning_rate": optimizer.learning_rate,
             "penalties": [
                 [{"class": "L1L2", **_checked(regularizer).get_config()}, *own]
-                for regularizer, own in network.penalized(Range(0, buffer.size))
+                for regularizer, own in network.penalties.ranges(Range(0, buffer.size))
             ],
             # What is not trained is on every worker, and must be the same there.
             "fixed": {name: zlib.crc32(v.numpy().data) for name, v in network.fixed_variables.items()},

@@ -12,7 +12,7 @@ from distrib.base.errors import ConfigError, ShapeError
 from distrib.nn.graph.from_tensors import callees_of, graph_of, nodes_between
 from distrib.nn.graph.graph import Graph
 from distrib.nn.graph.symbolic import KerasTensor, Structure, leaves, map_leaves
-from distrib.nn.layers.layer import snake_case
+from distrib.nn.layers.shapes import snake_case
 from distrib.nn.network import Network
 from distrib.training.arguments.data_structure import DataStructure
 from distrib.training.model import Model

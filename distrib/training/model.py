@@ -27,7 +27,7 @@ from distrib.data.dataset import ArrayDataset
 from distrib.data.schedule import Schedule
 from distrib.nn.graph.graph import Graph
 from distrib.nn.graph.symbolic import call, is_symbolic
-from distrib.nn.layers.layer import snake_case
+from distrib.nn.layers.shapes import snake_case
 from distrib.nn.metrics import Metric
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer

@@ -13,7 +13,8 @@ from distrib.nn.graph.from_tensors import graph_of, nodes_between
 from distrib.nn.graph.graph import Graph
 from distrib.nn.graph.symbolic import KerasTensor, Node, call
 from distrib.nn.layers.core.input import InputLayer
-from distrib.nn.layers.layer import Layer, check_shape, snake_case
+from distrib.nn.layers.layer import Layer
+from distrib.nn.layers.shapes import check_shape, snake_case
 from distrib.nn.network import Network
 from distrib.training.model import Model
 from distrib.training.model_config import MODEL_CLASSES, LayerMaker, layer_configs

@@ -232,7 +232,7 @@ class TestDropout:
         np.testing.assert_array_equal(layer.backward(np.ones_like(x)), y)
         assert layer.forward(x, None) is x
 
-    @pytest.mark.parametrize("rate", [-0.1, 1.0, math.nan])
+    @pytest.mark.parametrize("rate", [-0.1, 1.1, math.nan])
     def test_rate(self, rate):
         with pytest.raises(ConfigError):
             Dropout(rate)

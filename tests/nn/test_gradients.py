@@ -79,13 +79,13 @@ def check_network(network, loss, weighted=False):
     whole = Range(0, network.buffer.size)
 
     def value():
-        return network.train_on(x, y, weight, DRAW, objective).loss + 6 * network.penalty(whole)
+        return network.train_on(x, y, weight, DRAW, objective).loss + 6 * network.penalties(whole)
 
     expected = numeric(value, network.buffer.values)
     network.buffer.grads.fill(np.nan)  # backward overwrites
     value()
     for part in split(network.buffer.size, 3):
-        network.add_penalty_gradient(part, 6.0)
+        network.penalties.add_gradient(part, 6.0)
     np.testing.assert_allclose(network.buffer.grads, expected, rtol=1e-5, atol=1e-7)
     assert np.abs(expected).max() > 1e-3
 

@@ -15,18 +15,19 @@ import itertools
 import math
 import re
 from abc import abstractmethod
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from distrib.base.arrays import Array, Shape
+from distrib.base.arrays import Array, Shape, training_dtype
 from distrib.base.errors import ConfigError, ShapeError, StorageError
 from distrib.base.tensor import as_tensor
 from distrib.nn import activations, initializers, regularizers
 from distrib.nn.graph.symbolic import KerasTensor, Node, call, is_symbolic, leaves
 from distrib.nn.initializers import Initializer
 from distrib.nn.layers.has_variables import HasVariables
+from distrib.nn.layers.shapes import declared_shape, snake_case
 from distrib.nn.registry import made_with
 from distrib.nn.regularizers import Regularizer
 from distrib.nn.rng import RngKey
@@ -43,6 +44,11 @@ class Layer(HasVariables):
         name: unique in its model; by default the class name in snake case, numbered by the model.
         trainable: whether an optimizer may update the layer's variables. Read when a model is compiled.
         input_shape: shape of one example, without the batch, for the first layer of a model.
+        dtype: of the model that it is for, as a check; models compute in one dtype.
+        activity_regularizer: name or instance of a penalty on the outputs, as the mean over the examples.
+        input_dim: instead of `input_shape=(input_dim,)`.
+        batch_input_shape: instead of `input_shape`, with the batch, whose size is ignored.
+        batch_shape: likewise.
 
     Attributes:
         serial: a number that layers are given in the order in which they are made.
@@ -63,7 +69,16 @@ class Layer(HasVariables):
     """Whether it takes a list of inputs, of shapes in a list, and `backward` returns a list of gradients."""
 
     def __init__(
-        self, *, name: str | None = None, trainable: bool = True, input_shape: Shape | None = None
+        self,
+        *,
+        name: str | None = None,
+        trainable: bool = True,
+        input_shape: Any = None,
+        dtype: Any = None,
+        activity_regularizer: str | Regularizer | None = None,
+        input_dim: int | None = None,
+        batch_input_shape: Any = None,
+        batch_shape: Any = None,
     ) -> None:
         if name is not None and not re.fullmatch(r"[A-Za-z0-9._-]{1,64}", name):
             raise ConfigError(
@@ -74,10 +89,12 @@ class Layer(HasVariables):
         self.serial = next(_serial)
         self.nodes: list[Node] = []
         self.trainable = trainable
-        self.declared_input_shape = None if input_shape is None else check_shape(input_shape)
+        self.declared_input_shape = declared_shape(input_shape, input_dim, batch_input_shape, batch_shape)
+        self.declared_dtype = None if dtype is None else training_dtype(dtype)
+        self.activity_regularizer = regularizers.get(activity_regularizer)
         self.input_shape: Shape = ()
         self.output_shape: Shape = ()
-        self.dtype = np.dtype(np.float32)
+        self.dtype = self.declared_dtype or np.dtype(np.float32)
         self.built = False
         self.max_elements: float = math.inf
         self.variables: list[Variable] = []
@@ -108,6 +125,11 @@ class Layer(HasVariables):
 
     def check_built_for(self, input_shape: Shape, dtype: np.dtype[Any]) -> None:
         """Raise what `build` raises, if there are variables for other inputs."""
+        if self.declared_dtype not in (None, dtype):
+            raise ConfigError(
+                f"{type(self).__name__} '{self.name}' was made with dtype={self.declared_dtype}. Received: a model "
+                f"of {dtype}. Models compute in one dtype: pass it to the model."
+            )
         if not self.variables:
             return
         if input_shape != self.input_shape:
@@ -218,16 +240,6 @@ class Layer(HasVariables):
             )
         return self.nodes[0]
 
-    @property
-    def penalizes_activity(self) -> bool:
-        """Whether `forward` leaves in `activity_penalty` a penalty on what it computes."""
-        return False
-
-    @property
-    def activity_penalty(self) -> float:
-        """The sum of the penalties over the examples of the last `forward`; `backward` adds its gradient."""
-        return 0.0
-
     @abstractmethod
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Shape of one example as it leaves. Raises `ShapeError` if it cannot come in."""
@@ -268,6 +280,7 @@ class Layer(HasVariables):
         """
         arguments = {key: value for key, value in config.items() if key != "class"}
         trainable = arguments.pop("trainable", True)
+        arguments["name"] = arguments.get("name") or None  # a layer that is in no model may have none
         parts = {"activation": activations, "initializer": initializers, "regularizer": regularizers}
         for role, value in arguments.items():
             part = parts.get(role.rpartition("_")[2])
@@ -281,11 +294,6 @@ class Layer(HasVariables):
         return f"<{type(self).__name__} '{self.name}'>"
 
 
-def snake_case(name: str) -> str:
-    """`CamelCase` -> `camel_case`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
-
-
 def _batch(shape: Shape) -> str:
     return f"({', '.join(['batch', *map(str, shape)])})"
 
@@ -294,15 +302,9 @@ def _nobody_waits(begin: int) -> None:
     pass
 
 
-def check_shape(shape: Sequence[Any]) -> Shape:
-    """`shape` as a tuple of positive ints. Raises `ConfigError` for anything else."""
-    try:
-        sizes = tuple(shape)
-    except TypeError:
-        sizes = (shape,)
-    if not all(isinstance(size, int | np.integer) and size > 0 for size in sizes):
-        raise ConfigError(
-            "Expected the shape of one example, without the batch, as positive ints, such as (784,). "
-            f"Received: {shape!r}."
-        )
-    return tuple(int(size) for size in sizes)
+def described(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The configurations of the parts of a layer, such as its initializers; None for None."""
+    return {
+        role: None if part is None else {"class": type(part).__name__, **part.get_config()}
+        for role, part in parts.items()
+    }

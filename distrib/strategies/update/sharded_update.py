@@ -123,7 +123,7 @@ class ShardedUpdater(Updater):
         scale = 1.0 / total.count
         if not self._verdict[0]:
             for own in self.owned:
-                self._network.add_penalty_gradient(own, scale=total.count)
+                self._network.penalties.add_gradient(own, scale=total.count)
         parts = self._parts()
         if self._optimizer.global_clipnorm is not None:
             scale *= self._clipping(parts, scale)

@@ -59,4 +59,4 @@ class WholeBatchFeed(Feed):
 
 def penalty_of(network: Network, owned: Sequence[Range]) -> float:
     """The regularizers' penalty for the elements that a replica owns."""
-    return sum(network.penalty(own) for own in owned)
+    return sum(network.penalties(own) for own in owned)

@@ -15,18 +15,16 @@ class Activation(ActivatedLayer):
     """Applies an activation function.
 
     Args:
-        activation: name, such as `"relu"`, or an instance from `distrib.activations`.
-        name: name of the layer.
-        input_shape: shape of one example, when this is the first layer.
+        activation: name, such as `"relu"`, or an instance or function from `distrib.activations`.
+        kwargs: see `Layer`.
     """
 
     def __init__(
         self,
-        activation: str | activations.Activation,
-        name: str | None = None,
-        input_shape: Shape | None = None,
+        activation: Any,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(**kwargs)
         self.activation = activations.get(activation)
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
@@ -10,24 +11,25 @@ from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError, ShapeError
 from distrib.nn import activations, initializers, regularizers
 from distrib.nn.layers.activated_layer import ActivatedLayer
+from distrib.nn.layers.layer import described
 from distrib.nn.variable import Variable
 
 _SENT_EARLY_BYTES = 2 << 20
 
 
 class Dense(ActivatedLayer):
-    """A fully connected layer.
+    """A fully connected layer. Inputs of more axes are combined along the last one.
 
     Args:
         units: number of outputs.
-        activation: name or instance; linear by default.
+        activation: name, instance or function of `distrib.activations`; linear by default.
         use_bias: whether to add a bias vector.
         kernel_initializer: name or instance, for the kernel `(inputs, units)`.
         bias_initializer: name or instance, for the bias `(units,)`.
         kernel_regularizer: name or instance of a penalty on the kernel.
         bias_regularizer: name or instance of a penalty on the bias.
-        name: name of the layer.
-        input_shape: shape of one example, when this is the first layer.
+        activity_regularizer: name or instance of a penalty on the outputs.
+        kwargs: see `Layer`.
 
     Raises:
         ConfigError: an unknown name, or `units` not positive.
@@ -36,16 +38,16 @@ class Dense(ActivatedLayer):
     def __init__(
         self,
         units: int,
-        activation: str | activations.Activation | None = None,
+        activation: Any = None,
         use_bias: bool = True,
         kernel_initializer: str | initializers.Initializer = "glorot_uniform",
         bias_initializer: str | initializers.Initializer = "zeros",
         kernel_regularizer: str | regularizers.Regularizer | None = None,
         bias_regularizer: str | regularizers.Regularizer | None = None,
-        name: str | None = None,
-        input_shape: Shape | None = None,
+        activity_regularizer: str | regularizers.Regularizer | None = None,
+        **kwargs: Any,
     ) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+        super().__init__(activity_regularizer=activity_regularizer, **kwargs)
         if not isinstance(units, int | np.integer) or units < 1:
             raise ConfigError(f"Dense expects units to be a positive int. Received: units={units!r}.")
         self.units = int(units)
@@ -57,7 +59,9 @@ class Dense(ActivatedLayer):
         self.bias_regularizer = regularizers.get(bias_regularizer)
 
     def make_variables(self, input_shape: Shape, seed: int) -> list[Variable]:
-        variables = [self.add_variable("kernel", (input_shape[0], self.units), self.kernel_initializer, seed)]
+        variables = [
+            self.add_variable("kernel", (input_shape[-1], self.units), self.kernel_initializer, seed)
+        ]
         if self.use_bias:
             variables.append(self.add_variable("bias", (self.units,), self.bias_initializer, seed))
         penalties = zip(variables, (self.kernel_regularizer, self.bias_regularizer), strict=False)
@@ -65,13 +69,16 @@ class Dense(ActivatedLayer):
         self._kernel, self._bias = variables[0], variables[1] if self.use_bias else None
         return variables
 
+    def build(self, input_shape: Shape, dtype: np.dtype[Any], seed: int) -> None:
+        super().build(input_shape, dtype, seed)
+        self._rows = math.prod(input_shape[:-1])  # of each example
+
     def compute_output_shape(self, input_shape: Shape) -> Shape:
-        if len(input_shape) != 1:
+        if not input_shape:
             raise ShapeError(
-                f"Dense '{self.name}' expects inputs of shape (batch, features). "
-                f"Received: (batch, {', '.join(map(str, input_shape))}). Add Flatten() before it."
+                f"Dense '{self.name}' expects inputs of shape (batch, ..., features). Received: (batch,)."
             )
-        return (self.units,)
+        return (*input_shape[:-1], self.units)
 
     @property
     def kernel(self) -> Variable:
@@ -84,14 +91,22 @@ class Dense(ActivatedLayer):
         return self.variable("bias") if self.use_bias else None
 
     def linear(self, x: Array) -> Array:
-        z = self._scratch.rows("z", len(x), self.output_shape, self.dtype)
+        batch, x = len(x), self._flat(x)
+        z = self._scratch.rows("z", len(x), (self.units,), self.dtype)
         np.matmul(x, self._kernel.value, out=z)
         if self._bias is not None:
             z += self._bias.value
         self._x = x
-        return z
+        return z if self._rows == 1 else z.reshape(batch, *self.output_shape)
+
+    def _flat(self, array: Array) -> Array:
+        """`(batch, ..., n)` as rows `(batch * ..., n)`."""
+        if self._rows == 1:
+            return array
+        return array.reshape(len(array) * self._rows, array.shape[-1])
 
     def linear_backward(self, d_z: Array) -> Array:
+        batch, d_z = len(d_z), self._flat(d_z)
         if self._bias is not None:
             np.add.reduce(d_z, axis=0, out=self._bias.grad)
         grad = self._kernel.grad
@@ -103,20 +118,17 @@ class Dense(ActivatedLayer):
             self.gradients_are_final(begin * self.units)
         if not self.needs_input_gradient:
             return d_z
-        d_x = self._scratch.rows("d_x", len(d_z), self.input_shape, self.dtype)
+        d_x = self._scratch.rows("d_x", len(d_z), self.input_shape[-1:], self.dtype)
         np.matmul(d_z, self._kernel.value.T, out=d_x)
-        return d_x
+        return d_x if self._rows == 1 else d_x.reshape(batch, *self.input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        parts = {
+        parts: dict[str, Any] = {
             "activation": self.activation,
             "kernel_initializer": self.kernel_initializer,
             "bias_initializer": self.bias_initializer,
             "kernel_regularizer": self.kernel_regularizer,
             "bias_regularizer": self.bias_regularizer,
+            "activity_regularizer": self.activity_regularizer,
         }
-        described = {
-            role: None if part is None else {"class": type(part).__name__, **part.get_config()}
-            for role, part in parts.items()
-        }
-        return super().get_config() | {"units": self.units, "use_bias": self.use_bias} | described
+        return super().get_config() | {"units": self.units, "use_bias": self.use_bias} | described(parts)

@@ -11,7 +11,8 @@ from distrib.base.arguments import checked
 from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError
 from distrib.nn.graph.symbolic import KerasTensor, source
-from distrib.nn.layers.layer import Layer, check_shape
+from distrib.nn.layers.layer import Layer
+from distrib.nn.layers.shapes import check_shape
 from distrib.nn.rng import RngKey
 
 

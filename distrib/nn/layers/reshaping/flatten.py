@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 from distrib.base.arrays import Array, Shape
+from distrib.base.errors import ConfigError
 from distrib.nn.layers.layer import Layer
 from distrib.nn.rng import RngKey
 
@@ -13,12 +15,17 @@ class Flatten(Layer):
     """`(batch, *shape)` -> `(batch, prod(shape))`, without a copy.
 
     Args:
-        input_shape: shape of one example, when this is the first layer.
-        name: name of the layer.
+        data_format: `"channels_last"`, or None.
+        kwargs: see `Layer`.
+
+    Raises:
+        ConfigError: another format.
     """
 
-    def __init__(self, input_shape: Shape | None = None, name: str | None = None) -> None:
-        super().__init__(name=name, input_shape=input_shape)
+    def __init__(self, data_format: str | None = None, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        if data_format not in (None, "channels_last"):
+            raise ConfigError(f"Flatten supports data_format channels_last. Received: {data_format!r}.")
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         return (math.prod(input_shape),)

@@ -1,0 +1,1 @@
+"""Layers as in `keras.layers`: several inputs become one output."""
