@@ -36,7 +36,7 @@ def make_model(dtype, optimizer, smooth=True, dropout=0.0, l2=0.0):
         OPTIMIZERS[optimizer](),
         "sparse_categorical_crossentropy",
         ["accuracy"],
-        [distrib.metrics.SparseCategoricalAccuracy("weighted")],
+        weighted_metrics=[distrib.metrics.SparseCategoricalAccuracy("weighted")],
     )
     return model
 

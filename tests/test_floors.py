@@ -22,8 +22,10 @@ FLOORS = [
     ["nn.graph.symbolic", "nn.layers.has_variables", "nn.layers.shapes"],
     ["nn.layers.layer"],
     ["nn.layers.activated_layer", "nn.graph.graph"],
-    ["nn.layers.core", "nn.layers.reshaping", "nn.objective", "nn.schedules", "nn.graph"],
-    ["nn.optimizers", "nn.joint_objective"],
+    ["nn.layers.core", "nn.layers.reshaping", "nn.schedules", "nn.graph", "nn.losses"],
+    ["nn.optimizers", "nn.metrics"],
+    ["nn.objective"],
+    ["nn.joint_objective"],
     ["nn.layers", "nn.network"],
     # Between ranks.
     ["comm", "comm.counters", "comm.reduce_op", "comm.liveness"],

@@ -1,6 +1,6 @@
 """BatchSums: the sums a batch leaves behind, as one float64 vector that strategies add over the replicas.
 
-    [count, non-finite, loss, penalty, request, metric 0 total, metric 0 count, metric 1 total, ...]
+    [count, non-finite, loss, penalty, request, sums of metric 0, sums of metric 1, ...]
 
 Sums of different replicas are added in rank order, so every replica reads the same bits out of the total.
 """
@@ -20,14 +20,14 @@ class BatchSums:
     """Sums over the examples of a batch.
 
     Args:
-        num_metrics: number of metrics, each with a total and a count.
+        num_sums: number of elements of the sums of all metrics.
         sums: the vector to look at; a new one of zeros by default.
     """
 
     __slots__ = ("sums",)
 
-    def __init__(self, num_metrics: int, sums: Array | None = None) -> None:
-        self.sums: Array = np.zeros(_METRICS + 2 * num_metrics) if sums is None else sums
+    def __init__(self, num_sums: int, sums: Array | None = None) -> None:
+        self.sums: Array = np.zeros(_METRICS + num_sums) if sums is None else sums
 
     @property
     def count(self) -> float:
@@ -78,16 +78,6 @@ class BatchSums:
     def metric_sums(self) -> Array:
         """The sums of all metrics, as a view."""
         return self.sums[_METRICS:]
-
-    def set_metric(self, index: int, total: float, count: float) -> None:
-        """Set the sums of metric `index`."""
-        at = _METRICS + 2 * index
-        self.sums[at], self.sums[at + 1] = total, count
-
-    def metric(self, index: int) -> tuple[float, float]:
-        """The sums of metric `index`."""
-        at = _METRICS + 2 * index
-        return float(self.sums[at]), float(self.sums[at + 1])
 
 
 def combined(parts: Sequence[Array]) -> tuple[Array, float]:

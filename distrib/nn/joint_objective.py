@@ -44,7 +44,7 @@ class JointObjective:
                 renamed = metric.twin()
                 renamed.name = f"{name}_{metric.name}"
                 self.metrics.append(renamed)
-        self.batch_sums = BatchSums(len(self.metrics))
+        self.batch_sums = BatchSums(sum(metric.num_sums for metric in self.metrics))
 
     @property
     def fused_layers(self) -> Sequence[ActivatedLayer | None]:
@@ -57,7 +57,7 @@ class JointObjective:
         pairs = zip(self._parts, last_layers, strict=True)
         twin._parts = [None if part is None else part.twin([layer]) for part, layer in pairs]
         twin.metrics = [metric.twin() for metric in self.metrics]
-        twin.batch_sums = BatchSums(len(self.metrics))
+        twin.batch_sums = BatchSums(sum(metric.num_sums for metric in self.metrics))
         return twin
 
     def measure_outputs(self, y: Columns, predictions: Sequence[Array], weight: Columns | None) -> None:

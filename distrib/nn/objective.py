@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Sequence
+from itertools import accumulate
 
 import numpy as np
 
@@ -44,7 +45,16 @@ class Objective:
             raise ConfigError(f"Metric names must differ from each other and from 'loss'. Received: {names}.")
         self.fused_layer = _layer_to_fuse(last_layer, loss)
         self.loss = loss if self.fused_layer is None else loss.on_logits()
-        self.batch_sums = BatchSums(len(self.metrics))
+        self._lay_sums()
+
+    def _lay_sums(self) -> None:
+        """Lay out the batch sums: those of each metric behind those of the one before."""
+        self.batch_sums = BatchSums(sum(metric.num_sums for metric in self.metrics))
+        ends = list(accumulate(metric.num_sums for metric in self.metrics))
+        self._slices = [
+            self.batch_sums.metric_sums[end - metric.num_sums : end]
+            for end, metric in zip(ends, self.metrics, strict=True)
+        ]
 
     @property
     def fused_layers(self) -> Sequence[ActivatedLayer | None]:
@@ -60,7 +70,8 @@ class Objective:
         last_layer = last_layers[0]
         twin = copy.copy(self)
         twin.metrics = [metric.twin() for metric in self.metrics]
-        twin.loss, twin.batch_sums = self.loss.twin(), BatchSums(len(self.metrics))
+        twin.loss = self.loss.twin()
+        twin._lay_sums()
         if self.fused_layer is not None:
             assert isinstance(last_layer, ActivatedLayer)
             twin.fused_layer = last_layer
@@ -110,7 +121,7 @@ class Objective:
             batch_sums.loss = float(np.dot(values, weight))
         for index, metric in enumerate(self.metrics):
             weights = weight if index >= self._num_unweighted else None
-            batch_sums.set_metric(index, *metric.measure(y, y_pred, weights))
+            metric.measure(y, y_pred, weights, self._slices[index])
 
 
 def _layer_to_fuse(last: Layer | None, loss: Loss) -> ActivatedLayer | None:

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from distrib.base.arguments import HasArguments
+from distrib.base.arguments import HasArguments, checked
 from distrib.base.arrays import Array
 from distrib.nn.registry import Registry
 
@@ -68,16 +68,19 @@ class L2(L1L2):
         super().__init__(l2=l2)
 
 
+@checked
 def l1(l1: float = 0.01) -> L1:
     """See `L1`."""
     return L1(l1)
 
 
+@checked
 def l2(l2: float = 0.01) -> L2:
     """See `L2`."""
     return L2(l2)
 
 
+@checked
 def l1_l2(l1: float = 0.01, l2: float = 0.01) -> L1L2:
     """See `L1L2`; here both factors are 0.01 by default, as in Keras."""
     return L1L2(l1, l2)

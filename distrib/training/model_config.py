@@ -13,6 +13,7 @@ import math
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
+from distrib.base.arguments import checked
 from distrib.base.errors import ConfigError
 from distrib.nn.graph.symbolic import KerasTensor, Node, map_leaves
 from distrib.nn.layers import registry
@@ -120,6 +121,7 @@ def made_calls(calls: Sequence[Any], layers: Mapping[str, Any]) -> Callable[[Any
     return read
 
 
+@checked
 def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None = None) -> Any:
     """The model that `Model.to_json` has described, with values that are drawn anew. It is not compiled.
 
@@ -140,6 +142,7 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
         raise ConfigError(f"model_from_json expects what to_json has returned: {error!r}.") from None
 
 
+@checked
 def clone_model(model: Any, input_tensors: Any = None, clone_function: Any = None) -> Any:
     """A model with the same layers, and values that are drawn anew. It is not compiled.
 

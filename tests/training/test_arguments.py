@@ -130,7 +130,7 @@ def test_an_argument_that_there_is_not_is_named(name):
         (lambda m: layers.Dense(), "Dense expects units.* Missing: units"),
         (lambda m: layers.Dense("10"), "Dense expects units"),
         (lambda m: layers.Dropout("0.5"), "Dropout expects rate to be a number. Received: rate='0.5'"),
-        (lambda m: layers.Flatten(1, 2, 3), "Flatten takes 2 arguments at most"),
+        (lambda m: layers.Flatten(1, 2, 3), "Flatten takes 1 arguments at most"),
         (lambda m: distrib.optimizers.Adam(lr=0.1), "Adam has no argument lr"),
         (lambda m: distrib.optimizers.Adam(beta_1="0.9"), "Adam expects beta_1 to be a number"),
         (lambda m: distrib.optimizers.SGD([0.1]), "learning_rate"),

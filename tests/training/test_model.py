@@ -228,7 +228,7 @@ BAD_INPUT = {
     "unknown dtype": (lambda m: distrib.Sequential(dtype="float16"), distrib.ConfigError, "float32"),
     "not a layer": (lambda m: distrib.Sequential(["dense"]), distrib.ConfigError, "expects layers"),
     "units 0": (lambda m: layers.Dense(0), distrib.ConfigError, "positive int"),
-    "rate 1": (lambda m: layers.Dropout(1.0), distrib.ConfigError, r"\[0, 1\)"),
+    "rate 1": (lambda m: layers.Dropout(1.5), distrib.ConfigError, r"\[0, 1\]"),
     "not compiled": (
         lambda m: distrib.Sequential([layers.Dense(1)]).fit(x, y),
         distrib.ConfigError,

@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.base.arguments import checked
 from distrib.base.arrays import Array
 from distrib.base.tensor import as_tensor
 from distrib.nn.activations.activation import Activation, Linear
@@ -56,76 +57,91 @@ def _applied(activation: Activation, x: ArrayLike, axis: int = -1) -> Array:
     return as_tensor(np.moveaxis(y, -1, axis).reshape(given.shape))
 
 
+@checked
 def celu(x: ArrayLike, alpha: float = 1.0) -> Array:
     """See `Celu`; a new array of the shape of `x`."""
     return _applied(Celu(alpha), x)
 
 
+@checked
 def elu(x: ArrayLike, alpha: float = 1.0) -> Array:
     """See `Elu`; a new array of the shape of `x`."""
     return _applied(Elu(alpha), x)
 
 
+@checked
 def exponential(x: ArrayLike) -> Array:
     """See `Exponential`; a new array of the shape of `x`."""
     return _applied(Exponential(), x)
 
 
+@checked
 def gelu(x: ArrayLike, approximate: bool = False) -> Array:
     """See `Gelu`; a new array of the shape of `x`."""
     return _applied(Gelu(approximate), x)
 
 
+@checked
 def hard_shrink(x: ArrayLike, threshold: float = 0.5) -> Array:
     """See `HardShrink`; a new array of the shape of `x`."""
     return _applied(HardShrink(threshold), x)
 
 
+@checked
 def hard_sigmoid(x: ArrayLike) -> Array:
     """See `HardSigmoid`; a new array of the shape of `x`."""
     return _applied(HardSigmoid(), x)
 
 
+@checked
 def hard_silu(x: ArrayLike) -> Array:
     """See `HardSilu`; a new array of the shape of `x`."""
     return _applied(HardSilu(), x)
 
 
+@checked
 def hard_swish(x: ArrayLike) -> Array:
     """See `HardSilu`; a new array of the shape of `x`."""
     return _applied(HardSilu(), x)
 
 
+@checked
 def hard_tanh(x: ArrayLike) -> Array:
     """See `HardTanh`; a new array of the shape of `x`."""
     return _applied(HardTanh(), x)
 
 
+@checked
 def leaky_relu(x: ArrayLike, negative_slope: float = 0.2) -> Array:
     """See `LeakyRelu`; a new array of the shape of `x`."""
     return _applied(LeakyRelu(negative_slope), x)
 
 
+@checked
 def linear(x: ArrayLike) -> Array:
     """See `Linear`; a new array of the shape of `x`."""
     return _applied(Linear(), x)
 
 
+@checked
 def log_sigmoid(x: ArrayLike) -> Array:
     """See `LogSigmoid`; a new array of the shape of `x`."""
     return _applied(LogSigmoid(), x)
 
 
+@checked
 def log_softmax(x: ArrayLike, axis: int = -1) -> Array:
     """See `LogSoftmax`; a new array of the shape of `x`."""
     return _applied(LogSoftmax(), x, axis)
 
 
+@checked
 def mish(x: ArrayLike) -> Array:
     """See `Mish`; a new array of the shape of `x`."""
     return _applied(Mish(), x)
 
 
+@checked
 def relu(
     x: ArrayLike, negative_slope: float = 0.0, max_value: float | None = None, threshold: float = 0.0
 ) -> Array:
@@ -133,81 +149,97 @@ def relu(
     return _applied(Relu(negative_slope, max_value, threshold), x)
 
 
+@checked
 def relu6(x: ArrayLike) -> Array:
     """See `Relu6`; a new array of the shape of `x`."""
     return _applied(Relu6(), x)
 
 
+@checked
 def selu(x: ArrayLike) -> Array:
     """See `Selu`; a new array of the shape of `x`."""
     return _applied(Selu(), x)
 
 
+@checked
 def sigmoid(x: ArrayLike) -> Array:
     """See `Sigmoid`; a new array of the shape of `x`."""
     return _applied(Sigmoid(), x)
 
 
+@checked
 def silu(x: ArrayLike) -> Array:
     """See `Silu`; a new array of the shape of `x`."""
     return _applied(Silu(), x)
 
 
+@checked
 def soft_shrink(x: ArrayLike, threshold: float = 0.5) -> Array:
     """See `SoftShrink`; a new array of the shape of `x`."""
     return _applied(SoftShrink(threshold), x)
 
 
+@checked
 def softmax(x: ArrayLike, axis: int = -1) -> Array:
     """See `Softmax`; a new array of the shape of `x`."""
     return _applied(Softmax(), x, axis)
 
 
+@checked
 def softplus(x: ArrayLike) -> Array:
     """See `Softplus`; a new array of the shape of `x`."""
     return _applied(Softplus(), x)
 
 
+@checked
 def softsign(x: ArrayLike) -> Array:
     """See `Softsign`; a new array of the shape of `x`."""
     return _applied(Softsign(), x)
 
 
+@checked
 def sparse_plus(x: ArrayLike) -> Array:
     """See `SparsePlus`; a new array of the shape of `x`."""
     return _applied(SparsePlus(), x)
 
 
+@checked
 def sparse_sigmoid(x: ArrayLike) -> Array:
     """See `SparseSigmoid`; a new array of the shape of `x`."""
     return _applied(SparseSigmoid(), x)
 
 
+@checked
 def sparsemax(x: ArrayLike, axis: int = -1) -> Array:
     """See `Sparsemax`; a new array of the shape of `x`."""
     return _applied(Sparsemax(), x, axis)
 
 
+@checked
 def squareplus(x: ArrayLike, b: float = 4) -> Array:
     """See `Squareplus`; a new array of the shape of `x`."""
     return _applied(Squareplus(b), x)
 
 
+@checked
 def swish(x: ArrayLike) -> Array:
     """See `Silu`; a new array of the shape of `x`."""
     return _applied(Silu(), x)
 
 
+@checked
 def tanh(x: ArrayLike) -> Array:
     """See `Tanh`; a new array of the shape of `x`."""
     return _applied(Tanh(), x)
 
 
+@checked
 def tanh_shrink(x: ArrayLike) -> Array:
     """See `TanhShrink`; a new array of the shape of `x`."""
     return _applied(TanhShrink(), x)
 
 
+@checked
 def threshold(x: ArrayLike, threshold: float, default_value: float) -> Array:
     """See `Threshold`; a new array of the shape of `x`."""
     return _applied(Threshold(threshold, default_value), x)

@@ -15,6 +15,26 @@ from distrib.nn.losses.crossentropy import (
     SparseCategoricalCrossentropy,
 )
 from distrib.nn.losses.distributions import KLDivergence, Poisson
+from distrib.nn.losses.focal import BinaryFocalCrossentropy, CategoricalFocalCrossentropy
+from distrib.nn.losses.functions import (
+    binary_crossentropy,
+    binary_focal_crossentropy,
+    categorical_crossentropy,
+    categorical_focal_crossentropy,
+    categorical_hinge,
+    cosine_similarity,
+    hinge,
+    huber,
+    kl_divergence,
+    log_cosh,
+    mean_absolute_error,
+    mean_absolute_percentage_error,
+    mean_squared_error,
+    mean_squared_logarithmic_error,
+    poisson,
+    sparse_categorical_crossentropy,
+    squared_hinge,
+)
 from distrib.nn.losses.hinge import CategoricalHinge, Hinge, SquaredHinge
 from distrib.nn.losses.loss import Loss
 from distrib.nn.losses.registry import from_config as from_config
@@ -29,9 +49,28 @@ from distrib.nn.losses.regression import (
     MeanSquaredLogarithmicError,
 )
 
+mse = mean_squared_error
+MSE = mean_squared_error
+mae = mean_absolute_error
+MAE = mean_absolute_error
+mape = mean_absolute_percentage_error
+MAPE = mean_absolute_percentage_error
+msle = mean_squared_logarithmic_error
+MSLE = mean_squared_logarithmic_error
+KLD = kl_divergence
+kld = kl_divergence
+logcosh = log_cosh
+
 __all__ = [
+    "KLD",
+    "MAE",
+    "MAPE",
+    "MSE",
+    "MSLE",
     "BinaryCrossentropy",
+    "BinaryFocalCrossentropy",
     "CategoricalCrossentropy",
+    "CategoricalFocalCrossentropy",
     "CategoricalHinge",
     "CosineSimilarity",
     "Hinge",
@@ -46,7 +85,30 @@ __all__ = [
     "Poisson",
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
+    "binary_crossentropy",
+    "binary_focal_crossentropy",
+    "categorical_crossentropy",
+    "categorical_focal_crossentropy",
+    "categorical_hinge",
+    "cosine_similarity",
     "get",
+    "hinge",
+    "huber",
+    "kl_divergence",
+    "kld",
+    "log_cosh",
+    "logcosh",
+    "mae",
+    "mape",
+    "mean_absolute_error",
+    "mean_absolute_percentage_error",
+    "mean_squared_error",
+    "mean_squared_logarithmic_error",
+    "mse",
+    "msle",
+    "poisson",
+    "sparse_categorical_crossentropy",
+    "squared_hinge",
 ]
 
 

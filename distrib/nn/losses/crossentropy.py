@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from distrib.base.arrays import Array, Shape
-from distrib.base.errors import DataError, ShapeError
+from distrib.base.errors import ConfigError, DataError, ShapeError
 from distrib.nn import activations
 from distrib.nn.losses.loss import EPSILON, Loss, elements_per_example, shape_of_batch
 
@@ -23,8 +23,16 @@ class BinaryCrossentropy(Loss):
 
     fused_activation = activations.Sigmoid
 
-    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
-        super().__init__(from_logits)
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "binary_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(from_logits, reduction, name, dtype, axis)
         self.label_smoothing = label_smoothing
         self._sigmoid = activations.Sigmoid()
 
@@ -110,8 +118,16 @@ class CategoricalCrossentropy(_SoftmaxCrossentropy):
         label_smoothing: in [0, 1]: that share of the weight is spread over all classes.
     """
 
-    def __init__(self, from_logits: bool = False, label_smoothing: float = 0.0) -> None:
-        super().__init__(from_logits)
+    def __init__(
+        self,
+        from_logits: bool = False,
+        label_smoothing: float = 0.0,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "categorical_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(from_logits, reduction, name, dtype, axis)
         self.label_smoothing = label_smoothing
 
     def prepare(self, y_true: Array, output_shape: Shape, dtype: np.dtype[Any]) -> Array:
@@ -151,8 +167,20 @@ class SparseCategoricalCrossentropy(_SoftmaxCrossentropy):
         from_logits: predictions are logits, p = softmax(prediction).
     """
 
-    def __init__(self, from_logits: bool = False) -> None:
-        super().__init__(from_logits)
+    def __init__(
+        self,
+        from_logits: bool = False,
+        ignore_class: int | None = None,
+        reduction: str | None = "sum_over_batch_size",
+        axis: int = -1,
+        name: str = "sparse_categorical_crossentropy",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(from_logits, reduction, name, dtype, axis)
+        if ignore_class is not None:
+            raise ConfigError(
+                "SparseCategoricalCrossentropy does not support ignore_class. Give these examples weight 0."
+            )
         self._row_begins = np.empty(0, np.intp)
 
     def prepare(self, y_true: Array, output_shape: Shape, dtype: np.dtype[Any]) -> Array:

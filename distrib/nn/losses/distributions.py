@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 
 from distrib.base.arrays import Array
@@ -11,17 +13,33 @@ from distrib.nn.losses.loss import EPSILON, Loss, elements_per_example
 class KLDivergence(Loss):
     """`sum(y_true * log(y_true / y_pred))` over the last axis, of values clipped to [1e-7, 1]."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str = "kl_divergence", dtype: Any = None
+    ) -> None:
+        super().__init__(False, reduction, name, dtype)
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
-        true, pred = (np.clip(each, EPSILON, 1.0) for each in (y_true, y_pred))
-        return self._values(np.sum(true * np.log(true / pred), axis=-1))
+        true, pred = self._clipped(y_true, y_pred)
+        np.divide(true, pred, out=pred)
+        np.log(pred, out=pred)
+        pred *= true
+        rows = self._scratch.rows("rows", len(pred), pred.shape[1:-1], pred.dtype)
+        np.sum(pred, axis=-1, out=rows)
+        return self._values(rows)
+
+    def _clipped(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
+        true, pred = self._scratch.like("true", y_pred), self._scratch.like("pred", y_pred)
+        np.clip(y_true, EPSILON, 1.0, out=true)
+        np.clip(y_pred, EPSILON, 1.0, out=pred)
+        return true, pred
 
     def backward(self, y_true: Array, y_pred: Array) -> Array:
         d_y = self._scratch.like("d_y", y_pred)
-        np.divide(np.clip(y_true, EPSILON, 1.0), np.clip(y_pred, EPSILON, 1.0), out=d_y)
-        np.copyto(d_y, 0, where=(y_pred < EPSILON) | (y_pred > 1.0))
+        true, pred = self._clipped(y_true, y_pred)
+        np.divide(true, pred, out=d_y)
+        inside = self._scratch.like("inside", y_pred, np.dtype(bool))
+        np.equal(pred, y_pred, out=inside)
+        d_y *= inside
         d_y *= -y_pred.shape[-1] / elements_per_example(y_pred)
         return d_y
 
@@ -29,8 +47,10 @@ class KLDivergence(Loss):
 class Poisson(Loss):
     """Mean of `y_pred - y_true * log(y_pred + 1e-7)`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str = "poisson", dtype: Any = None
+    ) -> None:
+        super().__init__(False, reduction, name, dtype)
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         elements = self._scratch.like("elements", y_pred)

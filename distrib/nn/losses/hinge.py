@@ -13,8 +13,10 @@ from distrib.nn.losses.loss import Loss, elements_per_example
 class Hinge(Loss):
     """Mean of `max(1 - y_true * y_pred, 0)`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str = "hinge", dtype: Any = None
+    ) -> None:
+        super().__init__(False, reduction, name, dtype)
 
     def prepare(self, y_true: Array, output_shape: Shape, dtype: np.dtype[Any]) -> Array:
         # Of the whole data set, not of a batch as in Keras: a part of a batch may have labels of one class only.
@@ -43,6 +45,11 @@ class Hinge(Loss):
 class SquaredHinge(Hinge):
     """Mean of `max(1 - y_true * y_pred, 0) ** 2`."""
 
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str = "squared_hinge", dtype: Any = None
+    ) -> None:
+        super().__init__(reduction, name, dtype)
+
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         margins = self._margins(y_true, y_pred)
         margins *= margins
@@ -59,8 +66,13 @@ class SquaredHinge(Hinge):
 class CategoricalHinge(Loss):
     """`max(neg - pos + 1, 0)` of one-hot rows, with `pos = sum(y_true y_pred)`, `neg = max((1 - y_true) y_pred)`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "categorical_hinge",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(False, reduction, name, dtype)
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         margins, _ = self._margins(y_true, y_pred)

@@ -12,22 +12,58 @@ from numpy.typing import ArrayLike
 
 from distrib.base.arguments import HasArguments
 from distrib.base.arrays import Array, Shape
-from distrib.base.errors import ShapeError
+from distrib.base.errors import ConfigError, ShapeError
+from distrib.base.tensor import as_tensor
 from distrib.nn import activations
+from distrib.nn.layers.shapes import snake_case
 from distrib.nn.workspace import Workspace
 
 EPSILON = 1e-7
 """Probabilities are clipped to [EPSILON, 1 - EPSILON], as in Keras."""
 
 
+REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "none", None)
+
+
 class Loss(HasArguments):
-    """One value an example, and its gradient."""
+    """One value an example, and its gradient.
+
+    Args:
+        from_logits: whether predictions are logits, for losses that know any.
+        reduction: what a call returns: `"sum_over_batch_size"`, the sum of weighted values over the number of
+            examples;
+            `"mean_with_sample_weight"`, over the sum of the weights; `"mean"`, the same; `"sum"`; or `"none"`, the
+            values. `fit` takes the first only: it is exact for any number of replicas.
+        name: of the loss.
+        dtype: accepted for Keras' sake.
+        axis: -1.
+
+    Raises:
+        ConfigError: another reduction or axis.
+    """
 
     fused_activation: ClassVar[type[activations.Activation] | None] = None
     """The activation whose logits this loss can start from."""
 
-    def __init__(self, from_logits: bool = False) -> None:
-        self.from_logits = from_logits
+    def __init__(
+        self,
+        from_logits: bool = False,
+        reduction: str | None = "sum_over_batch_size",
+        name: str | None = None,
+        dtype: Any = None,
+        axis: int = -1,
+    ) -> None:
+        if reduction not in REDUCTIONS:
+            raise ConfigError(
+                f"{type(self).__name__} expects reduction in {', '.join(map(str, REDUCTIONS))}. "
+                f"Received: {reduction!r}."
+            )
+        if axis != -1:
+            raise ConfigError(
+                f"{type(self).__name__} supports the last axis. Received: axis={axis}. Move it there with Permute."
+            )
+        self.from_logits, self.reduction = from_logits, reduction
+        self.name = name or snake_case(type(self).__name__)
         self._scratch = Workspace()
 
     def prepare(self, y_true: Array, output_shape: Shape, dtype: np.dtype[Any]) -> Array:
@@ -83,8 +119,8 @@ class Loss(HasArguments):
                 setattr(twin, name, part.twin())
         return twin
 
-    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> float:
-        """The mean over the batch of weight times value, as Keras' `sum_over_batch_size`.
+    def __call__(self, y_true: ArrayLike, y_pred: ArrayLike, sample_weight: ArrayLike | None = None) -> Array:
+        """The loss of a batch, reduced as `reduction` says.
 
         Args:
             y_true: targets, `(batch, ...)`.
@@ -92,12 +128,20 @@ class Loss(HasArguments):
             sample_weight: `(batch,)`; 1 by default.
         """
         predictions = np.asarray(y_pred)
-        if predictions.dtype.kind != "f":
+        if predictions.dtype.kind != "f" or not hasattr(y_pred, "dtype"):
             predictions = predictions.astype(np.float32)
         targets = self.prepare(np.asarray(y_true), predictions.shape[1:], predictions.dtype)
-        values = self.forward(targets, predictions)
-        weighted = values if sample_weight is None else values * np.asarray(sample_weight, values.dtype)
-        return float(np.sum(weighted, dtype=np.float64)) / max(1, len(values))
+        values = self.forward(targets, predictions).copy()
+        divisor: float = max(1, len(values))
+        if sample_weight is not None:
+            weights = np.asarray(sample_weight, values.dtype).reshape(-1)
+            values *= weights
+            if self.reduction in ("mean", "mean_with_sample_weight"):
+                divisor = float(np.sum(weights, dtype=np.float64)) or 1.0
+        if self.reduction in ("none", None):
+            return as_tensor(values)
+        total = np.sum(values, dtype=np.float64)
+        return as_tensor(np.asarray(total if self.reduction == "sum" else total / divisor, values.dtype))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the loss, as JSON values."""

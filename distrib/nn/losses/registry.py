@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
+from distrib.base.errors import ConfigError
 from distrib.nn.losses.crossentropy import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
     SparseCategoricalCrossentropy,
 )
 from distrib.nn.losses.distributions import KLDivergence, Poisson
+from distrib.nn.losses.focal import BinaryFocalCrossentropy, CategoricalFocalCrossentropy
+from distrib.nn.losses.functions import CLASSES
 from distrib.nn.losses.hinge import CategoricalHinge, Hinge, SquaredHinge
 from distrib.nn.losses.loss import Loss
 from distrib.nn.losses.regression import (
@@ -29,6 +32,8 @@ REGISTRY: Registry[Loss] = Registry(
     Loss,
     {
         "binary_crossentropy": BinaryCrossentropy,
+        "binary_focal_crossentropy": BinaryFocalCrossentropy,
+        "categorical_focal_crossentropy": CategoricalFocalCrossentropy,
         "categorical_crossentropy": CategoricalCrossentropy,
         "categorical_hinge": CategoricalHinge,
         "cosine_similarity": CosineSimilarity,
@@ -54,8 +59,21 @@ REGISTRY: Registry[Loss] = Registry(
 )
 
 
-def get(identifier: str | Loss) -> Loss:
-    """The loss of that name, or `identifier` itself. Raises `ConfigError` for unknown names."""
+def get(identifier: str | Loss | Callable[..., Any]) -> Loss:
+    """The loss of that name, class, or function of this module, or `identifier` itself.
+
+    Raises:
+        ConfigError: an unknown name, or a function of one's own, whose gradient is not known.
+    """
+    if isinstance(identifier, type) and issubclass(identifier, Loss):
+        return identifier()
+    if callable(identifier) and not isinstance(identifier, Loss):
+        if identifier in CLASSES:
+            return CLASSES[identifier]()
+        raise ConfigError(
+            f"Expected a loss of distrib.losses. Received: {identifier!r}, whose gradient is not known. Write a "
+            "subclass of distrib.losses.Loss, with forward and backward."
+        )
     return REGISTRY.get(identifier)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import numpy as np
 
@@ -14,8 +15,13 @@ from distrib.nn.losses.loss import EPSILON, Loss, elements_per_example
 class MeanSquaredError(Loss):
     """Mean of `(y_true - y_pred) ** 2`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "mean_squared_error",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(False, reduction, name, dtype)
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         squared = self._scratch.like("squared", y_pred)
@@ -33,8 +39,13 @@ class MeanSquaredError(Loss):
 class MeanAbsoluteError(Loss):
     """Mean of `|y_true - y_pred|`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "mean_absolute_error",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(False, reduction, name, dtype)
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         distance = self._scratch.like("distance", y_pred)
@@ -53,8 +64,13 @@ class MeanAbsoluteError(Loss):
 class MeanAbsolutePercentageError(Loss):
     """Mean of `100 |y_true - y_pred| / max(|y_true|, 1e-7)`."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "mean_absolute_percentage_error",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(False, reduction, name, dtype)
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         share = self._scratch.like("share", y_pred)
@@ -82,8 +98,13 @@ class MeanAbsolutePercentageError(Loss):
 class MeanSquaredLogarithmicError(Loss):
     """Mean of `(log(y_true + 1) - log(y_pred + 1)) ** 2`, for values that are at least 1e-7; others count as 1e-7."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "mean_squared_logarithmic_error",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(False, reduction, name, dtype)
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         squared = self._scratch.like("squared", y_pred)
@@ -115,8 +136,14 @@ class Huber(Loss):
         delta: where the parabola becomes a line, positive.
     """
 
-    def __init__(self, delta: float = 1.0) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        delta: float = 1.0,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "huber_loss",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(False, reduction, name, dtype)
         if not delta > 0:
             raise ConfigError(f"Huber expects delta > 0. Received: {delta}.")
         self.delta = delta
@@ -144,8 +171,10 @@ class Huber(Loss):
 class LogCosh(Loss):
     """Mean of `log(cosh(y_pred - y_true))`: nearly a parabola for small errors and a line for large ones."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self, reduction: str | None = "sum_over_batch_size", name: str = "log_cosh", dtype: Any = None
+    ) -> None:
+        super().__init__(False, reduction, name, dtype)
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         # log(cosh(e)) = |e| + log(1 + exp(-2 |e|)) - log(2), which does not overflow
@@ -170,8 +199,14 @@ class LogCosh(Loss):
 class CosineSimilarity(Loss):
     """The negative cosine of the angle between target and prediction, vectors along the last axis."""
 
-    def __init__(self) -> None:
-        super().__init__()
+    def __init__(
+        self,
+        axis: int = -1,
+        reduction: str | None = "sum_over_batch_size",
+        name: str = "cosine_similarity",
+        dtype: Any = None,
+    ) -> None:
+        super().__init__(False, reduction, name, dtype, axis)
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         cosine, _, _ = self._parts(y_true, y_pred)

@@ -25,6 +25,11 @@ class _Output:
 
     def __init__(self, loss: Any, unweighted: Sequence[Any], weighted: Sequence[Any]) -> None:
         self.loss = losses.get(loss)
+        if self.loss.reduction != "sum_over_batch_size":
+            raise ConfigError(
+                "compile expects a loss with reduction sum_over_batch_size: it is exact for any number of replicas. "
+                f"Received: {type(self.loss).__name__}(reduction={self.loss.reduction!r})."
+            )
         self.unweighted, self.weighted = list(unweighted), list(weighted)
         for identifier in (*self.unweighted, *self.weighted):
             metrics.get(identifier, output_shape=(), sparse_targets=False)  # raises for an unknown name
@@ -34,12 +39,14 @@ class _Output:
         sparse = y.ndim - 1 < len(shape) or (y.shape[-1:] == (1,) and shape[-1] > 1)
         unweighted = [metrics.get(identifier, shape, sparse) for identifier in self.unweighted]
         weighted = [metrics.get(identifier, shape, sparse) for identifier in self.weighted]
+        for metric in (*unweighted, *weighted):
+            metric.prepare(shape[-1] if shape else 1)
         return Objective(last_layer, self.loss, unweighted, weighted)
 
     def described(self) -> list[Any]:
         """The metrics, as JSON values."""
         named = [*self.unweighted, "weighted:", *self.weighted]
-        return [m if isinstance(m, str) else m.get_config() for m in named]
+        return [m if isinstance(m, str) else metrics.get(m).get_config() for m in named]
 
 
 class CompileConfig:

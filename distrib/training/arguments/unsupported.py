@@ -9,7 +9,7 @@ import numpy as np
 
 from distrib.base.arguments import unknown
 from distrib.base.errors import ConfigError
-from distrib.nn.metrics import Metric
+from distrib.nn.metrics import is_metric
 
 
 def refuse(call: str, given: Mapping[str, Any], known: Mapping[str, Any], ours: Iterable[str] = ()) -> None:
@@ -42,7 +42,7 @@ def several(name: str, given: object) -> list[Any]:
         return []
     found = list(given) if isinstance(given, list | tuple) else [given]
     for each in found:
-        if not isinstance(each, str | Metric):
+        if not is_metric(each):
             raise ConfigError(
                 f"compile expects {name} as names or instances of distrib.metrics, in a list. "
                 f"Received: {each!r} of type {type(each).__name__}."

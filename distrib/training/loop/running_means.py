@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 from distrib.base.arrays import Array
 from distrib.nn.batch_sums import BatchSums
-from distrib.nn.metrics import Mean, Metric
+from distrib.nn.metrics import Metric
 from distrib.training.callbacks.callback import Logs
 
 
@@ -19,35 +19,41 @@ class RunningMeans:
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.metrics = list(metrics)
-        self._loss = Mean("loss")
+        self._total = self._count = 0.0  # of the loss
 
     @property
     def num_examples(self) -> int:
         """How many examples the means are of."""
-        return int(self._loss.count)
+        return int(self._count)
 
     def reset(self) -> None:
         """Begin anew."""
-        self._loss.reset_state()
+        self._total = self._count = 0.0
         for metric in self.metrics:
             metric.reset_state()
 
     def add(self, total: BatchSums) -> None:
         """Add the sums over some examples."""
-        self._loss.add(total.loss + total.penalty * total.count, total.count)
-        for index, metric in enumerate(self.metrics):
-            metric.add(*total.metric(index))
+        self._total += total.loss + total.penalty * total.count
+        self._count += total.count
+        begin, sums = 0, total.metric_sums
+        for metric in self.metrics:
+            end = begin + metric.num_sums
+            metric.add(sums[begin:end])
+            begin = end
 
     def logs(self) -> Logs:
         """Name -> mean."""
-        logs = {metric.name: metric.result() for metric in self.metrics}
-        logs["loss"] = self._loss.result()
+        logs = {metric.name: metric.current() for metric in self.metrics}
+        logs["loss"] = self._total / self._count if self._count else 0.0
         return logs
 
     def sums(self) -> Array:
         """The sums behind the means, laid out as `BatchSums`."""
-        batch_sums = BatchSums(len(self.metrics))
-        batch_sums.count, batch_sums.loss = self._loss.count, self._loss.total
-        for index, metric in enumerate(self.metrics):
-            batch_sums.set_metric(index, metric.total, metric.count)
+        batch_sums = BatchSums(sum(metric.num_sums for metric in self.metrics))
+        batch_sums.count, batch_sums.loss = self._count, self._total
+        begin = 0
+        for metric in self.metrics:
+            batch_sums.metric_sums[begin : begin + metric.num_sums] = metric.sums()
+            begin += metric.num_sums
         return batch_sums.sums

@@ -4,46 +4,55 @@ from __future__ import annotations
 
 from typing import Any
 
+from distrib.base.arguments import checked
 from distrib.nn.layers.merging.concatenate import Concatenate
 from distrib.nn.layers.merging.dot import Dot
 from distrib.nn.layers.merging.elementwise import Add, Average, Maximum, Minimum, Multiply, Subtract
 
 
-def add(inputs: Any, **kwargs: Any) -> Any:
-    """See `Add`; `inputs` is a list of tensors."""
-    return Add(**kwargs)(inputs)
+@checked
+def add(inputs: Any, name: str | None = None) -> Any:
+    """See `Add`; `inputs` is a list of tensors, `name` that of the layer."""
+    return Add(name=name)(inputs)
 
 
-def average(inputs: Any, **kwargs: Any) -> Any:
-    """See `Average`; `inputs` is a list of tensors."""
-    return Average(**kwargs)(inputs)
+@checked
+def average(inputs: Any, name: str | None = None) -> Any:
+    """See `Average`; `inputs` is a list of tensors, `name` that of the layer."""
+    return Average(name=name)(inputs)
 
 
-def concatenate(inputs: Any, axis: int = -1, **kwargs: Any) -> Any:
-    """See `Concatenate`; `inputs` is a list of tensors."""
-    return Concatenate(axis, **kwargs)(inputs)
+@checked
+def concatenate(inputs: Any, axis: int = -1, name: str | None = None) -> Any:
+    """See `Concatenate`; `inputs` is a list of tensors, `name` that of the layer."""
+    return Concatenate(axis, name=name)(inputs)
 
 
-def dot(inputs: Any, axes: Any = -1, normalize: bool = False, **kwargs: Any) -> Any:
-    """See `Dot`; `inputs` is a list of tensors."""
-    return Dot(axes, normalize, **kwargs)(inputs)
+@checked
+def dot(inputs: Any, axes: Any = -1, normalize: bool = False, name: str | None = None) -> Any:
+    """See `Dot`; `inputs` is a list of tensors, `name` that of the layer."""
+    return Dot(axes, normalize, name=name)(inputs)
 
 
-def maximum(inputs: Any, **kwargs: Any) -> Any:
-    """See `Maximum`; `inputs` is a list of tensors."""
-    return Maximum(**kwargs)(inputs)
+@checked
+def maximum(inputs: Any, name: str | None = None) -> Any:
+    """See `Maximum`; `inputs` is a list of tensors, `name` that of the layer."""
+    return Maximum(name=name)(inputs)
 
 
-def minimum(inputs: Any, **kwargs: Any) -> Any:
-    """See `Minimum`; `inputs` is a list of tensors."""
-    return Minimum(**kwargs)(inputs)
+@checked
+def minimum(inputs: Any, name: str | None = None) -> Any:
+    """See `Minimum`; `inputs` is a list of tensors, `name` that of the layer."""
+    return Minimum(name=name)(inputs)
 
 
-def multiply(inputs: Any, **kwargs: Any) -> Any:
-    """See `Multiply`; `inputs` is a list of tensors."""
-    return Multiply(**kwargs)(inputs)
+@checked
+def multiply(inputs: Any, name: str | None = None) -> Any:
+    """See `Multiply`; `inputs` is a list of tensors, `name` that of the layer."""
+    return Multiply(name=name)(inputs)
 
 
-def subtract(inputs: Any, **kwargs: Any) -> Any:
-    """See `Subtract`; `inputs` is a list of tensors."""
-    return Subtract(**kwargs)(inputs)
+@checked
+def subtract(inputs: Any, name: str | None = None) -> Any:
+    """See `Subtract`; `inputs` is a list of tensors, `name` that of the layer."""
+    return Subtract(name=name)(inputs)
