@@ -3,13 +3,15 @@
 Names and behaviour follow tf.distribute and Keras wherever those have a name.
 """
 
+import importlib as _importlib
+
 from distrib.base.exit_codes import install as _install_exit_codes
 from distrib.host.blas_kernels import choose_kernels as _choose_kernels
 
 _choose_kernels()  # before anything imports NumPy
 _install_exit_codes()  # before anything can fail
 
-from distrib import callbacks, cluster_resolver, datasets, models, train
+from distrib import callbacks, cluster_resolver, datasets, models, train, utils
 from distrib.base.errors import (
     AuthenticationError,
     ConfigError,
@@ -32,6 +34,7 @@ from distrib.strategies.central_storage import CentralStorageStrategy
 from distrib.strategies.default import DefaultStrategy, get_strategy, has_strategy
 from distrib.strategies.from_cluster import strategy_from_cluster
 from distrib.strategies.mirrored import MirroredStrategy
+from distrib.strategies.named import MultiWorkerMirroredStrategy, OneDeviceStrategy
 from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.parameter_server import ParameterServerStrategy
 from distrib.strategies.replica_context import ReplicaContext, get_replica_context
@@ -58,7 +61,9 @@ __all__ = [
     "Input",
     "MirroredStrategy",
     "Model",
+    "MultiWorkerMirroredStrategy",
     "NonFiniteError",
+    "OneDeviceStrategy",
     "ParameterServerStrategy",
     "PeerLostError",
     "ProtocolError",
@@ -95,7 +100,15 @@ __all__ = [
     "strategy_from_cluster",
     "train",
     "train_and_evaluate",
+    "utils",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """The name spaces for scripts, which most programs do not need: `distrib.keras`, `distrib.tf`."""
+    if name in ("keras", "tf"):
+        return _importlib.import_module(f"distrib.{name}")
+    raise AttributeError(f"module 'distrib' has no attribute {name!r}")
 
 
 def __dir__() -> list[str]:

@@ -2,6 +2,7 @@
 
 import ast
 import inspect
+import os
 import re
 import subprocess
 import sys
@@ -10,7 +11,7 @@ from pathlib import Path
 import distrib
 
 PACKAGE = Path(distrib.__file__).parent
-FRONT_DOORS = {"callbacks", "cluster_resolver", "datasets", "models", "train"}
+FRONT_DOORS = {"callbacks", "cluster_resolver", "datasets", "models", "train", "utils"}
 
 # From the lowest floor to the highest. A module belongs to the longest name here that it is or lies in, and imports
 # from lower floors only, or from its own entry. So the entries of one floor do not know each other.
@@ -46,6 +47,7 @@ FLOORS = [
     ["strategies.ps_worker", "strategies.strategy", "strategies.mpi_job"],
     ["strategies.collective_strategy"],
     ["strategies.default", "strategies.mirrored", "strategies.central_storage"],
+    ["strategies.named"],
     ["strategies.parameter_server"],
     ["strategies.from_cluster", "strategies.replica_context"],
     # The training loop.
@@ -68,7 +70,12 @@ FLOORS = [
     ["launch.backends", "launch.task"],
     ["launch.settings", "launch.preflight"],
     ["launch.run"],
-    ["callbacks", "cluster_resolver", "datasets", "models", "train"],
+    ["callbacks", "cluster_resolver", "datasets", "models", "train", "utils"],
+    ["tf.elementwise", "tf.random", "tf.config.devices"],
+    ["tf.reductions"],
+    ["keras"],
+    ["tf.arrays", "tf.dtypes", "tf.nn", "tf.config", "tf.distribute", "tf.train", "tf.math"],
+    ["tf"],
     ["lab"],
     ["cli"],
     ["__init__", "__main__"],
@@ -95,12 +102,9 @@ def imports(path):
         elif isinstance(node, ast.ImportFrom) and node.module:
             for alias in node.names:
                 name = f"{node.module}.{alias.name}"
-                yield (
-                    node.lineno,
-                    name
-                    if (PACKAGE.parent / name.replace(".", "/")).with_suffix(".py").exists()
-                    else node.module,
-                )
+                path = PACKAGE.parent / name.replace(".", "/")
+                is_module = path.with_suffix(".py").exists() or (path / "__init__.py").exists()
+                yield node.lineno, name if is_module else node.module
 
 
 def ours(path):
@@ -262,15 +266,21 @@ def test_everything_public_has_a_docstring():
     assert [name for name, value in public_objects() if not inspect.getdoc(value)] == []
 
 
-def test_import_is_light():
+def test_import_is_light(tmp_path):
     program = (
         "import numpy, sys, time; begin = time.process_time(); import distrib; "
         "took = time.process_time() - begin; "
         "assert not {'mpi4py', 'grpc', 'rich', 'tensorboardX', 'threadpoolctl'} & set(sys.modules); print(took)"
     )
+    # The first run compiles, as the installation of a package does.
+    environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}
     runs = [
-        float(subprocess.run([sys.executable, "-c", program], check=True, capture_output=True).stdout)
-        for _ in range(3)
+        float(
+            subprocess.run(
+                [sys.executable, "-c", program], check=True, capture_output=True, env=environ
+            ).stdout
+        )
+        for _ in range(4)
     ]
     assert min(runs) < 0.3
 

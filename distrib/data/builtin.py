@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import hashlib
-import os
-import tempfile
 from pathlib import Path
 
-from distrib.base import environment
 from distrib.base.arrays import Array
 from distrib.base.errors import DataError
+from distrib.data.download import cache_folder, download
 from distrib.data.idx import read_idx
 
 Split = tuple[Array, Array]
@@ -27,8 +25,9 @@ FASHION_MNIST_FILES = {
     "t10k-labels-idx1-ubyte.gz": "3d0e6c6ea990b53b6f8f500a41cac93881d981b315f84578b7d915342ade01e9",
 }
 
-_MAX_DOWNLOAD_BYTES = 64 << 20
-_DOWNLOAD_TIMEOUT_S = 60.0
+_ADVICE = (
+    "Install Debian's package dataset-fashion-mnist, or pass path=... of a folder that holds the four files."
+)
 
 
 def digits() -> tuple[Split, Split]:
@@ -91,57 +90,17 @@ def _verified(file: Path, digest: str) -> Array:
 
 
 def _download_fashion_mnist(url: str) -> Path:
-    folder = _cache() / "fashion-mnist"
-    try:
-        folder.mkdir(parents=True, exist_ok=True)
-    except OSError as error:
-        raise DataError(
-            f"Fashion-MNIST cannot be kept in {folder}: {error}. Set DISTRIB_CACHE to a folder that can be written."
-        ) from None
+    folder = cache_folder() / "fashion-mnist"
     for name, digest in FASHION_MNIST_FILES.items():
         target = folder / name
-        if not target.is_file():
-            _download(url + name, target, digest)
+        if target.is_file():
+            continue
+
+        def verify(file: Path, digest: str = digest, name: str = name) -> None:
+            try:
+                _verified(file, digest)
+            except DataError:
+                raise DataError(f"What {url}{name} sent is not Fashion-MNIST: SHA-256 mismatch.") from None
+
+        download(url + name, target, verify, _ADVICE)
     return folder
-
-
-def _cache() -> Path:
-    """The folder for what is downloaded. Raises `DataError` where there is none."""
-    folder = environment.text(environment.CACHE)
-    if folder:
-        return Path(folder)
-    try:
-        return Path.home() / ".cache" / "distrib"
-    except RuntimeError:
-        raise DataError(
-            "Fashion-MNIST is downloaded to a folder of its own, but this user has no home folder. Set DISTRIB_CACHE."
-        ) from None
-
-
-def _download(url: str, target: Path, digest: str) -> None:
-    """Fetch a file, check it, and only then give it its name; ranks that do so at once do not disturb each other."""
-    import http.client  # these two bring ssl and email, and most scripts download nothing
-    import urllib.request
-
-    handle, temporary = tempfile.mkstemp(dir=target.parent, prefix=f".{target.name}.")
-    try:
-        with (
-            os.fdopen(handle, "wb") as file,
-            urllib.request.urlopen(url, timeout=_DOWNLOAD_TIMEOUT_S) as answer,
-        ):
-            while piece := answer.read(1 << 20):
-                file.write(piece)
-                if file.tell() > _MAX_DOWNLOAD_BYTES:
-                    raise DataError(f"{url} is larger than {_MAX_DOWNLOAD_BYTES} bytes.")
-        try:
-            _verified(Path(temporary), digest)
-        except DataError:
-            raise DataError(f"What {url} sent is not Fashion-MNIST: SHA-256 mismatch.") from None
-        os.replace(temporary, target)
-    except (OSError, http.client.HTTPException) as error:
-        raise DataError(
-            f"Cannot download {url}: {error}. Install Debian's package dataset-fashion-mnist, or pass "
-            "path=... of a folder that holds the four files."
-        ) from None
-    finally:
-        Path(temporary).unlink(missing_ok=True)

@@ -34,6 +34,9 @@ class Variable:
         trainable: whether an optimizer may update it.
         name: shown in errors and in checkpoints.
         dtype: dtype to hold the value in; that of `initial_value` by default.
+        synchronization: accepted for TensorFlow's sake: a variable belongs to this process. Replicas that train a
+            model keep its variables equal.
+        aggregation: likewise.
     """
 
     __slots__ = ("_grad", "_value", "name", "place", "trainable")
@@ -44,6 +47,9 @@ class Variable:
         trainable: bool = True,
         name: str = "Variable",
         dtype: str | np.dtype[Any] | None = None,
+        *,
+        synchronization: str | None = None,
+        aggregation: str | None = None,
     ) -> None:
         self.name = name
         self.trainable = trainable

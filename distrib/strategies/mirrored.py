@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from distrib.base.logs import LOGGER
 from distrib.comm.communicator import Communicator
 from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
@@ -32,6 +33,8 @@ class MirroredStrategy(CollectiveStrategy):
             one over threads.
         log_device_placement: print host, cores and BLAS threads of every replica, and which collectives they use.
         allow_soft_placement: warn about more replicas than cores on a host; otherwise it is an error.
+        devices: accepted for TensorFlow's sake, also as the first argument: a process is one replica.
+        cross_device_ops: likewise.
 
     Raises:
         ConfigError: several processes were promised, but MPI sees fewer; or the options do not fit them.
@@ -43,7 +46,18 @@ class MirroredStrategy(CollectiveStrategy):
         communicator: Communicator | None = None,
         log_device_placement: bool = False,
         allow_soft_placement: bool = True,
+        devices: Any = None,
+        cross_device_ops: Any = None,
     ) -> None:
+        if isinstance(communication_options, list | tuple | str):  # TensorFlow's first argument
+            devices, communication_options = communication_options, None
+        if devices is not None or cross_device_ops is not None:
+            LOGGER.info(
+                "MirroredStrategy has one replica in each process: start as many with mpirun -n. devices=%r and "
+                "cross_device_ops=%r have no effect.",
+                devices,
+                cross_device_ops,
+            )
         self._options = communication_options or CommunicationOptions()
         self.communicator = communicator or communicator_of_job(
             self._options, log_device_placement, allow_soft_placement

@@ -15,6 +15,8 @@ from numpy.typing import ArrayLike
 
 from distrib.base.arguments import HasArguments
 from distrib.base.arrays import Array
+from distrib.cluster.resolve import resolve
+from distrib.cluster.resolvers import ClusterResolver, SimpleClusterResolver
 from distrib.comm.reduce_op import ReduceOp
 from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
@@ -108,6 +110,20 @@ class Strategy(HasArguments):
             description: what this replica is about to do, as nested JSON values; the replicas have agreed on it, or
                 parameter servers compare it.
         """
+
+    @property
+    def cluster_resolver(self) -> ClusterResolver:
+        """Who this process is, and which others there are."""
+        task = resolve()
+        return SimpleClusterResolver(task.cluster, task_type=task.type, task_id=task.index)
+
+    def experimental_local_results(self, value: T) -> tuple[T]:
+        """The values of the replicas of this process: there is one.
+
+        Args:
+            value: what `run` returned.
+        """
+        return (value,)
 
     def agree(self, description: Mapping[str, Any]) -> None:
         """Make sure that all replicas are about to do the same thing. Collective where replicas meet.

@@ -50,7 +50,7 @@ def load_model(
     folder = Path(filepath)
     files, manifest = read_checkpoint(folder)
     config = manifest.get("model")
-    if not isinstance(config, dict) or config.get("class") not in MODEL_CLASSES:
+    if not isinstance(config, dict) or str(config.get("class")) not in MODEL_CLASSES:
         raise StorageError(f"{folder} is not a saved model. It has: {', '.join(manifest)}.")
     try:
         model = _made(config, files)

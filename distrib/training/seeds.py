@@ -98,6 +98,15 @@ def counted_apart() -> Iterator[None]:
         _numbers.reset(token)
 
 
+def clear_session(free_memory: bool = True) -> None:
+    """Give names to models from the first on again, as in Keras.
+
+    Args:
+        free_memory: accepted for Keras' sake: what nothing refers to is freed anyway.
+    """
+    _numbers.get().named.clear()
+
+
 def reset() -> None:
     """Forget the seed, the numbers and names given to models, and open scopes. For use between tests."""
     set_random_seed(_DEFAULT_SEED)

@@ -115,11 +115,22 @@ def test_a_parser_answers_or_raises_our_error(tmp_path, name, seed):
             parse(data, tmp_path)
 
 
-@pytest.mark.parametrize("seed", range(2))
-def test_a_saved_model_loads_or_raises_our_error(tmp_path, seed):
-    model = distrib.Sequential(
+def row():
+    return distrib.Sequential(
         [distrib.layers.Dense(3, input_shape=(4,)), distrib.layers.Dropout(0.1), distrib.layers.Dense(2)]
     )
+
+
+def graph():
+    inputs, shared = distrib.Input((4,)), distrib.layers.Dense(4)
+    joined = distrib.layers.concatenate([shared(inputs), shared(shared(inputs))])
+    return distrib.Model(inputs, {"out": distrib.layers.Dense(2)(joined)})
+
+
+@pytest.mark.parametrize("make", [row, graph])
+@pytest.mark.parametrize("seed", range(2))
+def test_a_saved_model_loads_or_raises_our_error(tmp_path, seed, make):
+    model = make()
     model.compile("adam", "mse", ["accuracy"])
     model.save(tmp_path / "saved")
     manifest = tmp_path / "saved" / "manifest.json"

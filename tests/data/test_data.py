@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from distrib import ConfigError, DataError, datasets
 from distrib.base.ranges import Range
-from distrib.data import builtin
+from distrib.data import builtin, download
 from distrib.data.dataset import ArrayDataset, as_array
 from distrib.data.idx import read_idx
 from distrib.data.schedule import Schedule, permutation
@@ -264,7 +264,7 @@ class TestFashionMnist:
         """An empty cache, on a machine without Debian's package."""
         monkeypatch.setenv("DISTRIB_CACHE", str(tmp_path / "cache"))
         monkeypatch.setattr(builtin, "DEBIAN_FASHION_MNIST", tmp_path / "none")
-        monkeypatch.setattr(builtin, "_DOWNLOAD_TIMEOUT_S", 5.0)
+        monkeypatch.setattr(download, "TIMEOUT_S", 5.0)
         yield tmp_path / "cache" / "fashion-mnist"
         monkeypatch.undo()
 
@@ -325,7 +325,7 @@ class TestFashionMnist:
 
     def test_too_large_download(self, cache, served, monkeypatch):
         folder, url, _ = served
-        monkeypatch.setattr(builtin, "_MAX_DOWNLOAD_BYTES", 1000)
+        monkeypatch.setattr(download, "MAX_DOWNLOAD_BYTES", 1000)
         (folder / self.FILES[0]).write_bytes(bytes(5000))
         with pytest.raises(DataError, match="larger than 1000 bytes"):
             datasets.fashion_mnist(url=url)

@@ -134,7 +134,7 @@ def test_an_argument_that_there_is_not_is_named(name):
         (lambda m: distrib.optimizers.Adam(lr=0.1), "Adam has no argument lr"),
         (lambda m: distrib.optimizers.Adam(beta_1="0.9"), "Adam expects beta_1 to be a number"),
         (lambda m: distrib.optimizers.SGD([0.1]), "learning_rate"),
-        (lambda m: distrib.MirroredStrategy(devices=["/cpu:0"]), "MirroredStrategy has no argument devices"),
+        (lambda m: distrib.MirroredStrategy(device=["/cpu:0"]), "MirroredStrategy has no argument device"),
         (lambda m: distrib.CommunicationOptions(timeout="1"), "no argument timeout.* Did you mean timeout_s"),
         (lambda m: distrib.CommunicationOptions(timeout_s="1"), "timeout_s to be a number"),
         (lambda m: callbacks.EarlyStopping(patience="3"), "EarlyStopping expects patience to be an integer"),

@@ -70,8 +70,8 @@ class Relu(Activation):
         return below
 
     def get_config(self) -> dict[str, Any]:
-        arguments = ("negative_slope", "max_value", "threshold")
-        return {name: getattr(self, name) for name in arguments}
+        usual = {"negative_slope": 0.0, "max_value": None, "threshold": 0.0}
+        return {name: getattr(self, name) for name, value in usual.items() if getattr(self, name) != value}
 
 
 class Relu6(Relu):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import inspect
 import math
 from abc import abstractmethod
 from typing import Any, ClassVar, Self
@@ -145,8 +146,17 @@ class Loss(HasArguments):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the loss, as JSON values."""
-        fields = {name: value for name, value in vars(self).items() if not name.startswith("_")}
-        return {"class": type(self).__name__, **fields}
+        # Configurations of versions that had neither name nor reduction are the same.
+        parameters = inspect.signature(type(self)).parameters
+        usual = {"reduction": "sum_over_batch_size", "name": getattr(parameters.get("name"), "default", None)}
+        return {
+            "class": type(self).__name__,
+            **{
+                name: value
+                for name, value in vars(self).items()
+                if not name.startswith("_") and usual.get(name, self) != value
+            },
+        }
 
     def _smooth(self, y_true: Array, share: float, towards: float) -> Array:
         """Targets moved `share` of the way towards `towards`."""

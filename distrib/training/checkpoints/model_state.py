@@ -56,8 +56,9 @@ def contents(
         "model": {
             "class": config["class"],
             "name": config["name"],
-            "config": config,
             **describe_network(network),
+            # Layers in a row are described by the network. The calls of others are not.
+            **({} if _is_row(config) else {"config": config}),
         },
         "run": run_name(),
         "step": 0,
@@ -71,6 +72,11 @@ def contents(
     for file, arrays in files.items():
         _check_finite(file, arrays, "It is not saved, and what was saved before stays.")
     return files, manifest
+
+
+def _is_row(config: Mapping[str, Any]) -> bool:
+    """Whether a configuration is of layers in a row, without models among them."""
+    return config["class"] == "Sequential" and not any("layers" in each for each in config["layers"])
 
 
 def check_model(folder: Path, network: Network, files: Files) -> dict[str, Array]:

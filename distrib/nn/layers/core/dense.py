@@ -129,6 +129,7 @@ class Dense(ActivatedLayer):
             "bias_initializer": self.bias_initializer,
             "kernel_regularizer": self.kernel_regularizer,
             "bias_regularizer": self.bias_regularizer,
-            "activity_regularizer": self.activity_regularizer,
         }
+        if self.activity_regularizer is not None:
+            parts["activity_regularizer"] = self.activity_regularizer
         return super().get_config() | {"units": self.units, "use_bias": self.use_bias} | described(parts)

@@ -89,8 +89,5 @@ class Dropout(Layer):
         return tuple(size if each is None else each for each, size in given)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {
-            "rate": self.rate,
-            "noise_shape": self.noise_shape,
-            "seed": self.seed,
-        }
+        shape = {} if self.noise_shape is None else {"noise_shape": self.noise_shape}
+        return super().get_config() | {"rate": self.rate, "seed": self.seed} | shape

@@ -1,0 +1,79 @@
+"""`distrib.keras`: distrib's own objects, where scripts for Keras look for them.
+
+from distrib import keras
+from distrib.keras import layers, Model
+"""
+
+from distrib.base.missing import refuser
+from distrib.base.tensor import Tensor
+from distrib.keras import (
+    activations,
+    backend,
+    callbacks,
+    datasets,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    models,
+    optimizers,
+    regularizers,
+    utils,
+)
+from distrib.nn.graph.symbolic import KerasTensor
+from distrib.nn.initializers import Initializer
+from distrib.nn.layers import Input, Layer
+from distrib.nn.losses import Loss
+from distrib.nn.metrics import Metric
+from distrib.nn.optimizers import Optimizer
+from distrib.nn.regularizers import Regularizer
+from distrib.nn.variable import Variable
+from distrib.training.model import Model
+from distrib.training.seeds import clear_session
+from distrib.training.sequential import Sequential
+
+__version__ = "3.15.0"
+"""The version of Keras whose names and defaults these are."""
+
+__all__ = [
+    "Initializer",
+    "Input",
+    "KerasTensor",
+    "Layer",
+    "Loss",
+    "Metric",
+    "Model",
+    "Optimizer",
+    "Regularizer",
+    "Sequential",
+    "Tensor",
+    "Variable",
+    "activations",
+    "backend",
+    "callbacks",
+    "clear_session",
+    "datasets",
+    "initializers",
+    "layers",
+    "losses",
+    "metrics",
+    "models",
+    "optimizers",
+    "regularizers",
+    "utils",
+]
+
+__getattr__ = refuser(
+    __name__,
+    {
+        "applications": "there are no trained models. Load weights of your own.",
+        "constraints": "constraints are not supported yet. Leave them out.",
+        "mixed_precision": "models compute in float32 or float64.",
+        "preprocessing": "folders of images and texts are not supported yet. Pass arrays.",
+        "saving": "models of layers that are built in are saved and loaded without registration.",
+        "wrappers": "wrappers for scikit-learn are not supported.",
+        "distribution": "layers split over processes are not supported yet.",
+        "ops": "use NumPy, or the operations of distrib.tf.",
+    },
+    __all__,
+)

@@ -1,0 +1,7 @@
+"""`distrib.tf.math`: operations on elements, and reductions."""
+
+from distrib.tf import elementwise, reductions
+from distrib.tf.elementwise import *  # noqa: F403
+from distrib.tf.reductions import *  # noqa: F403
+
+__all__ = [*elementwise.__all__, *reductions.__all__]

@@ -1,0 +1,116 @@
+"""`distrib.tf.nn`: activation functions, and cross-entropies of arrays."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+from numpy.typing import ArrayLike
+
+from distrib.base.arguments import checked
+from distrib.base.arrays import Array
+from distrib.base.missing import refuser
+from distrib.base.tensor import as_tensor
+from distrib.nn.activations import (
+    elu,
+    gelu,
+    leaky_relu,
+    log_softmax,
+    relu,
+    relu6,
+    selu,
+    sigmoid,
+    silu,
+    softmax,
+    softplus,
+    softsign,
+    swish,
+    tanh,
+)
+from distrib.tf.elementwise import tensor_of
+
+__all__ = [
+    "compute_average_loss",
+    "elu",
+    "gelu",
+    "l2_loss",
+    "l2_normalize",
+    "leaky_relu",
+    "log_softmax",
+    "relu",
+    "relu6",
+    "selu",
+    "sigmoid",
+    "sigmoid_cross_entropy_with_logits",
+    "silu",
+    "softmax",
+    "softmax_cross_entropy_with_logits",
+    "softplus",
+    "softsign",
+    "sparse_softmax_cross_entropy_with_logits",
+    "swish",
+    "tanh",
+]
+
+__getattr__ = refuser(
+    __name__,
+    dict.fromkeys(
+        ["conv2d", "max_pool2d", "avg_pool2d", "embedding_lookup", "batch_normalization", "dropout"],
+        "it is not supported yet.",
+    ),
+    __all__,
+)
+
+
+@checked
+def softmax_cross_entropy_with_logits(
+    labels: ArrayLike, logits: ArrayLike, axis: int = -1, name: str | None = None
+) -> Array:
+    """`-sum(labels * log_softmax(logits))` over an axis."""
+    return as_tensor(-np.sum(tensor_of(labels) * log_softmax(tensor_of(logits), axis), axis=axis))
+
+
+@checked
+def sparse_softmax_cross_entropy_with_logits(
+    labels: ArrayLike, logits: ArrayLike, name: str | None = None
+) -> Array:
+    """`-log_softmax(logits)[label]`, with integer labels, over the last axis."""
+    index = np.asarray(labels)[..., None]
+    return as_tensor(-np.take_along_axis(np.asarray(log_softmax(tensor_of(logits))), index, axis=-1)[..., 0])
+
+
+@checked
+def sigmoid_cross_entropy_with_logits(labels: ArrayLike, logits: ArrayLike, name: str | None = None) -> Array:
+    """`max(z, 0) - z * label + log(1 + exp(-|z|))` of each element."""
+    z, y = tensor_of(logits), tensor_of(labels)
+    return as_tensor(np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z))))
+
+
+@checked
+def l2_normalize(x: ArrayLike, axis: Any = None, epsilon: float = 1e-12, name: str | None = None) -> Array:
+    """Vectors along axes divided by their length."""
+    array = tensor_of(x)
+    return as_tensor(array / np.sqrt(np.maximum(np.sum(array * array, axis=axis, keepdims=True), epsilon)))
+
+
+@checked
+def l2_loss(t: ArrayLike, name: str | None = None) -> Array:
+    """Half the sum of squares."""
+    array = tensor_of(t)
+    return as_tensor(np.sum(array * array) / 2)
+
+
+@checked
+def compute_average_loss(
+    per_example_loss: ArrayLike, sample_weight: ArrayLike | None = None, global_batch_size: int | None = None
+) -> Array:
+    """The sum of weighted losses over the size of the global batch.
+
+    Args:
+        per_example_loss: `(batch,)`.
+        sample_weight: `(batch,)`; 1 by default.
+        global_batch_size: examples over all replicas; those given here by default.
+    """
+    values = tensor_of(per_example_loss)
+    weighted = values if sample_weight is None else values * np.asarray(sample_weight, values.dtype)
+    return as_tensor(np.sum(weighted) / (global_batch_size or len(values)))

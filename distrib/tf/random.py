@@ -1,0 +1,67 @@
+"""`distrib.tf.random`: the global seed, and random arrays that follow from it."""
+
+from __future__ import annotations
+
+import itertools
+from typing import Any
+
+import numpy as np
+
+from distrib.base.arguments import checked
+from distrib.base.arrays import Array
+from distrib.base.tensor import as_tensor
+from distrib.nn.rng import generator
+from distrib.training.seeds import get_random_seed, set_random_seed
+
+__all__ = ["normal", "set_seed", "shuffle", "uniform"]
+
+_calls = itertools.count()
+
+
+@checked
+def set_seed(seed: int) -> None:
+    """See `distrib.set_random_seed`; random arrays repeat, too."""
+    global _calls
+    set_random_seed(seed)
+    _calls = itertools.count()
+
+
+def _generator(seed: int | None) -> np.random.Generator:
+    """A generator for one call: of its own seed, or of the global seed and the number of the call."""
+    if seed is not None:
+        return generator("tf.random", seed)
+    return generator("tf.random", get_random_seed(), next(_calls))
+
+
+@checked
+def normal(
+    shape: Any,
+    mean: Any = 0.0,
+    stddev: Any = 1.0,
+    dtype: Any = np.float32,
+    seed: int | None = None,
+    name: str | None = None,
+) -> Array:
+    """Normal numbers."""
+    return as_tensor(_generator(seed).normal(mean, stddev, shape).astype(dtype))
+
+
+@checked
+def uniform(
+    shape: Any,
+    minval: Any = 0,
+    maxval: Any = None,
+    dtype: Any = np.float32,
+    seed: int | None = None,
+    name: str | None = None,
+) -> Array:
+    """Uniform numbers from `minval` to before `maxval`, which is 1 by default; integers for an integer dtype."""
+    if np.dtype(dtype).kind in "iu":
+        return as_tensor(_generator(seed).integers(minval, maxval, shape, dtype=dtype))
+    return as_tensor(_generator(seed).uniform(minval, 1 if maxval is None else maxval, shape).astype(dtype))
+
+
+@checked
+def shuffle(value: Any, seed: int | None = None, name: str | None = None) -> Array:
+    """The slices along the first axis in another order."""
+    return as_tensor(_generator(seed).permutation(np.asarray(value)))

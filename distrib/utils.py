@@ -1,0 +1,24 @@
+"""`distrib.utils`: small helpers, with Keras' names."""
+
+from distrib.base.missing import refuser
+from distrib.data.labels import normalize, to_categorical
+from distrib.training.model_config import clone_model
+from distrib.training.seeds import clear_session, set_random_seed
+
+__all__ = ["clear_session", "clone_model", "normalize", "set_random_seed", "to_categorical"]
+
+__getattr__ = refuser(
+    __name__,
+    {
+        "plot_model": "pictures of models are not supported. model.summary(expand_nested=True) shows connections.",
+        "Sequence": "generators of batches are not supported yet. Pass arrays, or np.load(..., mmap_mode='r').",
+        "PyDataset": "generators of batches are not supported yet. Pass arrays, or np.load(..., mmap_mode='r').",
+        "image_dataset_from_directory": "folders of images are not supported yet. Read them into an array.",
+        "get_file": "downloads of one's own are not supported. Use urllib.request.",
+    },
+    __all__,
+)
+
+
+def __dir__() -> list[str]:
+    return __all__
