@@ -15,15 +15,30 @@ class KLDivergence(Loss):
         super().__init__()
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
-        true, pred = (np.clip(each, EPSILON, 1.0) for each in (y_true, y_pred))
-        return self._values(np.sum(true * np.log(true / pred), axis=-1))
+        true, elements = self._true_and_ratio(y_true, y_pred)
+        np.log(elements, out=elements)
+        elements *= true
+        sums = self._scratch.rows("sums", len(y_pred), y_pred.shape[1:-1], y_pred.dtype)
+        np.sum(elements, axis=-1, out=sums)
+        return self._values(sums)
 
     def backward(self, y_true: Array, y_pred: Array) -> Array:
-        d_y = self._scratch.like("d_y", y_pred)
-        np.divide(np.clip(y_true, EPSILON, 1.0), np.clip(y_pred, EPSILON, 1.0), out=d_y)
-        np.copyto(d_y, 0, where=(y_pred < EPSILON) | (y_pred > 1.0))
+        _, d_y = self._true_and_ratio(y_true, y_pred)
+        outside = self._scratch.like("outside", y_pred, np.dtype(bool))
+        for compare, bound in ((np.less, EPSILON), (np.greater, 1.0)):
+            compare(y_pred, bound, out=outside)
+            np.copyto(d_y, 0, where=outside)
         d_y *= -y_pred.shape[-1] / elements_per_example(y_pred)
         return d_y
+
+    def _true_and_ratio(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
+        """The clipped targets, and they over the clipped predictions."""
+        true = self._scratch.like("true", y_true)
+        np.clip(y_true, EPSILON, 1.0, out=true)
+        ratio = self._scratch.like("ratio", y_pred)
+        np.clip(y_pred, EPSILON, 1.0, out=ratio)
+        np.divide(true, ratio, out=ratio)
+        return true, ratio
 
 
 class Poisson(Loss):
