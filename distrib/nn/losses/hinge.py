@@ -75,22 +75,38 @@ class CategoricalHinge(Loss):
         super().__init__(False, reduction, name, dtype)
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
-        margins, _ = self._margins(y_true, y_pred)
-        return self._values(margins)
+        margins, _, _ = self._margins(y_true, y_pred)
+        return self._values(margins[..., 0])
 
     def backward(self, y_true: Array, y_pred: Array) -> Array:
-        margins, others = self._margins(y_true, y_pred)
-        largest = others.max(axis=-1, keepdims=True)
+        margins, others, largest = self._margins(y_true, y_pred)
         d_y = self._scratch.like("d_y", y_pred)
-        np.equal(others, largest, out=d_y)
-        d_y /= d_y.sum(axis=-1, keepdims=True)  # equal ones share it
-        d_y *= 1.0 - y_true
+        is_largest = self._scratch.like("is_largest", y_pred, np.dtype(bool))
+        np.equal(others, largest, out=is_largest)
+        np.copyto(d_y, is_largest)
+        np.sum(d_y, axis=-1, keepdims=True, out=largest)
+        d_y /= largest  # equal ones share it
+        np.subtract(1.0, y_true, out=others)
+        d_y *= others
         d_y -= y_true
-        d_y *= (margins > 0)[..., None]
+        is_positive = self._scratch.like("is_positive", margins, np.dtype(bool))
+        np.greater(margins, 0, out=is_positive)
+        d_y *= is_positive
         d_y *= y_pred.shape[-1] / elements_per_example(y_pred)
         return d_y
 
-    def _margins(self, y_true: Array, y_pred: Array) -> tuple[Array, Array]:
-        others = (1.0 - y_true) * y_pred
-        margins = others.max(axis=-1) - (y_true * y_pred).sum(axis=-1) + 1.0
-        return np.maximum(margins, 0), others
+    def _margins(self, y_true: Array, y_pred: Array) -> tuple[Array, Array, Array]:
+        """The margins, the predictions of the other classes, and the largest of these."""
+        shape = (*y_pred.shape[1:-1], 1)
+        margins = self._scratch.rows("margins", len(y_pred), shape, y_pred.dtype)
+        largest = self._scratch.rows("largest", len(y_pred), shape, y_pred.dtype)
+        others = self._scratch.like("others", y_pred)
+        np.multiply(y_true, y_pred, out=others)
+        np.sum(others, axis=-1, keepdims=True, out=margins)
+        np.subtract(1.0, y_true, out=others)
+        others *= y_pred
+        np.max(others, axis=-1, keepdims=True, out=largest)
+        np.subtract(largest, margins, out=margins)
+        margins += 1.0
+        np.maximum(margins, 0, out=margins)
+        return margins, others, largest

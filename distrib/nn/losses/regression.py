@@ -210,7 +210,8 @@ class CosineSimilarity(Loss):
 
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         cosine, _, _ = self._parts(y_true, y_pred)
-        return self._values(np.negative(cosine[..., 0]))
+        np.negative(cosine, out=cosine)
+        return self._values(cosine[..., 0])
 
     def backward(self, y_true: Array, y_pred: Array) -> Array:
         cosine, true, length = self._parts(y_true, y_pred)
@@ -225,14 +226,21 @@ class CosineSimilarity(Loss):
     def _parts(self, y_true: Array, y_pred: Array) -> tuple[Array, Array, Array]:
         """The cosines, the directions of the targets, and the lengths of the predictions."""
         true = self._scratch.like("true", y_true)
-        np.divide(y_true, _length(y_true), out=true)
-        length = _length(y_pred)
-        cosine = np.sum(true * y_pred, axis=-1, keepdims=True) / length
+        np.divide(y_true, self._lengths("true_length", y_true), out=true)
+        length = self._lengths("length", y_pred)
+        products = self._scratch.like("products", y_pred)
+        np.multiply(true, y_pred, out=products)
+        cosine = self._scratch.like("cosine", length)
+        np.sum(products, axis=-1, keepdims=True, out=cosine)
+        cosine /= length
         return cosine, true, length
 
-
-def _length(vectors: Array) -> Array:
-    """Lengths along the last axis, at least 1e-12."""
-    squares = np.sum(vectors * vectors, axis=-1, keepdims=True)
-    lengths: Array = np.sqrt(np.maximum(squares, 1e-24))
-    return lengths
+    def _lengths(self, name: str, vectors: Array) -> Array:
+        """Lengths along the last axis, at least 1e-12, in the scratch array `name`."""
+        squares = self._scratch.like("products", vectors)
+        np.multiply(vectors, vectors, out=squares)
+        lengths = self._scratch.rows(name, len(vectors), (*vectors.shape[1:-1], 1), vectors.dtype)
+        np.sum(squares, axis=-1, keepdims=True, out=lengths)
+        np.maximum(lengths, 1e-24, out=lengths)
+        np.sqrt(lengths, out=lengths)
+        return lengths
