@@ -1,6 +1,7 @@
 """The documents are true: every command in them runs in a fresh copy and a fresh environment, and so do programs."""
 
 import collections
+import importlib.util
 import os
 import re
 import shutil
@@ -232,6 +233,13 @@ def test_numbers_of_the_documents_are_those_of_the_code():
         for pattern, expected in numbers:
             (found,) = re.findall(pattern, " ".join(texts[name].split()))
             assert found == str(expected), (name, pattern)
+
+
+def test_the_table_of_keras_names_is_that_of_the_code():
+    spec = importlib.util.spec_from_file_location("keras_table", ROOT / "scripts" / "keras_table.py")
+    table = importlib.util.module_from_spec(spec)
+    spec.loader.exec_module(table)
+    assert (ROOT / "docs" / "keras.md").read_text() == table.page(), "run scripts/keras_table.py"
 
 
 def test_links_of_the_documents_lead_somewhere():

@@ -246,6 +246,11 @@ class Model(HasLayers):
         return [] if self._session.trainer is None else self._session.trainer.means.metrics
 
     @property
+    def metrics_names(self) -> list[str]:
+        """The names of what `evaluate` returns: `"loss"`, then those of the metrics."""
+        return ["loss", *(metric.name for metric in self.metrics)]
+
+    @property
     def num_examples(self) -> int:
         """How many examples there are in the running logs, over all replicas: those of the epoch so far."""
         return 0 if self._session.trainer is None else self._session.trainer.means.num_examples
