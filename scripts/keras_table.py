@@ -28,16 +28,17 @@ from distrib.tf.keras import Sequential, layers
 strategy = tf.distribute.MirroredStrategy()  # one replica in each process: mpirun -n 4 python train.py
 with strategy.scope():
     model = Sequential([layers.Input((784,)), layers.Dense(100, activation="relu"), layers.Dense(10)])
-    model.compile("adam", tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True), metrics=["accuracy"])
+    loss = tf.keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+    model.compile("adam", loss, metrics=["accuracy"])
 ```
 
-`distrib.keras` and `distrib.tf` hold distrib's own objects: `distrib.keras.layers.Dense` is `distrib.layers.Dense`. Graphs
-of layers (`Model(inputs, outputs)`, shared layers, several inputs and outputs, models as layers) train as in one process
-under every strategy. `tf.*` has the plain operations on arrays; what they return has `.numpy()`.
+`distrib.keras` and `distrib.tf` hold distrib's own objects: `distrib.keras.layers.Dense` is `distrib.layers.Dense`.
+Graphs of layers (`Model(inputs, outputs)`, shared layers, several inputs and outputs, models as layers) train as in one
+process under every strategy. `tf.*` has the plain operations on arrays; what they return has `.numpy()`.
 
 What scripts use and there is not yet: layers by subclass, gradients of functions of one's own (`GradientTape`),
-pipelines of data (`tf.data`), convolution, recurrence, attention, batch normalization, Keras' file formats. Using one is
-an error that says what to do instead.
+pipelines of data (`tf.data`), convolution, recurrence, attention, batch normalization, Keras' file formats. Using one
+is an error that says what to do instead.
 
 Of Keras {version}, this is there, and this is not:
 """
