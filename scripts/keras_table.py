@@ -33,12 +33,12 @@ with strategy.scope():
 ```
 
 `distrib.keras` and `distrib.tf` hold distrib's own objects: `distrib.keras.layers.Dense` is `distrib.layers.Dense`.
-Graphs of layers (`Model(inputs, outputs)`, shared layers, several inputs and outputs, models as layers) train as in one
-process under every strategy. `tf.*` has the plain operations on arrays; what they return has `.numpy()`.
+Graphs of layers (`Model(inputs, outputs)`, shared layers, several inputs and outputs, models as layers) train as in
+one process under every strategy. `tf.*` has the plain operations on arrays; what they return has `.numpy()`.
 
 What scripts use and there is not yet: layers by subclass, gradients of functions of one's own (`GradientTape`),
-pipelines of data (`tf.data`), convolution, recurrence, attention, batch normalization, Keras' file formats. Using one
-is an error that says what to do instead.
+pipelines of data (`tf.data`), convolution, recurrence, attention, batch normalization, Keras' file formats. Using
+one is an error that says what to do instead.
 
 Of Keras {version}, this is there, and this is not:
 """
