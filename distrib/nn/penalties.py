@@ -15,13 +15,14 @@ class WeightPenalties:
     Args:
         regularizers: by the names of the variables that they penalize.
         buffer: the flat vectors.
+
+    Attributes:
+        any: whether there is any.
     """
 
     def __init__(self, regularizers: Mapping[str, Regularizer], buffer: FlatBuffer) -> None:
         self._regularizers, self._buffer = regularizers, buffer
-
-    def __bool__(self) -> bool:
-        return bool(self._regularizers)
+        self.any = bool(regularizers)
 
     def __call__(self, part: Range) -> float:
         """The penalty for the elements of the flat vector in `part`."""

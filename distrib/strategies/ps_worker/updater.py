@@ -187,7 +187,7 @@ class PsUpdater(Updater, Feed, Coordination):
             )
         network = self._network
         whole = Range(0, network.buffer.values.size)
-        batch_sums.penalty = network.penalties(whole) if network.penalties else 0.0
+        batch_sums.penalty = network.penalties(whole) if network.penalties.any else 0.0
         self._phases.sequence += 1
         return pb.Push(
             phase=self._phase,
