@@ -24,7 +24,7 @@ def cache_folder() -> Path:
         return Path.home() / ".cache" / "distrib"
     except RuntimeError:
         raise DataError(
-            "There is no home folder to keep downloads in. Set DISTRIB_CACHE to a folder."
+            "Downloads need a folder, and this user has no home folder. Set DISTRIB_CACHE."
         ) from None
 
 
