@@ -252,6 +252,7 @@ def test_a_function_of_ones_own_stands_before_what_learns():
     model.predict(x, verbose=0)
     above = distrib.Sequential([distrib.Input((3,)), layers.Dense(2), layers.Lambda(np.tanh)])
     above.compile("sgd", "mse")
+    np.testing.assert_allclose(above.predict(x, verbose=0), np.tanh(above.layers[0](x)), rtol=1e-5)
     with pytest.raises(distrib.ConfigError, match="cannot be trained through"):
         above.train_on_batch(x, np.zeros((12, 2)))
     np.testing.assert_allclose(model.evaluate(x, y, verbose=0), np.mean(model(x) ** 2), rtol=1e-5)

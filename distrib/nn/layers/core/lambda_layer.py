@@ -24,7 +24,7 @@ class Lambda(Layer):
         kwargs: see `Layer`.
 
     Raises:
-        ConfigError: what is no function; a mask; or, when training begins, variables to train below the layer.
+        ConfigError: what is no function; a mask; or, in the first step of a training, variables to train below the layer.
     """
 
     def __init__(
@@ -52,14 +52,14 @@ class Lambda(Layer):
         return result.shape[1:]
 
     def forward(self, x: Array, draw: RngKey | None) -> Array:
+        return np.ascontiguousarray(self.function(x, **self.arguments), self.dtype)
+
+    def backward(self, d_y: Array) -> Array:
         if self.needs_input_gradient:
             raise ConfigError(
                 f"Lambda '{self.name}' cannot be trained through: the gradient of its function is not known, and "
                 "there are variables to train below it. Put it before them, or freeze them."
             )
-        return np.ascontiguousarray(self.function(x, **self.arguments), self.dtype)
-
-    def backward(self, d_y: Array) -> Array:
         return d_y
 
     def get_config(self) -> dict[str, Any]:
