@@ -24,7 +24,7 @@ class Lambda(Layer):
         kwargs: see `Layer`.
 
     Raises:
-        ConfigError: what is no function; a mask; or, in the first step of a training, variables to train below the layer.
+        ConfigError: what is no function; a mask; or, in the first step of a training, variables below the layer.
     """
 
     def __init__(
