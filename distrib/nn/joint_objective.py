@@ -12,7 +12,7 @@ from typing import TypeAlias
 
 import numpy as np
 
-from distrib.base.arrays import Array, Columns
+from distrib.base.arrays import Array, Columns, columns
 from distrib.nn.batch_sums import BatchSums
 from distrib.nn.layers.activated_layer import ActivatedLayer
 from distrib.nn.layers.layer import Layer
@@ -29,7 +29,8 @@ class JointObjective:
         weights: of the losses in their sum.
 
     Attributes:
-        metrics: a mean loss for each trained output, named `<output>_loss`, then all metrics, as `<output>_<metric>`.
+        metrics: a mean loss for each trained output, named `<output>_loss`, then all metrics, as `<output>_<metric>`;
+            where there is one output, its metrics by their own names.
         batch_sums: the sums of the last batch.
     """
 
@@ -38,11 +39,12 @@ class JointObjective:
     ) -> None:
         self._names, self._parts, self._weights = list(names), list(parts), list(weights)
         trained = [(name, part) for name, part in zip(names, parts, strict=True) if part is not None]
-        self.metrics: list[Metric] = [Mean(f"{name}_loss") for name, _ in trained]
+        self._shows_losses = len(parts) > 1
+        self.metrics: list[Metric] = [Mean(f"{name}_loss") for name, _ in trained if self._shows_losses]
         for name, part in trained:
             for metric in part.metrics:
                 renamed = metric.twin()
-                renamed.name = f"{name}_{metric.name}"
+                renamed.name = f"{name}_{metric.name}" if self._shows_losses else metric.name
                 self.metrics.append(renamed)
         self.batch_sums = BatchSums(sum(metric.num_sums for metric in self.metrics))
 
@@ -68,11 +70,12 @@ class JointObjective:
         for number, part in enumerate(self._parts):
             if part is None:
                 continue
-            part.measure_outputs(y[number], [predictions[number]], _of(weight, number))
+            part.measure_outputs(columns(y)[number], [predictions[number]], _of(weight, number))
             sums = part.batch_sums
             total.count = sums.count
             total.loss += self._weights[number] * sums.loss
-            losses += [sums.loss, sums.count]
+            if self._shows_losses:
+                losses += [sums.loss, sums.count]
             tails.append(sums.metric_sums)
         total.metric_sums[: len(losses)] = losses
         np.concatenate([np.empty(0), *tails], out=total.metric_sums[len(losses) :])
@@ -82,7 +85,7 @@ class JointObjective:
         part = self._parts[number]
         if part is None:
             return None
-        d_y = part.backward(0, y[number], prediction, _of(weight, number))
+        d_y = part.backward(0, columns(y)[number], prediction, _of(weight, number))
         if d_y is not None and self._weights[number] != 1.0:
             d_y *= self._weights[number]
         return d_y

@@ -305,3 +305,20 @@ def test_a_clone_with_other_layers():
 def test_what_is_no_configuration_is_said(text):
     with pytest.raises(distrib.ConfigError):
         distrib.models.model_from_json(text)
+
+
+def test_the_weight_of_an_only_loss():
+    def trained_with(weight, rate):
+        model = in_a_row(Input((5,)))
+        model.compile(
+            distrib.optimizers.SGD(rate),
+            "sparse_categorical_crossentropy",
+            metrics=["accuracy"],
+            loss_weights=weight,
+        )
+        return model, model.fit(X, LABELS, batch_size=8, verbose=0).history
+
+    (half, history), (whole, expected) = trained_with([0.5], 0.2), trained_with(None, 0.1)
+    assert set(history) == {"loss", "accuracy"}
+    assert difference(half.get_weights(), whole.get_weights()) < 1e-12
+    assert 2 * history["loss"][0] == pytest.approx(expected["loss"][0], rel=1e-12)
