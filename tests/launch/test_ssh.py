@@ -277,7 +277,7 @@ def test_c8_a_ps_that_is_killed_on_another_host_comes_back_there(three, tmp_path
     os.kill(ps, signal.SIGKILL)
     launch.begin = time.monotonic()
     launch.until("restored from", 2)
-    assert time.monotonic() - launch.begin < 4 + 4, "as here, after the starts of ssh on a loaded machine"
+    assert time.monotonic() - launch.begin < 4 + 12, "as here, after the starts of ssh on a loaded machine"
     assert "loss" not in launch.seen, "the fault came too late"
     assert [len(ps_of(three, name)) for name in three.names] == [0, 1, 1]
     check_comeback(launch.ended(), 12, "ps 1 on h3", workers=3)
