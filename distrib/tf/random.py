@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import itertools
 from typing import Any
 
 import numpy as np
@@ -11,26 +10,20 @@ from distrib.base.arguments import checked
 from distrib.base.arrays import Array
 from distrib.base.tensor import as_tensor
 from distrib.nn.rng import generator
-from distrib.training.seeds import get_random_seed, set_random_seed
+from distrib.training.seeds import seed_of_next_array, set_random_seed
 
 __all__ = ["normal", "set_seed", "shuffle", "uniform"]
-
-_calls = itertools.count()
 
 
 @checked
 def set_seed(seed: int) -> None:
-    """See `distrib.set_random_seed`; random arrays repeat, too."""
-    global _calls
+    """See `distrib.set_random_seed`."""
     set_random_seed(seed)
-    _calls = itertools.count()
 
 
 def _generator(seed: int | None) -> np.random.Generator:
     """A generator for one call: of its own seed, or of the global seed and the number of the call."""
-    if seed is not None:
-        return generator("tf.random", seed)
-    return generator("tf.random", get_random_seed(), next(_calls))
+    return generator("tf.random", *(seed_of_next_array() if seed is None else (seed,)))
 
 
 @checked

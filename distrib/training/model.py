@@ -27,6 +27,7 @@ from distrib.data.dataset import ArrayDataset
 from distrib.data.schedule import Schedule
 from distrib.nn.graph.graph import Graph
 from distrib.nn.graph.symbolic import call, is_symbolic
+from distrib.nn.layers.layer import Layer
 from distrib.nn.layers.shapes import snake_case
 from distrib.nn.metrics import Metric
 from distrib.nn.network import Network
@@ -53,7 +54,7 @@ from distrib.training.loop.epoch_loop import EpochLoop
 from distrib.training.loop.evaluation_run import EvaluationRun
 from distrib.training.loop.fit_loop import FitLoop
 from distrib.training.loop.training_session import TrainingSession
-from distrib.training.model_config import LayerMaker
+from distrib.training.model_config import made_of
 from distrib.training.model_files import ModelFiles
 from distrib.training.model_layers import HasLayers
 from distrib.training.seeds import next_model_name, seed_of_next_model, seed_of_next_training
@@ -99,7 +100,7 @@ class Model(HasLayers):
         self.seed = seed_of_next_model() if seed is None else int(seed)
         self.strategy: Strategy = get_strategy()
         self.history: History | None = None
-        self._frozen: set[int] | None = None  # the layers that were frozen when it was compiled
+        self._frozen: dict[int, Layer] | None = None  # the layers that were frozen when it was compiled
         self._trained_by: int | None = None  # the thread in which `fit` is under way
         self._session = TrainingSession()
         self.files = ModelFiles(self, self._session)
@@ -138,10 +139,7 @@ class Model(HasLayers):
             ConfigError: it has layers that are not built in, or is no configuration.
         """
         refuse("from_config", {"custom_objects": custom_objects or None}, {"custom_objects": None})
-        try:
-            return LayerMaker()(config)
-        except (KeyError, TypeError, ValueError, AttributeError) as error:
-            raise ConfigError(f"{cls.__name__}.from_config received no configuration: {error!r}.") from None
+        return made_of(config, f"{cls.__name__}.from_config")
 
     def to_json(self, **kwargs: Any) -> str:
         """The configuration as JSON, for `model_from_json`.

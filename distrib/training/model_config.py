@@ -14,7 +14,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
 from distrib.base.arguments import checked
-from distrib.base.errors import ConfigError
+from distrib.base.errors import ConfigError, DistribError
 from distrib.nn.graph.symbolic import KerasTensor, Node, map_leaves
 from distrib.nn.layers import registry
 from distrib.nn.layers.core.input import InputLayer
@@ -57,6 +57,24 @@ class LayerMaker:
         layer.max_elements = self._max_elements
         self.layers.append(layer)
         return layer
+
+
+def made_of(config: Any, call: str) -> Any:
+    """The layer or model of a configuration that comes from outside.
+
+    Args:
+        config: perhaps none.
+        call: what received it, for the error message.
+
+    Raises:
+        ConfigError: it is none, or of what is not built in.
+    """
+    try:
+        return LayerMaker()(config)
+    except DistribError:
+        raise
+    except (KeyError, TypeError, ValueError, AttributeError) as error:
+        raise ConfigError(f"{call} expects what get_config has returned: {error!r}.") from None
 
 
 def layer_configs(named_layers: Mapping[str, Any]) -> list[dict[str, Any]]:
@@ -137,9 +155,10 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
             "model_from_json does not support custom_objects: layers are those that are built in."
         )
     try:
-        return LayerMaker()(json.loads(json_string))
-    except (KeyError, TypeError, ValueError, AttributeError) as error:
-        raise ConfigError(f"model_from_json expects what to_json has returned: {error!r}.") from None
+        config = json.loads(json_string)
+    except ValueError as error:
+        raise ConfigError(f"model_from_json expects what to_json has returned: {error}.") from None
+    return made_of(config, "model_from_json")
 
 
 @checked

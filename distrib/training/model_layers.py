@@ -107,9 +107,9 @@ class HasLayers(HasAttributes):
             if isinstance(each, HasLayers):
                 each.adopt(dtype)
 
-    def _frozen_now(self) -> set[int]:
-        """The `id` of each layer that no optimizer may update."""
-        return {id(layer) for layer, is_trainable in self.leaf_layers() if not is_trainable}
+    def _frozen_now(self) -> dict[int, Layer]:
+        """The layers that no optimizer may update, by their `id`, which holds as long as they are kept here."""
+        return {id(layer): layer for layer, is_trainable in self.leaf_layers() if not is_trainable}
 
     @property
     def built(self) -> bool:

@@ -30,6 +30,7 @@ class _Numbers:
     seed: int = _DEFAULT_SEED
     named: dict[str, int] = field(default_factory=dict)
     made: int = 0
+    drawn: int = 0
     trained: WeakKeyDictionary[Strategy, int] = field(default_factory=WeakKeyDictionary)
 
 
@@ -52,13 +53,20 @@ def set_random_seed(seed: int) -> None:
     if isinstance(seed, bool) or not hasattr(seed, "__index__") or int(seed) < 0:
         raise ConfigError(f"set_random_seed expects an integer >= 0. Received: {seed!r}.")
     numbers = _numbers.get()
-    numbers.seed, numbers.made = int(seed), 0
+    numbers.seed, numbers.made, numbers.drawn = int(seed), 0, 0
     numbers.trained.clear()
 
 
 def get_random_seed() -> int:
     """The global seed."""
     return _numbers.get().seed
+
+
+def seed_of_next_array() -> tuple[int, int]:
+    """What a random array that is drawn now follows from: the global seed, and its number since that was set."""
+    numbers = _numbers.get()
+    numbers.drawn += 1
+    return numbers.seed, numbers.drawn
 
 
 def seed_of_next_model() -> int:

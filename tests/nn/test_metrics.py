@@ -222,3 +222,25 @@ def test_a_state_in_the_middle_of_an_epoch_is_kept_with_the_sums(tmp_path):
 def test_what_does_not_fit_is_a_sentence(make, match):
     with pytest.raises(distrib.ConfigError, match=match):
         make()
+
+
+def test_each_element_of_a_vector_is_in_the_logs(tmp_path):
+    x, y = np.random.default_rng(0).normal(size=(40, 4)), np.eye(3)[np.arange(40) % 3]
+    model = distrib.Sequential([distrib.layers.Dense(3, "softmax", input_shape=(4,))], dtype="float64")
+    model.compile("sgd", "categorical_crossentropy", metrics=[metrics.F1Score(), metrics.Recall([0.6, 0.2])])
+    callbacks = [
+        distrib.callbacks.TensorBoard(tmp_path / "logs"),
+        distrib.callbacks.CSVLogger(tmp_path / "log.csv"),
+        distrib.callbacks.BackupAndRestore(tmp_path / "backup", save_freq=1),
+        distrib.callbacks.EarlyStopping("val_f1_score_1"),
+        distrib.callbacks.ModelCheckpoint(tmp_path / "best", monitor="val_recall_0", save_best_only=True),
+    ]
+    history = model.fit(x, y, epochs=2, callbacks=callbacks, validation_split=0.2).history
+    assert {"f1_score_0", "f1_score_1", "f1_score_2", "recall_0", "recall_1", "val_recall_1"} < set(history)
+    assert history["recall_0"][-1] <= history["recall_1"][-1], "in the order of the thresholds"
+    score = metrics.F1Score()
+    score.update_state(y, model.predict(x, verbose=0))
+    tested = model.evaluate(x, y, verbose=0, return_dict=True)
+    np.testing.assert_allclose(
+        [tested[f"f1_score_{index}"] for index in range(3)], score.result(), rtol=1e-12
+    )

@@ -1,5 +1,7 @@
 """Models of symbolic tensors: any graph of layers trains as in one process, and one in a row as a Sequential."""
 
+import gc
+
 import numpy as np
 import pytest
 from helpers.places import PLACES, everywhere
@@ -322,3 +324,25 @@ def test_the_weight_of_an_only_loss():
     assert set(history) == {"loss", "accuracy"}
     assert difference(half.get_weights(), whole.get_weights()) < 1e-12
     assert 2 * history["loss"][0] == pytest.approx(expected["loss"][0], rel=1e-12)
+
+
+def test_a_configuration_of_an_unknown_layer_names_it():
+    config = in_a_row(Input((5,))).get_config()
+    config["layers"][1]["class"] = "Own"
+    with pytest.raises(distrib.ConfigError, match=r"^Expected a built-in layer: .*Received: 'Own'"):
+        Model.from_config(config)
+
+
+def test_a_layer_that_is_added_after_a_frozen_one_was_taken_away_learns():
+    model = distrib.Sequential([Input((5,)), layers.Dense(4), layers.Dense(3)], dtype="float64")
+    model.layers[1].trainable = False
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    gone = id(model.pop())
+    gc.collect()
+    others = [layers.Dense(3) for _ in range(2000)]
+    assert gone not in map(id, others), "the frozen layers are known by their id"
+    model.add(others[0])
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    before = model.get_weights()[2]
+    model.fit(X, LABELS, verbose=0)
+    assert not np.array_equal(model.get_weights()[2], before)

@@ -173,8 +173,7 @@ def call(callee: Callee, inputs: Structure, training: bool | None = None) -> Str
             "would draw random numbers. Leave it out: fit trains, evaluate and predict do not."
         )
     shapes = callee.symbolic_outputs([each.example_shape for each in tensors])
-    is_shape = _is_shape(shapes)
-    outputs = KerasTensor(shapes) if is_shape else _map_shapes(shapes)
+    outputs = _tensors_of(shapes)
     found = tuple(leaves(outputs))
     node = Node(callee, tensors, found, training, inputs)
     for index, each in enumerate(found):
@@ -187,9 +186,10 @@ def _is_shape(value: object) -> bool:
     return isinstance(value, tuple) and all(isinstance(each, int | np.integer) for each in value)
 
 
-def _map_shapes(shapes: Any) -> Structure:
+def _tensors_of(shapes: Any) -> Structure:
+    """New tensors of these shapes, in the same structure."""
     if _is_shape(shapes):
         return KerasTensor(shapes)
     if isinstance(shapes, Mapping):
-        return {key: _map_shapes(each) for key, each in shapes.items()}
-    return [_map_shapes(each) for each in shapes]
+        return {key: _tensors_of(each) for key, each in shapes.items()}
+    return [_tensors_of(each) for each in shapes]

@@ -6,7 +6,7 @@ each prediction is put into the bucket between two thresholds, and the buckets a
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -37,6 +37,22 @@ def counts_above(
         in_bucket = np.bincount(bucket[chosen], weights, minlength=len(thresholds) + 1)
         found.append(np.cumsum(in_bucket[::-1])[::-1][1:].astype(np.float64))
     return found[0], found[1]
+
+
+def measured(thresholds: Array, true: Array, pred: Array, weights: Array | None, out: Array) -> None:
+    """Write true and false positives at each threshold, and the numbers of positives and negatives."""
+    num = len(thresholds)
+    out[:num], out[num : 2 * num] = counts_above(thresholds, true, pred, weights)
+    ones = np.ones(len(true)) if weights is None else weights
+    out[-2] = np.sum(ones[true.astype(bool)])
+    out[-1] = np.sum(ones) - out[-2]
+
+
+def split(sums: Array) -> tuple[Array, Array, Array, Array]:
+    """True positives, false positives, false negatives and true negatives of sums by `measured`."""
+    num = (len(sums) - 2) // 2
+    true, false = sums[:num], sums[num : 2 * num]
+    return true, false, sums[-2] - true, sums[-1] - false
 
 
 def flat(y_true: Array, y_pred: Array, weight: Array | None, class_id: int | None = None) -> Any:
@@ -79,9 +95,9 @@ class ConfusionCounts(SumsMetric):
         top_k: int | None = None,
         class_id: int | None = None,
     ) -> None:
-        self._given = checked_thresholds(type(self).__name__, thresholds)
-        self._order = np.argsort(self._given, kind="stable")
-        super().__init__(2 * len(self._given) + 2, name, dtype)
+        given = checked_thresholds(type(self).__name__, thresholds)
+        self._rising, self._order = np.sort(given), np.argsort(np.argsort(given, kind="stable"))
+        super().__init__(2 * len(given) + 2, name, dtype)
         self.thresholds = thresholds if thresholds is None or np.ndim(thresholds) == 0 else list(thresholds)
         self.top_k, self.class_id = top_k, class_id
 
@@ -91,70 +107,52 @@ class ConfusionCounts(SumsMetric):
             kth = np.partition(y_pred, -self.top_k, axis=-1)[..., -self.top_k :].min(axis=-1, keepdims=True)
             y_pred = np.where(y_pred >= kth, 1.0, 0.0)
         true, pred, weights = flat(y_true, y_pred, weight, self.class_id)
-        num = len(self._given)
-        above = counts_above(self._given[self._order], true, pred, weights)
-        out[:num][self._order], out[num : 2 * num][self._order] = above
-        ones = np.ones(len(true)) if weights is None else weights
-        out[-2] = np.sum(ones[true.astype(bool)])
-        out[-1] = np.sum(ones) - out[-2]
+        measured(self._rising, true, pred, weights, out)
 
     def counts(self) -> tuple[Array, Array, Array, Array]:
-        """True positives, false positives, false negatives and true negatives, each `(num_thresholds,)`."""
-        num = len(self._given)
-        true, false = self._state[:num], self._state[num : 2 * num]
-        return true, false, self._state[-2] - true, self._state[-1] - false
+        """True positives, false positives, false negatives and true negatives, each `(num_thresholds,)`, rising."""
+        return split(self._state)
 
     def _shaped(self, values: Array) -> Any:
-        """One number for one threshold."""
-        return float(values[0]) if len(values) == 1 else values.copy()
+        """One number for one threshold; for several those in the order in which they were given."""
+        return float(values[0]) if len(values) == 1 else values[self._order]
 
 
-class TruePositives(ConfusionCounts):
+class _Count(ConfusionCounts):
+    """One of the four counts."""
+
+    which: ClassVar[int]
+    """Its place among `counts`."""
+
+    def __init__(self, thresholds: Any = None, name: str | None = None, dtype: Any = None) -> None:
+        super().__init__(thresholds, name, dtype)
+
+    def current(self) -> Any:
+        return self._shaped(self.counts()[self.which])
+
+
+class TruePositives(_Count):
     """Number of positives that are decided as positive."""
 
-    direction = "up"
-
-    def __init__(self, thresholds: Any = None, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(thresholds, name, dtype)
-
-    def current(self) -> Any:
-        return self._shaped(self.counts()[0])
+    direction, which = "up", 0
 
 
-class FalsePositives(ConfusionCounts):
+class FalsePositives(_Count):
     """Number of negatives that are decided as positive."""
 
-    direction = "down"
-
-    def __init__(self, thresholds: Any = None, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(thresholds, name, dtype)
-
-    def current(self) -> Any:
-        return self._shaped(self.counts()[1])
+    direction, which = "down", 1
 
 
-class FalseNegatives(ConfusionCounts):
+class FalseNegatives(_Count):
     """Number of positives that are decided as negative."""
 
-    direction = "down"
-
-    def __init__(self, thresholds: Any = None, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(thresholds, name, dtype)
-
-    def current(self) -> Any:
-        return self._shaped(self.counts()[2])
+    direction, which = "down", 2
 
 
-class TrueNegatives(ConfusionCounts):
+class TrueNegatives(_Count):
     """Number of negatives that are decided as negative."""
 
-    direction = "up"
-
-    def __init__(self, thresholds: Any = None, name: str | None = None, dtype: Any = None) -> None:
-        super().__init__(thresholds, name, dtype)
-
-    def current(self) -> Any:
-        return self._shaped(self.counts()[3])
+    direction, which = "up", 3
 
 
 class Precision(ConfusionCounts):

@@ -8,7 +8,7 @@ import numpy as np
 
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
-from distrib.nn.metrics.confusion import checked_thresholds, counts_above, divided, flat
+from distrib.nn.metrics.confusion import checked_thresholds, divided, flat, measured, split
 from distrib.nn.metrics.metric import SumsMetric
 
 _EPSILON = 1e-7
@@ -218,19 +218,3 @@ class RecallAtPrecision(_AtBound):
     def current(self) -> float:
         recall, _, precision = self._rates()
         return self._best(precision, recall)
-
-
-def measured(thresholds: Array, true: Array, pred: Array, weights: Array | None, out: Array) -> None:
-    """Write true and false positives at each threshold, and the numbers of positives and negatives."""
-    num = len(thresholds)
-    out[:num], out[num : 2 * num] = counts_above(thresholds, true, pred, weights)
-    ones = np.ones(len(true)) if weights is None else weights
-    out[-2] = np.sum(ones[true.astype(bool)])
-    out[-1] = np.sum(ones) - out[-2]
-
-
-def split(sums: Array) -> tuple[Array, Array, Array, Array]:
-    """True positives, false positives, false negatives and true negatives of sums by `measured`."""
-    num = (len(sums) - 2) // 2
-    true, false = sums[:num], sums[num : 2 * num]
-    return true, false, sums[-2] - true, sums[-1] - false

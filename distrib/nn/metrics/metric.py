@@ -147,7 +147,7 @@ class Metric(HasArguments):
         return np.concatenate([np.empty(0), *(each.value.reshape(-1) for each in self._variables)])
 
     def current(self) -> Any:
-        """The result as a Python number, or as an array if it is not one number."""
+        """The result as a float, or as a vector if it is not one number; logs have an entry for each element."""
         result = np.asarray(self.result())
         return float(result) if result.ndim == 0 else result
 

@@ -124,9 +124,8 @@ class CompileConfig:
 
     def describe(self) -> dict[str, object]:
         """The configuration, as JSON values."""
-        described = [None if each is None else each for each in self._outputs]
-        found = [None if each is None else each.loss.get_config() for each in described]
-        named = [None if each is None else each.described() for each in described]
+        found = [None if each is None else each.loss.get_config() for each in self._outputs]
+        named = [None if each is None else each.described() for each in self._outputs]
         is_plain = len(found) == 1 and self.loss_weights == [1.0]
         return {
             "optimizer": {**self.optimizer.get_config(), "iterations": self.optimizer.iterations},

@@ -96,7 +96,8 @@ class MonitorCallback(Callback):
         if name == "loss":
             return True
         directions = {metric.name: metric.direction for metric in self.model.metrics}
-        direction = directions.get(name)
+        # An element of a vector has its number behind the name of the metric.
+        direction = directions.get(name, directions.get(name.rpartition("_")[0]))
         if direction is None:
             raise ConfigError(
                 f"{type(self).__name__} callback received monitor={self.monitor}, but distrib isn't able to "

@@ -43,8 +43,14 @@ class RunningMeans:
             begin = end
 
     def logs(self) -> Logs:
-        """Name -> mean."""
-        logs = {metric.name: metric.current() for metric in self.metrics}
+        """Name -> number. The elements of a result that is a vector are numbered: `f1_score_0`, `f1_score_1`."""
+        logs: Logs = {}
+        for metric in self.metrics:
+            value = metric.current()
+            if isinstance(value, float):
+                logs[metric.name] = value
+            else:
+                logs |= {f"{metric.name}_{index}": float(each) for index, each in enumerate(value)}
         logs["loss"] = self._total / self._count if self._count else 0.0
         return logs
 

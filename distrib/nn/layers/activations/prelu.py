@@ -75,7 +75,7 @@ class PReLU(Layer):
         negative *= d_y
         axes = tuple(axis for axis in range(d_y.ndim) if axis == 0 or axis in (self.shared_axes or ()))
         grad = self._alpha.grad
-        np.sum(negative, axis=axes, out=grad.reshape(np.sum(negative, axis=axes).shape))
+        np.sum(negative, axis=axes, keepdims=True, out=grad[None])
         slope = negative
         np.copyto(slope, self._alpha.value)
         above = self._scratch.like("above", d_y, np.dtype(bool))

@@ -12,7 +12,6 @@ from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError
 from distrib.nn.graph.symbolic import KerasTensor, source
 from distrib.nn.layers.layer import Layer
-from distrib.nn.layers.shapes import check_shape
 from distrib.nn.rng import RngKey
 
 
@@ -41,12 +40,9 @@ class InputLayer(Layer):
         batch_shape: Sequence[int | None] | None = None,
     ) -> None:
         shape = input_shape if shape is None else shape
-        if shape is None and batch_shape is not None:
-            shape = tuple(batch_shape)[1:]  # type: ignore[assignment]
-        if shape is None:
+        super().__init__(name=name, input_shape=shape, batch_shape=batch_shape if shape is None else None)
+        if self.declared_input_shape is None:
             raise ConfigError("An input expects shape, such as Input((784,)). Received: none.")
-        super().__init__(name=name, input_shape=check_shape(shape))
-        assert self.declared_input_shape is not None
         label = "float32" if dtype is None else np.dtype(dtype).name
         source(self, self.declared_input_shape, label, self.name)
 

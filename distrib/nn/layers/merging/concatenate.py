@@ -62,11 +62,5 @@ class Concatenate(Merge):
             begin += size
         return gradients
 
-    def merge(self, inputs: list[Array], y: Array) -> None:
-        """See `forward`."""
-
-    def gradient(self, index: int, d_y: Array, d_x: Array) -> None:
-        """See `backward`."""
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"axis": self.axis}

@@ -97,11 +97,5 @@ class Dot(Merge):
             )
         ]
 
-    def merge(self, inputs: list[Array], y: Array) -> None:
-        """See `forward`."""
-
-    def gradient(self, index: int, d_y: Array, d_x: Array) -> None:
-        """See `backward`."""
-
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | {"axes": self.axes, "normalize": self.normalize}
