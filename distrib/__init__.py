@@ -26,7 +26,16 @@ from distrib.base.errors import (
 from distrib.cluster.spec import ClusterSpec
 from distrib.comm.reduce_op import ReduceOp
 from distrib.launch.local_cluster import local_cluster
-from distrib.nn import activations, initializers, layers, losses, metrics, optimizers, regularizers
+from distrib.nn import (
+    activations,
+    constraints,
+    initializers,
+    layers,
+    losses,
+    metrics,
+    optimizers,
+    regularizers,
+)
 from distrib.nn.layers import Input
 from distrib.nn.variable import Variable, constant
 from distrib.ps.policy.admission.staleness import BoundStale, DropStale, ScaleStale, StalenessPolicy
@@ -82,6 +91,7 @@ __all__ = [
     "callbacks",
     "cluster_resolver",
     "constant",
+    "constraints",
     "datasets",
     "get_replica_context",
     "get_strategy",

@@ -16,7 +16,9 @@ LAYERS = (
     "GaussianNoise Identity Input InputLayer Lambda Layer LeakyReLU Masking Maximum Minimum Multiply Normalization "
     "PReLU Permute ReLU RepeatVector Rescaling Reshape Softmax Subtract UnitNormalization add concatenate multiply"
 )
-OPTIMIZERS = "SGD Adam AdamW Adamax Nadam RMSprop Adagrad Adadelta Ftrl Lion Optimizer schedules"
+OPTIMIZERS = (
+    "SGD Adam AdamW Adamax Nadam RMSprop Adagrad Adadelta Ftrl Lion Lamb Adafactor Optimizer schedules"
+)
 LOSSES = (
     "BinaryCrossentropy CategoricalCrossentropy SparseCategoricalCrossentropy MeanSquaredError MeanAbsoluteError "
     "Huber Hinge KLDivergence Poisson LogCosh CosineSimilarity BinaryFocalCrossentropy categorical_crossentropy "
@@ -33,7 +35,7 @@ CALLBACKS = (
 )
 NAMES = {
     "keras": "Sequential Model Input layers optimizers losses metrics callbacks datasets utils backend models "
-    "activations initializers regularizers Variable Layer Loss Metric Optimizer",
+    "activations initializers regularizers constraints Variable Layer Loss Metric Optimizer",
     "keras.layers": LAYERS,
     "keras.optimizers": OPTIMIZERS,
     "keras.optimizers.schedules": "ExponentialDecay InverseTimeDecay PiecewiseConstantDecay CosineDecay "
@@ -49,6 +51,7 @@ NAMES = {
     "keras.datasets.fashion_mnist": "load_data",
     "keras.activations": "relu softmax sigmoid tanh gelu selu swish softplus",
     "keras.initializers": "GlorotUniform HeNormal RandomNormal Zeros Ones Constant Orthogonal glorot_uniform",
+    "keras.constraints": "Constraint MaxNorm MinMaxNorm NonNeg UnitNorm max_norm non_neg unit_norm min_max_norm",
     "keras.regularizers": "L1 L2 L1L2 l1 l2 l1_l2",
 }
 TF = {
@@ -110,7 +113,7 @@ def test_each_way_in_works_in_a_fresh_process(line):
         ("distrib.keras.datasets", "cifar10", "pickled"),
         ("distrib.keras.utils", "plot_model", "summary"),
         ("distrib.keras", "applications", "weights"),
-        ("distrib.keras.optimizers", "Lamb", "AdamW"),
+        ("distrib.keras.optimizers", "Muon", "AdamW"),
         ("distrib.keras.metrics", "MeanIoU", "subclass"),
         ("distrib.keras.losses", "Dice", "subclass"),
         ("distrib.keras.activations", "glu", "multiply"),

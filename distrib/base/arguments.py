@@ -21,6 +21,9 @@ from distrib.base.errors import ConfigError
 P = ParamSpec("P")
 R = TypeVar("R")
 
+FORMER_NAMES = {"lr": "learning_rate", "decay": "weight_decay"}
+"""Names of arguments and attributes that earlier versions of Keras had."""
+
 _FOR_BASE = "kwargs"
 
 _WORDS = {"int": "an integer", "float": "a number", "bool": "True or False", "str": "a string"}
@@ -77,8 +80,10 @@ class _Parameters:
 
 def unknown(call: str, name: str, value: object, known: Sequence[str]) -> str:
     """The error about an unknown argument."""
-    near = difflib.get_close_matches(name, known, 1)
+    near = difflib.get_close_matches(FORMER_NAMES.get(name, name), known, 1)
     advice = f"Did you mean {near[0]}?" if near else f"There are: {', '.join(known) or 'none'}."
+    if name == "decay" and "weight_decay" in known:
+        advice = "For a rate that decays pass learning_rate=schedules.InverseTimeDecay(rate, 1, decay)."
     return f"{call} has no argument {name}. Received: {name}={value!r}. {advice}"
 
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import difflib
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from distrib.base.arguments import Checked, HasArguments
+from distrib.base.arguments import FORMER_NAMES, Checked, HasArguments
 from distrib.base.errors import ConfigError
-
-_OTHER_NAMES = {"lr": "learning_rate", "decay": "weight_decay"}
 
 
 class Sealed(Checked):
@@ -33,10 +31,20 @@ class HasAttributes(HasArguments, metaclass=Sealed):
 
     _is_sealed = False
 
+    if not TYPE_CHECKING:  # with it, a type checker would take every name for an attribute
+
+        def __getattr__(self, name: str) -> Any:
+            known = [each for each in dir(type(self)) if each[0] != "_"]
+            near = difflib.get_close_matches(FORMER_NAMES.get(name, name), known, 1) if name[0] != "_" else []
+            advice = f" Did you mean {near[0]}?" if near else ""
+            raise AttributeError(
+                f"{type(self).__name__} has no attribute {name}.{advice}", name=name, obj=self
+            )
+
     def __setattr__(self, name: str, value: object) -> None:
         if name not in self.__dict__ and self._is_sealed and name[0] != "_" and not hasattr(type(self), name):
             known = [each for each in dir(self) if each[0] != "_"]
-            near = difflib.get_close_matches(_OTHER_NAMES.get(name, name), known, 1)
+            near = difflib.get_close_matches(FORMER_NAMES.get(name, name), known, 1)
             advice = f"Did you mean {near[0]}?" if near else "Make a subclass to add attributes."
             raise ConfigError(f"{type(self).__name__} has no attribute {name}. Received: {value!r}. {advice}")
         object.__setattr__(self, name, value)

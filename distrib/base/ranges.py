@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+from itertools import pairwise
 from typing import NamedTuple
 
 
@@ -34,6 +36,21 @@ class Range(NamedTuple):
         small, larger = divmod(self.size, count)
         begin = self.begin + index * small + min(index, larger)
         return Range(begin, begin + small + (index < larger))
+
+
+def cut_at(borders: Sequence[int], count: int) -> list[Range]:
+    """The range from the first border to the last, cut into `count` consecutive ranges at some of the borders.
+
+    Each cut is at the border next to where `split` would cut; ranges may be empty.
+
+    Args:
+        borders: ascending; at least one.
+        count: number of ranges.
+    """
+    whole = Range(borders[0], borders[-1])
+    ideal = [whole.part(index, count).begin for index in range(1, count)]
+    cuts = [whole.begin, *(min(borders, key=lambda border: abs(border - each)) for each in ideal), whole.end]
+    return [Range(begin, end) for begin, end in pairwise(cuts)]
 
 
 def split(size: int, count: int) -> list[Range]:

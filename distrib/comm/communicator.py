@@ -7,10 +7,12 @@ header that says what the sender thinks is going on (`comm/messages/header.py`).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
+from collections.abc import Mapping, Sequence
+from types import MappingProxyType
 
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
-from distrib.base.ranges import Range
+from distrib.base.ranges import Range, cut_at, split
 from distrib.comm.counters import Counters
 from distrib.comm.messages.transport import Transport
 from distrib.comm.reduce_op import ReduceOp
@@ -26,6 +28,7 @@ class Communicator(ABC):
         counters: bytes sent so far.
         has_common_memory: whether all ranks can share one vector (`common`).
         spans_hosts: whether vectors travel between hosts.
+        is_cut: whether ranges were ever moved by `cut_at`.
     """
 
     rank: int
@@ -34,10 +37,31 @@ class Communicator(ABC):
     counters: Counters
     has_common_memory: bool = False
     spans_hosts: bool = False
+    is_cut: bool = False
+    _cuts: Mapping[int, list[Range]] = MappingProxyType({})
 
     def own_range(self, num_elements: int) -> Range:
         """The range of a vector that `reduce_scatter` leaves on this rank."""
-        return Range(0, num_elements).part(self.rank, self.world_size)
+        return self.ranges(num_elements)[self.rank]
+
+    def ranges(self, num_elements: int) -> list[Range]:
+        """The ranges of all ranks of a vector of this size, in their order in the vector."""
+        return self._cuts.get(num_elements) or split(num_elements, self.world_size)
+
+    def cut(self, num_elements: int, ranges: list[Range] | None) -> None:
+        """Say which ranges the ranks own of every vector of this size from now on. The same on all ranks.
+
+        Args:
+            num_elements: size of the vectors.
+            ranges: of every rank, consecutive; None for near-equal ones.
+        """
+        others = {size: each for size, each in self._cuts.items() if size != num_elements}
+        self._cuts = others if ranges is None else others | {num_elements: ranges}
+
+    def cut_at(self, borders: Sequence[int] | None, num_elements: int) -> None:
+        """Move the ranges that the ranks own to some of these borders, or back to near-equal ones; see `cut`."""
+        self.is_cut = self.is_cut or borders is not None
+        self.cut(num_elements, None if borders is None else cut_at(borders, self.world_size))
 
     def shared(self, vector: Array) -> Array:
         """A vector with the values of this one, where this communicator reaches it fastest. Collective.

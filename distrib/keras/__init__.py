@@ -10,6 +10,7 @@ from distrib.keras import (
     activations,
     backend,
     callbacks,
+    constraints,
     datasets,
     initializers,
     layers,
@@ -52,6 +53,7 @@ __all__ = [
     "backend",
     "callbacks",
     "clear_session",
+    "constraints",
     "datasets",
     "initializers",
     "layers",
@@ -67,7 +69,6 @@ __getattr__ = refuser(
     __name__,
     {
         "applications": "there are no trained models. Load weights of your own.",
-        "constraints": "constraints are not supported yet. Leave them out.",
         "mixed_precision": "models compute in float32 or float64.",
         "preprocessing": "folders of images and texts are not supported yet. Pass arrays.",
         "saving": "models of layers that are built in are saved and loaded without registration.",

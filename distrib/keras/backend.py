@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 from distrib.base.arguments import checked
 from distrib.base.errors import ConfigError
 from distrib.nn.losses.loss import EPSILON
@@ -12,9 +14,11 @@ __all__ = [
     "clear_session",
     "epsilon",
     "floatx",
+    "get_value",
     "image_data_format",
     "set_floatx",
     "set_image_data_format",
+    "set_value",
 ]
 
 
@@ -26,6 +30,16 @@ def backend() -> str:
 def epsilon() -> float:
     """The bound to which losses clip probabilities."""
     return EPSILON
+
+
+def get_value(x: Any) -> Any:
+    """The value of a variable, or of a number of an optimizer, as NumPy has it: `x.numpy()`."""
+    return x.numpy()
+
+
+def set_value(x: Any, value: Any) -> None:
+    """Assign to a variable, or to a number of an optimizer: `x.assign(value)`."""
+    x.assign(value)
 
 
 def floatx() -> str:

@@ -33,10 +33,14 @@ class FlatBuffer(Storage):
     Args:
         variables: the trainable variables by name, in the order in which they shall lie. Their values are kept.
         dtype: dtype of both vectors.
+
+    Attributes:
+        variables: in their order.
+        layout: where each lies.
     """
 
     def __init__(self, variables: Mapping[str, Variable], dtype: np.dtype[Any]) -> None:
-        self._variables = tuple(variables.values())
+        self.variables = tuple(variables.values())
         self.layout: list[Entry] = []
         begin = 0
         for name, variable in variables.items():
@@ -51,7 +55,7 @@ class FlatBuffer(Storage):
 
         Called before each training step: for variables that are here already it costs a comparison.
         """
-        for variable, entry in zip(self._variables, self.layout, strict=True):
+        for variable, entry in zip(self.variables, self.layout, strict=True):
             if variable.place is not self:
                 self.values[entry.range.slice] = variable.value.reshape(-1)
                 self._move(variable, entry)
@@ -64,7 +68,7 @@ class FlatBuffer(Storage):
             grads: `(size,)`, likewise for the gradients.
         """
         self.values, self.grads = values, grads
-        for variable, entry in zip(self._variables, self.layout, strict=True):
+        for variable, entry in zip(self.variables, self.layout, strict=True):
             self._move(variable, entry)
 
     def _move(self, variable: Variable, entry: Entry) -> None:

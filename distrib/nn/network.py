@@ -13,10 +13,10 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Callable, Container, Iterator
+from collections.abc import Callable, Container, Iterator, Mapping
 from contextlib import contextmanager
 from functools import partial
-from typing import Any
+from typing import Any, TypeVar
 
 import numpy as np
 
@@ -32,6 +32,8 @@ from distrib.nn.layers.layer import Layer
 from distrib.nn.penalties import WeightPenalties
 from distrib.nn.rng import RngKey
 from distrib.nn.variable import Variable
+
+T = TypeVar("T")
 
 
 class Network:
@@ -100,13 +102,17 @@ class Network:
                 step.layer.gradients_are_final = partial(self._progress.is_final_from, step.layer_index)
         shared = [sizes[step.layer_index] for step in self._steps if step.is_shared]
         self._others = np.empty(max(shared, default=0), self.dtype)
-        regularizers = {
-            _name(layer, variable): layer.regularizers[variable.name]
+        self.penalties = WeightPenalties(self._by_variable(lambda layer: layer.regularizers), self.buffer)
+        self.constraints = self._by_variable(lambda layer: layer.constraints)
+
+    def _by_variable(self, of_layer: Callable[[Layer], Mapping[str, T]]) -> dict[str, T]:
+        """What layers have for single variables, by the names that the variables have in the network."""
+        return {
+            _name(layer, variable): of_layer(layer)[variable.name]
             for layer in self.layers
             for variable in layer.variables
-            if variable.name in layer.regularizers
+            if variable.name in of_layer(layer)
         }
-        self.penalties = WeightPenalties(regularizers, self.buffer)
 
     def _lay_values(self) -> None:
         graph = self.graph

@@ -89,3 +89,11 @@ def made_with(cls: type[T], arguments: Mapping[str, Any]) -> T:
         if not takes_all and key not in taken and vars(made).get(key, made) != value:
             raise ConfigError(f"{cls.__name__} takes no {key}={value!r}.")
     return made
+
+
+def described(parts: Mapping[str, Any]) -> dict[str, Any]:
+    """The configurations of parts, such as the initializers of a layer; None for None."""
+    return {
+        role: None if part is None else {"class": type(part).__name__, **part.get_config()}
+        for role, part in parts.items()
+    }

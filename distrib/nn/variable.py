@@ -39,7 +39,7 @@ class Variable:
         aggregation: likewise.
     """
 
-    __slots__ = ("_grad", "_value", "name", "place", "trainable")
+    __slots__ = ("__weakref__", "_grad", "_value", "name", "place", "trainable")
 
     def __init__(
         self,

@@ -9,9 +9,7 @@ What becomes of gradients: `ps/policy/order/sequencer.py`, `ps/policy/order/aggr
 from __future__ import annotations
 
 import atexit
-import json
 import sys
-import zlib
 from collections.abc import Mapping
 from typing import TYPE_CHECKING, Any
 
@@ -21,13 +19,11 @@ from numpy.typing import ArrayLike
 from distrib.base import exit_codes
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError, exit_code_of
-from distrib.base.ranges import Range
 from distrib.cluster.resolve import resolve
 from distrib.cluster.resolvers import ClusterResolver
 from distrib.comm.reduce_op import ReduceOp
 from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
-from distrib.nn.regularizers import L1L2
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.admission.staleness import AcceptStale, StalenessPolicy
 from distrib.ps.wire.requirements import run_token
@@ -128,6 +124,7 @@ class ParameterServerStrategy(Strategy):
             self.client = Client(found.ps, found.worker, run_token(), timeout_s, ps_timeout_s, share_memory)
         self._phases = ScriptPosition()
         self._updater: PsUpdater | None = None
+        self._trainings: dict[tuple[int, int], tuple[int, Optimizer]] = {}
         _OPEN.add(self)
 
     @property
@@ -175,6 +172,16 @@ class ParameterServerStrategy(Strategy):
             )
         return DefaultStrategy()
 
+    def _place_of(self, optimizer: Optimizer) -> dict[str, int]:
+        """Which training of the script this is, the same number on all workers, and where it begins.
+
+        A ps keeps the state of every training, for one may go on when others were trained in between.
+        """
+        key = (id(optimizer), optimizer.era)
+        number = self._trainings.setdefault(key, (len(self._trainings), optimizer))[0]
+        place = {"training": number, "iterations": int(optimizer.iterations)}
+        return {name: value for name, value in place.items() if value}  # as in checkpoints of before
+
     def training(
         self,
         network: Network,
@@ -182,13 +189,12 @@ class ParameterServerStrategy(Strategy):
         on_nonfinite: NonFinitePolicy,
         description: Mapping[str, Any],
     ) -> Training:
+        from distrib.strategies.ps_worker.description import check_supported, described
         from distrib.strategies.ps_worker.prefetch import Prefetch
         from distrib.strategies.ps_worker.updater import PsUpdater
 
-        if optimizer.gradient_accumulation_steps is not None:
-            raise ConfigError(
-                "gradient_accumulation_steps is not for ParameterServerStrategy: use a larger batch."
-            )
+        check_supported(network, optimizer, len(self._task.ps))
+        optimizer.claim(network.buffer.variables)
         buffer, client = network.buffer, self.client
         if client is None:
             raise ConfigError(f"ParameterServerStrategy: {self._task} does not train.")
@@ -205,21 +211,9 @@ class ParameterServerStrategy(Strategy):
             grads, values = memory
             values[...] = buffer.values
             buffer.rebind(values, grads)
-        # The chief's callbacks count, and nothing that others do in theirs is waited for.
-        compared = {key: value for key, value in description.items() if key != "callbacks"}
         registered = {
-            **json.loads(json.dumps(compared, default=str)),
-            "size": buffer.size,
-            "dtype": network.dtype.name,
-            "optimizer": optimizer.get_config() | {"learning_rate": optimizer.learning_rate},
-            "learning_rate": optimizer.learning_rate,
-            "penalties": [
-                [{"class": "L1L2", **_checked(regularizer).get_config()}, *own]
-                for regularizer, own in network.penalties.ranges(Range(0, buffer.size))
-            ],
-            # What is not trained is on every worker, and must be the same there.
-            "fixed": {name: zlib.crc32(v.numpy().data) for name, v in network.fixed_variables.items()},
-            "layout": [[entry.name, *entry.range] for entry in buffer.layout],
+            **described(network, optimizer, description),
+            **self._place_of(optimizer),
             "rules": self.rules.get_config(),
             "ps": list(self._task.ps),
         }
@@ -288,9 +282,3 @@ def lose_worker(reason: str) -> bool | None:
     for client in clients:
         client.fail(reason)
     return True
-
-
-def _checked(regularizer: object) -> L1L2:
-    if not isinstance(regularizer, L1L2):
-        raise ConfigError(f"A parameter server knows L1, L2 and L1L2 only. Received: {regularizer!r}.")
-    return regularizer

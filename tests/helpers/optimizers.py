@@ -3,11 +3,13 @@
 from distrib.nn.optimizers import (
     SGD,
     Adadelta,
+    Adafactor,
     Adagrad,
     Adam,
     Adamax,
     AdamW,
     Ftrl,
+    Lamb,
     Lion,
     Nadam,
     RMSprop,
@@ -31,7 +33,12 @@ OPTIMIZERS = {
     "ftrl": lambda: Ftrl(0.1, l1_regularization_strength=0.001, l2_shrinkage_regularization_strength=0.01),
     "ftrl, power": lambda: Ftrl(0.1, learning_rate_power=-0.7),
     "lion": lambda: Lion(0.01),
+    "lamb": lambda: Lamb(0.01),
+    "adafactor": lambda: Adafactor(0.05),
+    "adam, clipnorm": lambda: Adam(0.01, clipnorm=0.05),
     "decayed": lambda: SGD(0.05, momentum=0.9, weight_decay=0.1),
 }
+WHOLE_TENSORS = ["lamb", "adafactor", "adam, clipnorm"]
+"""Where a tensor is not cut between owners."""
 CONTINUOUS = [name for name in OPTIMIZERS if name != "lion"]
 """Where a reordered sum changes the last bits only. Lion takes the sign of a sum, which may be 0."""

@@ -14,6 +14,7 @@ the ranks of a host share the work of sending it.
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 
 import numpy as np
 
@@ -63,7 +64,16 @@ class HierarchicalCommunicator(Communicator):
         self.spans_hosts = self._lane.spans_hosts
 
     def own_range(self, num_elements: int) -> Range:
-        return self._lane_range(num_elements).part(self._lane.rank, self._lane.world_size)
+        lane = self._lane_range(num_elements)
+        own = self._lane.own_range(lane.size)
+        return Range(lane.begin + own.begin, lane.begin + own.end)
+
+    def cut_at(self, borders: Sequence[int] | None, num_elements: int) -> None:
+        self.is_cut = self.is_cut or borders is not None
+        self._host.cut_at(borders, num_elements)
+        lane = self._lane_range(num_elements)
+        inside = borders and [each - lane.begin for each in borders if lane.begin <= each <= lane.end]
+        self._lane.cut_at(inside, lane.size)
 
     def shared(self, vector: Array) -> Array:
         return self._host.shared(vector)

@@ -12,7 +12,6 @@ from typing import Any
 import numpy as np
 
 from distrib.base.arrays import Array
-from distrib.base.ranges import split
 from distrib.comm.collectives.ring import RingCommunicator
 from distrib.comm.communicator import Communicator
 from distrib.comm.messages.header import Operation
@@ -74,7 +73,7 @@ class MPICommunicator(Communicator):
         reduced = self._scratch.get((own.size, own.dtype))
         if reduced is None:
             reduced = self._scratch[own.size, own.dtype] = np.empty_like(own)
-        counts = [part.size for part in split(vector.size, self.world_size)]
+        counts = [part.size for part in self.ranges(vector.size)]
         self.finish(self._world.Ireduce_scatter(vector, reduced, counts, self._operations[op]))
         own[...] = reduced
         if op is ReduceOp.MEAN:
@@ -85,7 +84,7 @@ class MPICommunicator(Communicator):
         all_scalars = self._ring.agree(
             Operation.ALL_GATHER, vector, ReduceOp.SUM, _NO_SCALARS if scalars is None else scalars
         )
-        counts = [part.size for part in split(vector.size, self.world_size)]
+        counts = [part.size for part in self.ranges(vector.size)]
         self.finish(self._world.Iallgatherv(self._in_place, [vector, counts]))
         return all_scalars
 

@@ -26,7 +26,7 @@ from typing import Any
 import numpy as np
 
 from distrib.base.arrays import Array
-from distrib.base.ranges import Range, split
+from distrib.base.ranges import Range
 from distrib.comm.communicator import Communicator
 from distrib.comm.messages.channel import CheckedChannel, Combine
 from distrib.comm.messages.float16 import Float16Wire
@@ -160,7 +160,9 @@ class RingCommunicator(Communicator):
         )
         wire = self._wires.get((vector.size, vector.dtype))
         if wire is None:
-            wire = self._wires[vector.size, vector.dtype] = Float16Wire(chunks[0].size, vector.dtype)
+            wire = self._wires[vector.size, vector.dtype] = Float16Wire(
+                max(chunk.size for chunk in chunks), vector.dtype
+            )
         all_scalars[self.rank] = scalars
         channel = self._channel
         for step in range(world_size - 1):
@@ -175,10 +177,15 @@ class RingCommunicator(Communicator):
             channel.finish(requests, self._right)
         return all_scalars
 
+    def cut(self, num_elements: int, ranges: list[Range] | None) -> None:
+        super().cut(num_elements, ranges)
+        self._chunks.pop(num_elements, None)
+        self._wires.clear()
+
     def _chunks_of(self, num_elements: int) -> list[Range]:
         chunks = self._chunks.get(num_elements)
         if chunks is None:
-            chunks = self._chunks[num_elements] = split(num_elements, self.world_size)
+            chunks = self._chunks[num_elements] = self.ranges(num_elements)
         return chunks
 
     def _scalars_of(self, length: int) -> Array:

@@ -90,6 +90,7 @@ class SharedMemoryCommunicator(Communicator):
         # By id of a vector that lies in shared memory: those of the other ranks; and its own range, in pieces.
         self._vectors: dict[int, list[Array]] = {}
         self._pieces: dict[int, list[Piece]] = {}
+        self._mine: weakref.WeakValueDictionary[int, Array] = weakref.WeakValueDictionary()
         pages = self._exchange([BARRIER_BYTES] * self.world_size)
         self._barrier = SharedBarrier(transport, pages, timeout_s)
 
@@ -100,6 +101,13 @@ class SharedMemoryCommunicator(Communicator):
             LOGGER.warning("%s These vectors go around the ring instead, which is slower.", error)
             # A vector that lies in shared memory on some ranks only must not be taken for one that does.
             return vector.copy() if id(vector) in self._pieces else vector
+
+    def cut(self, num_elements: int, ranges: list[Range] | None) -> None:
+        super().cut(num_elements, ranges)
+        self._ring.cut(num_elements, ranges)
+        for each in list(self._mine.values()):
+            if each.size == num_elements:
+                self._pieces[id(each)] = self._cut_in_pieces(each, self._vectors[id(each)])
 
     def common(self, vector: Array) -> Array:
         vector = self._placed(vector, [vector.nbytes] + [0] * (self.world_size - 1))
@@ -195,13 +203,16 @@ class SharedMemoryCommunicator(Communicator):
         return mine
 
     def _register(self, mine: Array, others: list[Array]) -> None:
+        self._pieces[id(mine)] = self._cut_in_pieces(mine, others)
+        self._vectors[id(mine)], self._mine[id(mine)] = others, mine
+        weakref.finalize(mine, self._pieces.pop, id(mine), None)
+        weakref.finalize(mine, self._vectors.pop, id(mine), None)
+
+    def _cut_in_pieces(self, mine: Array, others: list[Array]) -> list[Piece]:
         piece = _PIECE_BYTES if mine.nbytes < _LARGE_BYTES else _PIECE_BYTES_OF_LARGE
         own, elements = self.own_range(mine.size), piece // mine.itemsize
         cuts = [slice(a, min(own.end, a + elements)) for a in range(own.begin, own.end, elements)]
-        self._pieces[id(mine)] = [Piece(mine[cut], [other[cut] for other in others]) for cut in cuts]
-        self._vectors[id(mine)] = others
-        weakref.finalize(mine, self._pieces.pop, id(mine), None)
-        weakref.finalize(mine, self._vectors.pop, id(mine), None)
+        return [Piece(mine[cut], [other[cut] for other in others]) for cut in cuts]
 
     def _exchange(self, sizes: list[int]) -> list[Array]:
         """A segment of each rank, of these sizes, mapped by all.

@@ -23,7 +23,8 @@ import numpy as np
 from distrib.base.arrays import Array, Shape, training_dtype
 from distrib.base.errors import ConfigError, ShapeError, StorageError
 from distrib.base.tensor import as_tensor
-from distrib.nn import activations, initializers, regularizers
+from distrib.nn import activations, constraints, initializers, regularizers
+from distrib.nn.constraints import Constraint
 from distrib.nn.graph.symbolic import KerasTensor, Node, call, is_symbolic, leaves
 from distrib.nn.initializers import Initializer
 from distrib.nn.layers.has_variables import HasVariables
@@ -57,6 +58,7 @@ class Layer(HasVariables):
         max_elements: a variable is not made with more of them; set where a model is read from files.
         variables: all variables, in Keras' order. Empty until built.
         regularizers: variable name -> its penalty.
+        constraints: variable name -> what is applied to it after each update.
         needs_input_gradient: set by the network; False where nothing below has anything to learn.
         gradients_are_final: set by the network; a layer may call it in `backward` as soon as it has written its
             variables' gradients, or with `begin` all but the first `begin` elements, to have them sent while it
@@ -99,6 +101,7 @@ class Layer(HasVariables):
         self.max_elements: float = math.inf
         self.variables: list[Variable] = []
         self.regularizers: dict[str, Regularizer] = {}
+        self.constraints: dict[str, Constraint] = {}
         self.needs_input_gradient = True
         self.gradients_are_final: Callable[[int], None] = _nobody_waits
         self.gradients_are_sent_early = False
@@ -281,7 +284,12 @@ class Layer(HasVariables):
         arguments = {key: value for key, value in config.items() if key != "class"}
         trainable = arguments.pop("trainable", True)
         arguments["name"] = arguments.get("name") or None  # a layer that is in no model may have none
-        parts = {"activation": activations, "initializer": initializers, "regularizer": regularizers}
+        parts = {
+            "activation": activations,
+            "constraint": constraints,
+            "initializer": initializers,
+            "regularizer": regularizers,
+        }
         for role, value in arguments.items():
             part = parts.get(role.rpartition("_")[2])
             if part is not None and isinstance(value, Mapping):
@@ -300,11 +308,3 @@ def _batch(shape: Shape) -> str:
 
 def _nobody_waits(begin: int) -> None:
     pass
-
-
-def described(parts: Mapping[str, Any]) -> dict[str, Any]:
-    """The configurations of the parts of a layer, such as its initializers; None for None."""
-    return {
-        role: None if part is None else {"class": type(part).__name__, **part.get_config()}
-        for role, part in parts.items()
-    }

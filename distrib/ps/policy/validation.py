@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 from distrib.base.arrays import training_dtype
 from distrib.base.errors import ConfigError, ProtocolError
 from distrib.base.parse_json import parse_json
-from distrib.nn import optimizers, regularizers
+from distrib.nn import constraints, optimizers, regularizers
 from distrib.ps.policy.admission.rules import MAX_STREAMS, Rules, rules_from_config
 from distrib.ps.policy.order.phases import LARGEST_RATE
 
@@ -47,12 +48,22 @@ def model_description(text: str) -> tuple[dict[str, Any], Rules]:
         for config, begin, end in description["penalties"]:
             regularizers.from_config(config)
             _positions(begin, end)
+        for name in ("training", "iterations"):
+            _positions(0, description.get(name, 0))
         if "start" in description:
             start = description["start"]
             rate = float(start["learning_rate"])
             if not (type(start["step"]) is int and start["step"] >= 0 and 0 <= rate <= LARGEST_RATE):
                 raise ProtocolError(f"Expected a step and a learning rate. Received: {str(start)[:80]}.")
             str(start["origin"])
+        shapes, limits = description.get("shapes", []), description.get("constraints", {})
+        for (_, begin, end), shape in zip(description["layout"], shapes, strict=False):
+            if math.prod(map(int, shape)) != end - begin or min(shape, default=0) < 0:
+                raise ProtocolError(
+                    f"Expected a shape of {end - begin} elements. Received: {str(shape)[:80]}."
+                )
+        for config in limits.values():
+            constraints.from_config(config)
         for name, begin, end in description["layout"]:
             str(name)
             _positions(begin, end)

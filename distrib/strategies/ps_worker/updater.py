@@ -270,7 +270,7 @@ class PsUpdater(Updater, Feed, Coordination):
         return str(answer.start)
 
     def _slot_names(self) -> tuple[str, ...]:
-        return self._optimizer.slot_names
+        return self._optimizer.state_names
 
     def counters(self) -> dict[str, Any]:
         summary = json.loads(self._summary) if self._summary else {}

@@ -44,6 +44,9 @@ class AccumulatingUpdater(Updater):
         self._updater.settle()  # has no sums to add: what accumulates is synchronous
         return total
 
+    def finalize(self) -> None:
+        self._updater.finalize()
+
     @property
     def is_settled(self) -> bool:
         return not self._held

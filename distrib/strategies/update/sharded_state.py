@@ -44,6 +44,7 @@ class ShardedState(Coordination):
 
     def state(self) -> State:
         slots = {}
+        self._updater.own_as_before()
         for name, slot in self._optimizer.slots.items():
             whole = np.zeros_like(self._network.buffer.values)
             for part, own in self._slot_parts(slot):

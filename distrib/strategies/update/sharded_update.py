@@ -23,6 +23,7 @@ from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.update.gradient_buckets import DEFAULT_BUCKET_BYTES, GradientBuckets
 from distrib.strategies.update.replica_check import check_replicas
 from distrib.strategies.update.replica_state import ReplicaState
+from distrib.strategies.update.tensor_borders import borders_of, tensors_in
 from distrib.strategies.update.updater import NonFinitePolicy, Updater
 from distrib.strategies.update.whole_batches import penalty_of
 
@@ -58,26 +59,39 @@ class ShardedUpdater(Updater):
         self._world_size = communicator.world_size
         options = options or CommunicationOptions(check_every=0)
         self._check_every = options.check_every
+        self._borders = borders_of(network, optimizer)
+        self.own_as_before()
         self.buckets = GradientBuckets(
             communicator,
             network.buffer.values,
             network.buffer.grads,
-            _bucket_bytes(options, communicator),
+            _bucket_bytes(options, communicator) if self._borders is None else 0,
             compress=options.compression is not None,
         )
         self.owned = self.buckets.owned
         if len(self.owned) > 1:
             self.filled = self._reduce_filled
         self._nonfinite = 0
-        self._num_pulls = optimizer.iterations  # no replica may count otherwise than the others
+        self._num_pulls: int = optimizer.iterations  # no replica may count otherwise than the others
         self._verdict = np.zeros(1)
         self._sums = np.empty(0)
         self.replica_state = ReplicaState(optimizer, network.buffer)
         elements = f"{[(entry.name, entry.range) for entry in network.buffer.layout]} {self.owned}"
-        optimizer.build(sum(own.size for own in self.owned), network.dtype, elements)
+        tensors = tensors_in(network, optimizer, self.owned)
+        optimizer.claim(network.buffer.variables)
+        self._era = optimizer.era
+        optimizer.build(sum(own.size for own in self.owned), network.dtype, elements, tensors)
         communicator.at_step(optimizer.iterations)
 
+    def own_as_before(self) -> None:
+        """Let the communicator cut vectors as this training has them, whatever another one wanted since."""
+        if self._borders is not None or self._communicator.is_cut:
+            self._communicator.cut_at(self._borders, self._network.buffer.size)
+
     def pull(self) -> None:
+        if self._optimizer.era != self._era:
+            self._optimizer.claim(self._network.buffer.variables)  # raises: it has trained others since
+        self.own_as_before()
         self.buckets.begin()
         self._nonfinite = 0
         if self._check_every and self._num_pulls % self._check_every == 0:
@@ -140,6 +154,11 @@ class ShardedUpdater(Updater):
                 self._network.damage = f"an update that was applied in part, at step {step}"
             return self._refuse(verdicts[:, 0], _SUMMED, step)
         return total
+
+    def finalize(self) -> None:
+        if self._optimizer.use_ema:
+            self._optimizer.finalize([values for values, _ in self._parts()])
+            self.buckets.all_gather(self._verdict)
 
     def _parts(self) -> list[tuple[Array, Array]]:
         """Values and gradients of what this replica owns."""

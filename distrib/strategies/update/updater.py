@@ -45,6 +45,9 @@ class Updater(ABC):
             NonFiniteError: a gradient holds NaN or Inf and the policy is `"raise"`.
         """
 
+    def finalize(self) -> None:  # noqa: B027
+        """Training is over: overwrite the values with their moving averages, if the optimizer keeps any."""
+
     @property
     def is_settled(self) -> bool:
         """Whether every gradient that was pushed has become an update."""

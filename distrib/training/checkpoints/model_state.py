@@ -120,11 +120,11 @@ def check_optimizer(
         )
     layout, dtype = network.buffer.layout, network.dtype
     expected = {
-        f"{slot}/{entry.name}": (entry.shape, dtype) for slot in optimizer.slot_names for entry in layout
+        f"{slot}/{entry.name}": (entry.shape, dtype) for slot in optimizer.state_names for entry in layout
     }
     arrays = check_arrays(folder / OPTIMIZER_FILE, expected, files.get(OPTIMIZER_FILE, {}))
     slots = {}
-    for slot in optimizer.slot_names:
+    for slot in optimizer.state_names:
         slots[slot] = np.empty(network.buffer.size, dtype)
         for entry in layout:
             slots[slot][entry.range.slice] = arrays[f"{slot}/{entry.name}"].reshape(-1)
@@ -167,13 +167,13 @@ def assign(network: Network, values: Mapping[str, Array]) -> None:
 def _slots_by_variable(
     network: Network, optimizer: Optimizer, slots: Mapping[str, Array]
 ) -> dict[str, Array]:
-    if not set(slots) <= set(optimizer.slot_names):
-        raise ConfigError(f"Expected slots {optimizer.slot_names}. Received: {sorted(slots)}.")
+    if not set(slots) <= set(optimizer.state_names):
+        raise ConfigError(f"Expected slots {optimizer.state_names}. Received: {sorted(slots)}.")
     size, dtype = network.buffer.size, network.dtype
-    before = {slot: np.full(size, optimizer.initial_slot(slot), dtype) for slot in optimizer.slot_names}
+    before = {slot: np.full(size, optimizer.initial_slot(slot), dtype) for slot in optimizer.state_names}
     return {
         f"{slot}/{entry.name}": slots.get(slot, before[slot])[entry.range.slice].reshape(entry.shape)
-        for slot in optimizer.slot_names
+        for slot in optimizer.state_names
         for entry in network.buffer.layout
     }
 

@@ -104,6 +104,7 @@ class FitLoop:
             called.call("on_epoch_end", epoch, logs)
             if self.epoch < epochs:
                 self.is_stopped = self.training.coordination.stops(self.is_stopped)
+        self.training.updater.finalize()
         self.training.coordination.end()
         called.call("on_train_end", logs=logs)
 

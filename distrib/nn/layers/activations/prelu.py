@@ -9,7 +9,8 @@ import numpy as np
 from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError
 from distrib.nn import initializers, regularizers
-from distrib.nn.layers.layer import Layer, described
+from distrib.nn.layers.layer import Layer
+from distrib.nn.registry import described
 from distrib.nn.rng import RngKey
 from distrib.nn.variable import Variable
 

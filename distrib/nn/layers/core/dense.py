@@ -9,9 +9,9 @@ import numpy as np
 
 from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError, ShapeError
-from distrib.nn import activations, initializers, regularizers
+from distrib.nn import activations, constraints, initializers, regularizers
 from distrib.nn.layers.activated_layer import ActivatedLayer
-from distrib.nn.layers.layer import described
+from distrib.nn.registry import described
 from distrib.nn.variable import Variable
 
 _SENT_EARLY_BYTES = 2 << 20
@@ -29,6 +29,8 @@ class Dense(ActivatedLayer):
         kernel_regularizer: name or instance of a penalty on the kernel.
         bias_regularizer: name or instance of a penalty on the bias.
         activity_regularizer: name or instance of a penalty on the outputs.
+        kernel_constraint: name or instance of a constraint on the kernel.
+        bias_constraint: name or instance of a constraint on the bias.
         kwargs: see `Layer`.
 
     Raises:
@@ -45,6 +47,8 @@ class Dense(ActivatedLayer):
         kernel_regularizer: str | regularizers.Regularizer | None = None,
         bias_regularizer: str | regularizers.Regularizer | None = None,
         activity_regularizer: str | regularizers.Regularizer | None = None,
+        kernel_constraint: str | constraints.Constraint | None = None,
+        bias_constraint: str | constraints.Constraint | None = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(activity_regularizer=activity_regularizer, **kwargs)
@@ -57,6 +61,8 @@ class Dense(ActivatedLayer):
         self.bias_initializer = initializers.get(bias_initializer)
         self.kernel_regularizer = regularizers.get(kernel_regularizer)
         self.bias_regularizer = regularizers.get(bias_regularizer)
+        self.kernel_constraint = constraints.get(kernel_constraint)
+        self.bias_constraint = constraints.get(bias_constraint)
 
     def make_variables(self, input_shape: Shape, seed: int) -> list[Variable]:
         variables = [
@@ -66,6 +72,8 @@ class Dense(ActivatedLayer):
             variables.append(self.add_variable("bias", (self.units,), self.bias_initializer, seed))
         penalties = zip(variables, (self.kernel_regularizer, self.bias_regularizer), strict=False)
         self.regularizers = {variable.name: penalty for variable, penalty in penalties if penalty is not None}
+        limits = zip(variables, (self.kernel_constraint, self.bias_constraint), strict=False)
+        self.constraints = {variable.name: limit for variable, limit in limits if limit is not None}
         self._kernel, self._bias = variables[0], variables[1] if self.use_bias else None
         return variables
 
@@ -130,6 +138,10 @@ class Dense(ActivatedLayer):
             "kernel_regularizer": self.kernel_regularizer,
             "bias_regularizer": self.bias_regularizer,
         }
-        if self.activity_regularizer is not None:
-            parts["activity_regularizer"] = self.activity_regularizer
+        later = (
+            "activity_regularizer",
+            "kernel_constraint",
+            "bias_constraint",
+        )  # not in files of before 0.16
+        parts |= {role: part for role in later if (part := getattr(self, role)) is not None}
         return super().get_config() | {"units": self.units, "use_bias": self.use_bias} | described(parts)

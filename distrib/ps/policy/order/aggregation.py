@@ -32,7 +32,9 @@ class Aggregation:
         log: takes the decisions.
 
     Attributes:
-        version: updates so far.
+        version: updates so far of the training that goes on.
+        training: its number; -1 before there is one.
+        versions: updates of the others, by their numbers.
         learning_rate: the chief's.
         counts: of all workers.
     """
@@ -42,9 +44,17 @@ class Aggregation:
         self._staleness, self._is_sync = rules.staleness, rules.is_sync
         self._rate_factor = rules.learning_rate_factor
         self.version = 0
+        self.training = -1
+        self.versions: dict[int, int] = {}
         self.learning_rate = 0.0
         self.counts = PushCounts()
         self._pushed: dict[PushId, Pushed] = {}
+
+    def train(self, training: int, iterations: int) -> None:
+        """Go on with a training, or begin it after so many updates."""
+        self.versions[self.training] = self.version
+        self.training = training
+        self.version = self.versions.get(training, iterations)
 
     def keeps(self, push: PushId) -> bool:
         """Whether a push waits for its round."""

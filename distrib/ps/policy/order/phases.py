@@ -26,8 +26,9 @@ from distrib.ps.policy.identity import CHIEF, PushId
 LARGEST_RATE = 3e38
 """No float32 is larger."""
 
-_MAY_DIFFER = {"ps", "start", "undone", "totals", "learning_rate", "stops"}
-"""A job may go on with other parameter servers; the chief alone knows from where, how fast, and whether to stop."""
+_MAY_DIFFER = {"ps", "start", "iterations", "undone", "totals", "learning_rate", "stops"}
+"""A job may go on with other parameter servers; the chief alone knows from where, how fast, and whether to stop.
+A worker that was restarted has done no update yet where the others have."""
 
 
 @dataclass

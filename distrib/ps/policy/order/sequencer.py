@@ -119,6 +119,7 @@ class Sequencer:
         if opened is not None and values is not None:
             start = description.get("start", {})
             self.log.append(Install(values, start.get("step")))
+            self.updates.train(int(description.get("training", 0)), int(description.get("iterations", 0)))
             self.updates.version = start.get("step", self.version)
             self.updates.learning_rate = float(
                 (start or description).get("learning_rate", self.updates.learning_rate)

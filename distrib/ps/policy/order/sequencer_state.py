@@ -46,6 +46,8 @@ def state_of(sequencer: Sequencer) -> dict[str, Any]:
     return {
         "rules": sequencer.rules.get_config(),
         "version": sequencer.version,
+        "training": sequencer.updates.training,
+        "versions": sorted(sequencer.updates.versions.items()),
         "learning_rate": sequencer.updates.learning_rate,
         "counts": sequencer.counts.as_json(),
         "stages": phases,
@@ -83,6 +85,8 @@ def sequencer_from_state(state: dict[str, Any]) -> Sequencer:
     sequencer = Sequencer(rules_from_config(state["rules"]))
     sequencer.is_restored = sequencer.members.are_restored = True
     sequencer.updates.version = int(state["version"])
+    sequencer.updates.training = int(state.get("training", 0))
+    sequencer.updates.versions = {int(number): int(version) for number, version in state.get("versions", [])}
     sequencer.updates.learning_rate = float(state["learning_rate"])
     sequencer.updates.counts = counts_from_json(state["counts"])
     for each in state["stages"]:

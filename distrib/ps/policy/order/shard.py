@@ -12,13 +12,17 @@ import numpy as np
 
 from distrib.base.arrays import Array, aligned_vector, training_dtype
 from distrib.base.errors import ConfigError, ProtocolError
+from distrib.base.logs import LOGGER
 from distrib.base.ranges import Range
-from distrib.nn import optimizers, regularizers
+from distrib.nn import constraints, optimizers, regularizers
 from distrib.nn.optimizers import Optimizer
 from distrib.nn.optimizers.registry import completed
+from distrib.nn.optimizers.tensor_part import TensorPart
 from distrib.nn.regularizers import Regularizer
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply, Cut, Discard, Entry, Install, Keep, Pull
+
+MOST_TRAININGS = 8
 
 
 class Shard:
@@ -44,6 +48,8 @@ class Shard:
         self.description: dict[str, Any] = {}
         self._kind: tuple[Any, ...] = ()
         self._optimizer: Optimizer | None = None
+        self._newest_training = -1
+        self._trainings: dict[int, tuple[tuple[Any, ...], Optimizer]] = {}
         self._penalties: list[tuple[Regularizer, Range]] = []
         self._staged: dict[PushId, Array] = {}
         self._models: dict[PushId, dict[str, Any]] = {}  # of the values that wait there to be installed
@@ -54,7 +60,8 @@ class Shard:
 
         Args:
             description: `size`, `dtype`, `optimizer` (its config) and `penalties` (config, begin,
-                end) and `layout` (name, begin, end).
+                end) and `layout` (name, begin, end); may have `shapes` of the layout,
+                `constraints` (name -> config) and `undecayed` (names).
 
         Raises:
             ConfigError: an optimizer or a regularizer that is not built in.
@@ -66,8 +73,10 @@ class Shard:
             for key, value in completed(description["optimizer"]).items()
             if key not in ("learning_rate", "iterations")
         }
-        kind = (size, dtype, sorted(config.items(), key=str))
         self.own = Range(0, size).part(self.index, self._count)
+        tensors = _tensors(description, self.own)
+        training = int(description.get("training", 0))
+        kind = (size, dtype, sorted(config.items(), key=str), str(tensors), training)
         self._layout = description["layout"]
         self._penalties = []
         for penalty, begin, end in description["penalties"]:
@@ -77,8 +86,23 @@ class Shard:
                 self._penalties.append((regularizers.from_config(penalty), shifted))
         if kind == self._kind:
             return
-        optimizer = optimizers.from_config(description["optimizer"])
-        optimizer.build(self.own.size, dtype)
+        former, optimizer = self._trainings.pop(training, ((), None))
+        if optimizer is None and training <= self._newest_training:
+            LOGGER.warning(
+                "ps:%d no longer has the moments of training %d of the script, which goes on: they begin anew. A ps "
+                "keeps those of the last %d trainings, and a checkpoint those of the last one.",
+                self.index,
+                training,
+                MOST_TRAININGS,
+            )
+        if former != kind or optimizer is None:
+            optimizer = optimizers.from_config(description["optimizer"])
+            optimizer.iterations = int(description.get("iterations", 0))
+            optimizer.build(self.own.size, dtype, tensors=tensors)
+        self._trainings[training] = kind, optimizer
+        self._newest_training = max(training, self._newest_training)
+        if len(self._trainings) > MOST_TRAININGS:
+            del self._trainings[next(iter(self._trainings))]  # the one that was trained longest ago
         self.values = aligned_vector(self.own.size, dtype)
         self._optimizer, self._kind = optimizer, kind
         self._staged.clear()
@@ -99,6 +123,7 @@ class Shard:
             vectors: `values` and the slots, each `(size,)`.
             version: updates they have seen.
         """
+        self._newest_training = int(description.get("training", 0)) - 1
         self.prepare(description)
         assert self._optimizer is not None
         for name, slot in {"values": self.values, **self._optimizer.slots}.items():
@@ -132,6 +157,12 @@ class Shard:
         """
         if description["optimizer"].get("global_clipnorm") is not None and self._count > 1:
             raise ConfigError("global_clipnorm needs the whole gradient on one ps. Received: several ps.")
+        optimizer = optimizers.from_config(_without_iterations(description["optimizer"]))
+        if (optimizer.whole_tensors or description.get("constraints")) and self._count > 1:
+            raise ConfigError(
+                f"{type(optimizer).__name__} with whole tensors (Lamb, Adafactor, clipnorm, constraints) needs "
+                f"one ps. Received: {self._count}, which cut tensors between them."
+            )
         self._models[push] = description
         self.put(push, vector)
 
@@ -186,8 +217,31 @@ class Shard:
         self.version = entry.version
 
 
+def _without_iterations(config: dict[str, Any]) -> dict[str, Any]:
+    return {key: value for key, value in config.items() if key != "iterations"}
+
+
+def _tensors(description: dict[str, Any], own: Range) -> list[TensorPart]:
+    """The tensors in a range, or parts of them; of a description without shapes, none."""
+    limits, undecayed, parts = description.get("constraints", {}), description.get("undecayed", []), []
+    for (name, begin, end), shape in zip(description["layout"], description.get("shapes", []), strict=False):
+        part = own.intersect(Range(begin, end))
+        if part.size:
+            whole = part.size == end - begin
+            parts.append(
+                TensorPart(
+                    name,
+                    tuple(shape) if whole else (part.size,),
+                    Range(part.begin - own.begin, part.end - own.begin),
+                    constraints.from_config(limits[name]) if name in limits else None,
+                    name not in undecayed,
+                )
+            )
+    return parts
+
+
 def num_brought(description: dict[str, Any]) -> int:
     """How many vectors the chief brings: the values and, where it goes on from a checkpoint, the slots."""
     if "start" not in description:
         return 1
-    return 1 + len(optimizers.from_config(description["optimizer"]).slot_names)
+    return 1 + len(optimizers.from_config(description["optimizer"]).state_names)

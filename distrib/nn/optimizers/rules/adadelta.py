@@ -9,7 +9,8 @@ import numpy as np
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
 from distrib.nn.jit import Loop
-from distrib.nn.optimizers.optimizer import LearningRate, Optimizer
+from distrib.nn.optimizers.optimizer import Optimizer
+from distrib.nn.optimizers.step_size import LearningRate
 
 
 class Adadelta(Optimizer):

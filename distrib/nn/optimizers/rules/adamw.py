@@ -5,8 +5,8 @@ from __future__ import annotations
 from typing import Any
 
 from distrib.base.errors import ConfigError
-from distrib.nn.optimizers.adam import Adam
-from distrib.nn.optimizers.optimizer import LearningRate
+from distrib.nn.optimizers.rules.adam import Adam
+from distrib.nn.optimizers.step_size import LearningRate
 
 
 class AdamW(Adam):

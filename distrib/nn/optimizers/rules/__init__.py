@@ -1,0 +1,1 @@
+"""The rules of optimizers: how gradients and state change values, one a file."""
