@@ -28,6 +28,7 @@ FLOORS = [
     ["nn.objective"],
     ["nn.joint_objective"],
     ["nn.layers", "nn.network"],
+    ["formats"],
     # Between ranks.
     ["comm", "comm.counters", "comm.reduce_op", "comm.liveness"],
     ["comm.messages"],
@@ -55,6 +56,7 @@ FLOORS = [
     ["training.arguments"],
     ["training"],
     ["training.checkpoints.model_state"],
+    ["training.checkpoints.keras_files"],
     ["training.interface"],
     ["training.checkpoints", "training.callbacks.callback"],
     ["training.callbacks"],

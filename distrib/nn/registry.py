@@ -5,6 +5,7 @@ from __future__ import annotations
 import difflib
 import inspect
 from collections.abc import Mapping
+from types import MappingProxyType
 from typing import Any, Generic, TypeVar
 
 from distrib.base.errors import ConfigError
@@ -27,6 +28,11 @@ class Registry(Generic[T]):
     def __init__(self, kind: str, base: type, classes: Mapping[str, type[T]]) -> None:
         self._kind, self._base, self._classes = kind, base, dict(classes)
         self.classes = {cls.__name__: cls for cls in classes.values()}
+
+    @property
+    def named(self) -> Mapping[str, type[T]]:
+        """The classes by the names that `get` knows."""
+        return MappingProxyType(self._classes)
 
     def from_config(self, config: Mapping[str, Any]) -> T:
         """The built-in object that a config with its `"class"` and arguments describes.

@@ -9,11 +9,12 @@ from typing import Any
 
 from distrib.base.arguments import checked
 from distrib.base.errors import ConfigError, StorageError
+from distrib.formats.keras.compile import compile_from_keras
 from distrib.io.checkpoint_folder import read_checkpoint
 from distrib.nn import losses, metrics, optimizers
 from distrib.training.arguments.unsupported import refuse
+from distrib.training.checkpoints.keras_files import is_keras_file, read_keras_file
 from distrib.training.checkpoints.model_state import MODEL_FILE, Files
-from distrib.training.checkpoints.weights_file import check_readable
 from distrib.training.model import Model
 from distrib.training.model_config import MODEL_CLASSES, LayerMaker
 
@@ -33,10 +34,10 @@ def load_model(
     need not be the one that it was saved under.
 
     Args:
-        filepath: a folder.
+        filepath: a folder, or a file of Keras: `.keras`, or `.h5` of Keras 2 or 3 (needs `distrib[h5]`).
         custom_objects: not supported: layers, losses and metrics are those that are built in.
         compile: whether to compile it.
-        safe_mode: without meaning: there is no code in the files.
+        safe_mode: without meaning: code in files (of `Lambda` layers) is never run.
 
     Returns:
         The model, built. Training goes on where it was.
@@ -46,8 +47,9 @@ def load_model(
         ConfigError: it has layers, a loss or metrics that are not built in; or an argument that is not supported.
     """
     refuse("load_model", {"custom_objects": custom_objects or None}, {"custom_objects": None})
-    check_readable(filepath)
     folder = Path(filepath)
+    if is_keras_file(folder):
+        return _from_keras(folder, compile)
     files, manifest = read_checkpoint(folder)
     config = manifest.get("model")
     if not isinstance(config, dict) or str(config.get("class")) not in MODEL_CLASSES:
@@ -64,20 +66,44 @@ def load_model(
     return model
 
 
-def _made(config: Mapping[str, Any], files: Files) -> Model:
-    """The model, built. Raises `StorageError` for a variable that is larger than what the files hold."""
-    largest = max((array.size for array in files.get(MODEL_FILE, {}).values()), default=0)
-    maker = LayerMaker(config["seed"], max_elements=largest)
-    # Files of versions without graphs have the layers, in a row, and no more.
-    described = config.get("config") or {**config, "trainable": True}
-    model: Model = maker(described)
+def _from_keras(path: Path, compile: bool) -> Model:
+    """The model in a file of Keras."""
+    found = read_keras_file(path)
+    if found.config is None:
+        raise StorageError(f"{path} holds weights alone. Make the model, and use load_weights.")
     try:
-        model.build((None, *config["input_shape"]))
+        model = _built(found.config, None, found.largest())
+        if compile and found.training is not None:
+            model.compile(**compile_from_keras(found.training))
+        model.files.take_keras(found, is_training=True)
+    except ConfigError as error:
+        raise ConfigError(f"{path}: {error}") from None
+    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, MemoryError) as error:
+        raise StorageError(f"{path} does not describe a model: {error!r}") from None
+    return model
+
+
+def _built(config: Mapping[str, Any], seed: int | None, largest: int) -> Model:
+    """The model, built. Raises `StorageError` for a variable that is larger than `largest`."""
+    maker = LayerMaker(seed, max_elements=largest)
+    model: Model = maker(config)
+    if config.get("input_shape") is None and config["class"] == "Sequential":
+        raise ConfigError("The model was saved before it was built, and has no weights.")
+    try:
+        model.build((None, *config.get("input_shape", ())))
     except ConfigError as error:
         raise StorageError(str(error)) from None
     for layer in maker.layers:
         layer.max_elements = math.inf
     return model
+
+
+def _made(config: Mapping[str, Any], files: Files) -> Model:
+    """The model, built. Raises `StorageError` for a variable that is larger than what the files hold."""
+    largest = max((array.size for array in files.get(MODEL_FILE, {}).values()), default=0)
+    # Files of versions without graphs have the layers, in a row, and no more.
+    described = config.get("config") or {**config, "trainable": True}
+    return _built({**described, "input_shape": config["input_shape"]}, config["seed"], largest)
 
 
 def _compile(model: Model, config: Mapping[str, Any]) -> None:

@@ -7,18 +7,27 @@ every replica gets its part of it.
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any, Protocol
 
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
+from distrib.formats.keras.objects import shortest
 from distrib.io.checkpoint_folder import read_checkpoint, write_checkpoint
 from distrib.nn.network import Network
 from distrib.strategies.strategy import Strategy
 from distrib.training.checkpoints.chief_writes import check_free, confirmed, say_unwritten, write_alone
+from distrib.training.checkpoints.keras_files import (
+    WEIGHTS_ENDING,
+    KerasFile,
+    is_keras_file,
+    keras_file,
+    read_keras_file,
+)
 from distrib.training.checkpoints.model_state import (
     MODEL_FILE,
+    OPTIMIZER_FILE,
     Files,
     check_model,
     check_optimizer,
@@ -27,10 +36,10 @@ from distrib.training.checkpoints.model_state import (
 )
 from distrib.training.checkpoints.model_state import assign as assign_values
 from distrib.training.checkpoints.weights_file import (
-    check_readable,
-    folder_path,
+    model_path,
     read_weights,
     weights_path,
+    write_file,
     write_weights,
 )
 from distrib.training.collective import collective
@@ -155,32 +164,74 @@ class ModelFiles:
             )
 
     def save(self, filepath: str | Path, overwrite: bool = True) -> None:
-        """Write the model as a folder; see `Model.save`."""
-        path, confirm = folder_path(filepath), confirmed(self._model.strategy, Path(filepath))
+        """Write the model as a folder, or as a file of Keras; see `Model.save`."""
+        path, confirm = model_path(filepath), confirmed(self._model.strategy, Path(filepath))
         with collective("save"):
             say_unwritten(self._model.strategy, path)
             write_alone(self._model.strategy, lambda: check_free(path, overwrite))
             files, manifest = self.contents()
-            write_alone(self._model.strategy, lambda: write_checkpoint(path, files, manifest, None, confirm))
+            if is_keras_file(path):
+                self._write_keras(path, files, manifest, confirm)
+            else:
+                write_alone(
+                    self._model.strategy, lambda: write_checkpoint(path, files, manifest, None, confirm)
+                )
+
+    def _write_keras(
+        self, path: Path, files: Files, manifest: Mapping[str, Any], confirm: Callable[[], None]
+    ) -> None:
+        model = self._model
+        write_alone(
+            model.strategy,
+            lambda: write_file(
+                path, keras_file(path, model.get_config(), model.network, files, manifest), confirm
+            ),
+        )
 
     def save_weights(self, filepath: str | Path, overwrite: bool = True) -> None:
         """Write the values of all variables to one file; see `Model.save_weights`."""
         path = weights_path(filepath)
         self.check_whole("save_weights")
-        network = self._model.network
+        strategy, network = self._model.strategy, self._model.network
+        confirm = confirmed(strategy, path)
         with collective("save_weights"):
-            say_unwritten(self._model.strategy, path)
-            write_alone(self._model.strategy, lambda: check_free(path, overwrite))
-            write_alone(
-                self._model.strategy,
-                lambda: write_weights(path, network, confirmed(self._model.strategy, path)),
-            )
+            say_unwritten(strategy, path)
+            write_alone(strategy, lambda: check_free(path, overwrite))
+            if is_keras_file(path):
+                self._write_keras(path, *self.contents(), confirm)
+            else:
+                write_alone(strategy, lambda: write_weights(path, network, confirm))
 
     def load_weights(self, filepath: str | Path, skip_mismatch: bool = False) -> None:
         """Read the values of all variables, on this replica; see `Model.load_weights`."""
-        check_readable(filepath)
         network, path = self._model.network, Path(filepath)
+        if is_keras_file(path):
+            self._load_keras(read_keras_file(path), skip_mismatch)
+            return
         files = read_checkpoint(path)[0] if path.is_dir() else {MODEL_FILE: read_weights(weights_path(path))}
         if skip_mismatch:
             files = {MODEL_FILE: fitting(path, network, files.get(MODEL_FILE, {}))}
         self.assign(check_model(path, network, files))
+
+    def _load_keras(self, found: KerasFile, skip_mismatch: bool) -> None:
+        if skip_mismatch:
+            raise ConfigError("load_weights does not support skip_mismatch with files of Keras.")
+        self.take_keras(found, is_training=str(found.path).endswith(WEIGHTS_ENDING))
+
+    def take_keras(self, found: KerasFile, is_training: bool) -> None:
+        """Take the values and, if compiled and `is_training`, what the optimizer knows, from a file of Keras.
+
+        Raises:
+            StorageError: it is of another model, or holds NaN or Inf; nothing is changed.
+        """
+        network, compiled = self._model.network, self._session.compile_config
+        files: Files = {MODEL_FILE: found.values(network, self._model.get_config())}
+        state = None if compiled is None or not is_training else found.state(network, compiled.optimizer)
+        if compiled is None or state is None:
+            self.assign(check_model(found.path, network, files))
+            return
+        step, rate, files[OPTIMIZER_FILE] = state
+        config = compiled.optimizer.get_config()
+        if rate is not None:
+            config["learning_rate"] = shortest(rate)
+        self.take(found.path, files, {"compile": {"optimizer": config}, "step": step})

@@ -39,5 +39,5 @@ def declared_shape(
 
 
 def snake_case(name: str) -> str:
-    """`CamelCase` -> `camel_case`."""
-    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
+    """`CamelCase` -> `camel_case`, as Keras has it: `PReLU` -> `p_re_lu`."""
+    return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()

@@ -12,7 +12,7 @@ from distrib.io.series_lock import SeriesLock
 from distrib.training.callbacks.callback import Callback, Logs
 from distrib.training.callbacks.monitor_callback import MonitorCallback
 from distrib.training.checkpoints.chief_writes import claim_folder
-from distrib.training.checkpoints.weights_file import folder_path, weights_path
+from distrib.training.checkpoints.weights_file import model_path, weights_path
 
 _SERIES = re.compile(r"([A-Za-z0-9_][A-Za-z0-9._-]{0,63})-\{epoch(?::0?\d*d?)?\}")
 
@@ -24,7 +24,8 @@ class ModelCheckpoint(MonitorCallback):
 
     Args:
         filepath: where; may name the epoch (from 1), the batch and logs: `"best-{epoch:02d}-{val_loss:.2f}"`. A
-            folder, see `Model.save`; with `save_weights_only`, a file that ends in `.weights.safetensors`.
+            folder, or a file that ends in `.keras` or `.h5`, see `Model.save`; with `save_weights_only`, a file that
+            ends in `.weights.h5` or `.weights.safetensors`.
         monitor: name in the logs of what is compared.
         verbose: 1 to say what is done, on the chief.
         save_best_only: save only if it is better than ever.
@@ -55,7 +56,7 @@ class ModelCheckpoint(MonitorCallback):
     ) -> None:
         super().__init__(monitor, mode, initial_value_threshold)
         check_freq("ModelCheckpoint", save_freq)
-        check_path = weights_path if save_weights_only else folder_path
+        check_path = weights_path if save_weights_only else model_path
         check_path(filepath)
         self.filepath, self.verbose = str(filepath), verbose
         self.save_best_only, self.save_weights_only, self.save_freq = (

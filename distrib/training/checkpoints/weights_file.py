@@ -12,42 +12,35 @@ from safetensors.numpy import load, save
 
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError, StorageError
+from distrib.formats.hdf5 import check_installed
 from distrib.host.disk_space import make_folder
 from distrib.io.atomic_files import write_bytes
 from distrib.nn.network import Network
+from distrib.training.checkpoints.keras_files import WEIGHTS_ENDING, is_keras_file
 from distrib.training.checkpoints.model_state import MODEL_FILE, contents
 
-_ENDING = ".weights.safetensors"
-_OF_KERAS = (".keras", ".h5", ".hdf5")
+ENDINGS = (".weights.safetensors", WEIGHTS_ENDING)
 _MAX_BYTES = 1 << 40
 
 
-def folder_path(filepath: str | Path) -> Path:
-    """The folder that a model is saved in. Raises `ConfigError` for the name of a file of Keras."""
+def model_path(filepath: str | Path) -> Path:
+    """The path that a model is saved at. Raises `ConfigError` for the name of a file of weights."""
     path = Path(filepath)
-    if path.suffix.lower() in _OF_KERAS:
-        raise ConfigError(
-            f"save writes a folder, and files of Keras ({', '.join(_OF_KERAS)}) cannot be written yet. "
-            f"Received: {filepath}. Choose a name without {path.suffix}."
-        )
+    if str(filepath).endswith(ENDINGS):
+        raise ConfigError(f"save writes models. Received: {filepath}, a name of weights. Use save_weights.")
+    if is_keras_file(path):
+        check_installed()
     return path
-
-
-def check_readable(filepath: str | Path) -> None:
-    """Raise `StorageError` for a file of Keras."""
-    path = Path(filepath)
-    if path.suffix.lower() in _OF_KERAS and not path.is_dir():
-        there = "" if path.exists() else " There is none of that name, either."
-        raise StorageError(
-            f"{filepath}: files of Keras ({', '.join(_OF_KERAS)}) cannot be read yet.{there} In Python, "
-            "model.set_weights(keras_model.get_weights()) takes over the weights of a Keras model."
-        )
 
 
 def weights_path(filepath: str | Path) -> Path:
     """The path of a file of weights. Raises `ConfigError` for another ending, as Keras does."""
-    if not str(filepath).endswith(_ENDING):
-        raise ConfigError(f"Expected a file of weights that ends in {_ENDING}. Received: {filepath}.")
+    if not str(filepath).endswith(ENDINGS):
+        raise ConfigError(
+            f"Expected a file of weights that ends in {' or '.join(ENDINGS)}. Received: {filepath}."
+        )
+    if str(filepath).endswith(WEIGHTS_ENDING):
+        check_installed()
     return Path(filepath)
 
 
@@ -55,11 +48,16 @@ def write_weights(path: Path, network: Network, confirm: Callable[[], None]) -> 
     """Write the values of all variables. Raises `StorageError`, and what `confirm` raises."""
     files, _ = contents({"class": "", "name": ""}, network, None, None)
     arrays = {name: np.ascontiguousarray(array) for name, array in files[MODEL_FILE].items()}
+    write_file(path, save(arrays), confirm)
+
+
+def write_file(path: Path, content: bytes, confirm: Callable[[], None]) -> None:
+    """Write a file, and its folder. Raises `StorageError`, and what `confirm` raises."""
     try:
         make_folder(path.parent)
     except OSError as error:
         raise StorageError(f"{path} cannot be written: {error}") from None
-    write_bytes(path, save(arrays), confirm)
+    write_bytes(path, content, confirm)
 
 
 def read_weights(path: Path) -> dict[str, Array]:
