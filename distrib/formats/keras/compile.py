@@ -85,6 +85,8 @@ def compile_from_keras(config: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _metric(value: Any) -> Any:
+    if value is None:
+        return None
     found = metric_from_keras(value)
     return found if isinstance(found, str) else metrics.from_config(found)
 
@@ -94,7 +96,8 @@ def _each(structure: Any, make: Callable[[Any], Any]) -> Any:
     if structure is None:
         return None
     if isinstance(structure, list):
-        return [_each(each, make) for each in structure]
+        found = [_each(each, make) for each in structure]
+        return found[0] if len(found) == 1 and (found[0] is None or isinstance(found[0], list)) else found
     if isinstance(structure, Mapping) and "class_name" not in structure:
         return {key: _each(each, make) for key, each in structure.items()}
     return make(structure)

@@ -147,6 +147,16 @@ def _graph(config: Mapping[str, Any], depth: int) -> dict[str, Any]:
             made.add((name, 0))
         else:
             waiting[name] = [_call(node) for node in each["inbound_nodes"]]
+    # Keras 2 writes lists, also of one tensor.
+    is_old = any(isinstance(node, list) for each in config["layers"] for node in each["inbound_nodes"])
+    ends = _ends(config["input_layers"], is_old), _ends(config["output_layers"], is_old)
+    if is_old:
+        shifts = _shifts([each["name"] for each in layers if "layers" in each], waiting, ends)
+        waiting = {
+            name: [(_shifted(inputs, shifts), training) for inputs, training in nodes]
+            for name, nodes in waiting.items()
+        }
+        ends = _shifted(ends[0], shifts), _shifted(ends[1], shifts)
     calls: list[Any] = []
     counts = dict.fromkeys(waiting, 0)
     while any(waiting.values()):
@@ -159,14 +169,26 @@ def _graph(config: Mapping[str, Any], depth: int) -> dict[str, Any]:
                 counts[name] += 1
         if len(calls) == before:
             raise StorageError("The calls of the model's layers wait for one another.")
-    # Keras 2 writes lists of one tensor, too.
-    is_old = any(isinstance(node, list) for each in config["layers"] for node in each["inbound_nodes"])
-    return {
-        "layers": layers,
-        "calls": calls,
-        "inputs": _ends(config["input_layers"], is_old),
-        "outputs": _ends(config["output_layers"], is_old),
-    }
+    return {"layers": layers, "calls": calls, "inputs": ends[0], "outputs": ends[1]}
+
+
+def _shifts(models: list[str], calls: Mapping[str, list[Any]], ends: tuple[Any, Any]) -> dict[str, int]:
+    """The number of the first call of each model that is a layer.
+
+    Keras 2 counts the making of such a model as its first call.
+    """
+    structures = [inputs for nodes in calls.values() for inputs, _ in nodes] + list(ends)
+    first = {name for each in structures for name, call in _sources(each) if call == 0}
+    return {name: int(name not in first) for name in models}
+
+
+def _shifted(structure: Any, shifts: Mapping[str, int]) -> Any:
+    if isinstance(structure, list):
+        return [_shifted(each, shifts) for each in structure]
+    if set(structure) != {_TENSOR}:
+        return {key: _shifted(each, shifts) for key, each in structure.items()}
+    name, call, output = structure[_TENSOR]
+    return {_TENSOR: [name, call - shifts.get(name, 0), output]}
 
 
 def _call(node: Any) -> tuple[Any, bool | None]:

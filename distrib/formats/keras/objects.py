@@ -32,6 +32,9 @@ from distrib.nn.regularizers import REGISTRY as REGULARIZERS
 from distrib.nn.schedules.registry import REGISTRY as SCHEDULES
 
 _SAYS_NOTHING: tuple[Any, ...] = (None, False, [], {}, "")
+_RENAMED = {"LeakyReLU": {"alpha": "negative_slope"}}
+"""Arguments of Keras 2 that have other names in Keras 3."""
+
 _PASSED_OVER = {"dtype", "batch_input_shape", "batch_shape", "build_config"}
 """Models have one dtype, and layers are built with the shapes that they get."""
 
@@ -80,13 +83,18 @@ def class_and_config(value: Any, what: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(value, Mapping) or not isinstance(value.get("class_name"), str):
         raise StorageError(f"Expected the configuration of a {what}. Received: {str(value)[:80]}.")
     config = value.get("config")
-    return value["class_name"], dict(config) if isinstance(config, Mapping) else {}
+    class_name = value["class_name"].removeprefix("Custom>")  # Keras 2 registers its own optimizers so
+    renamed = _RENAMED.get(class_name, {})
+    inner = dict(config) if isinstance(config, Mapping) else {}
+    return class_name, {renamed.get(key, key): argument for key, argument in inner.items()}
 
 
 def arguments(cls: type, config: Mapping[str, Any], owner: str) -> dict[str, Any]:
     """Those of a configuration of Keras that a class takes. Raises `ConfigError` for others that say something."""
     known, found = takes(cls), {}
     for key, value in config.items():
+        if key == "name" and value is None:
+            continue  # the usual one
         if key in known and key not in _PASSED_OVER:
             found[key] = value
         elif key not in _PASSED_OVER and value not in _SAYS_NOTHING:
@@ -196,6 +204,11 @@ def loss_from_keras(value: Any) -> dict[str, Any]:
     """A loss, as distrib writes it. Raises `ConfigError` for one that is not built in."""
     if isinstance(value, Mapping) and isinstance(value.get("config"), str):
         value = value["config"]  # a function, by its name
+    if isinstance(value, Mapping) and isinstance(value.get("config"), Mapping):
+        config = {key: argument for key, argument in value["config"].items() if key != "fn"}  # of Keras 2
+        if config.get("reduction") == "auto":
+            del config["reduction"]
+        value = {**value, "config": config}
     return (
         losses.get(value).get_config()
         if isinstance(value, str)
@@ -212,6 +225,8 @@ def metric_from_keras(value: Any) -> Any:
     """A metric, as distrib writes it. Raises `ConfigError` for one that is not built in."""
     if isinstance(value, Mapping) and isinstance(value.get("config"), str):
         value = value["config"]
+    if isinstance(value, Mapping) and value.get("class_name") == "MeanMetricWrapper":
+        value = str(value["config"]["fn"])  # as Keras 2 writes the name of a metric
     return value if isinstance(value, str) else _made(METRICS, "metric", value).get_config()
 
 

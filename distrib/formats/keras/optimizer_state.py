@@ -1,7 +1,7 @@
 """What an optimizer keeps, in the order in which Keras' files have it.
 
-Number of updates, learning rate (but for a schedule), averages, accumulated gradients, slots: all slots of one variable
-before those of the next, but for RMSprop, which lists one slot of all variables before the next.
+Number of updates, learning rate (but for a schedule, and not in Keras 2), averages, accumulated gradients, slots: all
+slots of a variable before those of the next, but for RMSprop, which lists one slot of all variables before the next.
 """
 
 from __future__ import annotations
@@ -70,9 +70,10 @@ def slots_from_keras(
     Raises:
         StorageError: other arrays.
     """
-    has_rate = isinstance(config["learning_rate"], float)
     places = list(_places(class_name, config, slot_names, shapes))
-    count = 1 + has_rate + len(places) + (class_name == "Nadam")
+    fixed = 1 + len(places) + (class_name == "Nadam")
+    has_rate = isinstance(config["learning_rate"], float) and len(arrays) != fixed
+    count = fixed + has_rate
     if len(arrays) != count or arrays[0].shape or (has_rate and arrays[1].shape):
         raise StorageError(f"{file}: expected {count} arrays of {class_name}. Received: {len(arrays)}.")
     step = int(arrays[0]) // int(config.get("gradient_accumulation_steps") or 1)
