@@ -2,10 +2,30 @@
 
 from distrib.base.missing import refuser
 from distrib.data.labels import normalize, to_categorical
+from distrib.nn.custom_objects import (
+    CustomObjectScope,
+    custom_object_scope,
+    get_custom_objects,
+    get_registered_name,
+    get_registered_object,
+    register_keras_serializable,
+)
 from distrib.training.model_config import clone_model
 from distrib.training.seeds import clear_session, set_random_seed
 
-__all__ = ["clear_session", "clone_model", "normalize", "set_random_seed", "to_categorical"]
+__all__ = [
+    "CustomObjectScope",
+    "clear_session",
+    "clone_model",
+    "custom_object_scope",
+    "get_custom_objects",
+    "get_registered_name",
+    "get_registered_object",
+    "normalize",
+    "register_keras_serializable",
+    "set_random_seed",
+    "to_categorical",
+]
 
 __getattr__ = refuser(
     __name__,

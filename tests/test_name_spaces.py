@@ -43,8 +43,10 @@ NAMES = {
     "keras.losses": LOSSES,
     "keras.metrics": METRICS,
     "keras.callbacks": CALLBACKS,
-    "keras.models": "Sequential Model load_model clone_model model_from_json",
-    "keras.utils": "to_categorical normalize set_random_seed",
+    "keras.saving": "register_keras_serializable custom_object_scope get_custom_objects load_model save_model",
+    "keras.models": "Sequential Model save_model load_model clone_model model_from_json",
+    "keras.utils": "register_keras_serializable custom_object_scope get_custom_objects to_categorical normalize "
+    "set_random_seed",
     "keras.backend": "clear_session floatx epsilon image_data_format backend",
     "keras.datasets": "mnist fashion_mnist california_housing boston_housing",
     "keras.datasets.mnist": "load_data",

@@ -68,7 +68,7 @@ def write_checkpoint(
     try:
         # safetensors writes strided arrays in a wrong order
         data = {
-            name: save({key: np.ascontiguousarray(array) for key, array in arrays.items()})
+            name: save({key: np.asarray(array, order="C") for key, array in arrays.items()})
             for name, arrays in files.items()
         }
         hashes = {name: hashlib.sha256(each).hexdigest() for name, each in data.items()}

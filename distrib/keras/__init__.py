@@ -19,6 +19,7 @@ from distrib.keras import (
     models,
     optimizers,
     regularizers,
+    saving,
     utils,
 )
 from distrib.nn.graph.symbolic import KerasTensor
@@ -62,6 +63,7 @@ __all__ = [
     "models",
     "optimizers",
     "regularizers",
+    "saving",
     "utils",
 ]
 
@@ -71,7 +73,6 @@ __getattr__ = refuser(
         "applications": "there are no trained models. Load weights of your own.",
         "mixed_precision": "models compute in float32 or float64.",
         "preprocessing": "folders of images and texts are not supported yet. Pass arrays.",
-        "saving": "models of layers that are built in are saved and loaded without registration.",
         "wrappers": "wrappers for scikit-learn are not supported.",
         "distribution": "layers split over processes are not supported yet.",
         "ops": "use NumPy, or the operations of distrib.tf.",

@@ -7,7 +7,6 @@ from distrib.models import __all__ as __all__
 __getattr__ = refuser(
     __name__,
     {
-        "save_model": "use model.save.",
         "model_from_yaml": "use model_from_json.",
     },
     __all__,

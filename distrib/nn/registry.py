@@ -6,9 +6,10 @@ import difflib
 import inspect
 from collections.abc import Mapping
 from types import MappingProxyType
-from typing import Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar, cast
 
 from distrib.base.errors import ConfigError
+from distrib.nn.custom_objects import get_registered_name, get_registered_object
 
 T = TypeVar("T")
 
@@ -46,14 +47,15 @@ class Registry(Generic[T]):
         return made_with(self.class_of(config), arguments)
 
     def class_of(self, config: Mapping[str, Any]) -> type[T]:
-        """The built-in class that a config names with `"class"`. Raises `ConfigError` for any other."""
-        cls = self.classes.get(str(config.get("class")))
-        if cls is None:
+        """The class that a config names, built in or registered. Raises `ConfigError` for any other."""
+        name = str(config.get("class"))
+        cls: Any = self.classes.get(name) or get_registered_object(name)
+        if not isinstance(cls, type) or not issubclass(cls, self._base):
             raise ConfigError(
-                f"Expected a built-in {self._kind}: {', '.join(self.classes)}. "
-                f"Received: {config.get('class')!r}. Only built-in ones can be made again in another process."
+                f"Expected a built-in {self._kind}: {', '.join(self.classes)}. Received: {name!r}. Register a class "
+                "of your own (keras.saving.register_keras_serializable), or pass it in custom_objects."
             )
-        return cls
+        return cast(type[T], cls)
 
     def get(self, identifier: str | T) -> T:
         """A new instance with default arguments for a name; an instance is returned as it is.
@@ -65,6 +67,9 @@ class Registry(Generic[T]):
             cls = self._classes.get(identifier.lower()) or self.classes.get(identifier)
             if cls is not None:
                 return cls()
+            custom = get_registered_object(identifier)
+            if isinstance(custom, type) and issubclass(custom, self._base):
+                return cast(T, custom())
             near = difflib.get_close_matches(identifier.lower(), self._classes, n=1)
             hint = f" Did you mean '{near[0]}'?" if near else ""
             known = ", ".join(self._classes)
@@ -100,6 +105,6 @@ def made_with(cls: type[T], arguments: Mapping[str, Any]) -> T:
 def described(parts: Mapping[str, Any]) -> dict[str, Any]:
     """The configurations of parts, such as the initializers of a layer; None for None."""
     return {
-        role: None if part is None else {"class": type(part).__name__, **part.get_config()}
+        role: None if part is None else {"class": get_registered_name(type(part)), **part.get_config()}
         for role, part in parts.items()
     }

@@ -12,7 +12,7 @@ from distrib.base.errors import ConfigError, StorageError
 from distrib.formats.keras.compile import compile_from_keras
 from distrib.io.checkpoint_folder import read_checkpoint
 from distrib.nn import losses, metrics, optimizers
-from distrib.training.arguments.unsupported import refuse
+from distrib.nn.custom_objects import custom_object_scope
 from distrib.training.checkpoints.keras_files import is_keras_file, read_keras_file
 from distrib.training.checkpoints.model_state import MODEL_FILE, Files
 from distrib.training.model import Model
@@ -35,7 +35,7 @@ def load_model(
 
     Args:
         filepath: a folder, or a file of Keras: `.keras`, or `.h5` of Keras 2 or 3 (needs `distrib[h5]`).
-        custom_objects: not supported: layers, losses and metrics are those that are built in.
+        custom_objects: classes and functions of one's own by name; see `keras.saving.register_keras_serializable`.
         compile: whether to compile it.
         safe_mode: without meaning: code in files (of `Lambda` layers) is never run.
 
@@ -44,12 +44,27 @@ def load_model(
 
     Raises:
         StorageError: the folder is damaged, or is none of a model.
-        ConfigError: it has layers, a loss or metrics that are not built in; or an argument that is not supported.
+        ConfigError: it has layers, a loss or metrics that are neither built in nor registered.
     """
-    refuse("load_model", {"custom_objects": custom_objects or None}, {"custom_objects": None})
-    folder = Path(filepath)
-    if is_keras_file(folder):
-        return _from_keras(folder, compile)
+    with custom_object_scope(custom_objects or {}):
+        path = Path(filepath)
+        return _from_keras(path, compile) if is_keras_file(path) else _from_folder(path, compile)
+
+
+@checked
+def save_model(model: Model, filepath: str | Path, overwrite: bool = True) -> None:
+    """Save a model; see `Model.save`.
+
+    Args:
+        model: the model.
+        filepath: a folder, or a file that ends in `.keras` or `.h5`.
+        overwrite: whether to replace what is there.
+    """
+    model.save(filepath, overwrite)
+
+
+def _from_folder(folder: Path, compile: bool) -> Model:
+    """The model in a folder."""
     files, manifest = read_checkpoint(folder)
     config = manifest.get("model")
     if not isinstance(config, dict) or str(config.get("class")) not in MODEL_CLASSES:

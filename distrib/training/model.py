@@ -25,6 +25,7 @@ from distrib.base.tensor import as_tensor
 from distrib.cluster.resolve import resolve
 from distrib.data.dataset import ArrayDataset
 from distrib.data.schedule import Schedule
+from distrib.nn.custom_objects import custom_object_scope
 from distrib.nn.graph.graph import Graph
 from distrib.nn.graph.symbolic import call, is_symbolic
 from distrib.nn.layers.layer import Layer
@@ -133,13 +134,13 @@ class Model(HasLayers):
 
         Args:
             config: of the model.
-            custom_objects: not supported: layers are those that are built in.
+            custom_objects: classes of one's own by name.
 
         Raises:
-            ConfigError: it has layers that are not built in, or is no configuration.
+            ConfigError: it has layers that are neither built in nor registered, or is no configuration.
         """
-        refuse("from_config", {"custom_objects": custom_objects or None}, {"custom_objects": None})
-        return made_of(config, f"{cls.__name__}.from_config")
+        with custom_object_scope(custom_objects or {}):
+            return made_of(config, f"{cls.__name__}.from_config")
 
     def to_json(self, **kwargs: Any) -> str:
         """The configuration as JSON, for `model_from_json`.

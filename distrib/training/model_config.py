@@ -15,6 +15,7 @@ from typing import Any
 
 from distrib.base.arguments import checked
 from distrib.base.errors import ConfigError, DistribError
+from distrib.nn.custom_objects import custom_object_scope
 from distrib.nn.graph.symbolic import KerasTensor, Node, map_leaves
 from distrib.nn.layers import registry
 from distrib.nn.layers.core.input import InputLayer
@@ -145,20 +146,17 @@ def model_from_json(json_string: str, custom_objects: Mapping[str, Any] | None =
 
     Args:
         json_string: as `to_json` returned it.
-        custom_objects: not supported: layers are those that are built in.
+        custom_objects: classes of one's own by name.
 
     Raises:
         ConfigError: it is no JSON, or has layers that are not built in.
     """
-    if custom_objects:
-        raise ConfigError(
-            "model_from_json does not support custom_objects: layers are those that are built in."
-        )
     try:
         config = json.loads(json_string)
     except ValueError as error:
         raise ConfigError(f"model_from_json expects what to_json has returned: {error}.") from None
-    return made_of(config, "model_from_json")
+    with custom_object_scope(custom_objects or {}):
+        return made_of(config, "model_from_json")
 
 
 @checked

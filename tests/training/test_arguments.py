@@ -173,22 +173,3 @@ def test_one_metric_need_not_be_in_a_list(metrics):
     assert set(model.fit(X, Y, verbose=0).history) == {"loss", "accuracy"}
     weighted = make_model(weighted_metrics=metrics)
     assert set(weighted.fit(X, Y, verbose=0).history) == {"loss", "accuracy"}
-
-
-@pytest.mark.parametrize("name", ["m.keras", "m.h5", "m.hdf5", "m.KERAS"])
-def test_files_of_keras_are_refused_until_they_can_be_written(tmp_path, name):
-    model = make_model()
-    for call in (
-        lambda: model.save(tmp_path / name),
-        lambda: callbacks.ModelCheckpoint(tmp_path / name),
-        lambda: callbacks.ModelCheckpoint(tmp_path / f"{{epoch}}-{name}"),
-    ):
-        with pytest.raises(distrib.ConfigError, match=r"files of Keras .* cannot be written yet"):
-            call()
-    with pytest.raises(distrib.ConfigError, match=r"ends in .weights.safetensors"):
-        model.save_weights(tmp_path / "m.weights.h5")
-    assert not any(tmp_path.iterdir())
-    (tmp_path / name).write_bytes(b"PK\x03\x04")
-    for call in (lambda: distrib.load_model(tmp_path / name), lambda: model.load_weights(tmp_path / name)):
-        with pytest.raises(distrib.StorageError, match=r"files of Keras .* cannot be read yet"):
-            call()

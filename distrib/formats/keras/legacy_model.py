@@ -48,7 +48,10 @@ def _plain(value: Any) -> Any:
         return [_plain(each) for each in value]
     if not isinstance(value, Mapping):
         return value
-    return {key: _plain(each) for key, each in value.items() if key not in ("registered_name", "module")}
+    plain = {key: _plain(each) for key, each in value.items() if key not in ("registered_name", "module")}
+    if value.get("registered_name"):
+        plain["class_name"] = value["registered_name"]
+    return plain
 
 
 def read_legacy(tree: Group, name: str) -> LegacyModel:

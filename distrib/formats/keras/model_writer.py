@@ -58,9 +58,9 @@ def _layer_to_keras(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
         return model_to_keras(config)
     if name == "InputLayer":
         return _input_to_keras(config["name"], config["shape"], config["dtype"])
-    found = layer_config_to_keras(LAYERS.class_of(config), config)
+    found = layer_config_to_keras(LAYERS.classes.get(name), config)
     described = {"name": config["name"], "trainable": config["trainable"], "dtype": _policy(dtype)}
-    return written("keras.layers", name, described | found)
+    return written("keras.layers" if name in LAYERS.classes else None, name, described | found)
 
 
 def _input_to_keras(name: str, shape: Any, dtype: str) -> dict[str, Any]:

@@ -24,6 +24,7 @@ from distrib.nn import (
 )
 from distrib.nn.activations.registry import REGISTRY as ACTIVATIONS
 from distrib.nn.constraints import REGISTRY as CONSTRAINTS
+from distrib.nn.custom_objects import get_registered_object
 from distrib.nn.initializers import REGISTRY as INITIALIZERS
 from distrib.nn.losses.registry import REGISTRY as LOSSES
 from distrib.nn.metrics.registry import REGISTRY as METRICS
@@ -52,16 +53,27 @@ def takes(cls: type) -> dict[str, inspect.Parameter]:
     return {name: parameter for name, parameter in found.items() if parameter.kind not in variadic}
 
 
-def written(module: str, class_name: str, config: Mapping[str, Any]) -> dict[str, Any]:
-    """An object as Keras writes it."""
-    return {"module": module, "class_name": class_name, "config": dict(config), "registered_name": None}
+def written(module: str | None, class_name: str, config: Mapping[str, Any]) -> dict[str, Any]:
+    """An object as Keras writes it.
+
+    Args:
+        module: where Keras has it; None for a class of one's own.
+        class_name: its name, or its registered name.
+        config: its arguments.
+    """
+    return {
+        "module": module,
+        "class_name": class_name.rpartition(">")[2],
+        "config": dict(config),
+        "registered_name": class_name if module is None else None,
+    }
 
 
 def part_to_keras(module: str, registry: Any, config: Mapping[str, Any]) -> dict[str, Any]:
     """An object with a `"class"`, with those of its fields that are arguments."""
-    cls = registry.class_of(config)
-    known = takes(cls)
-    return written(module, cls.__name__, {key: value for key, value in config.items() if key in known})
+    cls = registry.classes.get(config["class"])
+    known = [key for key in config if key != "class"] if cls is None else _known(cls, config)
+    return written(module if cls is not None else None, config["class"], {key: config[key] for key in known})
 
 
 def part_from_keras(registry: Any, what: str, value: Any) -> dict[str, Any]:
@@ -83,7 +95,12 @@ def class_and_config(value: Any, what: str) -> tuple[str, dict[str, Any]]:
     if not isinstance(value, Mapping) or not isinstance(value.get("class_name"), str):
         raise StorageError(f"Expected the configuration of a {what}. Received: {str(value)[:80]}.")
     config = value.get("config")
-    class_name = value["class_name"].removeprefix("Custom>")  # Keras 2 registers its own optimizers so
+    class_name = value["class_name"]
+    registered = value.get("registered_name")
+    if isinstance(registered, str) and get_registered_object(registered) is not None:
+        class_name = registered
+    elif get_registered_object(class_name) is None:
+        class_name = class_name.removeprefix("Custom>")  # Keras 2 registers its own optimizers so
     renamed = _RENAMED.get(class_name, {})
     inner = dict(config) if isinstance(config, Mapping) else {}
     return class_name, {renamed.get(key, key): argument for key, argument in inner.items()}
@@ -92,6 +109,8 @@ def class_and_config(value: Any, what: str) -> tuple[str, dict[str, Any]]:
 def arguments(cls: type, config: Mapping[str, Any], owner: str) -> dict[str, Any]:
     """Those of a configuration of Keras that a class takes. Raises `ConfigError` for others that say something."""
     known, found = takes(cls), {}
+    if cls.__module__.partition(".")[0] != "distrib":
+        return {key: value for key, value in config.items() if key not in _PASSED_OVER}
     for key, value in config.items():
         if key == "name" and value is None:
             continue  # the usual one
@@ -145,14 +164,20 @@ _PARTS: dict[str, _Part] = {
 """How the parts of layers are written and read, by the last word of their argument."""
 
 
-def layer_config_to_keras(cls: type, config: Mapping[str, Any]) -> dict[str, Any]:
-    """The arguments of a layer, as Keras writes them."""
-    known, found = takes(cls), {}
-    for key, value in config.items():
-        if key in known:
-            part = _PARTS.get(key.rpartition("_")[2])
-            found[key] = part[0](value) if part is not None and isinstance(value, Mapping) else value
+def layer_config_to_keras(cls: type | None, config: Mapping[str, Any]) -> dict[str, Any]:
+    """The arguments of a layer, as Keras writes them; of a class of one's own (None) all of its configuration."""
+    known, found = _known(cls, config), {}
+    for key in known:
+        part, value = _PARTS.get(key.rpartition("_")[2]), config[key]
+        found[key] = part[0](value) if part is not None and isinstance(value, Mapping) else value
     return found
+
+
+def _known(cls: type | None, config: Mapping[str, Any]) -> list[str]:
+    if cls is None:
+        return [key for key in config if key not in ("class", "name", "trainable")]
+    known = takes(cls)
+    return [key for key in config if key in known]
 
 
 def layer_config_from_keras(cls: type, config: Mapping[str, Any], owner: str) -> dict[str, Any]:
@@ -218,13 +243,18 @@ def loss_from_keras(value: Any) -> dict[str, Any]:
 
 def metric_to_keras(config: Any) -> Any:
     """A metric, as Keras writes it."""
+    if isinstance(config, Mapping) and config["class"] == "MeanMetricWrapper":
+        registered = str(config["fn"])
+        name = registered.rpartition(">")[2].rpartition(".")[2]
+        return {"module": "builtins", "class_name": "function", "config": name, "registered_name": registered}
     return config if isinstance(config, str) else part_to_keras("keras.metrics", METRICS, config)
 
 
 def metric_from_keras(value: Any) -> Any:
     """A metric, as distrib writes it. Raises `ConfigError` for one that is not built in."""
     if isinstance(value, Mapping) and isinstance(value.get("config"), str):
-        value = value["config"]
+        registered = str(value.get("registered_name"))
+        value = registered if get_registered_object(registered) is not None else value["config"]
     if isinstance(value, Mapping) and value.get("class_name") == "MeanMetricWrapper":
         value = str(value["config"]["fn"])  # as Keras 2 writes the name of a metric
     return value if isinstance(value, str) else _made(METRICS, "metric", value).get_config()

@@ -32,7 +32,7 @@ def layer_paths(config: Mapping[str, Any]) -> Iterator[tuple[str, str, str]]:
     """
     counts: dict[str, int] = {}
     for each in config["layers"]:
-        kind = snake_case(each["class"])
+        kind = snake_case(each["class"].rpartition(">")[2])
         number = counts[kind] = counts.get(kind, -1) + 1
         path = f"layers/{kind}_{number}" if number else f"layers/{kind}"
         yield each["name"], path, each["name"]

@@ -25,6 +25,7 @@ from distrib.base.errors import ConfigError, ShapeError, StorageError
 from distrib.base.tensor import as_tensor
 from distrib.nn import activations, constraints, initializers, regularizers
 from distrib.nn.constraints import Constraint
+from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.graph.symbolic import KerasTensor, Node, call, is_symbolic, leaves
 from distrib.nn.initializers import Initializer
 from distrib.nn.layers.has_variables import HasVariables
@@ -36,6 +37,8 @@ from distrib.nn.variable import Variable
 from distrib.nn.workspace import Workspace
 
 _serial = itertools.count()
+_KINDS = (activations, constraints, initializers, regularizers)
+_PARTS = {kind.__name__.rpartition(".")[2].removesuffix("s"): kind for kind in _KINDS}
 
 
 class Layer(HasVariables):
@@ -272,7 +275,7 @@ class Layer(HasVariables):
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the layer, as JSON values: compared between replicas and shown in errors."""
-        return {"class": type(self).__name__, "name": self.name, "trainable": self.trainable}
+        return {"class": get_registered_name(type(self)), "name": self.name, "trainable": self.trainable}
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any]) -> Self:
@@ -284,14 +287,8 @@ class Layer(HasVariables):
         arguments = {key: value for key, value in config.items() if key != "class"}
         trainable = arguments.pop("trainable", True)
         arguments["name"] = arguments.get("name") or None  # a layer that is in no model may have none
-        parts = {
-            "activation": activations,
-            "constraint": constraints,
-            "initializer": initializers,
-            "regularizer": regularizers,
-        }
         for role, value in arguments.items():
-            part = parts.get(role.rpartition("_")[2])
+            part = _PARTS.get(role.rpartition("_")[2])
             if part is not None and isinstance(value, Mapping):
                 arguments[role] = part.from_config(value)
         layer = made_with(cls, arguments)

@@ -16,6 +16,7 @@ from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError, ShapeError
 from distrib.base.tensor import as_tensor
 from distrib.nn import activations
+from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.layers.shapes import snake_case
 from distrib.nn.workspace import Workspace
 
@@ -150,7 +151,7 @@ class Loss(HasArguments):
         parameters = inspect.signature(type(self)).parameters
         usual = {"reduction": "sum_over_batch_size", "name": getattr(parameters.get("name"), "default", None)}
         return {
-            "class": type(self).__name__,
+            "class": get_registered_name(type(self)),
             **{
                 name: value
                 for name, value in vars(self).items()

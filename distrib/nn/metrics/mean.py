@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from distrib.base.arrays import Array
+from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.metrics.metric import SumsMetric
 
 
@@ -102,7 +103,12 @@ class MeanMetricWrapper(MeanMetric):
         return per_example(values)
 
     def get_config(self) -> dict[str, Any]:
-        return super().get_config() | {"fn": getattr(self._fn, "__qualname__", repr(self._fn))}
+        return super().get_config() | {"fn": _name_of(self._fn)}
+
+
+def _name_of(fn: Callable[..., Any]) -> str:
+    name = get_registered_name(fn) if hasattr(fn, "__name__") else repr(fn)
+    return name if ">" in name else getattr(fn, "__qualname__", name)
 
 
 def per_example(elements: Array) -> Array:

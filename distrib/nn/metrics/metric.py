@@ -18,6 +18,7 @@ from distrib.base.arguments import HasArguments
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
 from distrib.base.tensor import as_tensor
+from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.layers.shapes import snake_case
 from distrib.nn.variable import Variable
 from distrib.nn.workspace import Workspace
@@ -164,7 +165,7 @@ class Metric(HasArguments):
             for key, value in vars(self).items()
             if key[0] != "_" and not isinstance(value, Variable)
         }
-        return {"class": type(self).__name__, **fields}
+        return {"class": get_registered_name(type(self)), **fields}
 
 
 class SumsMetric(Metric):

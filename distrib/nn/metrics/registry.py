@@ -6,6 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import Any
 
 from distrib.base.arrays import Shape
+from distrib.base.errors import ConfigError
+from distrib.nn.custom_objects import get_registered_object
 from distrib.nn.metrics.accuracy import (
     Accuracy,
     BinaryAccuracy,
@@ -147,6 +149,10 @@ def get(
         )
     if isinstance(identifier, type) and issubclass(identifier, Metric):
         return identifier()
+    if isinstance(identifier, str):
+        identifier = get_registered_object(identifier) or identifier
+    if isinstance(identifier, type) and issubclass(identifier, Metric):
+        return identifier()
     if callable(identifier) and not isinstance(identifier, Metric):
         known = CLASSES.get(identifier)
         name = getattr(identifier, "__name__", "function")
@@ -166,4 +172,13 @@ def is_metric(value: object) -> bool:
 
 def from_config(config: Mapping[str, Any]) -> Metric:
     """The metric that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
+    if config.get("class") == MeanMetricWrapper.__name__:
+        name = str(config.get("fn"))
+        fn = get_registered_object(name) or get_registered_object(name.rpartition(".")[2])
+        if fn is None:
+            raise ConfigError(
+                f"Expected a metric that is built in. Received: the function {name}. Register it "
+                "(keras.saving.register_keras_serializable), or pass it in custom_objects."
+            )
+        return MeanMetricWrapper(fn, str(config["name"]))
     return REGISTRY.from_config(config)

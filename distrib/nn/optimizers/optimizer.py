@@ -20,6 +20,7 @@ from distrib.base.arrays import Array, aligned_vector
 from distrib.base.attributes import HasAttributes
 from distrib.base.errors import ConfigError
 from distrib.base.ranges import Range
+from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.jit import Loop
 from distrib.nn.optimizers.checks import check_clips, check_numbers
 from distrib.nn.optimizers.range_update import RangeUpdate
@@ -297,4 +298,4 @@ class Optimizer(HasAttributes):
         later = {"clipnorm": None, "use_ema": False, "ema_momentum": 0.99, "ema_overwrite_frequency": None}
         later |= {"loss_scale_factor": None}
         fields = {key: value for key, value in fields.items() if later.get(key, self) != value}
-        return {"class": type(self).__name__, "learning_rate": self._step_size.config(), **fields}
+        return {"class": get_registered_name(type(self)), "learning_rate": self._step_size.config(), **fields}

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.registry import Registry
 from distrib.nn.schedules.cosine import CosineDecay, CosineDecayRestarts
 from distrib.nn.schedules.decay import (
@@ -30,7 +31,7 @@ REGISTRY: Registry[LearningRateSchedule] = Registry(
 
 def serialize(schedule: LearningRateSchedule) -> dict[str, Any]:
     """The class of a schedule and its arguments, as JSON values."""
-    return {"class": type(schedule).__name__, **schedule.get_config()}
+    return {"class": get_registered_name(type(schedule)), **schedule.get_config()}
 
 
 def deserialize(config: Mapping[str, Any]) -> LearningRateSchedule:

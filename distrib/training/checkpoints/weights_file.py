@@ -47,7 +47,7 @@ def weights_path(filepath: str | Path) -> Path:
 def write_weights(path: Path, network: Network, confirm: Callable[[], None]) -> None:
     """Write the values of all variables. Raises `StorageError`, and what `confirm` raises."""
     files, _ = contents({"class": "", "name": ""}, network, None, None)
-    arrays = {name: np.ascontiguousarray(array) for name, array in files[MODEL_FILE].items()}
+    arrays = {name: np.asarray(array, order="C") for name, array in files[MODEL_FILE].items()}
     write_file(path, save(arrays), confirm)
 
 
