@@ -119,7 +119,6 @@ def test_each_way_in_works_in_a_fresh_process(line):
         ("distrib.keras.metrics", "MeanIoU", "subclass"),
         ("distrib.keras.losses", "Dice", "subclass"),
         ("distrib.keras.activations", "glu", "multiply"),
-        ("distrib.keras.models", "save_model", "model.save"),
         ("distrib.tf.train", "Checkpoint", "CheckpointManager"),
         ("distrib.tf", "GradientTape", "fit"),
         ("distrib.tf", "data", "arrays"),

@@ -519,17 +519,18 @@ class Model(HasLayers):
 
     @checked
     def save(self, filepath: str | Path, overwrite: bool = True) -> None:
-        """Write the model, the arguments of `compile`, and the optimizer's state, as a folder. Collective.
+        """Write the model, the arguments of `compile`, and the optimizer's state. Collective.
 
         `distrib.load_model` reads it, under any strategy. The chief writes.
 
         Args:
-            filepath: the folder; an older one of that name is replaced as a whole.
+            filepath: a folder, or a file of Keras, which ends in `.keras` or `.h5` (needs `distrib[h5]`); an older
+                one of that name is replaced as a whole. A folder knows besides where a `fit` was, and has checksums.
             overwrite: whether there may be one.
 
         Raises:
             StorageError: on every replica: it cannot be written, or NaN or Inf in the values.
-            ConfigError: there is one, and it may not be replaced.
+            ConfigError: there is one, and it may not be replaced; or something that files of Keras cannot hold.
         """
         self.files.save(filepath, overwrite)
 
@@ -538,7 +539,7 @@ class Model(HasLayers):
         """Write the values of all variables to one file. Collective. The chief writes.
 
         Args:
-            filepath: ends in `.weights.safetensors`.
+            filepath: ends in `.weights.safetensors`; or in `.weights.h5`, as in Keras, with the optimizer's state.
             overwrite: whether there may be one.
 
         Raises:
@@ -552,8 +553,10 @@ class Model(HasLayers):
         """Read the values of all variables, on this replica, from a file or from a folder that `save` has written.
 
         Args:
-            filepath: ends in `.weights.safetensors`, or is a folder.
-            skip_mismatch: leave a variable as it is if the file has none of its name, shape and dtype, and warn.
+            filepath: a folder, a file of Keras (`.keras`, `.h5`), or ends in `.weights.safetensors` or `.weights.h5`;
+                from the last, a compiled model takes the optimizer's state, too.
+            skip_mismatch: leave a variable as it is if the file has none of its name, shape and dtype, and warn; not
+                for files of Keras.
 
         Raises:
             ConfigError: another ending.
