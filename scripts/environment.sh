@@ -27,6 +27,19 @@ environment() {
   fi
 }
 
+# peer NAME PACKAGE...: a virtual environment of other software, without this package. Kept in a cache folder.
+export DISTRIB_PEERS=${DISTRIB_PEERS:-${XDG_CACHE_HOME:-${HOME:-/tmp}/.cache}/distrib/peers}
+peer() {
+  local folder="$DISTRIB_PEERS/$1"
+  shift
+  if [ "$(cat "$folder/.installed" 2>/dev/null)" != "$*" ]; then
+    echo "installing $* into $folder" >&2
+    [ -x "$folder/bin/python" ] || "$python" -m venv "$folder" || return
+    "$folder/bin/python" -m pip install --quiet --disable-pip-version-check "$@" || return
+    echo "$*" >"$folder/.installed"
+  fi
+}
+
 # Open MPI does not start without a home.
 export HOME=${HOME:-$("$python" -c 'import os.path; print(os.path.expanduser("~"))')}
 

@@ -13,6 +13,10 @@ from distrib.base.errors import StorageError
 from distrib.formats.hdf5 import Group, set_texts, texts
 from distrib.formats.keras.weights import Arrays, fitted
 
+OPTIMIZER_GROUP = "distrib_optimizer_weights"
+"""Keras passes over it. From `optimizer_weights` Keras 3 (3.15) builds an optimizer without variables, so that a
+model that it has loaded from `.h5` does not train."""
+
 
 def legacy_tree(
     config: Mapping[str, Any], values: Arrays, trainable: Sequence[str], optimizer: Mapping[str, Array] | None
@@ -37,7 +41,7 @@ def legacy_tree(
     set_texts(weights.group("top_level_model_weights").attributes, "weight_names", [])
     tree = Group(groups={"model_weights": weights})
     if optimizer is not None:
-        group = tree.group("optimizer_weights")
+        group = tree.group(OPTIMIZER_GROUP)
         set_texts(group.attributes, "weight_names", list(optimizer))
         for name, array in optimizer.items():
             _put(group, name, array)

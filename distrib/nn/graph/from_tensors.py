@@ -22,7 +22,7 @@ from distrib.nn.layers.layer import Layer
 def nodes_between(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor]) -> list[Node]:
     """The calls that compute the outputs from the inputs, in an order in which each finds what it takes.
 
-    The nodes of input layers are among them.
+    The nodes of input layers are among them, also of those that no output needs.
 
     Raises:
         ConfigError: the outputs need an input that is not among `inputs`.
@@ -57,6 +57,13 @@ def nodes_between(inputs: Sequence[KerasTensor], outputs: Sequence[KerasTensor])
             rank.setdefault(id(node.callee), len(rank))
             stack.append((tensor, True))
             stack += [(each, False) for each in reversed(node.inputs)]
+    for tensor in inputs:
+        if (
+            id(tensor.node) not in state and not tensor.node.inputs
+        ):  # no output needs it: as near as the outputs
+            state[id(tensor.node)] = True
+            rank.setdefault(id(tensor.node.callee), -1)
+            finished.append(tensor.node)
     distance: dict[int, int] = {}
     of_callee: dict[int, int] = {}
     for node in reversed(finished):

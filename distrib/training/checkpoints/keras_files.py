@@ -18,7 +18,12 @@ from distrib.formats.hdf5 import Group, check_installed, read_hdf5, write_hdf5
 from distrib.formats.keras.archive import read_archive, write_archive
 from distrib.formats.keras.compile import compile_to_keras
 from distrib.formats.keras.legacy_model import described, read_legacy
-from distrib.formats.keras.legacy_weights import legacy_arrays, legacy_tree, values_from_legacy
+from distrib.formats.keras.legacy_weights import (
+    OPTIMIZER_GROUP,
+    legacy_arrays,
+    legacy_tree,
+    values_from_legacy,
+)
 from distrib.formats.keras.model_reader import model_from_keras
 from distrib.formats.keras.model_writer import model_to_keras
 from distrib.formats.keras.optimizer_state import optimizer_arrays, slots_from_keras
@@ -145,7 +150,8 @@ class KerasFile:
     def _optimizer_arrays(self) -> list[Array]:
         if not self.is_legacy:
             return in_order(self.tree.find("optimizer/vars"))
-        group = self.tree.groups.get("optimizer_weights")
+        groups = self.tree.groups
+        group = groups.get(OPTIMIZER_GROUP) or groups.get("optimizer_weights")
         return [] if group is None else legacy_arrays(group)
 
     def largest(self) -> int:
