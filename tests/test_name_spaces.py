@@ -169,6 +169,54 @@ def test_operations_are_those_of_tensorflow():
     assert f"{tf.reduce_mean(x):.2f}" == "2.75"
 
 
+def test_sorting_searching_and_running_sums():
+    """The numbers are those of TensorFlow 2.21."""
+    x = np.array([3.0, 1.0, 3.0, 2.0], np.float32)
+    assert tf.argsort(x).numpy().tolist() == [1, 3, 0, 2]
+    assert tf.argsort(x, direction="DESCENDING").numpy().tolist() == [0, 2, 3, 1]
+    assert tf.argsort(x).dtype == tf.int32
+    values, indices = tf.math.top_k(x, k=3)
+    assert values.numpy().tolist() == [3, 3, 2]
+    assert indices.numpy().tolist() == [0, 2, 3]
+    assert tf.nn.top_k([[1, 2], [4, 3]]).values.numpy().tolist() == [[2], [4]]
+    y, idx = tf.unique([5, 1, 5, 2])
+    assert y.numpy().tolist() == [5, 1, 2]
+    assert idx.numpy().tolist() == [0, 1, 0, 2]
+    assert tf.unique_with_counts([5, 1, 5, 2]).count.numpy().tolist() == [2, 1, 1]
+    assert tf.cumsum([1, 2, 3]).numpy().tolist() == [1, 3, 6]
+    assert tf.cumsum([1, 2, 3], exclusive=True).numpy().tolist() == [0, 1, 3]
+    assert tf.cumsum([1, 2, 3], exclusive=True, reverse=True).numpy().tolist() == [5, 3, 0]
+    assert tf.cumsum([[1, 2], [3, 4]], axis=1).numpy().tolist() == [[1, 3], [3, 7]]
+    assert tf.math.cumprod([2, 3, 4], reverse=True).numpy().tolist() == [24, 12, 4]
+    assert tf.math.bincount([1, 1, 3]).numpy().tolist() == [0, 2, 0, 1]
+    assert tf.searchsorted([1, 3, 5], [0, 3, 6], side="right").numpy().tolist() == [0, 2, 3]
+    assert tf.math.count_nonzero([[0, 1], [2, 3]], axis=0).numpy().tolist() == [1, 2]
+    np.testing.assert_allclose(tf.math.reduce_variance(x), 0.6875)
+    np.testing.assert_allclose(tf.math.reduce_std([[1.0, 3.0]], axis=1), [1.0])
+    np.testing.assert_allclose(tf.reduce_logsumexp([1000.0, 1000.0]), 1000.6931, rtol=1e-6)
+    assert tf.reduce_logsumexp(np.ones((2, 3), np.float32), axis=1, keepdims=True).shape == (2, 1)
+    with pytest.raises(distrib.ConfigError, match="the size of the last axis"):
+        tf.math.top_k(x, k=5)
+    with pytest.raises(distrib.ConfigError, match="ASCENDING"):
+        tf.argsort(x, direction="DOWN")
+
+
+def test_products_of_matrices():
+    a = np.array([[2.0, 1.0], [1.0, 3.0]], np.float32)
+    np.testing.assert_allclose(tf.linalg.inv(a) @ a, np.eye(2), atol=1e-6)
+    np.testing.assert_allclose(tf.linalg.det(a), 5, rtol=1e-6)
+    np.testing.assert_allclose(tf.linalg.solve(a, [[3.0], [4.0]]), [[1.0], [1.0]], rtol=1e-6)
+    np.testing.assert_allclose(tf.linalg.cholesky(a) @ tf.transpose(tf.linalg.cholesky(a)), a, rtol=1e-6)
+    assert tf.linalg.trace(a).numpy() == 5
+    assert tf.linalg.diag([1, 2]).numpy().tolist() == [[1, 0], [0, 2]]
+    assert tf.linalg.diag_part(a).numpy().tolist() == [2, 3]
+    assert tf.einsum("ij,jk->ik", a, a).numpy().tolist() == (a @ a).tolist()
+    assert tf.tensordot(a, a, axes=[[1], [0]]).numpy().tolist() == (a @ a).tolist()
+    assert tf.linalg.matrix_transpose(np.ones((3, 2, 4))).shape == (3, 4, 2)
+    with pytest.raises(MissingNameError, match=r"numpy\.linalg"):
+        _ = tf.linalg.svd
+
+
 def test_random_arrays_follow_the_seed():
     tf.random.set_seed(4)
     first = tf.random.normal((3,)), tf.random.uniform((3,))

@@ -19,11 +19,12 @@ from distrib.base.missing import refuser
 from distrib.base.tensor import Tensor, as_tensor
 from distrib.nn.variable import Variable
 from distrib.nn.variable import constant as _constant
-from distrib.tf import config, distribute, math, nn, random, train
+from distrib.tf import config, distribute, linalg, math, nn, random, train
 from distrib.tf.arrays import *  # noqa: F403
 from distrib.tf.arrays import __all__ as _arrays
 from distrib.tf.dtypes import *  # noqa: F403
 from distrib.tf.dtypes import __all__ as _dtypes
+from distrib.tf.linalg import einsum, tensordot
 from distrib.tf.math import *  # noqa: F403
 from distrib.tf.math import __all__ as _math
 from distrib.tf.nn import sigmoid
@@ -79,16 +80,19 @@ __all__ = [
     "constant",
     "device",
     "distribute",
+    "einsum",
     "executing_eagerly",
     "function",
     "is_tensor",
     "keras",
+    "linalg",
     "math",
     "newaxis",
     "nn",
     "print",
     "random",
     "sigmoid",
+    "tensordot",
     "train",
     *_arrays,
     *_dtypes,

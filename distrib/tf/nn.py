@@ -28,6 +28,7 @@ from distrib.nn.activations import (
     tanh,
 )
 from distrib.tf.elementwise import tensor_of
+from distrib.tf.ordering import top_k
 
 __all__ = [
     "compute_average_loss",
@@ -50,6 +51,7 @@ __all__ = [
     "sparse_softmax_cross_entropy_with_logits",
     "swish",
     "tanh",
+    "top_k",
 ]
 
 __getattr__ = refuser(

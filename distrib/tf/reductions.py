@@ -15,14 +15,18 @@ from distrib.tf.elementwise import tensor_of
 __all__ = [
     "argmax",
     "argmin",
+    "count_nonzero",
     "norm",
     "reduce_all",
     "reduce_any",
+    "reduce_logsumexp",
     "reduce_max",
     "reduce_mean",
     "reduce_min",
     "reduce_prod",
+    "reduce_std",
     "reduce_sum",
+    "reduce_variance",
 ]
 
 
@@ -91,6 +95,43 @@ def reduce_mean(
 ) -> Array:
     """The mean along axes; of all by default. Its dtype is that of the elements."""
     return as_tensor(_mean(tensor_of(input_tensor), axis, keepdims))
+
+
+@checked
+def reduce_variance(
+    input_tensor: ArrayLike, axis: Any = None, keepdims: bool = False, name: str | None = None
+) -> Array:
+    """The mean squared difference from the mean along axes; of all by default."""
+    return as_tensor(np.var(tensor_of(input_tensor), axis=axes_of(axis), keepdims=keepdims))
+
+
+@checked
+def reduce_std(
+    input_tensor: ArrayLike, axis: Any = None, keepdims: bool = False, name: str | None = None
+) -> Array:
+    """The standard deviation along axes, the square root of `reduce_variance`."""
+    return as_tensor(np.std(tensor_of(input_tensor), axis=axes_of(axis), keepdims=keepdims))
+
+
+@checked
+def reduce_logsumexp(
+    input_tensor: ArrayLike, axis: Any = None, keepdims: bool = False, name: str | None = None
+) -> Array:
+    """`log(sum(exp(x)))` along axes, without overflow; of all by default."""
+    array, axes = tensor_of(input_tensor), axes_of(axis)
+    largest = np.max(array, axis=axes, keepdims=True)
+    largest = np.where(np.isfinite(largest), largest, 0).astype(array.dtype)
+    found = np.log(np.sum(np.exp(array - largest), axis=axes, keepdims=True)) + largest
+    return as_tensor(found if keepdims else np.squeeze(found, axes))
+
+
+@checked
+def count_nonzero(
+    input: ArrayLike, axis: Any = None, keepdims: bool = False, dtype: Any = np.int64, name: str | None = None
+) -> Array:
+    """How many elements are not 0 along axes; of all by default."""
+    counts = np.count_nonzero(tensor_of(input), axis=axes_of(axis), keepdims=keepdims)
+    return as_tensor(np.asarray(counts).astype(dtype))
 
 
 @checked

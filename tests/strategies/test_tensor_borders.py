@@ -33,6 +33,7 @@ def test_ranges_are_consecutive_and_cut_at_borders(sizes, count):
 def made(optimizer, **limits):
     layers = [
         distrib.layers.Dense(5, "tanh", input_shape=(6,), **limits),
+        distrib.layers.PReLU(alpha_initializer="ones", alpha_constraint=constraints.MaxNorm(0.9)),
         distrib.layers.Dense(4, "tanh", kernel_constraint=constraints.MaxNorm(0.8, axis=0)),
         distrib.layers.Dense(3, "softmax", bias_constraint="non_neg"),
     ]
@@ -79,7 +80,8 @@ def test_replicas_train_what_one_process_trains(body, num_replicas, kind):
 
 
 def test_the_constraints_hold():
-    first, first_bias, second, _, _, last_bias = in_one_process(constrained)
+    first, first_bias, alpha, second, _, _, last_bias = in_one_process(constrained)
+    assert np.linalg.norm(alpha) <= 0.9 + 1e-6
     np.testing.assert_allclose(np.linalg.norm(first, axis=0), 1, rtol=1e-6)
     assert (np.linalg.norm(second, axis=0) <= 0.8 + 1e-9).all()
     assert first_bias.min() >= 0

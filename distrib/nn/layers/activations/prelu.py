@@ -8,7 +8,7 @@ import numpy as np
 
 from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError
-from distrib.nn import initializers, regularizers
+from distrib.nn import constraints, initializers, regularizers
 from distrib.nn.layers.layer import Layer
 from distrib.nn.registry import described
 from distrib.nn.rng import RngKey
@@ -21,27 +21,26 @@ class PReLU(Layer):
     Args:
         alpha_initializer: name or instance.
         alpha_regularizer: name or instance.
-        alpha_constraint: not supported.
+        alpha_constraint: name or instance.
         shared_axes: axes, from 1, along which one alpha is shared.
         kwargs: see `Layer`.
 
     Raises:
-        ConfigError: a constraint, or axes that there are not.
+        ConfigError: an unknown name, or axes that there are not.
     """
 
     def __init__(
         self,
         alpha_initializer: str | initializers.Initializer = "zeros",
         alpha_regularizer: str | regularizers.Regularizer | None = None,
-        alpha_constraint: None = None,
+        alpha_constraint: str | constraints.Constraint | None = None,
         shared_axes: Any = None,
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
-        if alpha_constraint is not None:
-            raise ConfigError("PReLU does not support alpha_constraint. Leave it out.")
         self.alpha_initializer = initializers.get(alpha_initializer)
         self.alpha_regularizer = regularizers.get(alpha_regularizer)
+        self.alpha_constraint = constraints.get(alpha_constraint)
         self.shared_axes = None if shared_axes is None else [int(each) for each in np.atleast_1d(shared_axes)]
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:
@@ -59,6 +58,8 @@ class PReLU(Layer):
         self._alpha = self.add_variable("alpha", shape, self.alpha_initializer, seed)
         if self.alpha_regularizer is not None:
             self.regularizers = {self._alpha.name: self.alpha_regularizer}
+        if self.alpha_constraint is not None:
+            self.constraints = {self._alpha.name: self.alpha_constraint}
         return [self._alpha]
 
     def forward(self, x: Array, draw: RngKey | None) -> Array:
@@ -86,5 +87,10 @@ class PReLU(Layer):
         return d_y
 
     def get_config(self) -> dict[str, Any]:
-        parts = {"alpha_initializer": self.alpha_initializer, "alpha_regularizer": self.alpha_regularizer}
+        parts: dict[str, Any] = {
+            "alpha_initializer": self.alpha_initializer,
+            "alpha_regularizer": self.alpha_regularizer,
+        }
+        if self.alpha_constraint is not None:  # not in files of before
+            parts["alpha_constraint"] = self.alpha_constraint
         return super().get_config() | described(parts) | {"shared_axes": self.shared_axes}
