@@ -21,6 +21,7 @@ FLOORS = [
     # Alone on one process.
     ["cluster", "data", "io", "nn"],
     ["nn.graph.symbolic", "nn.layers.has_variables", "nn.layers.shapes"],
+    ["nn.layers.has_nodes"],
     ["nn.layers.layer"],
     ["nn.layers.activated_layer", "nn.graph.graph"],
     ["nn.layers.core", "nn.layers.reshaping", "nn.schedules", "nn.graph", "nn.losses"],
@@ -66,7 +67,7 @@ FLOORS = [
     ["training.model"],
     ["training.sequential"],
     ["training.functional"],
-    ["training.load_model", "training.train_and_evaluate"],
+    ["training.load_model", "training.serialization", "training.train_and_evaluate"],
     # What starts processes.
     ["launch"],
     ["launch.backends", "launch.task"],

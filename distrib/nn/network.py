@@ -66,7 +66,7 @@ class Network:
         shapes = list(graph.input_shapes)
         for each in graph.applications:
             layer = graph.layers[each.layer]
-            layer.build(shapes_taken(layer, shapes, each.sources), dtype, seed)
+            layer.prepare(shapes_taken(layer, shapes, each.sources), dtype, seed)
             shapes.append(layer.output_shape)
         self._shapes = shapes
         self.output_shapes = tuple(shapes[output] for output in graph.outputs)

@@ -114,3 +114,42 @@ def test_names():
     assert saving.get_custom_objects()["tests>mean_sign"] is mean_sign
     with pytest.raises(ConfigError, match="a class with get_config"):
         saving.register_keras_serializable()(type("Nothing", (), {}))
+
+
+OBJECTS = [
+    keras.regularizers.L1(0.005),
+    keras.initializers.VarianceScaling(2.0, "fan_out"),
+    keras.constraints.MinMaxNorm(0.1, 0.9),
+    keras.losses.Huber(2.0, name="h"),
+    keras.metrics.SparseTopKCategoricalAccuracy(3),
+    keras.metrics.MeanSquaredError(name="m"),
+    keras.losses.MeanSquaredError(),
+    keras.optimizers.Adam(keras.optimizers.schedules.ExponentialDecay(0.1, 5, 0.5), amsgrad=True),
+    keras.optimizers.schedules.CosineDecay(0.1, 10),
+    keras.layers.Dense(3, "relu", kernel_regularizer="l2"),
+    Scale(2.0),
+]
+
+
+@pytest.mark.parametrize("value", OBJECTS, ids=lambda value: type(value).__name__)
+def test_objects_are_described_as_keras_describes_them(value):
+    config = json.loads(json.dumps(keras.saving.serialize_keras_object(value)))
+    assert set(config) == {"module", "class_name", "config", "registered_name"}
+    found = keras.saving.deserialize_keras_object(config)
+    assert type(found) is type(value)
+    assert found.get_config() == value.get_config()
+
+
+def test_structures_are_described(tmp_path):
+    model = made(Scale(1.5))
+    config = keras.saving.serialize_keras_object(
+        {"model": model, "rest": [1, None, "a", keras.regularizers.L2(0.1)]}
+    )
+    found = keras.saving.deserialize_keras_object(json.loads(json.dumps(config)))
+    assert found["model"].get_config() == model.get_config()
+    assert found["rest"][:3] == [1, None, "a"]
+    assert isinstance(found["rest"][3], keras.regularizers.L2)
+    with pytest.raises(ConfigError, match="an object of Keras"):
+        keras.saving.serialize_keras_object(object())
+    with pytest.raises(ConfigError, match="no class Nothing"):
+        keras.saving.deserialize_keras_object({"class_name": "Nothing", "config": {}})

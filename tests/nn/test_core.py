@@ -197,7 +197,7 @@ def test_optimizer_arguments(make):
 class TestDropout:
     def outputs(self, rows, draw, shape=(3, 5), seed=None):
         layer = Dropout(0.5, seed=seed, name="drop")
-        layer.build(shape, F32, 0)
+        layer.prepare(shape, F32, 0)
         return layer.forward(np.ones((rows, *shape), F32), draw).copy()
 
     @given(
@@ -224,7 +224,7 @@ class TestDropout:
 
     def test_share_and_scale(self):
         layer = Dropout(0.2, name="drop")
-        layer.build((1000,), F64, 0)
+        layer.prepare((1000,), F64, 0)
         x = np.ones((200, 1000))
         y = layer.forward(x, RngKey(0, 0, 0))
         assert set(np.unique(y)) == {0.0, 1.25}

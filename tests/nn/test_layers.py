@@ -36,7 +36,7 @@ def applied(layer, arrays, draw=None):
     """A built layer's outputs, and its gradients where each output counts with a number of its own."""
     several = layer.takes_several
     shapes = [each.shape[1:] for each in arrays]
-    layer.build(shapes if several else shapes[0], arrays[0].dtype, 1)
+    layer.prepare(shapes if several else shapes[0], arrays[0].dtype, 1)
     outputs = layer.forward(list(arrays) if several else arrays[0], draw).copy()
     factors = np.cos(np.arange(outputs.size, dtype=F64)).reshape(outputs.shape).astype(outputs.dtype)
     for variable in layer.variables:
@@ -262,3 +262,17 @@ def test_shapes_as_keras_takes_them():
     for arguments in ({"input_dim": 4}, {"input_shape": (4,)}, {"batch_input_shape": (None, 4)}):
         model = distrib.Sequential([layers.Dense(2, **arguments)])
         assert model.output_shape == (None, 2)
+
+
+def test_a_layer_is_built_alone_as_in_keras():
+    first, second = layers.Dense(3), layers.Dense(3)
+    for layer in (first, second):
+        layer.build((None, 4))
+    second.set_weights(first.get_weights())
+    np.testing.assert_array_equal(first.kernel.numpy(), second.kernel.numpy())
+    assert first.kernel.shape == (4, 3)
+    first.build((None, 4))
+    np.testing.assert_array_equal(first.kernel.numpy(), second.kernel.numpy())
+    concatenated = layers.Concatenate()
+    concatenated.build([(None, 4), (None, 2)])
+    assert concatenated.output_shape == (6,)

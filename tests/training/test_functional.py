@@ -346,3 +346,16 @@ def test_a_layer_that_is_added_after_a_frozen_one_was_taken_away_learns():
     before = model.get_weights()[2]
     model.fit(X, LABELS, verbose=0)
     assert not np.array_equal(model.get_weights()[2], before)
+
+
+def test_inputs_that_no_output_needs(tmp_path):
+    a, b = distrib.Input((4,), name="a"), distrib.Input((2,), name="b")
+    model = distrib.Model([b, a], distrib.layers.Dense(2)(a), seed=1)
+    assert [layer.name for layer in model.layers] == ["a", "b", "dense"], "as in Keras"
+    model.compile("sgd", "mse")
+    x = [np.ones((5, 2), np.float32), np.ones((5, 4), np.float32)]
+    model.fit(x, np.zeros((5, 2), np.float32), verbose=0)
+    for name in ("folder", "model.keras"):
+        model.save(tmp_path / name)
+        found = distrib.load_model(tmp_path / name)
+        np.testing.assert_array_equal(found.predict(x, verbose=0), model.predict(x, verbose=0))

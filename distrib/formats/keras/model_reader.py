@@ -95,7 +95,7 @@ def _in_a_row(config: Mapping[str, Any], depth: int) -> dict[str, Any]:
         if not layers and given is not None:
             shape = given
         if name != "InputLayer":
-            layers.append(_layer_from_keras(each, depth))
+            layers.append(layer_from_keras(each, depth))
     return {"input_shape": None if shape is None else _example_shape(shape), "layers": layers}
 
 
@@ -106,7 +106,8 @@ def _example_shape(shape: Any) -> list[int]:
     return sizes
 
 
-def _layer_from_keras(value: Any, depth: int) -> dict[str, Any]:
+def layer_from_keras(value: Any, depth: int = 0) -> dict[str, Any]:
+    """A layer, or a model that is one, as distrib writes it. Raises `ConfigError` for what is not supported."""
     class_name, config = class_and_config(value, "layer")
     if class_name in _MODELS:
         return _model_from_keras(value, depth + 1)
@@ -140,7 +141,7 @@ def _graph(config: Mapping[str, Any], depth: int) -> dict[str, Any]:
     layers, waiting = [], {}
     made: set[tuple[str, int]] = set()
     for each in config["layers"]:
-        layer = _layer_from_keras(each, depth)
+        layer = layer_from_keras(each, depth)
         layer["name"] = name = str(each.get("name", layer["name"]))
         layers.append(layer)
         if layer["class"] == "InputLayer":

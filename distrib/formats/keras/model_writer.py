@@ -28,7 +28,7 @@ def model_to_keras(config: Mapping[str, Any]) -> dict[str, Any]:
     name, dtype = config["class"], config["dtype"]
     inner = {"name": config["name"], "trainable": config["trainable"], "dtype": _policy(dtype)}
     if name == "Sequential":
-        layers = [_layer_to_keras(each, dtype) for each in config["layers"]]
+        layers = [layer_to_keras(each, dtype) for each in config["layers"]]
         if config["input_shape"] is not None:
             layers.insert(0, _input_to_keras("input_layer", config["input_shape"], dtype))
             inner["build_input_shape"] = [None, *config["input_shape"]]
@@ -38,7 +38,7 @@ def model_to_keras(config: Mapping[str, Any]) -> dict[str, Any]:
         kwargs = {} if training is None else {"training": training}
         nodes[layer].append({"args": [_tensors_to_keras(inputs, dtype)], "kwargs": kwargs})
     layers = [
-        _layer_to_keras(each, dtype) | {"name": each["name"], "inbound_nodes": nodes[each["name"]]}
+        layer_to_keras(each, dtype) | {"name": each["name"], "inbound_nodes": nodes[each["name"]]}
         for each in config["layers"]
     ]
     ends = {
@@ -52,7 +52,8 @@ def _policy(dtype: str) -> dict[str, Any]:
     return written("keras", "DTypePolicy", {"name": dtype})
 
 
-def _layer_to_keras(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+def layer_to_keras(config: Mapping[str, Any], dtype: str) -> dict[str, Any]:
+    """A layer, or a model that is one, as Keras writes it."""
     name = config["class"]
     if name in _MODULES:
         return model_to_keras(config)

@@ -61,7 +61,7 @@ def steps_of(
         if counts[index]:
             layer = layer.twin(f"{layer.name}/{counts[index]}")
         # Another network may have built the layer for other shapes since.
-        layer.build(shapes_taken(layer, shapes, each.sources), dtype, seed)
+        layer.prepare(shapes_taken(layer, shapes, each.sources), dtype, seed)
         counts[index] += 1
         has_own = bool(trainable_of(layer))
         layer.needs_input_gradient = any(learns[source] for source in each.sources)

@@ -26,9 +26,9 @@ from distrib.base.tensor import as_tensor
 from distrib.nn import activations, constraints, initializers, regularizers
 from distrib.nn.constraints import Constraint
 from distrib.nn.custom_objects import get_registered_name
-from distrib.nn.graph.symbolic import KerasTensor, Node, call, is_symbolic, leaves
+from distrib.nn.graph.symbolic import Node, call, is_symbolic, leaves
 from distrib.nn.initializers import Initializer
-from distrib.nn.layers.has_variables import HasVariables
+from distrib.nn.layers.has_nodes import HasNodes
 from distrib.nn.layers.shapes import declared_shape, snake_case
 from distrib.nn.registry import made_with
 from distrib.nn.regularizers import Regularizer
@@ -41,7 +41,7 @@ _KINDS = (activations, constraints, initializers, regularizers)
 _PARTS = {kind.__name__.rpartition(".")[2].removesuffix("s"): kind for kind in _KINDS}
 
 
-class Layer(HasVariables):
+class Layer(HasNodes):
     """Base of all layers.
 
     Args:
@@ -110,8 +110,22 @@ class Layer(HasVariables):
         self.gradients_are_sent_early = False
         self._scratch = Workspace()
 
-    def build(self, input_shape: Shape, dtype: np.dtype[Any], seed: int) -> None:
-        """Make the variables, unless they exist.
+    def build(self, input_shape: Any) -> None:
+        """Make the variables, as in Keras; a model does it by itself.
+
+        Args:
+            input_shape: with the batch, whose size may be None; a list of shapes where it takes several inputs.
+        """
+        shapes = [tuple(each)[1:] for each in input_shape] if self.takes_several else tuple(input_shape)[1:]
+        self._prepare_alone(shapes)
+
+    def _prepare_alone(self, input_shape: Any) -> None:
+        if not self.built:
+            self.name = self.name or f"{snake_case(type(self).__name__)}_{self.serial}"
+            self.prepare(input_shape, self.dtype, self.serial)
+
+    def prepare(self, input_shape: Shape, dtype: np.dtype[Any], seed: int) -> None:
+        """Make the variables, unless they exist, and be ready for inputs of a shape.
 
         Args:
             input_shape: shape of one example as it comes in.
@@ -130,7 +144,7 @@ class Layer(HasVariables):
         self.built = True
 
     def check_built_for(self, input_shape: Shape, dtype: np.dtype[Any]) -> None:
-        """Raise what `build` raises, if there are variables for other inputs."""
+        """Raise what `prepare` raises, if there are variables for other inputs."""
         if self.declared_dtype not in (None, dtype):
             raise ConfigError(
                 f"{type(self).__name__} '{self.name}' was made with dtype={self.declared_dtype}. Received: a model "
@@ -205,11 +219,9 @@ class Layer(HasVariables):
         arrays = [np.ascontiguousarray(each, self.dtype) for each in arrays]
         shapes = [each.shape[1:] for each in arrays]
         taken: Any = shapes if self.takes_several else shapes[0]
-        if not self.built:
-            self.name = self.name or f"{snake_case(type(self).__name__)}_{self.serial}"
-            self.build(taken, self.dtype, self.serial)
+        self._prepare_alone(taken)
         twin = self.twin(self.name)
-        twin.build(taken, self.dtype, 0)
+        twin.prepare(taken, self.dtype, 0)
         outputs = twin.forward(arrays if self.takes_several else arrays[0], None)  # type: ignore[arg-type]
         return as_tensor(outputs.copy())
 
@@ -227,24 +239,6 @@ class Layer(HasVariables):
         if len(input_shapes) != 1:
             raise ShapeError(f"{type(self).__name__} takes one input. Received: {len(input_shapes)}.")
         return self.compute_output_shape(input_shapes[0])
-
-    @property
-    def input(self) -> Any:
-        """The symbolic tensors that it was called on. Raises `ConfigError` unless it was called once."""
-        return self._only_node().arguments
-
-    @property
-    def output(self) -> KerasTensor:
-        """The symbolic tensor that it has returned. Raises `ConfigError` unless it was called once."""
-        return self._only_node().outputs[0]
-
-    def _only_node(self) -> Node:
-        if len(self.nodes) != 1:
-            raise ConfigError(
-                f"{type(self).__name__} '{self.name}' has an input and an output where it is called once on a "
-                f"symbolic tensor, or is in a built model. It was called {len(self.nodes)} times."
-            )
-        return self.nodes[0]
 
     @abstractmethod
     def compute_output_shape(self, input_shape: Shape) -> Shape:

@@ -77,8 +77,8 @@ class Dense(ActivatedLayer):
         self._kernel, self._bias = variables[0], variables[1] if self.use_bias else None
         return variables
 
-    def build(self, input_shape: Shape, dtype: np.dtype[Any], seed: int) -> None:
-        super().build(input_shape, dtype, seed)
+    def prepare(self, input_shape: Shape, dtype: np.dtype[Any], seed: int) -> None:
+        super().prepare(input_shape, dtype, seed)
         self._rows = math.prod(input_shape[:-1])  # of each example
 
     def compute_output_shape(self, input_shape: Shape) -> Shape:

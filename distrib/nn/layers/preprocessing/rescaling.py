@@ -41,8 +41,8 @@ class Rescaling(Layer):
                 )
         return input_shape
 
-    def build(self, input_shape: Shape, dtype: np.dtype[Any], seed: int) -> None:
-        super().build(input_shape, dtype, seed)
+    def prepare(self, input_shape: Shape, dtype: np.dtype[Any], seed: int) -> None:
+        super().prepare(input_shape, dtype, seed)
         self._scale, self._offset = self.scale.astype(dtype), self.offset.astype(dtype)
 
     def forward(self, x: Array, draw: RngKey | None) -> Array:
