@@ -2,8 +2,19 @@
 
 from distrib.data.builtin import digits, fashion_mnist
 from distrib.data.keras_datasets import boston_housing, california_housing, mnist
+from distrib.data.keras_pickled_datasets import cifar10, cifar100, imdb, reuters
 
-__all__ = ["boston_housing", "california_housing", "digits", "fashion_mnist", "mnist"]
+__all__ = [
+    "boston_housing",
+    "california_housing",
+    "cifar10",
+    "cifar100",
+    "digits",
+    "fashion_mnist",
+    "imdb",
+    "mnist",
+    "reuters",
+]
 
 
 def __dir__() -> list[str]:

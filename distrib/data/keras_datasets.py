@@ -11,7 +11,7 @@ import numpy as np
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError, DataError, StorageError
-from distrib.data.download import download, sha256
+from distrib.data.download import download, md5, sha256
 
 Split = tuple[Array, Array]
 
@@ -21,7 +21,16 @@ SHA256 = {
     "mnist.npz": "731c5ac602752760c8e48fbffcf8c3b850d9dc2a2aedcf2cc48468fc17b673d1",
     "california_housing.npz": "1a2e3a52e0398de6463aebe6f4a8da34fb21fbb6b934cf88c3425e766f2a1a6f",
     "boston_housing.npz": "f553886a1f8d56431e820c5b82552d9d95cfcb96d1e678153f8839538947dff5",
+    "cifar-10-python.tar.gz": "6d958be074577803d12ecdefd02955f39262c83c16fe9348329d7fe0b5c001ce",
+    "cifar-100-python.tar.gz": "85cd44d02ba6437773c5bbd22e183051d648de2e7d6b014e1ef29b855ba677a7",
+    "imdb.npz": "69664113be75683a8fe16e3ed0ab59fda8886cb3cd7ada244f7d9544e4676b9f",
+    "reuters.npz": "d6586e694ee56d7a4e65172e12b3e987c03096cb01eab99753921ef915959916",
 }
+MD5 = {
+    "imdb_word_index.json": "bfafd718b763782e994055a2d397834f",
+    "reuters_word_index.json": "4d44cc38712099c9e383dc6e5f11a921",
+}
+"""Where Keras has no SHA-256."""
 
 
 @checked
@@ -109,24 +118,40 @@ def _shuffled(x: Array, y: Array, test_split: float, seed: int) -> tuple[Split, 
 
 def _arrays(path: str, file_name: str, names: Sequence[str]) -> list[Array]:
     """The arrays of a file that is in the cache, or comes there."""
-    file = _found(path)
-    advice = (
-        f"Put the file {ORIGIN}{file_name} into {file.parent} from another machine, or begin with the digits that "
-        "are embedded: distrib.datasets.digits()."
-    )
-
-    def verify(candidate: Path) -> None:
-        if sha256(candidate) != SHA256[file_name]:
-            raise DataError(f"{file} is not Keras' {file_name}: SHA-256 mismatch. Delete it. {advice}")
-
-    if not file.is_file():
-        download(ORIGIN + file_name, file, verify, advice)
-    verify(file)
+    file = fetched(file_name, path)
     try:
         with np.load(file, allow_pickle=False) as arrays:
             return [np.asarray(arrays[name]) for name in names]
     except (OSError, ValueError, KeyError) as error:
         raise StorageError(f"{file} cannot be read: {error}") from None
+
+
+def fetched(file_name: str, path: str = "", origin: str = "") -> Path:
+    """The file of that name, in the cache, where it is downloaded to if it is not there.
+
+    Args:
+        file_name: of Keras.
+        path: name in the cache folder, or a file; by default that of Keras.
+        origin: where it comes from; by default from Keras.
+
+    Raises:
+        DataError: it cannot be downloaded, or is another one.
+    """
+    file, url = _found(path or file_name), f"{origin or ORIGIN}{file_name}"
+    advice = (
+        f"Put the file {url} into {file.parent} from another machine, or begin with the digits that "
+        "are embedded: distrib.datasets.digits()."
+    )
+
+    def verify(candidate: Path) -> None:
+        digests = (SHA256, sha256, "SHA-256") if file_name in SHA256 else (MD5, md5, "MD5")
+        if digests[1](candidate) != digests[0][file_name]:
+            raise DataError(f"{file} is not Keras' {file_name}: {digests[2]} mismatch. Delete it. {advice}")
+
+    if not file.is_file():
+        download(url, file, verify, advice)
+    verify(file)
+    return file
 
 
 def _found(path: str) -> Path:
