@@ -1,29 +1,29 @@
 """HDF5 files as trees of groups, in memory. Needs h5py, the extra `h5`.
 
-What Keras writes is plain: groups, datasets in one piece without filters, attributes of text and numbers. Nothing
-else is read: no links to other files, no data outside of the file, no compression that could unfold to more than
-there is memory. Sizes are compared with that of the file before memory is taken.
+Files are read by another process, `hdf5_reader.py`, which says why.
 """
 
 from __future__ import annotations
 
 import math
+import subprocess
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from importlib.util import find_spec
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError, StorageError
+from distrib.base.parse_json import parse_json
 
-_MAX_DEPTH = 32
-_MAX_OBJECTS = 100_000
-_MAX_ATTRIBUTE_ELEMENTS = 1_000_000
+_READER = str(Path(__file__).with_name("hdf5_reader.py"))
+_TIMEOUT_S = 600.0
 _MAX_HEADER_BYTES = 64_512
 """HDF5 keeps an attribute in one header."""
-_KINDS = "fiub"  # of NumPy's dtypes: floats, ints, bool
 
 
 @dataclass
@@ -79,70 +79,57 @@ def read_hdf5(content: bytes, name: str) -> Group:
         ConfigError: h5py is not installed.
     """
     check_installed()
-    import h5py
-
     try:
-        with h5py.File(h5py.h5f.open_file_image(content)) as file:
-            return _Reader(h5py, len(content)).read(file, 0)
+        done = subprocess.run(
+            [sys.executable, "-P", _READER],
+            input=content,
+            capture_output=True,
+            timeout=_TIMEOUT_S,
+            check=False,
+        )
+    except (OSError, subprocess.TimeoutExpired, MemoryError) as error:
+        raise StorageError(f"{name} cannot be read: {error}") from None
+    if done.returncode:
+        why = done.stderr.decode(errors="replace").strip()[-200:]
+        raise StorageError(f"{name} is damaged: the process that read it ended with {done.returncode}. {why}")
+    try:
+        return _tree(memoryview(done.stdout))
     except StorageError as error:
         raise StorageError(f"{name}: {error}") from None
-    except (OSError, ValueError, KeyError, TypeError, RuntimeError, MemoryError, OverflowError) as error:
-        raise StorageError(f"{name} is damaged, or no HDF5 file: {error}") from None
+    except (ValueError, KeyError, TypeError, AttributeError, IndexError) as error:
+        raise StorageError(f"{name} is damaged: {error}") from None
 
 
-class _Reader:
-    """Reads one file.
+def _tree(output: memoryview) -> Group:
+    """What the reader has written."""
+    size = int.from_bytes(output[:8], "little")
+    described = parse_json(bytes(output[8 : 8 + size]))
+    if "refused" in described:
+        raise StorageError(str(described["refused"]))
+    rest = [output[8 + size :]]
 
-    Args:
-        h5py: the library.
-        num_bytes: size of the file.
-    """
-
-    def __init__(self, h5py: Any, num_bytes: int) -> None:
-        self._h5py, self._left, self._num_objects = h5py, num_bytes, 0
-
-    def read(self, group: Any, depth: int) -> Group:
-        if depth > _MAX_DEPTH:
-            raise StorageError(f"Groups lie in one another, more than {_MAX_DEPTH} deep.")
-        found = Group(attributes={key: self._attribute(group, key) for key in group.attrs})
-        for name in group:
-            self._num_objects += 1
-            if self._num_objects > _MAX_OBJECTS:
-                raise StorageError(f"There are more than {_MAX_OBJECTS} groups and arrays.")
-            if not isinstance(group.get(name, getlink=True), self._h5py.HardLink):
-                raise StorageError(f"{name} is a link to somewhere else.")
-            member = group[name]
-            if isinstance(member, self._h5py.Group):
-                found.groups[name] = self.read(member, depth + 1)
-            elif isinstance(member, self._h5py.Dataset):
-                found.datasets[name] = self._array(member)
-            else:
-                raise StorageError(f"{name} is neither a group nor an array.")
+    def array(dtype: str, shape: list[int]) -> Array:
+        kind = np.dtype(dtype)
+        if kind.kind not in "fiub":
+            raise ValueError(f"an array of {dtype}")
+        num_bytes = math.prod(shape) * kind.itemsize
+        if num_bytes > len(rest[0]):
+            raise ValueError("it ends too early")
+        found = np.frombuffer(rest[0][:num_bytes], kind).reshape(shape).copy()
+        rest[0] = rest[0][num_bytes:]
         return found
 
-    def _attribute(self, group: Any, key: str) -> Any:
-        identifier = group.attrs.get_id(key)
-        if math.prod(identifier.shape) > _MAX_ATTRIBUTE_ELEMENTS:
-            raise StorageError(f"The attribute {key} is too large.")
-        value = group.attrs[key]
-        if isinstance(value, np.ndarray):
-            return [_text(each) for each in value.reshape(-1).tolist()]
-        return _text(value.item() if isinstance(value, np.generic) else value)
+    def group(value: Mapping[str, Any]) -> Group:
+        # In the order in which the arrays follow: members by their names.
+        found = Group(attributes=dict(value["attributes"]))
+        for name in sorted([*value["datasets"], *value["groups"]]):
+            if name in value["datasets"]:
+                found.datasets[name] = array(*value["datasets"][name])
+            else:
+                found.groups[name] = group(value["groups"][name])
+        return found
 
-    def _array(self, dataset: Any) -> Array:
-        plist, layouts = dataset.id.get_create_plist(), self._h5py.h5d
-        if plist.get_layout() not in (layouts.CONTIGUOUS, layouts.COMPACT) or plist.get_external_count():
-            raise StorageError(f"{dataset.name} does not lie in one piece in the file.")
-        if dataset.shape is None or dataset.dtype.kind not in _KINDS or dataset.dtype.itemsize > 8:
-            raise StorageError(f"{dataset.name} is no array of numbers.")
-        self._left -= math.prod(dataset.shape) * dataset.dtype.itemsize
-        if self._left < 0:
-            raise StorageError(f"{dataset.name} is larger than the file.")
-        return np.asarray(dataset[()])
-
-
-def _text(value: Any) -> Any:
-    return value.decode("utf-8") if isinstance(value, bytes) else value
+    return group(described)
 
 
 def write_hdf5(tree: Group) -> bytes:

@@ -2,6 +2,7 @@
 
 import io
 import json
+import random
 import subprocess
 import sys
 import zipfile
@@ -57,6 +58,28 @@ def test_mutated_files(tmp_path, name):
     assert done.returncode == 0, done.stderr
     # Where there is no checksum, other numbers are other weights.
     assert int(done.stdout) >= (40 if name.endswith(".keras") else 12)
+
+
+def test_a_file_that_ends_the_process_that_reads_it(tmp_path):
+    """With HDF5 of h5py 3.16 it ends with a segmentation fault."""
+    content = bytearray((FILES / "keras2_graph.h5").read_bytes())
+    rng = random.Random(7)
+    for number in range(1024):  # the 1024th file of a campaign
+        mutated = bytearray(content)
+        if number % 4 == 0:
+            del mutated[rng.randrange(len(content)) :]
+        else:
+            for _ in range(rng.choice([1, 1, 4, 64])):
+                mutated[rng.randrange(len(mutated))] = rng.randrange(256)
+    reader = Path(distrib.__file__).parent / "formats" / "hdf5_reader.py"
+    done = subprocess.run(
+        [sys.executable, "-P", reader], input=bytes(mutated), capture_output=True, timeout=50
+    )
+    assert done.returncode == -signal.SIGSEGV, "another version of the library: look for another file"
+    path = tmp_path / "model.h5"
+    path.write_bytes(mutated)
+    with pytest.raises(StorageError, match="the process that read it ended with -11"):
+        distrib.load_model(path)
 
 
 def hdf5(make):

@@ -186,7 +186,8 @@ def _check_finite(file: Path | str, arrays: Mapping[str, Array], advice: str) ->
 
 def _is_finite(array: Array) -> bool:
     flat = array.reshape(-1)
-    return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(flat).all())
+    with np.errstate(over="ignore"):  # of finite numbers, which are looked at one by one then
+        return math.isfinite(np.dot(flat, flat)) or bool(np.isfinite(flat).all())
 
 
 def _words(shape: Shape, dtype: np.dtype[Any]) -> str:
