@@ -19,6 +19,11 @@ from distrib.training.model import Model
 from distrib.training.model_config import MODEL_CLASSES, LayerMaker
 
 _WEIGHTED = "weighted:"
+_DAMAGED = (
+    *(KeyError, TypeError, ValueError, AttributeError),
+    *(IndexError, OverflowError, MemoryError, RecursionError),
+)
+"""What descriptions that are none come to."""
 
 
 @checked
@@ -93,7 +98,7 @@ def _from_keras(path: Path, compile: bool) -> Model:
         model.files.take_keras(found, is_training=True)
     except ConfigError as error:
         raise ConfigError(f"{path}: {error}") from None
-    except (KeyError, TypeError, ValueError, AttributeError, IndexError, OverflowError, MemoryError) as error:
+    except _DAMAGED as error:
         raise StorageError(f"{path} does not describe a model: {error!r}") from None
     return model
 

@@ -265,3 +265,32 @@ def test_a_layer_is_not_made_larger_than_what_the_file_holds(tmp_path):
     path.write_bytes(content.getvalue())
     with pytest.raises((StorageError, ConfigError)):
         distrib.load_model(path)
+
+
+def test_a_count_that_is_none_is_left_out_aloud(tmp_path, caplog):
+    for value in (np.float32("nan"), np.int32(-4)):
+
+        def change(tree, value=value):
+            tree.find("optimizer/vars").datasets["0"] = np.asarray(value)
+
+        path = changed(FILES / "keras3_row.keras", change, tmp_path)
+        caplog.clear()
+        with caplog.at_level("WARNING", "distrib"):
+            model = distrib.load_model(path)
+            model.load_weights(path)
+        assert "expected a count and a learning rate" in caplog.text
+        assert model.optimizer.iterations == 0
+
+
+def test_a_deep_configuration(tmp_path):
+    content = io.BytesIO()
+    with zipfile.ZipFile(FILES / "keras3_graph.keras") as there, zipfile.ZipFile(content, "w") as archive:
+        text = there.read("config.json").decode()
+        begin = text.index('"args": [') + len('"args": [')
+        depth = 700
+        archive.writestr("config.json", f"{text[:begin]}{'[' * depth}{']' * depth}, {text[begin:]}")
+        archive.writestr("model.weights.h5", there.read("model.weights.h5"))
+    path = tmp_path / "model.keras"
+    path.write_bytes(content.getvalue())
+    with pytest.raises((StorageError, ConfigError)):
+        distrib.load_model(path)

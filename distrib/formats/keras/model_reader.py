@@ -33,7 +33,9 @@ def model_from_keras(value: Any) -> dict[str, Any]:
     """
     try:
         found = _model_from_keras(value, 0)
-    except (KeyError, IndexError, TypeError, AttributeError) as error:
+    except (KeyError, IndexError, TypeError, ValueError, AttributeError, RecursionError) as error:
+        if isinstance(error, ConfigError):
+            raise
         raise StorageError(f"The configuration of the model is damaged: {error!r}") from None
     dtypes = sorted(set(_dtypes(value, 0)))
     if len(dtypes) > 1 or not set(dtypes) <= set(_DTYPES):

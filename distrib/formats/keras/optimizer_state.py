@@ -6,6 +6,7 @@ slots of a variable before those of the next, but for RMSprop, which lists one s
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
@@ -76,7 +77,10 @@ def slots_from_keras(
     count = fixed + has_rate
     if len(arrays) != count or arrays[0].shape or (has_rate and arrays[1].shape):
         raise StorageError(f"{file}: expected {count} arrays of {class_name}. Received: {len(arrays)}.")
-    step = int(arrays[0]) // int(config.get("gradient_accumulation_steps") or 1)
+    iteration, rate = arrays[0], float(arrays[1]) if has_rate else 0.0
+    if iteration.dtype.kind not in "iu" or iteration < 0 or not 0 <= rate < math.inf:
+        raise StorageError(f"{file}: expected a count and a learning rate. Received: {iteration}, {rate}.")
+    step = int(iteration) // int(config.get("gradient_accumulation_steps") or 1)
     found: dict[str, Array] = {}
     for (name, shape, what), array in zip(places, arrays[1 + has_rate :], strict=False):
         if array.shape != shape:
@@ -84,7 +88,7 @@ def slots_from_keras(
                 f"{file}: expected the shape {shape} for {what} of {name} in the optimizer. Received: {array.shape}."
             )
         _slot_from_keras(found, class_name, what, name, array, shapes[name])
-    return step, float(arrays[1]) if has_rate else None, found
+    return step, rate if has_rate else None, found
 
 
 def _places(
