@@ -66,7 +66,7 @@ TF = {
     "tf.distribute.experimental": "CentralStorageStrategy ParameterServerStrategy MultiWorkerMirroredStrategy "
     "CommunicationOptions CommunicationImplementation",
     "tf.distribute.cluster_resolver": "TFConfigClusterResolver SimpleClusterResolver",
-    "tf.train": "ClusterSpec CheckpointManager latest_checkpoint",
+    "tf.train": "ClusterSpec Checkpoint CheckpointManager latest_checkpoint",
     "tf.random": "set_seed normal uniform",
     "tf.config": "list_physical_devices set_visible_devices experimental threading",
     "tf.config.experimental": "set_memory_growth",
@@ -118,7 +118,6 @@ def test_each_way_in_works_in_a_fresh_process(line):
         ("distrib.keras.metrics", "MeanIoU", "subclass"),
         ("distrib.keras.losses", "Dice", "subclass"),
         ("distrib.keras.activations", "glu", "multiply"),
-        ("distrib.tf.train", "Checkpoint", "CheckpointManager"),
         ("distrib.tf", "GradientTape", "fit"),
         ("distrib.tf", "data", "arrays"),
         ("distrib.tf", "io", "npy"),

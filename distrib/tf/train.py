@@ -7,7 +7,6 @@ from distrib.train import __all__ as __all__
 __getattr__ = refuser(
     __name__,
     {
-        "Checkpoint": "use CheckpointManager(model, directory), model.save, or the callback ModelCheckpoint.",
         **dict.fromkeys(
             ["Example", "Feature", "Features"], "TFRecord files are not read. Convert them once."
         ),

@@ -47,7 +47,8 @@ class CheckpointManager(HasArguments):
     """Saves a model again and again, and keeps the newest.
 
     Args:
-        checkpoint: the model to save; compiled, so that what the optimizer knows is saved too.
+        checkpoint: the model to save, or a `Checkpoint` of it; compiled, so that what the optimizer knows is saved,
+            too.
         directory: where; made if it is missing.
         max_to_keep: how many stay, the newest; None for all. What an evaluator has still to evaluate stays as well.
         keep_checkpoint_every_n_hours: not supported.
@@ -60,7 +61,7 @@ class CheckpointManager(HasArguments):
 
     def __init__(
         self,
-        checkpoint: ModelInterface,
+        checkpoint: Any,
         directory: str | Path,
         max_to_keep: int | None = 5,
         keep_checkpoint_every_n_hours: None = None,
@@ -73,6 +74,7 @@ class CheckpointManager(HasArguments):
             _TENSORFLOWS,
             ("checkpoint", "directory", "max_to_keep", "checkpoint_name"),
         )
+        checkpoint = getattr(checkpoint, "model", checkpoint)
         if not hasattr(checkpoint, "files"):
             raise ConfigError(
                 f"CheckpointManager expects the model itself as checkpoint. Received: {checkpoint!r}."
@@ -80,7 +82,8 @@ class CheckpointManager(HasArguments):
         if max_to_keep is not None and max_to_keep < 1:
             raise ConfigError(f"CheckpointManager expects max_to_keep >= 1 or None. Received: {max_to_keep}.")
         check_name(checkpoint_name)
-        self._model, self._max_to_keep, self._name = checkpoint, max_to_keep, checkpoint_name
+        self._model: ModelInterface = checkpoint
+        self._max_to_keep, self._name = max_to_keep, checkpoint_name
         self.directory = Path(directory)
         self._release: Callable[[], object] | None = None
         self._mailbox = EvaluatorMailbox(self.directory)
