@@ -50,14 +50,15 @@ print(refused)
 """
 
 
+@pytest.mark.timeout(240)
 @pytest.mark.parametrize("name", NAMES)
 def test_mutated_files(tmp_path, name):
     """In another process: the library behind h5py is not written in Python."""
-    command = [sys.executable, "-c", MUTATE, str(FILES / name), str(tmp_path), "1", "50"]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=50)
+    command = [sys.executable, "-c", MUTATE, str(FILES / name), str(tmp_path), "1", "40"]
+    done = subprocess.run(command, capture_output=True, text=True, timeout=200)
     assert done.returncode == 0, done.stderr
     # Where there is no checksum, other numbers are other weights.
-    assert int(done.stdout) >= (40 if name.endswith(".keras") else 12)
+    assert int(done.stdout) >= (32 if name.endswith(".keras") else 10)
 
 
 def test_a_file_that_ends_the_process_that_reads_it(tmp_path):
