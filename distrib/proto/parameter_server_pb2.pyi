@@ -61,7 +61,7 @@ class WorkRequest(_message.Message):
     def __init__(self, call: _Optional[int] = ..., hello: _Optional[_Union[Hello, _Mapping]] = ..., register: _Optional[_Union[Register, _Mapping]] = ..., begin: _Optional[_Union[Begin, _Mapping]] = ..., push: _Optional[_Union[Push, _Mapping]] = ..., state: _Optional[_Union[State, _Mapping]] = ..., chunk: _Optional[_Union[Chunk, _Mapping]] = ..., last: bool = ...) -> None: ...
 
 class Hello(_message.Message):
-    __slots__ = ("protocol", "worker", "incarnation", "ps", "ps_incarnation", "num_ps", "num_elements", "dtype", "segment", "waited")
+    __slots__ = ("protocol", "worker", "incarnation", "ps", "ps_incarnation", "num_ps", "num_elements", "dtype", "segment", "waited", "begin", "end")
     PROTOCOL_FIELD_NUMBER: _ClassVar[int]
     WORKER_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
@@ -72,6 +72,8 @@ class Hello(_message.Message):
     DTYPE_FIELD_NUMBER: _ClassVar[int]
     SEGMENT_FIELD_NUMBER: _ClassVar[int]
     WAITED_FIELD_NUMBER: _ClassVar[int]
+    BEGIN_FIELD_NUMBER: _ClassVar[int]
+    END_FIELD_NUMBER: _ClassVar[int]
     protocol: int
     worker: int
     incarnation: int
@@ -82,7 +84,9 @@ class Hello(_message.Message):
     dtype: str
     segment: Segment
     waited: float
-    def __init__(self, protocol: _Optional[int] = ..., worker: _Optional[int] = ..., incarnation: _Optional[int] = ..., ps: _Optional[int] = ..., ps_incarnation: _Optional[int] = ..., num_ps: _Optional[int] = ..., num_elements: _Optional[int] = ..., dtype: _Optional[str] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., waited: _Optional[float] = ...) -> None: ...
+    begin: int
+    end: int
+    def __init__(self, protocol: _Optional[int] = ..., worker: _Optional[int] = ..., incarnation: _Optional[int] = ..., ps: _Optional[int] = ..., ps_incarnation: _Optional[int] = ..., num_ps: _Optional[int] = ..., num_elements: _Optional[int] = ..., dtype: _Optional[str] = ..., segment: _Optional[_Union[Segment, _Mapping]] = ..., waited: _Optional[float] = ..., begin: _Optional[int] = ..., end: _Optional[int] = ...) -> None: ...
 
 class Register(_message.Message):
     __slots__ = ("phase", "description")

@@ -26,6 +26,7 @@ from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.ps.policy.admission.rules import Rules
 from distrib.ps.policy.admission.staleness import AcceptStale, StalenessPolicy
+from distrib.ps.policy.ranges import ranges_of
 from distrib.ps.wire.requirements import run_token
 from distrib.strategies.default import DefaultStrategy
 from distrib.strategies.strategy import Strategy
@@ -193,7 +194,7 @@ class ParameterServerStrategy(Strategy):
         from distrib.strategies.ps_worker.prefetch import Prefetch
         from distrib.strategies.ps_worker.updater import PsUpdater
 
-        check_supported(network, optimizer, len(self._task.ps))
+        check_supported(optimizer)
         optimizer.claim(network.buffer.variables)
         buffer, client = network.buffer, self.client
         if client is None:
@@ -202,7 +203,18 @@ class ParameterServerStrategy(Strategy):
             raise ConfigError(
                 f"Expected fewer ps than weights. Received: {len(self._task.ps)} ps, {buffer.size} weights."
             )
-        memory, prefetch = client.place(buffer.size, network.dtype), None
+        registered = {
+            **described(network, optimizer, description),
+            **self._place_of(optimizer),
+            "rules": self.rules.get_config(),
+            "ps": list(self._task.ps),
+        }
+        parts = ranges_of(registered, len(self._task.ps))
+        if not all(part.size for part in parts):
+            raise ConfigError(
+                f"{len(parts)} ps are too many for tensors that are not cut: one of them would have none. Use fewer."
+            )
+        memory, prefetch = client.place(buffer.size, network.dtype, parts), None
         if self.rules.prefetch:
             prefetch = Prefetch(
                 client, *(memory or (np.empty_like(buffer.grads), np.empty_like(buffer.values)))
@@ -211,12 +223,6 @@ class ParameterServerStrategy(Strategy):
             grads, values = memory
             values[...] = buffer.values
             buffer.rebind(values, grads)
-        registered = {
-            **described(network, optimizer, description),
-            **self._place_of(optimizer),
-            "rules": self.rules.get_config(),
-            "ps": list(self._task.ps),
-        }
         if self._updater is not None:
             self._updater.close()
         self._updater = PsUpdater(

@@ -1,5 +1,6 @@
 """Owners of whole tensors: borders that are moved, and trainings that stay exact."""
 
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -48,7 +49,7 @@ def constrained(strategy):
     return model.get_weights()
 
 
-def in_turns(strategy):
+def in_turns(strategy, batches=True):
     """Models of one size, one of which needs whole tensors and one of which does not."""
     plain = distrib.Sequential(
         [distrib.layers.Dense(5, "tanh", input_shape=(6,)), distrib.layers.Dense(3, "softmax")],
@@ -64,7 +65,8 @@ def in_turns(strategy):
     whole.compile(Lamb(0.05), "sparse_categorical_crossentropy")
     for _ in range(3):
         for model in (plain, whole):
-            model.train_on_batch(X[:11], Y[:11])
+            if batches:
+                model.train_on_batch(X[:11], Y[:11])
         for model in (plain, whole):
             model.fit(X, Y, batch_size=10, epochs=1, verbose=0)
     return plain.get_weights() + whole.get_weights()
@@ -88,15 +90,27 @@ def test_the_constraints_hold():
     assert last_bias.min() >= 0
 
 
-def test_a_parameter_server_applies_constraints():
-    weights = in_one_process(constrained)
-    for others in on_workers(2, constrained):
+@pytest.mark.parametrize("num_ps", [1, 2, 3])
+@pytest.mark.parametrize("body", [constrained, partial(in_turns, batches=False)])
+def test_parameter_servers_do_not_cut_tensors(body, num_ps):
+    weights = in_one_process(body)
+    for others in on_workers(2, body, num_ps=num_ps):
         assert difference(others, weights) <= 1e-12
 
 
-def test_several_parameter_servers_do_not_keep_tensors_whole():
-    with pytest.raises(ConfigError, match="Use one"):
-        on_workers(1, lambda strategy: made(SGD(clipnorm=1.0)).fit(X, Y, verbose=0), num_ps=2)
+def test_more_parameter_servers_than_tensors():
+    def body(strategy):
+        model = distrib.Sequential(
+            [
+                distrib.layers.Dense(5, use_bias=False, input_shape=(6,)),
+                distrib.layers.Dense(3, use_bias=False),
+            ]
+        )
+        model.compile(SGD(clipnorm=1.0), "mse")
+        model.fit(X, np.zeros((len(X), 3)), verbose=0)
+
+    with pytest.raises(ConfigError, match="3 ps are too many for tensors that are not cut"):
+        on_workers(1, body, num_ps=3)
 
 
 def test_a_training_goes_on_with_another_number_of_replicas(tmp_path):

@@ -2,7 +2,7 @@
 
 import numpy as np
 import pytest
-from helpers.optimizers import OPTIMIZERS, WHOLE_TENSORS
+from helpers.optimizers import OPTIMIZERS
 from helpers.ps import on_workers
 from helpers.replicas import difference, in_one_process, on_replicas
 
@@ -45,7 +45,7 @@ def test_replicas_train_what_one_process_trains(name, num_replicas, kind):
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_synchronous_parameter_servers_train_what_one_process_trains(name):
     weights, losses = in_one_process(training(name))
-    for others, other_losses in on_workers(2, training(name), num_ps=1 if name in WHOLE_TENSORS else 2):
+    for others, other_losses in on_workers(2, training(name), num_ps=2):
         assert difference(others, weights) <= 1e-12
         np.testing.assert_allclose(other_losses, losses, rtol=1e-9)
 

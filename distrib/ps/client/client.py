@@ -81,16 +81,19 @@ class Client:
         self._failure = ""
         self._deadline = Deadline(self.cancel, self._remind)
 
-    def place(self, size: int, dtype: np.dtype[Any]) -> tuple[Array, Array] | None:
+    def place(
+        self, size: int, dtype: np.dtype[Any], parts: Sequence[Range] | None = None
+    ) -> tuple[Array, Array] | None:
         """Memory for gradients and values that a ps on this host can use in place; None if there is none.
 
         Args:
             size: number of elements of the model that is trained from now on.
             dtype: their dtype.
+            parts: the range of the flat vector that every ps keeps, in their order; near-equal ones by default.
         """
         self.disconnect()  # streams are opened for one model
         self._size, self._dtype = size, dtype
-        self.parts = split(size, len(self._addresses))
+        self.parts = list(parts or split(size, len(self._addresses)))
         return self.memory.place(size, dtype)
 
     def register(
@@ -236,6 +239,8 @@ class Client:
                 num_elements=self._size,
                 dtype=self._dtype.name,
                 waited=waited_s,
+                begin=self.parts[index].begin,
+                end=self.parts[index].end,
             )
             if (offered := self.memory.address) is not None:
                 hello.segment.CopyFrom(offered)

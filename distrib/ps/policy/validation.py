@@ -11,6 +11,7 @@ from distrib.base.parse_json import parse_json
 from distrib.nn import constraints, optimizers, regularizers
 from distrib.ps.policy.admission.rules import MAX_STREAMS, Rules, rules_from_config
 from distrib.ps.policy.order.phases import LARGEST_RATE
+from distrib.ps.policy.ranges import ranges_of
 
 _MODEL = {
     "size": int,
@@ -67,6 +68,7 @@ def model_description(text: str) -> tuple[dict[str, Any], Rules]:
         for name, begin, end in description["layout"]:
             str(name)
             _positions(begin, end)
+        ranges_of(description, len(description["ps"]) or 1)
     except ConfigError:
         raise
     except (TypeError, ValueError, KeyError, AttributeError, OverflowError) as error:

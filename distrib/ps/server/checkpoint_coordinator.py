@@ -7,7 +7,6 @@ from typing import Any, NamedTuple
 
 from distrib.base.arrays import training_dtype
 from distrib.base.errors import ProtocolError
-from distrib.base.ranges import Range
 from distrib.io.checkpoint_folder import checkpoints, number_of
 from distrib.proto import parameter_server_pb2 as pb
 from distrib.ps.policy.identity import SEQUENCER
@@ -16,6 +15,7 @@ from distrib.ps.policy.order.sequencer import Sequencer
 from distrib.ps.policy.order.sequencer_state import sequencer_from_state, state_of
 from distrib.ps.policy.order.shard import Shard
 from distrib.ps.policy.order.snapshot_schedule import SnapshotSchedule
+from distrib.ps.policy.ranges import ranges_of
 from distrib.ps.server.checkpoint_writer import NAME, CheckpointOptions, CheckpointWriter, WhenSaved, load
 from distrib.ps.server.worker_session import WorkerSession
 
@@ -95,7 +95,7 @@ class CheckpointCoordinator:
             return
         if not 0 < part.cut <= self._cuts.number:
             raise ProtocolError(f"Expected a cut up to {self._cuts.number}. Received: cut {part.cut}.")
-        size = Range(0, description["size"]).part(ps, len(description["ps"])).size
+        size = ranges_of(description, len(description["ps"]))[ps].size
         self._writer.collect(ps, part, size, training_dtype(description["dtype"]))
 
     def after_border(self, callback: Callable[[], None]) -> None:

@@ -20,6 +20,7 @@ from distrib.proto import parameter_server_pb2_grpc as services
 from distrib.ps.policy.errors import JobEndedError, RefusedError
 from distrib.ps.policy.identity import CHIEF
 from distrib.ps.policy.order.shard import num_brought
+from distrib.ps.policy.ranges import ranges_of
 from distrib.ps.policy.validation import model_description, phase_description
 from distrib.ps.server.node import Node
 from distrib.ps.server.read_timeout import ReadTimeout
@@ -157,6 +158,9 @@ class Servicer(services.ParameterServerServicer):
         given = description["size"], description["dtype"], len(description["ps"])
         if given != (session.size, session.dtype.name, session.num_ps):
             raise ProtocolError("A description of another model than the stream was opened for.")
+        own = ranges_of(description, session.num_ps)[session.ps]
+        if own != session.own:
+            raise ProtocolError(f"Expected a stream for the range {own}. Received: {session.own}.")
         values = None
         if session.worker == CHIEF:
             values = aligned_vector(session.own.size * num_brought(description), session.dtype)

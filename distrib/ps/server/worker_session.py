@@ -65,7 +65,10 @@ class WorkerSession:
         self.size, self.dtype = hello.num_elements, training_dtype(hello.dtype)
         if not self.ps < self.num_ps:
             raise ProtocolError(f"Expected a ps below {self.num_ps}. Received: ps:{self.ps}.")
-        own = Range(0, self.size).part(self.ps, self.num_ps)
+        near_equal = Range(0, self.size).part(self.ps, self.num_ps)
+        own = Range(hello.begin, hello.end) if hello.end else near_equal
+        if not own.begin <= own.end <= self.size:
+            raise ProtocolError(f"Expected a range of {self.size} elements. Received: {own}.")
         check_memory(own.size * self.dtype.itemsize * _MEMORY_FACTOR)
         self.memory = _mapped(hello.segment, self.size, self.dtype, own) if share_memory else None
         self.staging = aligned_vector(0 if self.memory else own.size, self.dtype)

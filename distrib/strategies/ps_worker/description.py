@@ -15,13 +15,8 @@ from distrib.nn.regularizers import L1L2
 from distrib.strategies.update.tensor_borders import borders_of
 
 
-def check_supported(network: Network, optimizer: Optimizer, num_ps: int) -> None:
-    """Raise `ConfigError` for what so many parameter servers cannot train."""
-    if num_ps > 1 and borders_of(network, optimizer) is not None:
-        raise ConfigError(
-            "Several parameter servers cut tensors, and Lamb, Adafactor, clipnorm and constraints need "
-            f"whole ones. Received: {num_ps} ps. Use one."
-        )
+def check_supported(optimizer: Optimizer) -> None:
+    """Raise `ConfigError` for what parameter servers cannot train."""
     if optimizer.use_ema:
         raise ConfigError(
             "use_ema is not for ParameterServerStrategy: workers do not meet at the end, when averages take the "
@@ -68,12 +63,14 @@ def tensors_described(network: Network, optimizer: Optimizer) -> dict[str, Any]:
     """What parameter servers have to know of single tensors, as JSON values; empty where they need not.
 
     Returns:
-        `shapes` of all, in their order; `constraints` by name; `undecayed` names.
+        `whole_tensors`, whether they must not be cut; `shapes` of all, in their order; `constraints` by name;
+        `undecayed` names.
     """
     undecayed = [name for name, variable in network.variables.items() if not optimizer.decays(variable)]
     if not undecayed and borders_of(network, optimizer) is None:
         return {}
     return {
+        "whole_tensors": borders_of(network, optimizer) is not None,
         "shapes": [list(entry.shape) for entry in network.buffer.layout],
         "undecayed": undecayed,
         "constraints": {

@@ -21,6 +21,7 @@ from distrib.nn.optimizers.tensor_part import TensorPart
 from distrib.nn.regularizers import Regularizer
 from distrib.ps.policy.identity import PushId
 from distrib.ps.policy.order.command_log import Apply, Cut, Discard, Entry, Install, Keep, Pull
+from distrib.ps.policy.ranges import ranges_of
 
 MOST_TRAININGS = 8
 
@@ -73,7 +74,7 @@ class Shard:
             for key, value in completed(description["optimizer"]).items()
             if key not in ("learning_rate", "iterations")
         }
-        self.own = Range(0, size).part(self.index, self._count)
+        self.own = ranges_of(description, self._count)[self.index]
         tensors = _tensors(description, self.own)
         training = int(description.get("training", 0))
         kind = (size, dtype, sorted(config.items(), key=str), str(tensors), training)
@@ -158,10 +159,11 @@ class Shard:
         if description["optimizer"].get("global_clipnorm") is not None and self._count > 1:
             raise ConfigError("global_clipnorm needs the whole gradient on one ps. Received: several ps.")
         optimizer = optimizers.from_config(_without_iterations(description["optimizer"]))
-        if (optimizer.whole_tensors or description.get("constraints")) and self._count > 1:
+        needs_whole = optimizer.whole_tensors or description.get("constraints")
+        if needs_whole and self._count > 1 and not description.get("whole_tensors"):
             raise ConfigError(
-                f"{type(optimizer).__name__} with whole tensors (Lamb, Adafactor, clipnorm, constraints) needs "
-                f"one ps. Received: {self._count}, which cut tensors between them."
+                f"{type(optimizer).__name__} needs whole tensors (Lamb, Adafactor, clipnorm, constraints). "
+                f"Received: {self._count} ps that cut them."
             )
         self._models[push] = description
         self.put(push, vector)
