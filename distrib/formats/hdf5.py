@@ -64,7 +64,7 @@ class Group:
 def check_installed() -> None:
     """Raise `ConfigError` where h5py is not installed."""
     if find_spec("h5py") is None:
-        raise ConfigError("Files of Keras need h5py. Install it with: pip install 'distrib[h5]'.")
+        raise ConfigError("Files of Keras need h5py, which is not installed. Run: pip install h5py.")
 
 
 def read_hdf5(content: bytes, name: str) -> Group:

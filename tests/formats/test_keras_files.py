@@ -277,7 +277,7 @@ def test_without_h5py(tmp_path, monkeypatch):
         lambda: distrib.load_model(FILES / "keras3_row.keras"),
         lambda: distrib.callbacks.ModelCheckpoint(tmp_path / "model.h5"),
     ):
-        with pytest.raises(ConfigError, match=r"pip install 'distrib\[h5\]'"):
+        with pytest.raises(ConfigError, match="pip install h5py"):
             call()
     assert not any(tmp_path.iterdir())
 

@@ -99,7 +99,6 @@ UNSUPPORTED = {
         lambda path: distrib.train.latest_checkpoint(path, "checkpoint"),
         "not support latest_filename",
     ),
-    "objects": (lambda path: distrib.load_model(path, {"a": 1}), "does not support custom_objects"),
     "master": (
         lambda _: SimpleClusterResolver(distrib.ClusterSpec({}), "worker", "0"),
         "not support master.*described as",

@@ -9,7 +9,6 @@ import io
 import json
 import zipfile
 from collections.abc import Mapping
-from datetime import UTC, datetime
 from typing import Any, NamedTuple
 
 from distrib.base.errors import StorageError
@@ -38,10 +37,9 @@ class Archive(NamedTuple):
 
 def write_archive(config: Mapping[str, Any], weights: Group) -> bytes:
     """The content of a `.keras` file. Raises `ConfigError` where h5py is not installed."""
-    now = datetime.now(UTC).strftime("%Y-%m-%d@%H:%M:%S")
     content = io.BytesIO()
     with zipfile.ZipFile(content, "w") as archive:
-        archive.writestr(_METADATA, json.dumps({"keras_version": KERAS_VERSION, "date_saved": now}))
+        archive.writestr(_METADATA, json.dumps({"keras_version": KERAS_VERSION}))
         archive.writestr(_CONFIG, json.dumps(config))
         archive.writestr(_WEIGHTS, write_hdf5(weights))
     return content.getvalue()

@@ -12,11 +12,11 @@ import numpy as np
 from fault import fired
 
 import distrib
-from distrib.nn.optimizers import optimizer
+from distrib.nn.optimizers import range_update
 
 folder, victim = Path(sys.argv[1]), int(sys.argv[2]) if len(sys.argv) > 2 else -1
 os.environ["DISTRIB_JIT"] = "0"
-optimizer.PIECE_ELEMENTS = 16
+range_update.PIECE_ELEMENTS = 16
 strategy = distrib.CentralStorageStrategy()
 num_pieces = 0
 
