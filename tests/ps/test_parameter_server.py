@@ -130,8 +130,8 @@ def test_where_the_process_of_a_worker_is_another_one_its_files_are_left_alone(m
     """On the host of the ps the number of the worker's process is that of a process with a file of the same size."""
     place, files = Client.place, []
 
-    def elsewhere(self, size, dtype):
-        memory = place(self, size, dtype)
+    def elsewhere(self, size, dtype, parts=None):
+        memory = place(self, size, dtype, parts)
         file = (tmp_path / "file").open("w+b")
         file.write(bytes(2 * size * dtype.itemsize))
         file.flush()

@@ -62,7 +62,8 @@ def public_callables():
 IGNORED = {
     "ReduceOp", "Task", "Variable", "constant", "ReplicaContext", "get", "from_config", "reset", "set_random_seed",
     "get_replica_context", "get_strategy", "has_strategy", "resolve", "digits", "fashion_mnist", "Callback",
-    "strategy_from_cluster", "latest_checkpoint", "checkpoints_iterator", "ClusterSpec", "serialize", "deserialize",
+    "strategy_from_cluster", "latest_checkpoint", "checkpoints_iterator", "ClusterSpec", "Checkpoint",
+    "serialize", "deserialize",
 }  # fmt: skip
 
 

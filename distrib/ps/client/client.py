@@ -74,7 +74,7 @@ class Client:
         self.last_call = 0
         self._handshakes = tls.Handshakes()
         self._size, self._dtype = 0, np.dtype(np.float32)
-        self.parts: list[Range] = []
+        self.parts = split(0, len(self._addresses))
         self.memory = SharedVectors(share_memory)
         self.shares: list[bool] = []
         self._is_closed = self.has_pushed = False
