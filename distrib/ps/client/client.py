@@ -89,11 +89,10 @@ class Client:
         Args:
             size: number of elements of the model that is trained from now on.
             dtype: their dtype.
-            parts: the range of the flat vector that every ps keeps, in their order; near-equal ones by default.
+            parts: the range of the flat vector that every ps keeps; near-equal ones by default.
         """
         self.disconnect()  # streams are opened for one model
-        self._size, self._dtype = size, dtype
-        self.parts = list(parts or split(size, len(self._addresses)))
+        self._size, self._dtype, self.parts = size, dtype, list(parts or split(size, len(self._addresses)))
         return self.memory.place(size, dtype)
 
     def register(
@@ -108,10 +107,8 @@ class Client:
             slots: where the chief goes on, each `(num_elements,)`.
         """
         message = pb.Register(phase=phase, description=json.dumps(description))
-        sent = None
-        if self.worker == 0:
-            sent = np.stack([values, *slots]) if slots else values
-        return self._ask(pb.WorkRequest(register=message), sent, values)
+        brought = np.stack([values, *slots]) if slots else values
+        return self._ask(pb.WorkRequest(register=message), None if self.worker else brought, values)
 
     def state(self, rows: Array) -> pb.Answer:
         """Ask for all that is kept, of one version.
@@ -284,11 +281,8 @@ class Client:
         with self._deadline.of(self._timeout_s):
             for stream, part, shares in zip(self.streams, self.parts, self.shares, strict=True):
                 # The values as one vector, or the rows of a state, which always travel.
-                target = (
-                    values[part.begin : part.end]
-                    if values.ndim == 1
-                    else np.empty(len(values) * part.size, self._dtype)
-                )
+                rows = np.empty(len(values) * part.size if values.ndim > 1 else 0, self._dtype)
+                target = rows if values.ndim > 1 else values[part.slice]
                 assembler = codec.Assembler(target)
                 while True:
                     head, offset, data = stream.reply()
