@@ -56,6 +56,16 @@ def compiled_anew(strategy):
     return model.get_weights()
 
 
+def fitted_again_with_a_constraint(strategy):
+    """The second `fit` goes on with the moments of the first."""
+    layer = distrib.layers.Dense(3, "softmax", kernel_constraint="max_norm")
+    model = distrib.Sequential([distrib.Input((4,)), layer], dtype="float64", seed=1)
+    compiled(model)
+    for _ in range(3):
+        model.fit(X, Y, batch_size=12, verbose=0)
+    return model.get_weights()
+
+
 def frozen_at_first(strategy):
     model = made(1, 5)
     model.layers[0].trainable = False
@@ -69,7 +79,14 @@ def frozen_at_first(strategy):
 
 @pytest.mark.parametrize("num_ps", [1, 2])
 @pytest.mark.parametrize(
-    "body", [in_turns_of_one_shape, in_turns_of_two_shapes, compiled_anew, frozen_at_first]
+    "body",
+    [
+        in_turns_of_one_shape,
+        in_turns_of_two_shapes,
+        compiled_anew,
+        frozen_at_first,
+        fitted_again_with_a_constraint,
+    ],
 )
 def test_each_training_has_a_state_of_its_own(body, num_ps):
     weights = in_one_process(body)

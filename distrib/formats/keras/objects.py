@@ -136,11 +136,8 @@ def activation_to_keras(config: Mapping[str, Any]) -> str:
 
 def _activation(value: Any) -> dict[str, Any]:
     if isinstance(value, Mapping):
-        value, _ = (
-            (value["config"], 0)
-            if isinstance(value.get("config"), str)
-            else class_and_config(value, "activation")
-        )
+        inner = value.get("config")  # of a function, its name
+        value = inner if isinstance(inner, str) else class_and_config(value, "activation")[0]
     made = activations.get(str(value))
     return {"class": type(made).__name__, **made.get_config()}
 

@@ -14,7 +14,7 @@ from typing import Any
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError, StorageError
 from distrib.base.logs import LOGGER
-from distrib.formats.hdf5 import Group, check_installed, read_hdf5, write_hdf5
+from distrib.formats.hdf5 import Group, read_hdf5, write_hdf5
 from distrib.formats.keras.archive import read_archive, write_archive
 from distrib.formats.keras.compile import compile_to_keras
 from distrib.formats.keras.legacy_model import described, read_legacy
@@ -41,13 +41,6 @@ _MAX_BYTES = 1 << 40
 def is_keras_file(path: Path) -> bool:
     """Whether a path has an ending of Keras, and is no folder."""
     return path.suffix.lower() in ENDINGS and not path.is_dir()
-
-
-def check_writable(path: Path, config: Mapping[str, Any]) -> None:
-    """Raise `ConfigError` for a model that Keras' files cannot hold, before anything is written."""
-    check_installed()
-    if not str(path).endswith(WEIGHTS_ENDING):
-        model_to_keras(config)
 
 
 def keras_file(

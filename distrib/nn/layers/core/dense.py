@@ -142,6 +142,6 @@ class Dense(ActivatedLayer):
             "activity_regularizer",
             "kernel_constraint",
             "bias_constraint",
-        )  # not in files of before 0.16
+        )  # not in files of earlier versions
         parts |= {role: part for role in later if (part := getattr(self, role)) is not None}
         return super().get_config() | {"units": self.units, "use_bias": self.use_bias} | described(parts)

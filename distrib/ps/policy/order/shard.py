@@ -5,6 +5,7 @@ It executes the sequencer's log, entry by entry; it decides nothing. No I/O.
 
 from __future__ import annotations
 
+import json
 import math
 from typing import Any
 
@@ -77,7 +78,9 @@ class Shard:
         self.own = ranges_of(description, self._count)[self.index]
         tensors = _tensors(description, self.own)
         training = int(description.get("training", 0))
-        kind = (size, dtype, sorted(config.items(), key=str), str(tensors), training)
+        limits = {key: description.get(key) for key in ("layout", "shapes", "constraints", "undecayed")}
+        of_tensors = json.dumps(limits, sort_keys=True)  # the same for a description that a checkpoint holds
+        kind = (size, dtype, sorted(config.items(), key=str), of_tensors, training)
         self._layout = description["layout"]
         self._penalties = []
         for penalty, begin, end in description["penalties"]:
