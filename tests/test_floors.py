@@ -18,6 +18,16 @@ FRONT_DOORS = {"callbacks", "cluster_resolver", "datasets", "models", "train", "
 FLOORS = [
     ["version", "base", "proto"],
     ["host"],
+    # Gradients of NumPy functions.
+    ["autodiff.recorder", "autodiff.structures"],
+    ["autodiff.operations"],
+    ["autodiff.rules"],
+    ["autodiff.tensor"],
+    ["autodiff.dispatch", "autodiff.operand"],
+    ["autodiff", "autodiff.whole"],
+    ["autodiff.backward"],
+    ["autodiff.tape"],
+    ["autodiff.custom"],
     # Alone on one process.
     ["cluster", "data", "io", "nn"],
     ["nn.graph.symbolic", "nn.layers.has_variables", "nn.layers.shapes"],

@@ -4,8 +4,8 @@ from distrib import keras
 from distrib.keras import layers, Model
 """
 
+from distrib.autodiff.tensor import Tensor
 from distrib.base.missing import refuser
-from distrib.base.tensor import Tensor
 from distrib.keras import (
     activations,
     backend,

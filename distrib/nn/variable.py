@@ -12,6 +12,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.autodiff.operand import Operand
+from distrib.autodiff.recorder import Node, open_tapes
+from distrib.autodiff.tensor import Tensor
 from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ShapeError
 
@@ -26,8 +29,10 @@ class Storage:
     assigned: int = 0
 
 
-class Variable:
+class Variable(Operand):
     """A named array with a gradient of the same shape.
+
+    Operators and NumPy functions take it as they take an array. An open `GradientTape` tracks what they compute.
 
     Args:
         initial_value: what it holds at first; copied. Python floats become float32.
@@ -37,9 +42,12 @@ class Variable:
         synchronization: accepted for TensorFlow's sake: a variable belongs to this process. Replicas that train a
             model keep its variables equal.
         aggregation: likewise.
+
+    Attributes:
+        version: changes with every assignment and update.
     """
 
-    __slots__ = ("__weakref__", "_grad", "_value", "name", "place", "trainable")
+    __slots__ = ("__weakref__", "_grad", "_value", "name", "place", "trainable", "version")
 
     def __init__(
         self,
@@ -56,6 +64,7 @@ class Variable:
         self._value: Array = np.array(constant(initial_value, dtype=dtype))
         self._grad: Array | None = None
         self.place: Storage | None = None
+        self.version = 0
 
     @property
     def shape(self) -> Shape:
@@ -73,7 +82,12 @@ class Variable:
         return self._value.size
 
     @property
-    def value(self) -> Array:
+    def ndim(self) -> int:
+        """Number of axes."""
+        return self._value.ndim
+
+    @property
+    def value(self) -> Array:  # type: ignore[override]
         """The value itself, not a copy. Write with `assign`."""
         return self._value
 
@@ -83,6 +97,26 @@ class Variable:
         if self._grad is None:
             self._grad = np.zeros_like(self._value)
         return self._grad
+
+    def read(self) -> Array:
+        """The value as a tensor, which the open tapes track; a copy where they do not."""
+        tapes = open_tapes()
+        tensor: Tensor = self._value.view(Tensor)
+        if not tapes:
+            return tensor
+        found = tuple(tape for tape in tapes if tape.tracks(self))
+        if not found:
+            return tensor.copy()
+        tensor.node = Node(found, self, self.version)
+        return tensor
+
+    def read_value(self) -> Array:
+        """A copy of the value as a tensor; see `read`."""
+        return np.copy(self.read())
+
+    def updated(self) -> None:
+        """An optimizer has changed the value in place."""
+        self.version += 1
 
     def numpy(self) -> Array:
         """A copy of the value."""
@@ -104,6 +138,7 @@ class Variable:
         return self._was_assigned()
 
     def _was_assigned(self) -> Variable:
+        self.version += 1
         if self.place is not None:
             self.place.assigned = zlib.crc32(np.ascontiguousarray(self._value).data, self.place.assigned)
         return self

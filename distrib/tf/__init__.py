@@ -12,11 +12,11 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from distrib import keras
+from distrib.autodiff.tensor import Tensor, as_tensor
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array, Shape
 from distrib.base.console import show
 from distrib.base.missing import refuser
-from distrib.base.tensor import Tensor, as_tensor
 from distrib.nn.variable import Variable
 from distrib.nn.variable import constant as _constant
 from distrib.tf import config, distribute, linalg, math, nn, random, train

@@ -8,9 +8,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.autodiff.tensor import as_tensor
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
-from distrib.base.tensor import as_tensor
+from distrib.nn.variable import Variable
 from distrib.tf.elementwise import tensor_of
 
 __all__ = [
@@ -54,6 +55,12 @@ __all__ = [
 ]
 
 
+def _taken(value: ArrayLike, dtype: Any = None) -> Array:
+    """A tensor that does not change with the variable whose value it is."""
+    found = tensor_of(value, dtype)
+    return np.copy(found) if isinstance(value, Variable) else found
+
+
 @checked
 def cast(x: ArrayLike, dtype: Any, name: str | None = None) -> Array:
     """The same elements in another dtype; fractions are cut off."""
@@ -63,13 +70,13 @@ def cast(x: ArrayLike, dtype: Any, name: str | None = None) -> Array:
 @checked
 def convert_to_tensor(value: ArrayLike, dtype: Any = None, name: str | None = None) -> Array:
     """A tensor; Python floats become float32 and ints int32 by default."""
-    return as_tensor(tensor_of(value, dtype))
+    return _taken(value, dtype)
 
 
 @checked
 def identity(input: ArrayLike, name: str | None = None) -> Array:
     """A copy."""
-    return as_tensor(tensor_of(input).copy())
+    return as_tensor(np.copy(tensor_of(input)))
 
 
 @checked
@@ -151,7 +158,7 @@ def one_hot(
 @checked
 def reshape(tensor: ArrayLike, shape: Any, name: str | None = None) -> Array:
     """The same elements in another shape; one size may be -1."""
-    return as_tensor(tensor_of(tensor).reshape(tuple(np.atleast_1d(shape).tolist())))
+    return as_tensor(_taken(tensor).reshape(tuple(np.atleast_1d(shape).tolist())))
 
 
 @checked
@@ -169,7 +176,7 @@ def stack(values: Sequence[ArrayLike], axis: int = 0, name: str | None = None) -
 @checked
 def unstack(value: ArrayLike, num: int | None = None, axis: int = 0, name: str | None = None) -> list[Array]:
     """The parts along an axis."""
-    return [as_tensor(each) for each in np.moveaxis(tensor_of(value), axis, 0)]
+    return [as_tensor(each) for each in np.moveaxis(_taken(value), axis, 0)]
 
 
 @checked
@@ -177,27 +184,25 @@ def split(value: ArrayLike, num_or_size_splits: Any, axis: int = 0, name: str | 
     """Equal parts, or parts of these sizes."""
     if np.ndim(num_or_size_splits):
         num_or_size_splits = np.cumsum(num_or_size_splits)[:-1]
-    return [as_tensor(each) for each in np.split(tensor_of(value), num_or_size_splits, axis)]
+    return [as_tensor(each) for each in np.split(_taken(value), num_or_size_splits, axis)]
 
 
 @checked
 def expand_dims(input: ArrayLike, axis: int, name: str | None = None) -> Array:
     """With a new axis of size 1."""
-    return as_tensor(np.expand_dims(tensor_of(input), axis))
+    return as_tensor(np.expand_dims(_taken(input), axis))
 
 
 @checked
 def squeeze(input: ArrayLike, axis: Any = None, name: str | None = None) -> Array:
     """Without axes of size 1."""
-    return as_tensor(
-        np.squeeze(tensor_of(input), axis if axis is None else tuple(np.atleast_1d(axis).tolist()))
-    )
+    return as_tensor(np.squeeze(_taken(input), axis if axis is None else tuple(np.atleast_1d(axis).tolist())))
 
 
 @checked
 def transpose(a: ArrayLike, perm: Any = None, conjugate: bool = False, name: str = "transpose") -> Array:
     """The axes in another order; reversed by default."""
-    return as_tensor(np.transpose(tensor_of(a), perm))
+    return as_tensor(np.transpose(_taken(a), perm))
 
 
 @checked
@@ -253,7 +258,7 @@ def pad(
 @checked
 def reverse(tensor: ArrayLike, axis: Any, name: str | None = None) -> Array:
     """The other way round along axes."""
-    return as_tensor(np.flip(tensor_of(tensor), tuple(np.atleast_1d(axis).tolist())))
+    return as_tensor(np.flip(_taken(tensor), tuple(np.atleast_1d(axis).tolist())))
 
 
 @checked

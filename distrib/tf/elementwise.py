@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.autodiff.tensor import Tensor, as_tensor
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
-from distrib.base.tensor import as_tensor
 from distrib.nn.variable import Variable, constant
 
 __all__ = [
@@ -52,12 +52,16 @@ __all__ = [
 
 
 def tensor_of(value: Any, dtype: Any = None) -> Array:
-    """An array; Python floats become float32 and ints int32, as in TensorFlow."""
+    """A tensor; Python floats become float32 and ints int32, as in TensorFlow. Tapes know it still."""
     if isinstance(value, Variable):
-        return value.value
-    if isinstance(value, np.ndarray | np.generic) and dtype is None:
-        return np.asarray(value)
-    return constant(value, dtype=dtype)
+        value = value.read()
+    elif isinstance(value, list | tuple) and any(isinstance(each, Tensor | Variable) for each in value):
+        value = np.stack([tensor_of(each) for each in value])
+    if isinstance(value, np.ndarray | np.generic) and (dtype is None or value.dtype == np.dtype(dtype)):
+        return as_tensor(value)
+    if isinstance(value, Tensor):
+        return cast(Array, value.astype(dtype))
+    return as_tensor(constant(value, dtype=dtype))
 
 
 @checked
@@ -264,7 +268,7 @@ def clip_by_value(
 ) -> Array:
     """Elements between two bounds."""
     array = tensor_of(t)
-    return as_tensor(np.clip(array, clip_value_min, clip_value_max).astype(array.dtype))
+    return as_tensor(np.clip(array, tensor_of(clip_value_min), tensor_of(clip_value_max)).astype(array.dtype))
 
 
 @checked

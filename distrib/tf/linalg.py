@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.autodiff.tensor import as_tensor
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
 from distrib.base.missing import refuser
-from distrib.base.tensor import as_tensor
 from distrib.tf.elementwise import tensor_of
 
 __all__ = [
@@ -50,14 +50,14 @@ def _adjoint(array: Array, is_wanted: bool) -> Array:
 @checked
 def matrix_transpose(a: ArrayLike, name: str | None = None) -> Array:
     """The last two axes exchanged."""
-    return as_tensor(np.swapaxes(tensor_of(a), -1, -2).copy())
+    return as_tensor(np.copy(np.swapaxes(tensor_of(a), -1, -2)))
 
 
 @checked
 def trace(x: ArrayLike, name: str | None = None) -> Array:
     """The sum of the diagonal of matrices."""
     array = tensor_of(x)
-    return as_tensor(np.trace(array, axis1=-2, axis2=-1, dtype=array.dtype))
+    return as_tensor(np.trace(array, 0, -2, -1))
 
 
 @checked
@@ -70,18 +70,18 @@ def diag(diagonal: ArrayLike, name: str | None = None) -> Array:
 @checked
 def diag_part(input: ArrayLike, name: str | None = None) -> Array:
     """The diagonals of matrices."""
-    return as_tensor(np.diagonal(tensor_of(input), axis1=-2, axis2=-1).copy())
+    return as_tensor(np.copy(np.diagonal(tensor_of(input), 0, -2, -1)))
 
 
 def einsum(equation: str, *inputs: Any, **kwargs: Any) -> Array:
     """Products and sums as an equation says, such as `"ij,jk->ik"`. `kwargs` (name, optimize) have no effect."""
-    return as_tensor(np.asarray(np.einsum(equation, *map(tensor_of, inputs))))
+    return as_tensor(np.einsum(equation, *map(tensor_of, inputs)))
 
 
 @checked
 def tensordot(a: ArrayLike, b: ArrayLike, axes: Any, name: str | None = None) -> Array:
     """Sums of products over axes: a number of them, the last of `a` and the first of `b`; or two lists."""
-    return as_tensor(np.asarray(np.tensordot(tensor_of(a), tensor_of(b), axes)))
+    return as_tensor(np.tensordot(tensor_of(a), tensor_of(b), axes))
 
 
 __getattr__ = refuser(

@@ -7,10 +7,10 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.autodiff.tensor import as_tensor
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
 from distrib.base.missing import refuser
-from distrib.base.tensor import as_tensor
 from distrib.nn.activations import (
     elu,
     gelu,
@@ -78,7 +78,7 @@ def sparse_softmax_cross_entropy_with_logits(
 ) -> Array:
     """`-log_softmax(logits)[label]`, with integer labels, over the last axis."""
     index = np.asarray(labels)[..., None]
-    return as_tensor(-np.take_along_axis(np.asarray(log_softmax(tensor_of(logits))), index, axis=-1)[..., 0])
+    return as_tensor(-np.take_along_axis(log_softmax(tensor_of(logits)), index, axis=-1)[..., 0])
 
 
 @checked

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.autodiff.tensor import as_tensor
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
-from distrib.base.tensor import as_tensor
 from distrib.tf.elementwise import tensor_of
 
 __all__ = [
@@ -112,10 +112,10 @@ def unique_with_counts(x: ArrayLike, out_idx: Any = np.int32, name: str | None =
 def _running(array: Array, axis: int, exclusive: bool, reverse: bool, sums: Any, neutral: int) -> Array:
     if reverse:
         array = np.flip(array, axis)
-    found = sums(array, axis=axis, dtype=array.dtype)
+    found = sums(array, axis=axis)
     if exclusive:
-        found = np.roll(found, 1, axis)
-        np.moveaxis(found, axis, 0)[:1] = neutral
+        first = np.full_like(np.take(array, [0], axis), neutral)
+        found = np.concatenate([first, np.take(found, range(array.shape[axis] - 1), axis)], axis)
     return as_tensor(np.flip(found, axis) if reverse else found)
 
 

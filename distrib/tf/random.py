@@ -6,9 +6,9 @@ from typing import Any
 
 import numpy as np
 
+from distrib.autodiff.tensor import as_tensor
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
-from distrib.base.tensor import as_tensor
 from distrib.nn.rng import generator
 from distrib.training.seeds import seed_of_next_array, set_random_seed
 

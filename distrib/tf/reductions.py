@@ -7,9 +7,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.autodiff.tensor import as_tensor
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
-from distrib.base.tensor import as_tensor
 from distrib.tf.elementwise import tensor_of
 
 __all__ = [
@@ -37,7 +37,7 @@ def axes_of(axis: Any) -> Any:
 
 def _mean(array: Array, axis: Any, keepdims: bool) -> Array:
     mean = np.mean(array, axis=axes_of(axis), keepdims=keepdims)
-    return np.asarray(mean, array.dtype)  # that of ints is an int, as in TensorFlow
+    return as_tensor(mean).astype(array.dtype)  # that of ints is an int, as in TensorFlow
 
 
 @checked
@@ -86,7 +86,8 @@ def reduce_sum(
 ) -> Array:
     """The sum along axes; of all by default. Its dtype is that of the elements."""
     array = tensor_of(input_tensor)
-    return as_tensor(np.sum(array, axis=axes_of(axis), keepdims=keepdims, dtype=array.dtype))
+    total = np.sum(array, axis=axes_of(axis), keepdims=keepdims)
+    return total.astype(array.dtype)  # type: ignore[no-any-return]
 
 
 @checked
@@ -119,7 +120,7 @@ def reduce_logsumexp(
 ) -> Array:
     """`log(sum(exp(x)))` along axes, without overflow; of all by default."""
     array, axes = tensor_of(input_tensor), axes_of(axis)
-    largest = np.max(array, axis=axes, keepdims=True)
+    largest = np.max(np.asarray(array), axis=axes, keepdims=True)
     largest = np.where(np.isfinite(largest), largest, 0).astype(array.dtype)
     found = np.log(np.sum(np.exp(array - largest), axis=axes, keepdims=True)) + largest
     return as_tensor(found if keepdims else np.squeeze(found, axes))

@@ -15,13 +15,13 @@ from typing import Any, ClassVar
 
 import numpy as np
 
+from distrib.autodiff.tensor import as_tensor
 from distrib.base import exit_codes
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array, columns, training_dtype
 from distrib.base.console import show
 from distrib.base.errors import ConfigError, DataError
 from distrib.base.ranges import Range
-from distrib.base.tensor import as_tensor
 from distrib.cluster.resolve import resolve
 from distrib.data.dataset import ArrayDataset
 from distrib.data.schedule import Schedule

@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.autodiff.whole import recorded
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
-from distrib.base.tensor import as_tensor
 from distrib.nn.activations.activation import Activation, Linear
 from distrib.nn.activations.rectifiers import (
     Celu,
@@ -51,10 +51,24 @@ def _applied(activation: Activation, x: ArrayLike, axis: int = -1) -> Array:
     given = np.asarray(x)
     if given.dtype.kind != "f" or not hasattr(x, "dtype"):
         given = given.astype(np.float32)
-    array = np.array(np.moveaxis(np.atleast_1d(given), axis, -1), order="C")
+
+    def rows_of(values: Array) -> Array:
+        return np.array(np.moveaxis(np.atleast_1d(values), axis, -1), order="C")
+
+    def back(rows: Array) -> Array:
+        return np.moveaxis(rows, -1, axis).reshape(given.shape)
+
+    array = rows_of(given)
     y = np.empty_like(array)
     activation.forward(array, y)
-    return as_tensor(np.moveaxis(y, -1, axis).reshape(given.shape))
+
+    def pullback(d_y: Array) -> list[Array]:
+        d_x = rows_of(np.asarray(d_y))
+        activation.backward(d_x, array, y)
+        return [back(d_x)]
+
+    result: Array = recorded(type(activation).__name__, back(y), [x], pullback)
+    return result
 
 
 @checked

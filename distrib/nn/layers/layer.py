@@ -20,9 +20,9 @@ from typing import Any, ClassVar, Self
 
 import numpy as np
 
+from distrib.autodiff.tensor import as_tensor
 from distrib.base.arrays import Array, Shape, training_dtype
 from distrib.base.errors import ConfigError, ShapeError, StorageError
-from distrib.base.tensor import as_tensor
 from distrib.nn import activations, constraints, initializers, regularizers
 from distrib.nn.constraints import Constraint
 from distrib.nn.custom_objects import get_registered_name

@@ -5,12 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.autodiff.tensor import as_tensor, read
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
-from distrib.base.tensor import as_tensor
 from distrib.nn.losses.crossentropy import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -29,7 +28,7 @@ from distrib.nn.losses.hinge import (
     Hinge,
     SquaredHinge,
 )
-from distrib.nn.losses.loss import Loss
+from distrib.nn.losses.loss import Loss, predictions_of
 from distrib.nn.losses.regression import (
     CosineSimilarity,
     Huber,
@@ -43,15 +42,11 @@ from distrib.nn.losses.regression import (
 
 def _values(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
     """The values `(batch,)`: with more axes than two, means over all but the first."""
-    predictions = np.asarray(y_pred)
-    if predictions.dtype.kind != "f" or not hasattr(y_pred, "dtype"):
-        predictions = predictions.astype(np.float32)
-    is_one = predictions.ndim == 1
-    if is_one:  # one example
-        predictions, y_true = predictions[None], np.asarray(y_true)[None]
-    targets = loss.prepare(np.asarray(y_true), predictions.shape[1:], predictions.dtype)
-    values = loss.forward(targets, predictions).copy()
-    return as_tensor(values[0] if is_one else values)
+    predictions = predictions_of(y_pred)
+    if predictions.ndim > 1:
+        return loss.values(y_true, predictions)
+    one: Array = loss.values(as_tensor(read(y_true))[None], predictions[None])[0]
+    return one
 
 
 @checked

@@ -6,15 +6,16 @@ import copy
 import inspect
 import math
 from abc import abstractmethod
-from typing import Any, ClassVar, Self
+from typing import Any, ClassVar, Self, cast
 
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.autodiff.tensor import as_tensor, read
+from distrib.autodiff.whole import is_tracked, recorded
 from distrib.base.arguments import HasArguments
 from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError, ShapeError
-from distrib.base.tensor import as_tensor
 from distrib.nn import activations
 from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.layers.shapes import snake_case
@@ -129,21 +130,55 @@ class Loss(HasArguments):
             y_pred: predictions, `(batch, *output_shape)`.
             sample_weight: `(batch,)`; 1 by default.
         """
-        predictions = np.asarray(y_pred)
-        if predictions.dtype.kind != "f" or not hasattr(y_pred, "dtype"):
-            predictions = predictions.astype(np.float32)
-        targets = self.prepare(np.asarray(y_true), predictions.shape[1:], predictions.dtype)
-        values = self.forward(targets, predictions).copy()
+        predictions = predictions_of(y_pred)
+        values = self.values(y_true, predictions)
+        weights = None
         divisor: float = max(1, len(values))
         if sample_weight is not None:
             weights = np.asarray(sample_weight, values.dtype).reshape(-1)
-            values *= weights
+            values = values * weights
             if self.reduction in ("mean", "mean_with_sample_weight"):
                 divisor = float(np.sum(weights, dtype=np.float64)) or 1.0
         if self.reduction in ("none", None):
-            return as_tensor(values)
-        total = np.sum(values, dtype=np.float64)
-        return as_tensor(np.asarray(total if self.reduction == "sum" else total / divisor, values.dtype))
+            return values
+        if self.reduction == "sum":
+            divisor = 1.0
+        total = np.sum(np.asarray(values), dtype=np.float64)
+
+        def pullback(d_total: Array) -> list[Array]:
+            return [np.full(len(values), np.asarray(d_total) / divisor, values.dtype)]
+
+        return cast(Array, recorded(self.name, np.asarray(total / divisor, values.dtype), [values], pullback))
+
+    def values(self, y_true: ArrayLike, y_pred: Array) -> Array:
+        """The value of each example, `(batch,)`, in memory of its own.
+
+        Args:
+            y_true: targets, `(batch, ...)`, as the user gave them.
+            y_pred: predictions of floats, `(batch, *output_shape)`.
+
+        Raises:
+            ConfigError: a tape tracks the targets: losses have a gradient for predictions only.
+        """
+        if not is_tracked(y_true, y_pred):
+            predictions = np.asarray(y_pred)
+            targets = self.prepare(np.asarray(y_true), predictions.shape[1:], predictions.dtype)
+            return as_tensor(self.forward(targets, predictions).copy())
+        if is_tracked(y_true):
+            raise ConfigError(
+                f"{type(self).__name__} has a gradient for y_pred, not for y_true, which a GradientTape tracks. Pass "
+                "stop_gradient(y_true); or check the order: loss(y_true, y_pred)."
+            )
+        twin, predictions = self.twin(), np.asarray(y_pred)
+        targets = twin.prepare(np.asarray(y_true), predictions.shape[1:], predictions.dtype)
+
+        def pullback(d_values: Array) -> list[Array | None]:
+            d_y = np.array(twin.backward(targets, predictions))
+            d_y *= np.asarray(d_values).reshape(-1, *[1] * (d_y.ndim - 1))
+            return [None, d_y]
+
+        values = twin.forward(targets, predictions).copy()
+        return cast(Array, recorded(self.name, values, [y_true, y_pred], pullback))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the loss, as JSON values."""
@@ -176,6 +211,12 @@ class Loss(HasArguments):
         else:
             np.mean(elements, axis=tuple(range(1, elements.ndim)), out=values)
         return values
+
+
+def predictions_of(y_pred: ArrayLike) -> Array:
+    """Predictions as a tensor of floats; Python's numbers as float32."""
+    predictions = as_tensor(read(y_pred) if hasattr(y_pred, "dtype") else np.asarray(y_pred, np.float32))
+    return predictions if predictions.dtype.kind == "f" else predictions.astype(np.float32)
 
 
 def elements_per_example(y_pred: Array) -> int:

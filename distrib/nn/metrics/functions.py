@@ -8,9 +8,9 @@ from typing import Any
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.autodiff.tensor import as_tensor
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
-from distrib.base.tensor import as_tensor
 from distrib.nn.losses import functions as losses
 
 

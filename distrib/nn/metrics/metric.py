@@ -14,10 +14,10 @@ from typing import Any, Literal, Self
 import numpy as np
 from numpy.typing import ArrayLike
 
+from distrib.autodiff.tensor import as_tensor
 from distrib.base.arguments import HasArguments
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
-from distrib.base.tensor import as_tensor
 from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.layers.shapes import snake_case
 from distrib.nn.variable import Variable

@@ -1,0 +1,140 @@
+"""Backward: one way back through the records of a tape."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+import numpy as np
+
+from distrib.autodiff.operations import TAKES_MEMORY
+from distrib.autodiff.recorder import Node, Pullback, Record, Tape, refuse
+from distrib.autodiff.tensor import as_tensor, tracked
+from distrib.autodiff.whole import recorded
+from distrib.base.arrays import Array
+from distrib.base.errors import ConfigError
+
+
+class Backward:
+    """One way back through the records of a tape.
+
+    Args:
+        tape: whose records.
+        seeds: the gradients of the targets, by the keys of their nodes.
+        wanted: the keys of the sources; None for what no tape tracks.
+        into: see `GradientTape.gradients`.
+        is_recorded: whether other tapes record it, for second derivatives.
+    """
+
+    def __init__(
+        self,
+        tape: Tape,
+        seeds: dict[Any, Any],
+        wanted: list[Any],
+        into: Mapping[Any, Array],
+        is_recorded: bool,
+    ) -> None:
+        self._tape, self._wanted, self._into, self._is_recorded = tape, wanted, into, is_recorded
+        self._gradients = {key: seed if is_recorded else np.asarray(seed) for key, seed in seeds.items()}
+        self._own: set[int] = set()  # keys whose gradient is memory of its own, which can be added to
+        self._kept = set(map(id, wanted))
+
+    def run(self) -> list[Any]:
+        """The gradients of the sources."""
+        gradients = self._gradients
+        for record in reversed(self._tape.records):
+            key = record.node.key
+            d_y = gradients.get(key) if id(key) in self._kept else gradients.pop(key, None)
+            if d_y is not None:
+                self._through(record, d_y)
+        results: list[Any] = []
+        taken: set[int] = set()
+        for key in self._wanted:
+            gradient = None if key is None else gradients.get(key)
+            if gradient is not None and not self._is_recorded and key not in self._into:
+                if id(key) not in self._own and (id(gradient) in taken or not _is_own_memory(gradient)):
+                    gradient = np.array(gradient)
+                taken.add(id(gradient))
+            results.append(None if gradient is None else as_tensor(gradient))
+        return results
+
+    def _through(self, record: Record, d_y: Any) -> None:
+        """From the gradient of a result to those of its operands."""
+        gradients, args, y = record.gradients, record.args, record.value
+        if self._is_recorded:
+            args, y = self._as_tensors(record)
+        if isinstance(gradients, Pullback):
+            self._pull_back(record, gradients, d_y)
+            return
+        for index, node in record.sources:
+            gradient = gradients[index] if index < len(gradients) else None
+            if gradient is None:
+                continue
+            memory = self._into.get(node.key) if gradient in TAKES_MEMORY else None
+            if memory is not None and node.key not in self._gradients:
+                d_x = gradient(d_y, y, *args, into=memory, **record.kwargs)
+            else:
+                d_x = gradient(d_y, y, *args, **record.kwargs)
+            self._add(node, d_x, record)
+
+    def _pull_back(self, record: Record, gradients: Pullback, d_y: Any) -> None:
+        memory = {} if self._is_recorded else self._into_unused()
+        found = list(gradients.function(d_y, memory) if gradients.takes_memory else gradients.function(d_y))
+        for index, node in record.sources:
+            d_x = found[index]
+            if d_x is None:
+                continue
+            if self._tape.is_persistent and d_x is not memory.get(node.key):
+                d_x = np.array(d_x)  # what was written by hand may use the same memory the next time
+            if self._is_recorded:
+                d_x = _once(d_x, record, d_y)
+            self._add(node, d_x, record)
+
+    def _into_unused(self) -> Mapping[Any, Array]:
+        return {key: memory for key, memory in self._into.items() if key not in self._gradients}
+
+    def _as_tensors(self, record: Record) -> tuple[tuple[Any, ...], Any]:
+        args = list(record.args)
+        for index, node in record.sources:
+            args[index] = tracked(args[index], node)
+        return tuple(args), tracked(record.value, record.node)
+
+    def _add(self, node: Node, d_x: Any, record: Record) -> None:
+        if self._tape not in node.tapes:
+            return
+        key, gradients = node.key, self._gradients
+        if key is not node and node.version != key.version:
+            raise ConfigError(
+                f"Variable '{key.name}' was assigned after {record.name} had used it, and before gradient(). Compute "
+                "gradients first."
+            )
+        before, memory = gradients.get(key), self._into.get(key)
+        if memory is not None:
+            if before is not None:
+                memory += d_x
+            elif d_x is not memory:
+                np.copyto(memory, d_x)
+            gradients[key] = memory
+        elif before is None:
+            gradients[key] = d_x
+        elif self._is_recorded:
+            gradients[key] = before + d_x
+        elif id(key) in self._own:
+            before += d_x
+        else:
+            gradients[key] = np.asarray(np.add(before, d_x))
+            self._own.add(id(key))
+
+
+def _once(d_x: Any, record: Record, d_y: Any) -> Any:
+    """The gradient of an operation whose gradient is written by hand, and has none itself."""
+
+    def refused(d: Any) -> list[Any]:
+        raise refuse(f"The gradient of {record.name}")
+
+    operands = [d_y, *(tracked(record.value, node) for _, node in record.sources)]
+    return recorded(f"gradient of {record.name}", np.asarray(d_x), operands, refused)
+
+
+def _is_own_memory(array: Any) -> bool:
+    return array.base is None and array.flags.writeable

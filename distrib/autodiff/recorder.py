@@ -1,0 +1,168 @@
+"""Recording: which operations each open tape has seen.
+
+An operation is recorded by every open tape that tracks one of its operands: a variable, a tensor that is watched, or
+the result of a recorded operation. A record holds what the gradient of the operation needs. It belongs to the tape
+and not to the tensors, so memory is freed with the tape, however long its results are kept.
+
+Tapes are open in one thread. So are pauses, which nest.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any, NamedTuple, Protocol, TypeAlias
+
+from distrib.base.arrays import Array
+from distrib.base.errors import ConfigError
+
+Gradient: TypeAlias = Callable[..., Any]
+"""`gradient(d_y, y, *args, **kwargs)`: that of one operand, from that of the result, which it leaves as it is."""
+
+
+class Readable:
+    """What stands for a tensor: a variable, whose value is read when an operation takes it."""
+
+    __slots__ = ()
+
+    value: Array
+
+    def read(self) -> Array:
+        """The value, as a tensor that the open tapes may track."""
+        raise NotImplementedError
+
+
+class Tape(Protocol):
+    """What records.
+
+    Attributes:
+        records: what was recorded, in order.
+        is_persistent: whether they are gone through several times.
+    """
+
+    records: list[Record]
+    is_persistent: bool
+
+
+class Node:
+    """A value that tapes track.
+
+    Attributes:
+        tapes: the tapes that track it.
+        key: what its gradient is kept under: the variable whose value it is; else the node itself.
+        version: of the variable's value; 0 if it belongs to none.
+    """
+
+    __slots__ = ("key", "tapes", "version")
+
+    def __init__(self, tapes: tuple[Tape, ...], key: Any = None, version: int = 0) -> None:
+        self.tapes, self.version = tapes, version
+        self.key: Any = self if key is None else key
+
+
+class Record(NamedTuple):
+    """One operation.
+
+    Attributes:
+        node: its result.
+        value: likewise, as an array.
+        sources: the operands that were tracked: which argument each is, and its node.
+        gradients: one for each argument; or for all at once, if it is a `Pullback`.
+        args: the arguments, as arrays.
+        kwargs: likewise, by name.
+        name: of the operation.
+    """
+
+    node: Node
+    value: Array
+    sources: tuple[tuple[int, Node], ...]
+    gradients: Sequence[Gradient | None] | Pullback
+    args: tuple[Any, ...]
+    kwargs: Mapping[str, Any]
+    name: str
+
+
+class Pullback:
+    """The gradients of all operands at once, for an operation that computes them together.
+
+    Args:
+        function: takes the gradient of the result, and returns a list with those of the operands; None for one on
+            which the result does not depend. Takes `into` besides if `takes_memory`.
+        takes_memory: whether `into`, variables and the memory for their gradients, may be given.
+    """
+
+    __slots__ = ("function", "takes_memory")
+
+    def __init__(self, function: Callable[..., Sequence[Any]], takes_memory: bool = False) -> None:
+        self.function, self.takes_memory = function, takes_memory
+
+
+class _Open(threading.local):
+    tapes: tuple[Any, ...] = ()
+
+
+_open = _Open()
+
+
+def open_tapes() -> tuple[Any, ...]:
+    """The tapes that record in this thread, the outermost first."""
+    return _open.tapes
+
+
+@contextmanager
+def recording_on(tapes: tuple[Any, ...]) -> Iterator[None]:
+    """Let these tapes record, and no others."""
+    before = _open.tapes
+    _open.tapes = tapes
+    try:
+        yield
+    finally:
+        _open.tapes = before
+
+
+def enter(tape: Tape) -> None:
+    """Let a tape record, besides those that do."""
+    _open.tapes = (*_open.tapes, tape)
+
+
+def leave(tape: Tape) -> None:
+    """Let a tape record no more."""
+    _open.tapes = tuple(each for each in _open.tapes if each is not tape)
+
+
+def tracking(sources: Sequence[tuple[int, Node]]) -> tuple[Any, ...]:
+    """The open tapes that track one of these operands."""
+    tapes = _open.tapes
+    if len(tapes) == 1:
+        return tapes if any(tapes[0] in node.tapes for _, node in sources) else ()
+    return tuple(tape for tape in tapes if any(tape in node.tapes for _, node in sources))
+
+
+def record(
+    tapes: tuple[Any, ...],
+    value: Array,
+    sources: Sequence[tuple[int, Node]],
+    gradients: Sequence[Gradient | None] | Pullback,
+    args: tuple[Any, ...],
+    kwargs: Mapping[str, Any],
+    name: str,
+) -> Node:
+    """Record an operation on `tapes`. For the arguments see `Record`.
+
+    Returns:
+        The node of its result.
+    """
+    node = Node(tapes)
+    made = Record(node, value, tuple(sources), gradients, args, kwargs, name)
+    for tape in tapes:
+        tape.records.append(made)
+    return node
+
+
+def refuse(name: str, why: str = "has no gradient") -> ConfigError:
+    """The error about an operation on tracked values that cannot be recorded."""
+    return ConfigError(
+        f"{name} {why}. Write it with other operations, say how with custom_gradient, or leave it out of the "
+        "gradient with stop_gradient."
+    )

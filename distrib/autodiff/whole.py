@@ -1,0 +1,41 @@
+"""Operations that are recorded as one, with a gradient written by hand: layers, losses, activation functions."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from distrib.autodiff.recorder import Pullback, open_tapes, record, tracking
+from distrib.autodiff.tensor import as_tensor, node_of, read, tracked
+
+
+def is_tracked(*values: Any) -> bool:
+    """Whether an open tape tracks one of these tensors or variables."""
+    if not open_tapes():
+        return False
+    nodes = [node_of(read(each)) for each in values]
+    return bool(tracking([(0, node) for node in nodes if node is not None]))
+
+
+def recorded(
+    name: str,
+    value: Any,
+    operands: Sequence[Any],
+    pullback: Callable[..., Sequence[Any]],
+    takes_memory: bool = False,
+) -> Any:
+    """`value` as a tensor, recorded as the result of an operation.
+
+    Args:
+        name: of the operation, for errors.
+        value: its result, which nobody writes to any more.
+        operands: tensors, variables and arrays.
+        pullback: from the gradient of the result, those of the operands; see `Pullback`.
+        takes_memory: see `Pullback`.
+    """
+    nodes = [(index, node_of(read(each))) for index, each in enumerate(operands)]
+    sources = [(index, node) for index, node in nodes if node is not None]
+    tapes = tracking(sources)
+    if not tapes:
+        return as_tensor(value)
+    return tracked(value, record(tapes, value, sources, Pullback(pullback, takes_memory), (), {}, name))
