@@ -12,6 +12,8 @@ _choose_kernels()  # before anything imports NumPy
 _install_exit_codes()  # before anything can fail
 
 from distrib import callbacks, cluster_resolver, datasets, models, train, utils
+from distrib.autodiff.custom import custom_gradient, stop_gradient
+from distrib.autodiff.tape import GradientTape
 from distrib.base.errors import (
     AuthenticationError,
     ConfigError,
@@ -67,6 +69,7 @@ __all__ = [
     "DefaultStrategy",
     "DistribError",
     "DropStale",
+    "GradientTape",
     "Input",
     "MirroredStrategy",
     "Model",
@@ -92,6 +95,7 @@ __all__ = [
     "cluster_resolver",
     "constant",
     "constraints",
+    "custom_gradient",
     "datasets",
     "get_replica_context",
     "get_strategy",
@@ -107,6 +111,7 @@ __all__ = [
     "regularizers",
     "reset",
     "set_random_seed",
+    "stop_gradient",
     "strategy_from_cluster",
     "train",
     "train_and_evaluate",

@@ -1,5 +1,6 @@
 """`distrib.models`: models, and reading saved ones."""
 
+from distrib.training import subclassed  # noqa: F401  (what subclasses of Model are based on)
 from distrib.training.functional import Functional
 from distrib.training.load_model import load_model, save_model
 from distrib.training.model import Model

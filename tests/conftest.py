@@ -20,6 +20,17 @@ _COMPLETE = os.environ.get("DISTRIB_TEST_COMPLETE") == "1"
 _left_out: list[str] = []
 
 
+_OF_OTHER_SOFTWARE = ("launch/test_ssh.py", "mpi/test_hosts.py", "ps/test_links.py", "peers/")
+
+
+def pytest_collection_modifyitems(items) -> None:
+    """Mark what needs MPICH beside Open MPI, ssh servers or network namespaces: `scripts/test_peers` runs it."""
+    for item in items:
+        needs = "mpich" in item.name or "both_mpis" in item.fixturenames
+        if needs or any(part in item.nodeid for part in _OF_OTHER_SOFTWARE):
+            item.add_marker(pytest.mark.other_software)
+
+
 @pytest.fixture(autouse=True)
 def fresh():
     """Names, seeds and scopes begin anew; a test leaves no thread and no environment variable behind."""

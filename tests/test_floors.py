@@ -31,7 +31,9 @@ FLOORS = [
     # Alone on one process.
     ["cluster", "data", "io", "nn"],
     ["nn.graph.symbolic", "nn.layers.has_variables", "nn.layers.shapes"],
-    ["nn.layers.has_nodes"],
+    ["nn.layers.has_nodes", "nn.layers.parts", "nn.layers.taped_call", "nn.layers.eager"],
+    ["nn.layers.has_parts"],
+    ["nn.layers.has_call"],
     ["nn.layers.layer"],
     ["nn.layers.activated_layer", "nn.graph.graph"],
     ["nn.layers.core", "nn.layers.reshaping", "nn.schedules", "nn.graph", "nn.losses"],

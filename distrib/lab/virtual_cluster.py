@@ -67,6 +67,7 @@ class VirtualCluster:
         """Train; returns the seconds, in virtual time, of each epoch. The model has the values after each."""
         model, sequencer = self.model, self.sequencer
         network, compiled = model.network, model.compile_config
+        assert compiled.loss is not None
         targets = compiled.loss.prepare(y, network.output_shape, network.dtype)
         dataset = ArrayDataset(x, targets, None, network.dtype)
         self._network, self._objective = network, compiled.objective(network, y)

@@ -65,14 +65,13 @@ class JointObjective:
     def measure_outputs(self, y: Columns, predictions: Sequence[Array], weight: Columns | None) -> None:
         """Put the sums of a batch into the batch sums; see `Objective.measure_outputs`."""
         total = self.batch_sums
-        total.loss = 0.0
+        total.loss, total.count = 0.0, len(predictions[0])
         losses, tails = [], []
         for number, part in enumerate(self._parts):
             if part is None:
                 continue
             part.measure_outputs(columns(y)[number], [predictions[number]], _of(weight, number))
             sums = part.batch_sums
-            total.count = sums.count
             total.loss += self._weights[number] * sums.loss
             if self._shows_losses:
                 losses += [sums.loss, sums.count]

@@ -13,27 +13,25 @@ from __future__ import annotations
 
 import copy
 from collections import deque
-from collections.abc import Callable, Container, Iterator, Mapping
+from collections.abc import Callable, Container, Iterator
 from contextlib import contextmanager
 from functools import partial
-from typing import Any, TypeVar
+from typing import Any
 
 import numpy as np
 
 from distrib.base.arrays import Array, Columns, Shape, columns
 from distrib.base.errors import ShapeError
 from distrib.nn.batch_sums import BatchSums
+from distrib.nn.constraints import Constraint
 from distrib.nn.flat_buffer import FlatBuffer
 from distrib.nn.graph.gradient_progress import GradientProgress
 from distrib.nn.graph.graph import Graph
-from distrib.nn.graph.steps import Step, shapes_taken, steps_of, trainable_of
+from distrib.nn.graph.inputs import refuse_input
+from distrib.nn.graph.steps import Step, named, shapes_taken, steps_of, trainable_of
 from distrib.nn.joint_objective import AnyObjective
-from distrib.nn.layers.layer import Layer
 from distrib.nn.penalties import WeightPenalties
 from distrib.nn.rng import RngKey
-from distrib.nn.variable import Variable
-
-T = TypeVar("T")
 
 
 class Network:
@@ -54,6 +52,7 @@ class Network:
         output_shapes: shape of one example of each output.
         variables: all variables by name, layer by layer.
         fixed_variables: those that no optimizer changes, for what they are or because their layer is frozen.
+        states: those of them that change in training: replicas combine them after each step.
         buffer: the flat vectors of all others.
         penalties: of the regularizers of variables.
         damage: what has happened to the values, if they must not be used; else empty.
@@ -67,7 +66,8 @@ class Network:
         for each in graph.applications:
             layer = graph.layers[each.layer]
             layer.prepare(shapes_taken(layer, shapes, each.sources), dtype, seed)
-            shapes.append(layer.output_shape)
+            computed: Any = layer.output_shape
+            shapes += computed if each.num_outputs > 1 else [computed]
         self._shapes = shapes
         self.output_shapes = tuple(shapes[output] for output in graph.outputs)
         self.lay_out(frozen)
@@ -90,35 +90,35 @@ class Network:
         self._apart: deque[Network] = deque()
         self._steps = steps_of(self.graph, self.layers, self._shapes, self.dtype, self.seed)
         self._lay_values()
-        self.variables = {_name(layer, v): v for layer in self.layers for v in layer.variables}
-        trainable = {_name(layer, v): v for layer in self.layers for v in trainable_of(layer)}
+        self.variables = {name: variable for layer in self.layers for name, variable in named(layer)}
+        trained = {id(each) for layer in self.layers for each in trainable_of(layer)}
+        trainable = {name: each for name, each in self.variables.items() if id(each) in trained}
         self.fixed_variables = {n: v for n, v in self.variables.items() if n not in trainable}
         self.buffer = FlatBuffer(trainable, self.dtype)
         sizes = [sum(variable.size for variable in trainable_of(layer)) for layer in self.layers]
         learning = [step.layer_index for step in self._steps if step.learns]
         self._progress = GradientProgress(sizes, [learning.count(index) for index in range(len(sizes))])
         for step in self._steps:
+            step.layer.learning = trainable_of(step.layer)
             if not step.is_shared:
                 step.layer.gradients_are_final = partial(self._progress.is_final_from, step.layer_index)
         shared = [sizes[step.layer_index] for step in self._steps if step.is_shared]
         self._others = np.empty(max(shared, default=0), self.dtype)
-        self.penalties = WeightPenalties(self._by_variable(lambda layer: layer.regularizers), self.buffer)
-        self.constraints = self._by_variable(lambda layer: layer.constraints)
-
-    def _by_variable(self, of_layer: Callable[[Layer], Mapping[str, T]]) -> dict[str, T]:
-        """What layers have for single variables, by the names that the variables have in the network."""
-        return {
-            _name(layer, variable): of_layer(layer)[variable.name]
-            for layer in self.layers
-            for variable in layer.variables
-            if variable.name in of_layer(layer)
+        given = {
+            name: each.regularizer for name, each in self.variables.items() if each.regularizer is not None
         }
+        self.penalties = WeightPenalties(given, self.buffer)
+        self.constraints: dict[str, Constraint] = {
+            name: each.constraint for name, each in self.variables.items() if each.constraint is not None
+        }
+        self.states = [each for each in self.fixed_variables.values() if each.aggregation is not None]
 
     def _lay_values(self) -> None:
         graph = self.graph
-        self._values: list[Any] = [None] * (len(graph.input_shapes) + len(graph.applications))
+        self._values: list[Any] = [None] * len(self._shapes)
         read = [source for each in graph.applications for source in each.sources] + list(graph.outputs)
         computed = {step.target: step.layer for step in self._steps}
+        self._own_calls = [step for step in self._steps if step.layer.has_call]
         self.output_layers = [
             computed.get(output) if read.count(output) == 1 else None for output in graph.outputs
         ]
@@ -127,7 +127,9 @@ class Network:
         for number, output in enumerate(graph.outputs):
             if output in [step.target for step in penalized]:
                 self.output_layers[number] = None
-        self._activity_penalties = {step.target: step.layer.activity_regularizer for step in penalized}
+        self._activity_penalties: dict[Any, Any] = {
+            step.target: step.layer.activity_regularizer for step in penalized
+        }
 
     @contextmanager
     def apart(self) -> Iterator[Network]:
@@ -155,18 +157,10 @@ class Network:
             raise ShapeError(f"The model has {len(self.input_shapes)} inputs. Received: {len(given)} arrays.")
         for number, (array, shape) in enumerate(zip(given, self.input_shapes, strict=True)):
             if array.shape[1:] != shape or array.ndim < 1:
-                self._refuse_input(number, array.shape, shape)
-
-    def _refuse_input(self, number: int, received: Shape, shape: Shape) -> None:
-        readers = [step.layer for step in self._steps if number in np.atleast_1d(step.sources)]
-        with_variables = [layer for layer in self.layers if layer.variables]
-        first = (with_variables if len(self.input_shapes) == 1 and with_variables else readers)[0]
-        flat = len(received) > 2 and shape == (int(np.prod(received[1:])),)
-        expected = ", ".join(["batch", *map(str, shape)])
-        raise ShapeError(
-            f"{type(first).__name__} '{first.name}' expects inputs of shape ({expected}). Received: {received}."
-            f"{' Add Flatten() before it.' if flat else ''}"
-        )
+                readers = [step.layer for step in self._steps if number in np.atleast_1d(step.sources)]
+                with_variables = [layer for layer in self.layers if layer.variables]
+                is_only = len(self.input_shapes) == 1 and bool(with_variables)
+                refuse_input((with_variables if is_only else readers)[0], array.shape, shape)
 
     def forward(self, x: Columns, draw: RngKey | None = None) -> Columns:
         """The outputs, each `(batch, *output_shape)`, valid until the next call.
@@ -192,12 +186,16 @@ class Network:
             values[: len(x)] = x
         else:
             values[0] = x
+        target: Any
         for layer, _, sources, target, _, _, is_fixed in self._steps:
             taken: Any = values[sources] if type(sources) is int else [values[each] for each in sources]  # type: ignore[union-attr]
             if target in linear:
                 values[target] = layer.linear(taken)  # type: ignore[attr-defined]
-            else:
+            elif type(target) is int:
                 values[target] = layer.forward(taken, None if is_fixed else draw)
+            else:
+                for each, value in zip(target, layer.forward(taken, None if is_fixed else draw), strict=True):
+                    values[each] = value
 
     def train_on(
         self,
@@ -241,8 +239,11 @@ class Network:
     def _backward(self, step: Step, gradients: list[Array | None], is_linear: bool) -> None:
         """Take the gradient of a value to the variables of its layer, and to the values that it was computed from."""
         layer, index, sources, target, _, is_shared, _ = step
-        d_y, progress = gradients[target], self._progress
-        if target in self._activity_penalties:
+        progress = self._progress
+        d_y: Any = gradients[target] if isinstance(target, int) else self._gradients_of(target, gradients)
+        if d_y is None and layer.has_call and layer.added_losses:
+            d_y = self._zeros_like(target)
+        if isinstance(target, int) and target in self._activity_penalties:
             d_y = self._with_penalty(target, d_y)
         if d_y is None:  # no loss depends on it
             if progress.is_first(index):
@@ -263,6 +264,22 @@ class Network:
                     for source, each in zip(sources, d_x, strict=True):  # type: ignore[arg-type]
                         _add(gradients, source, each)
         progress.is_through(index)
+
+    def _gradients_of(self, targets: tuple[int, ...], gradients: list[Array | None]) -> list[Array] | None:
+        """The gradients of what a layer has computed; None if no loss depends on any."""
+        found = [gradients[each] for each in targets]
+        if all(each is None for each in found):
+            return None
+        return [
+            np.zeros_like(self._values[target]) if each is None else each
+            for target, each in zip(targets, found, strict=True)
+        ]
+
+    def _zeros_like(self, target: int | tuple[int, ...]) -> Any:
+        """Zeros for the gradient of what a layer has computed."""
+        if isinstance(target, int):
+            return np.zeros_like(self._values[target])
+        return [np.zeros_like(self._values[each]) for each in target]
 
     def _with_penalty(self, target: int, d_y: Array | None) -> Array:
         """The gradient of a value with that of the penalty on it. Penalties are summed over the examples."""
@@ -292,6 +309,9 @@ class Network:
         for target, regularizer in self._activity_penalties.items():
             assert regularizer is not None
             objective.batch_sums.loss += regularizer(self._values[target].reshape(-1))
+        for step in self._own_calls:
+            for loss in step.layer.added_losses:
+                objective.batch_sums.loss += objective.batch_sums.count * float(loss)
         return linear
 
 
@@ -302,8 +322,3 @@ def _add(gradients: list[Array | None], number: int, gradient: Array) -> None:
         gradients[number] = gradient
     else:
         before += gradient
-
-
-def _name(layer: Layer, variable: Variable) -> str:
-    """`dense_1/kernel`: by the name that the layer has in its network."""
-    return f"{layer.name}/{variable.name.rpartition('/')[2]}"

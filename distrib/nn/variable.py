@@ -6,6 +6,7 @@ A variable begins with memory of its own. When its model is compiled, a `FlatBuf
 
 from __future__ import annotations
 
+import copy
 import zlib
 from typing import Any
 
@@ -16,7 +17,7 @@ from distrib.autodiff.operand import Operand
 from distrib.autodiff.recorder import Node, open_tapes
 from distrib.autodiff.tensor import Tensor
 from distrib.base.arrays import Array, Shape
-from distrib.base.errors import ShapeError
+from distrib.base.errors import ConfigError, ShapeError
 
 
 class Storage:
@@ -41,13 +42,28 @@ class Variable(Operand):
         dtype: dtype to hold the value in; that of `initial_value` by default.
         synchronization: accepted for TensorFlow's sake: a variable belongs to this process. Replicas that train a
             model keep its variables equal.
-        aggregation: likewise.
+        aggregation: for a variable of a layer that is not trained: how replicas combine it after each step; see
+            `Layer.add_weight`.
 
     Attributes:
+        aggregation: in lower case; None if nothing was said.
+        regularizer: penalizes it in training, if there is one.
+        constraint: is applied to it after each update, if there is one.
         version: changes with every assignment and update.
     """
 
-    __slots__ = ("__weakref__", "_grad", "_value", "name", "place", "trainable", "version")
+    __slots__ = (
+        "__weakref__",
+        "_grad",
+        "_value",
+        "aggregation",
+        "constraint",
+        "name",
+        "place",
+        "regularizer",
+        "trainable",
+        "version",
+    )
 
     def __init__(
         self,
@@ -65,6 +81,9 @@ class Variable(Operand):
         self._grad: Array | None = None
         self.place: Storage | None = None
         self.version = 0
+        self.aggregation = _aggregation(aggregation)
+        self.regularizer: Any = None
+        self.constraint: Any = None
 
     @property
     def shape(self) -> Shape:
@@ -114,6 +133,12 @@ class Variable(Operand):
         """A copy of the value as a tensor; see `read`."""
         return np.copy(self.read())
 
+    def shadow(self) -> Variable:
+        """A variable of the same value, in the same memory, with a gradient of its own."""
+        shadow = copy.copy(self)
+        shadow._grad, shadow.place = None, None
+        return shadow
+
     def updated(self) -> None:
         """An optimizer has changed the value in place."""
         self.version += 1
@@ -143,7 +168,7 @@ class Variable(Operand):
             self.place.assigned = zlib.crc32(np.ascontiguousarray(self._value).data, self.place.assigned)
         return self
 
-    def move_to(self, value: Array, grad: Array, place: Storage) -> None:
+    def move_to(self, value: Array, grad: Array, place: Storage | None) -> None:
         """Continue in other memory, which holds the value from now on.
 
         Args:
@@ -168,6 +193,14 @@ class Variable(Operand):
 
     def __repr__(self) -> str:
         return f"<Variable '{self.name}' shape={self.shape} dtype={self.dtype} trainable={self.trainable}>"
+
+
+def _aggregation(given: Any) -> str | None:
+    """In lower case; None for none. TensorFlow's are members of an enumeration, of which the name counts."""
+    name = None if given is None else str(getattr(given, "name", given)).lower().rpartition(".")[2]
+    if name not in (None, "none", "mean", "sum", "only_first_replica"):
+        raise ConfigError(f"Expected aggregation none, mean, sum or only_first_replica. Received: {given!r}.")
+    return None if name == "none" else name
 
 
 def constant(value: ArrayLike, dtype: str | np.dtype[Any] | None = None, shape: Shape | None = None) -> Array:

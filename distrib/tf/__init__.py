@@ -12,6 +12,8 @@ from collections.abc import Callable, Iterator
 from typing import Any
 
 from distrib import keras
+from distrib.autodiff.custom import custom_gradient, stop_gradient
+from distrib.autodiff.tape import GradientTape
 from distrib.autodiff.tensor import Tensor, as_tensor
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array, Shape
@@ -74,10 +76,12 @@ def print(*inputs: Any, **kwargs: Any) -> None:
 
 
 __all__ = [
+    "GradientTape",
     "Tensor",
     "Variable",
     "config",
     "constant",
+    "custom_gradient",
     "device",
     "distribute",
     "einsum",
@@ -92,6 +96,7 @@ __all__ = [
     "print",
     "random",
     "sigmoid",
+    "stop_gradient",
     "tensordot",
     "train",
     *_arrays,
@@ -99,14 +104,11 @@ __all__ = [
     *_math,
 ]
 
-_TAPE = "gradients of functions of one's own are not supported yet. Use model.fit or train_on_batch."
 _DATA = "pipelines of data are not supported yet. Pass arrays to fit, or np.load(..., mmap_mode='r')."
 
 __getattr__ = refuser(
     __name__,
     {
-        "GradientTape": _TAPE,
-        "custom_gradient": _TAPE,
         "data": _DATA,
         "io": "TFRecord files are not read. Convert them to .npy files once.",
         "image": "pictures are not decoded. Read them with Pillow into an array.",

@@ -12,7 +12,7 @@ from distrib.base.errors import ConfigError, ShapeError
 from distrib.nn.graph.from_tensors import callees_of, graph_of, nodes_between
 from distrib.nn.graph.graph import Graph
 from distrib.nn.graph.symbolic import KerasTensor, Structure, leaves, map_leaves
-from distrib.nn.layers.shapes import snake_case
+from distrib.nn.layers.shapes import snake_case, unique_name
 from distrib.nn.network import Network
 from distrib.training.arguments.data_structure import DataStructure
 from distrib.training.model import Model
@@ -24,7 +24,6 @@ from distrib.training.model_config import (
     written_calls,
 )
 from distrib.training.model_layers import HasLayers
-from distrib.training.sequential import unique_name
 from distrib.training.summary import Row
 
 

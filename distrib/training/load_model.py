@@ -16,7 +16,7 @@ from distrib.nn.custom_objects import custom_object_scope
 from distrib.training.checkpoints.keras_files import is_keras_file, read_keras_file
 from distrib.training.checkpoints.model_state import MODEL_FILE, Files
 from distrib.training.model import Model
-from distrib.training.model_config import MODEL_CLASSES, LayerMaker
+from distrib.training.model_config import LayerMaker, model_class_of
 
 _WEIGHTED = "weighted:"
 _DAMAGED = (
@@ -72,7 +72,7 @@ def _from_folder(folder: Path, compile: bool) -> Model:
     """The model in a folder."""
     files, manifest = read_checkpoint(folder)
     config = manifest.get("model")
-    if not isinstance(config, dict) or str(config.get("class")) not in MODEL_CLASSES:
+    if not isinstance(config, dict) or not _is_of_model(config):
         raise StorageError(f"{folder} is not a saved model. It has: {', '.join(manifest)}.")
     try:
         model = _made(config, files)
@@ -84,6 +84,10 @@ def _from_folder(folder: Path, compile: bool) -> Model:
     except (KeyError, TypeError, ValueError, AttributeError, OverflowError, MemoryError) as error:
         raise StorageError(f"{folder} does not describe a model: {error!r}") from None
     return model
+
+
+def _is_of_model(config: Mapping[str, Any]) -> bool:
+    return model_class_of(config.get("config") or config) is not None
 
 
 def _from_keras(path: Path, compile: bool) -> Model:
@@ -110,12 +114,24 @@ def _built(config: Mapping[str, Any], seed: int | None, largest: int) -> Model:
     if config.get("input_shape") is None and config["class"] == "Sequential":
         raise ConfigError("The model was saved before it was built, and has no weights.")
     try:
-        model.build((None, *config.get("input_shape", ())))
+        if "built_for" in config:
+            model.build(_batches(config["built_for"]))
+        else:
+            model.build((None, *config.get("input_shape", ())))
     except ConfigError as error:
         raise StorageError(str(error)) from None
     for layer in maker.layers:
         layer.max_elements = math.inf
     return model
+
+
+def _batches(shapes: Any) -> Any:
+    """Shapes of batches, in the structure of those of examples."""
+    if isinstance(shapes, Mapping):
+        return {name: (None, *each) for name, each in shapes.items()}
+    if shapes and isinstance(shapes[0], list):
+        return [(None, *each) for each in shapes]
+    return (None, *shapes)
 
 
 def _made(config: Mapping[str, Any], files: Files) -> Model:

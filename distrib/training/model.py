@@ -9,12 +9,14 @@ from __future__ import annotations
 import json
 import threading
 from abc import abstractmethod
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any, ClassVar
 
 import numpy as np
 
+from distrib.autodiff.recorder import open_tapes
+from distrib.autodiff.structures import flat
 from distrib.autodiff.tensor import as_tensor
 from distrib.base import exit_codes
 from distrib.base.arguments import checked
@@ -25,6 +27,7 @@ from distrib.base.ranges import Range
 from distrib.cluster.resolve import resolve
 from distrib.data.dataset import ArrayDataset
 from distrib.data.schedule import Schedule
+from distrib.nn.call_context import current_context, in_call
 from distrib.nn.custom_objects import custom_object_scope
 from distrib.nn.graph.graph import Graph
 from distrib.nn.graph.symbolic import call, is_symbolic
@@ -75,16 +78,23 @@ class Model(HasLayers):
     of_tensors: ClassVar[type[Model]]
     """The class of `Model(inputs, outputs)`, which registers itself."""
 
+    of_calls: ClassVar[type[Model]]
+    """What subclasses of users are based on, which registers itself."""
+
+    based_on: ClassVar[Callable[[type, type], type]]
+    """Returns a class with another base."""
+
     def __new__(cls, *args: Any, **kwargs: Any) -> Any:
         """`Model(inputs, outputs)` is a `Functional`."""
         if cls is Model:
             if len(args) + len(kwargs.keys() & {"inputs", "outputs"}) < 2:
                 raise ConfigError(
-                    "Model expects inputs and outputs: symbolic tensors, from Input and from layers called on it. "
-                    "Models by subclass are not supported yet: use Sequential or Model(inputs, outputs)."
+                    "Model expects inputs and outputs: symbolic tensors, from Input and from layers called on it; or "
+                    "a subclass with call(self, inputs)."
                 )
             return super().__new__(Model.of_tensors)
-        return super().__new__(cls)
+        is_open = cls.graph_for is HasLayers.graph_for
+        return super().__new__(Model.based_on(cls, Model.of_calls) if is_open else cls)
 
     def __init__(
         self,
@@ -106,10 +116,17 @@ class Model(HasLayers):
         self._session = TrainingSession()
         self.files = ModelFiles(self, self._session)
 
+    needs_loss: ClassVar[bool] = True
+    """Whether `compile` must be given a loss: a subclass may add what it lowers by itself."""
+
     @property
     def run(self) -> FitLoop | None:
         """The last call of `fit`, or the one under way; None before the first."""
         return self._session.run
+
+    def use_seed(self, seed: int) -> None:
+        """Draw from this seed, before the model is built."""
+        self.seed, self._draws_own_seed = seed, False
 
     @property
     def network(self) -> Network:
@@ -127,6 +144,10 @@ class Model(HasLayers):
     @abstractmethod
     def get_config(self) -> dict[str, Any]:
         """The layers and how they are applied, as JSON values; see `from_config`."""
+
+    def described(self) -> dict[str, Any]:
+        """What is saved of it: `get_config`, and what makes it again with that."""
+        return self.get_config()
 
     @classmethod
     def from_config(cls, config: Mapping[str, Any], custom_objects: Mapping[str, Any] | None = None) -> Any:
@@ -160,6 +181,15 @@ class Model(HasLayers):
     def data_structure(self) -> DataStructure:
         """How data for inputs and outputs is named."""
         return DataStructure()
+
+    def structure_for(self, x: Any) -> DataStructure:
+        """How data is named, for a model that sees these inputs, perhaps for the first time."""
+        return self.data_structure
+
+    def _targets(self, call: str, x: Any, y: Any) -> Any:
+        """The targets that a call was given. Raises `ConfigError` for what are no arrays, and for none."""
+        arrays_only(call, x, y)
+        return y
 
     def _returned(self, outputs: Sequence[Array]) -> Any:
         """Outputs in the structure in which they are returned."""
@@ -227,7 +257,7 @@ class Model(HasLayers):
         at_least(1, steps_per_execution=steps_per_execution)
         names = self.data_structure.outputs
         self._session.compile_config = CompileConfig(
-            optimizer, loss, loss_weights, metrics, weighted_metrics, on_nonfinite, names
+            optimizer, loss, loss_weights, metrics, weighted_metrics, on_nonfinite, names, self.needs_loss
         )
         self._session.forget()
         self._frozen = self._frozen_now()
@@ -308,12 +338,11 @@ class Model(HasLayers):
         """
         self._check_not_training("fit")
         check_not_alone(self.strategy, self.name)
-        arrays_only("fit", x, y)
-        assert y is not None
+        y = self._targets("fit", x, y)
         plan = FitPlan.of(
-            Examples(x, y, sample_weight, self.data_structure),
+            Examples(x, y, sample_weight, self.structure_for(x)),
             listed(callbacks),
-            structure=self.data_structure,
+            structure=self.structure_for(x),
             batch_size=batch_size,
             epochs=(initial_epoch, epochs),
             verbose=verbose,
@@ -393,11 +422,10 @@ class Model(HasLayers):
         Raises:
             DataError, ShapeError, ConfigError, ProtocolError: see `fit`.
         """
-        arrays_only("evaluate", x, y)
-        assert y is not None
+        y = self._targets("evaluate", x, y)
         at_least(1, batch_size=batch_size, steps=steps)
         check_verbose("evaluate", verbose)
-        data = Examples(x, y, sample_weight, self.data_structure).first(steps, size_of(batch_size), "steps")
+        data = Examples(x, y, sample_weight, self.structure_for(x)).first(steps, size_of(batch_size), "steps")
         dataset = self._prepare(data)
         schedule = Schedule(len(dataset), size_of(batch_size))
         params = {"epochs": 1, "steps": schedule.steps_per_epoch, "verbose": verbose}
@@ -412,7 +440,7 @@ class Model(HasLayers):
     def train_on_batch(
         self,
         x: Any,
-        y: Any,
+        y: Any = None,
         sample_weight: Any = None,
         class_weight: Mapping[int, float] | None = None,
         return_dict: bool = False,
@@ -432,11 +460,11 @@ class Model(HasLayers):
         Raises:
             DataError, ShapeError, ConfigError, ProtocolError: see `fit`.
         """
-        arrays_only("train_on_batch", x, y)
+        y = self._targets("train_on_batch", x, y)
         self._check_not_training("train_on_batch")
         if self._session.on_batches is None:
             check_not_alone(self.strategy, self.name)
-        data = self._weighted_by_class(Examples(x, y, sample_weight, self.data_structure), class_weight)
+        data = self._weighted_by_class(Examples(x, y, sample_weight, self.structure_for(x)), class_weight)
         dataset, trainer = self._prepare(data), self._trainer_of(data)
         with collective("train_on_batch"):
             if self._session.on_batches is None:
@@ -469,7 +497,7 @@ class Model(HasLayers):
         Raises:
             DataError, ShapeError, ConfigError, ProtocolError: see `fit`.
         """
-        size = len(columns(self.data_structure.inputs_of(x))[0])
+        size = len(columns(self.structure_for(x).inputs_of(x))[0])
         return self.evaluate(x, y, size, 0, sample_weight, return_dict=return_dict)
 
     def predict_on_batch(self, x: Any) -> Any:
@@ -478,7 +506,7 @@ class Model(HasLayers):
         Args:
             x: inputs of the batch; see `fit`.
         """
-        size = len(columns(self.data_structure.inputs_of(x))[0])
+        size = len(columns(self.structure_for(x).inputs_of(x))[0])
         return self.predict(x, size, 0)
 
     @checked
@@ -576,18 +604,33 @@ class Model(HasLayers):
         """
         if is_symbolic(inputs):
             return call(self, inputs, training)
+        if training or open_tapes() or current_context() is not None:
+            return self._call_layers(inputs, training)
         network, arrays = self._inputs(inputs)
-        if training and any(layer.draws_random_numbers for layer in network.layers):
-            raise ConfigError(
-                f"Model '{self.name}' draws random numbers in `fit` only. Received: training=True. Leave it out."
-            )
         with network.apart() as network:
             batch = tuple(np.ascontiguousarray(each, network.dtype) for each in arrays)
             return self._returned([as_tensor(each.copy()) for each in columns(network.forward(batch))])
 
+    def _call_layers(self, inputs: Any, training: bool | None) -> Any:
+        """Apply the layers one by one, in a training or under a tape, which records each."""
+        context = current_context()
+        if context is not None:
+            self.adopt(context.dtype)
+        values = flat(inputs) if isinstance(inputs, list | tuple | dict) else [inputs]
+        if isinstance(inputs, Mapping):
+            values = [inputs[name] for name in self.data_structure.inputs]
+        network = self._built(tuple(np.shape(values[0])[1:]))
+        network.check_input(tuple(map(as_tensor, values)))
+        with in_call(self, training, self.dtype, self.seed, len(values[0])):
+            for each in network.graph.applications:
+                layer, taken = network.graph.layers[each.layer], [values[source] for source in each.sources]
+                found = layer(taken if layer.takes_several else taken[0], training=each.training)
+                values += flat(found)
+        return self._returned([values[output] for output in network.graph.outputs])
+
     def _inputs(self, x: Any) -> tuple[Network, tuple[Array, ...]]:
         """The network, and `x` as a batch of its inputs."""
-        arrays = columns(self.data_structure.inputs_of(x))
+        arrays = columns(self.structure_for(x).inputs_of(x))
         network = self._built(arrays[0].shape[1:])
         network.check_input(arrays)
         if len({len(each) for each in arrays}) > 1:

@@ -8,6 +8,7 @@ call of a layer, by its name in the model. A model that is a layer is written in
 
 from __future__ import annotations
 
+import inspect
 import json
 import math
 from collections.abc import Callable, Mapping, Sequence
@@ -15,7 +16,7 @@ from typing import Any
 
 from distrib.base.arguments import checked
 from distrib.base.errors import ConfigError, DistribError
-from distrib.nn.custom_objects import custom_object_scope
+from distrib.nn.custom_objects import custom_object_scope, get_registered_object
 from distrib.nn.graph.symbolic import KerasTensor, Node, map_leaves
 from distrib.nn.layers import registry
 from distrib.nn.layers.core.input import InputLayer
@@ -49,15 +50,41 @@ class LayerMaker:
 
     def __call__(self, config: Mapping[str, Any]) -> Any:
         """The layer or model. Raises `ConfigError` for one that is not built in."""
-        model_class = MODEL_CLASSES.get(str(config.get("class")))
+        model_class = model_class_of(config)
         if model_class is not None:
-            return model_class.made(config, self)
+            if hasattr(model_class, "made"):
+                return model_class.made(config, self)
+            return made_own(model_class, config, self.seed)
         if config.get("class") == "InputLayer":
             return InputLayer(config["shape"], dtype=config["dtype"], name=config["name"])
         layer = self._make(config)
         layer.max_elements = self._max_elements
         self.layers.append(layer)
         return layer
+
+
+def model_class_of(config: Mapping[str, Any]) -> Any:
+    """The class of a model that a configuration names, built in or registered; None if it is no model's."""
+    name = str(config.get("class"))
+    found = MODEL_CLASSES.get(name)
+    if found is None:
+        registered = get_registered_object(name)
+        found = registered if hasattr(registered, "graph_for") else None
+    return found
+
+
+def made_own(model_class: Any, config: Mapping[str, Any], seed: int | None) -> Any:
+    """A model of a user's own class, made with those of the values that its constructor takes."""
+    arguments = {
+        name: value for name, value in config.items() if name not in ("class", "built_for", "input_shape")
+    }
+    parameters = inspect.signature(model_class.__init__).parameters
+    if not any(each.kind is each.VAR_KEYWORD for each in parameters.values()):
+        arguments = {name: value for name, value in arguments.items() if name in parameters}
+    model = model_class(**arguments)
+    if seed is not None:
+        model.use_seed(seed)
+    return model
 
 
 def made_of(config: Any, call: str) -> Any:

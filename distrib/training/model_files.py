@@ -61,7 +61,7 @@ class HasFiles(Protocol):
     def network(self) -> Network:
         """Its network, which is built if it has to be."""
 
-    def get_config(self) -> dict[str, Any]:
+    def described(self) -> dict[str, Any]:
         """Its layers, as JSON values."""
 
 
@@ -91,7 +91,7 @@ class ModelFiles:
             if run is not None and run.is_active and training.updater.is_settled:
                 progress = run.progress(state)
         files, manifest = contents(
-            self._model.get_config(), self._model.network, self._session.compile_config, slots
+            self._model.described(), self._model.network, self._session.compile_config, slots
         )
         return files, manifest | {"progress": progress}
 
@@ -184,7 +184,7 @@ class ModelFiles:
         write_alone(
             model.strategy,
             lambda: write_file(
-                path, keras_file(path, model.get_config(), model.network, files, manifest), confirm
+                path, keras_file(path, model.described(), model.network, files, manifest), confirm
             ),
         )
 
@@ -225,7 +225,7 @@ class ModelFiles:
             StorageError: it is of another model, or holds NaN or Inf; nothing is changed.
         """
         network, compiled = self._model.network, self._session.compile_config
-        files: Files = {MODEL_FILE: found.values(network, self._model.get_config())}
+        files: Files = {MODEL_FILE: found.values(network, self._model.described())}
         state = None if compiled is None or not is_training else found.state(network, compiled.optimizer)
         if compiled is None or state is None:
             self.assign(check_model(found.path, network, files))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 from abc import abstractmethod
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any
@@ -16,6 +17,7 @@ from distrib.base.errors import ConfigError, ShapeError
 from distrib.nn.graph.graph import Graph
 from distrib.nn.graph.symbolic import Node
 from distrib.nn.layers.core.input import InputLayer
+from distrib.nn.layers.has_parts import penalty_of
 from distrib.nn.layers.layer import Layer
 from distrib.nn.network import Network
 from distrib.nn.variable import Variable
@@ -32,6 +34,7 @@ class HasLayers(HasAttributes):
     """
 
     dtype: np.dtype[Any]
+    _call_losses: Sequence[Any] = ()
 
     def __init__(self, name: str) -> None:
         self.name = name
@@ -61,6 +64,21 @@ class HasLayers(HasAttributes):
     def named_layers(self) -> Mapping[str, Any]:
         """The layers by the names that they have in this model."""
         return dict(self._layers)
+
+    def paths(self) -> Iterator[tuple[str, Variable]]:
+        """All variables by their paths in the model, as far as they are made."""
+        if self._network is not None:
+            yield from self._network.variables.items()
+
+    def __deepcopy__(self, memo: dict[int, Any]) -> Any:
+        made = type(self).__new__(type(self))
+        memo[id(self)] = made
+        shared = ("strategy", "_session", "files", "nodes", "history")
+        for name, value in self.__dict__.items():
+            made.__dict__[name] = (
+                ([] if name == "nodes" else value) if name in shared else copy.deepcopy(value, memo)
+            )
+        return made
 
     def set_trainable_alone(self, trainable: bool) -> None:
         """Set whether the model is trainable, and leave its layers as they are."""
@@ -163,6 +181,14 @@ class HasLayers(HasAttributes):
     def non_trainable_weights(self) -> list[Variable]:
         """See `non_trainable_variables`."""
         return self.non_trainable_variables
+
+    @property
+    def losses(self) -> list[Any]:
+        """What the last call has added to the loss, and the penalties of variables that are trained, as tensors."""
+        return [
+            *self._call_losses,
+            *(penalty_of(v) for v in self.trainable_variables if v.regularizer is not None),
+        ]
 
     def count_params(self) -> int:
         """Number of elements of all variables."""

@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from distrib.base.errors import ConfigError
+from distrib.nn.call_context import EagerDraws
 from distrib.nn.rng import stream_key
 from distrib.strategies import scope
 from distrib.strategies.strategy import Strategy
@@ -67,6 +68,14 @@ def seed_of_next_array() -> tuple[int, int]:
     numbers = _numbers.get()
     numbers.drawn += 1
     return numbers.seed, numbers.drawn
+
+
+def _seed_of_next_call() -> int:
+    """The seed of what a layer draws that is called by itself, in training."""
+    return stream_key("call", *seed_of_next_array()) >> (128 - _SEED_BITS)
+
+
+EagerDraws.next_seed = staticmethod(_seed_of_next_call)
 
 
 def seed_of_next_model() -> int:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Container, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,7 +14,7 @@ from distrib.nn.graph.graph import Graph
 from distrib.nn.graph.symbolic import KerasTensor, Node, call
 from distrib.nn.layers.core.input import InputLayer
 from distrib.nn.layers.layer import Layer
-from distrib.nn.layers.shapes import check_shape, snake_case
+from distrib.nn.layers.shapes import check_shape, snake_case, unique_name
 from distrib.nn.network import Network
 from distrib.training.model import Model
 from distrib.training.model_config import MODEL_CLASSES, LayerMaker, layer_configs
@@ -287,11 +287,3 @@ class Sequential(Model):
 
 
 MODEL_CLASSES["Sequential"] = Sequential
-
-
-def unique_name(name: str, taken: Container[str]) -> str:
-    """`dense`, `dense_1`, ...: numbered within the model, so that other models do not change the names."""
-    number = 0
-    while (numbered := f"{name}_{number}" if number else name) in taken:
-        number += 1
-    return numbered

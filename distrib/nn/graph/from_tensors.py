@@ -111,8 +111,8 @@ def graph_of(
             inner = Graph(
                 tuple(each.example_shape for each in node.inputs),
                 {name: node.callee},
-                (Application(name, tuple(range(len(sources))), node.training),),
-                (len(sources),),
+                (Application(name, tuple(range(len(sources))), node.training, len(node.outputs)),),
+                tuple(range(len(sources), len(sources) + len(node.outputs))),
             )
             renamed = {name: name}
         else:
@@ -142,8 +142,10 @@ def _merge(
             layers[renamed[own]] = layer
     place = list(sources)
     for each in inner.applications:
-        place.append(num_inputs + len(applications))
+        first = num_inputs + sum(earlier.num_outputs for earlier in applications)
+        place += range(first, first + each.num_outputs)
         is_fixed = False if False in (training, each.training) else None
         found = tuple(place[source] for source in each.sources)
-        applications.append(Application(names[id(inner.layers[each.layer])], found, is_fixed))
+        name = names[id(inner.layers[each.layer])]
+        applications.append(Application(name, found, is_fixed, each.num_outputs))
     return place

@@ -20,11 +20,13 @@ class Application(NamedTuple):
         layer: its name in the graph.
         sources: the numbers of the values that it is applied to.
         training: False where it never trains, as after `layer(x, training=False)`; else None.
+        num_outputs: number of values that it computes.
     """
 
     layer: str
     sources: tuple[int, ...]
     training: bool | None = None
+    num_outputs: int = 1
 
 
 class Graph(NamedTuple):
@@ -33,7 +35,8 @@ class Graph(NamedTuple):
     Attributes:
         input_shapes: shape of one example of each input.
         layers: by their names in the graph, in the order in which their variables lie.
-        applications: each behind those whose values it takes; number `i` computes the value `len(input_shapes) + i`.
+        applications: each behind those whose values it takes. What they compute is numbered in their order, behind
+            the inputs.
         outputs: numbers of the values that are the outputs.
     """
 

@@ -14,25 +14,22 @@ import copy
 import itertools
 import math
 import re
-from abc import abstractmethod
 from collections.abc import Callable, Mapping
 from typing import Any, ClassVar, Self
 
 import numpy as np
 
-from distrib.autodiff.tensor import as_tensor
-from distrib.base.arrays import Array, Shape, training_dtype
+from distrib.base.arrays import Shape, training_dtype
 from distrib.base.errors import ConfigError, ShapeError, StorageError
 from distrib.nn import activations, constraints, initializers, regularizers
-from distrib.nn.constraints import Constraint
 from distrib.nn.custom_objects import get_registered_name
-from distrib.nn.graph.symbolic import Node, call, is_symbolic, leaves
+from distrib.nn.graph.symbolic import Node, call, is_symbolic
 from distrib.nn.initializers import Initializer
-from distrib.nn.layers.has_nodes import HasNodes
+from distrib.nn.layers.eager import applied
+from distrib.nn.layers.has_call import HasCall
+from distrib.nn.layers.parts import Parts
 from distrib.nn.layers.shapes import declared_shape, snake_case
 from distrib.nn.registry import made_with
-from distrib.nn.regularizers import Regularizer
-from distrib.nn.rng import RngKey
 from distrib.nn.variable import Variable
 from distrib.nn.workspace import Workspace
 
@@ -41,7 +38,7 @@ _KINDS = (activations, constraints, initializers, regularizers)
 _PARTS = {kind.__name__.rpartition(".")[2].removesuffix("s"): kind for kind in _KINDS}
 
 
-class Layer(HasNodes):
+class Layer(HasCall):
     """Base of all layers.
 
     Args:
@@ -60,9 +57,8 @@ class Layer(HasNodes):
         built: whether the variables exist. They are made once, whatever model the layer is put into afterwards.
         max_elements: a variable is not made with more of them; set where a model is read from files.
         variables: all variables, in Keras' order. Empty until built.
-        regularizers: variable name -> its penalty.
-        constraints: variable name -> what is applied to it after each update.
         needs_input_gradient: set by the network; False where nothing below has anything to learn.
+        learning: set by the network; the variables whose gradients are wanted.
         gradients_are_final: set by the network; a layer may call it in `backward` as soon as it has written its
             variables' gradients, or with `begin` all but the first `begin` elements, to have them sent while it
             computes the rest.
@@ -70,7 +66,7 @@ class Layer(HasNodes):
     """
 
     draws_random_numbers: ClassVar[bool] = False
-    takes_several: ClassVar[bool] = False
+    takes_several: bool = False
     """Whether it takes a list of inputs, of shapes in a list, and `backward` returns a list of gradients."""
 
     def __init__(
@@ -80,7 +76,7 @@ class Layer(HasNodes):
         trainable: bool = True,
         input_shape: Any = None,
         dtype: Any = None,
-        activity_regularizer: str | Regularizer | None = None,
+        activity_regularizer: str | regularizers.Regularizer | None = None,
         input_dim: int | None = None,
         batch_input_shape: Any = None,
         batch_shape: Any = None,
@@ -89,6 +85,7 @@ class Layer(HasNodes):
             raise ConfigError(
                 f"A layer's name has 1 to 64 letters, digits, dots, underscores or dashes. Received: {name!r}."
             )
+        self.parts = Parts()
         self.name = name or ""
         self.is_named = name is not None
         self.serial = next(_serial)
@@ -102,12 +99,10 @@ class Layer(HasNodes):
         self.dtype = self.declared_dtype or np.dtype(np.float32)
         self.built = False
         self.max_elements: float = math.inf
-        self.variables: list[Variable] = []
-        self.regularizers: dict[str, Regularizer] = {}
-        self.constraints: dict[str, Constraint] = {}
         self.needs_input_gradient = True
         self.gradients_are_final: Callable[[int], None] = _nobody_waits
         self.gradients_are_sent_early = False
+        self.learning: list[Variable] = []
         self._scratch = Workspace()
 
     def build(self, input_shape: Any) -> None:
@@ -116,6 +111,9 @@ class Layer(HasNodes):
         Args:
             input_shape: with the batch, whose size may be None; a list of shapes where it takes several inputs.
         """
+        if self.has_call:  # what a subclass overrides, and may call
+            self.built = True
+            return
         shapes = [tuple(each)[1:] for each in input_shape] if self.takes_several else tuple(input_shape)[1:]
         self._prepare_alone(shapes)
 
@@ -138,6 +136,9 @@ class Layer(HasNodes):
         """
         self.check_built_for(input_shape, dtype)
         self.input_shape, self.dtype = input_shape, dtype
+        if self.has_call:
+            self._prepare_own(input_shape, seed)
+            return
         self.output_shape = self.compute_output_shape(input_shape)
         if not self.variables:
             self.variables = self.make_variables(input_shape, seed)
@@ -152,7 +153,7 @@ class Layer(HasNodes):
             )
         if not self.variables:
             return
-        if input_shape != self.input_shape:
+        if input_shape != self.input_shape and not self.has_call:
             raise ShapeError(
                 f"{type(self).__name__} '{self.name}' has weights for inputs of shape {_batch(self.input_shape)}. "
                 f"Received: {_batch(input_shape)}. Put a new layer there."
@@ -166,7 +167,7 @@ class Layer(HasNodes):
     def twin(self, name: str) -> Self:
         """The same variables under another name, with scratch memory of its own."""
         twin = copy.copy(self)
-        twin.name, twin._scratch = name, Workspace()
+        twin.name, twin._scratch, twin._taped = name, Workspace(), None
         return twin
 
     def make_variables(self, input_shape: Shape, seed: int) -> list[Variable]:
@@ -192,38 +193,41 @@ class Layer(HasNodes):
             )
         return Variable(initializer(shape, self.dtype, seed=seed, name=name), name=name)
 
-    def __call__(self, inputs: Any, training: bool | None = None) -> Any:
-        """Apply the layer.
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """Apply the layer. An open `GradientTape` records it.
 
         Args:
             inputs: a symbolic tensor, as `Input` returns it, or an array `(batch, ...)`; a list of them for a layer
                 that takes several.
-            training: False lets the layer do in training what it does in a prediction. On arrays nothing is drawn,
-                so True is refused for a layer that draws random numbers.
+            args: `training`, or what `call` of a subclass takes.
+            kwargs: likewise. False for `training` lets the layer do in training what it does in a prediction; by
+                default it does as the layer or model in whose call it is.
 
         Returns:
-            A symbolic tensor, or an array `(batch, ...)`: then the layer is built if it has to be.
+            A symbolic tensor, or a tensor `(batch, ...)`: then the layer is built if it has to be.
 
         Raises:
             ShapeError: the layer cannot take inputs of these shapes.
-            ConfigError: see `training`.
+            ConfigError: other arguments than it takes.
         """
+        training = kwargs.pop("training", None)
+        if not self.has_call and args:
+            training, *args = args  # type: ignore[assignment]
         if is_symbolic(inputs):
+            if args or kwargs:
+                raise ConfigError(
+                    f"{type(self).__name__} '{self.name}' takes one structure of symbolic tensors in a graph. "
+                    f"Received: other arguments, {[*args, *kwargs]}. Pass tensors in a list; use a model by subclass "
+                    "for others."
+                )
             return call(self, inputs, training)
-        if training and self.draws_random_numbers:
+        if self.has_call:
+            return self._call_own(inputs, tuple(args), kwargs, training)
+        if args or kwargs.pop("mask", None) is not None or kwargs:
             raise ConfigError(
-                f"{type(self).__name__} '{self.name}' draws random numbers in `fit` only. Received: training=True. "
-                "Leave it out."
+                f"{type(self).__name__} takes inputs and training. Received: {[*args, *kwargs]}."
             )
-        arrays = [np.asarray(each) for each in leaves(inputs)]
-        arrays = [np.ascontiguousarray(each, self.dtype) for each in arrays]
-        shapes = [each.shape[1:] for each in arrays]
-        taken: Any = shapes if self.takes_several else shapes[0]
-        self._prepare_alone(taken)
-        twin = self.twin(self.name)
-        twin.prepare(taken, self.dtype, 0)
-        outputs = twin.forward(arrays if self.takes_several else arrays[0], None)  # type: ignore[arg-type]
-        return as_tensor(outputs.copy())
+        return applied(self, inputs, training)
 
     def symbolic_outputs(self, input_shapes: list[Shape]) -> Shape:
         """Shape of one example of the output.
@@ -234,38 +238,18 @@ class Layer(HasNodes):
         Raises:
             ShapeError: it cannot take these.
         """
+        if self.has_call:
+            own: Shape = self._own_outputs(input_shapes)
+            return own
         if self.takes_several:
             return self.compute_output_shape(input_shapes)  # type: ignore[arg-type]
         if len(input_shapes) != 1:
             raise ShapeError(f"{type(self).__name__} takes one input. Received: {len(input_shapes)}.")
         return self.compute_output_shape(input_shapes[0])
 
-    @abstractmethod
     def compute_output_shape(self, input_shape: Shape) -> Shape:
         """Shape of one example as it leaves. Raises `ShapeError` if it cannot come in."""
-
-    @abstractmethod
-    def forward(self, x: Array, draw: RngKey | None) -> Array:
-        """Compute the outputs of a batch.
-
-        Args:
-            x: `(batch, *input_shape)`. Not modified.
-            draw: which random numbers to draw while training; None when not training.
-
-        Returns:
-            `(batch, *output_shape)`, valid until the next call.
-        """
-
-    @abstractmethod
-    def backward(self, d_y: Array) -> Array:
-        """Write the variables' gradients for the last forward pass, and return that of its input.
-
-        Args:
-            d_y: `(batch, *output_shape)`, gradient of the summed loss. May be overwritten.
-
-        Returns:
-            `(batch, *input_shape)`; unspecified where `needs_input_gradient` is False.
-        """
+        raise NotImplementedError(f"{type(self).__name__} does not say the shape of its outputs.")
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the layer, as JSON values: compared between replicas and shown in errors."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Container, Sequence
 from typing import Any
 
 import numpy as np
@@ -41,3 +41,11 @@ def declared_shape(
 def snake_case(name: str) -> str:
     """`CamelCase` -> `camel_case`, as Keras has it: `PReLU` -> `p_re_lu`."""
     return re.sub(r"([a-z])([A-Z])", r"\1_\2", re.sub(r"(.)([A-Z][a-z]+)", r"\1_\2", name)).lower()
+
+
+def unique_name(name: str, taken: Container[str]) -> str:
+    """`dense`, `dense_1`, ...: numbered within the model, so that other models do not change the names."""
+    number = 0
+    while (numbered := f"{name}_{number}" if number else name) in taken:
+        number += 1
+    return numbered

@@ -83,6 +83,12 @@ class PsUpdater(Updater, Feed, Coordination):
         self._time_accounting = TimeAccounting()
         self._description, self._prefetch = description, prefetch
         self._version = self._register(description).version
+        if network.states:
+            LOGGER.warning(
+                "Under ParameterServerStrategy each worker keeps its own %s, which layers change while they train: "
+                "they are those of its examples, and the chief's are saved.",
+                ", ".join(each.name for each in network.states[:5]),
+            )
 
     def batches(
         self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None

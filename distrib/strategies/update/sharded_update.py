@@ -21,6 +21,7 @@ from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.strategies.options import CommunicationOptions
 from distrib.strategies.update.gradient_buckets import DEFAULT_BUCKET_BYTES, GradientBuckets
+from distrib.strategies.update.layer_states import LayerStates
 from distrib.strategies.update.replica_check import check_replicas
 from distrib.strategies.update.replica_state import ReplicaState
 from distrib.strategies.update.tensor_borders import borders_of, tensors_in
@@ -76,6 +77,7 @@ class ShardedUpdater(Updater):
         self._verdict = np.zeros(1)
         self._sums = np.empty(0)
         self.replica_state = ReplicaState(optimizer, network.buffer)
+        self._layer_states = LayerStates(communicator, network.states)
         elements = f"{[(entry.name, entry.range) for entry in network.buffer.layout]} {self.owned}"
         tensors = tensors_in(network, optimizer, self.owned)
         optimizer.claim(network.buffer.variables)
@@ -93,6 +95,7 @@ class ShardedUpdater(Updater):
             self._optimizer.claim(self._network.buffer.variables)  # raises: it has trained others since
         self.own_as_before()
         self.buckets.begin()
+        self._layer_states.begin()
         self._nonfinite = 0
         if self._check_every and self._num_pulls % self._check_every == 0:
             self._check_replicas()
@@ -123,6 +126,7 @@ class ShardedUpdater(Updater):
         batch_sums.nonfinite = self._nonfinite
         batch_sums.penalty = penalty_of(self._network, self.owned)
         all_scalars = self.buckets.finish(self.replica_state.scalars(batch_sums.sums))
+        self._layer_states.combine(batch_sums.count)
         total = self._added(self.replica_state.check(all_scalars, step))
         if total.nonfinite:
             return self._refuse(

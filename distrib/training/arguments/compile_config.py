@@ -60,6 +60,7 @@ class CompileConfig:
         weighted: metrics measured with them.
         on_nonfinite: what to do about NaN or Inf.
         names: of the outputs; empty where there is one.
+        needs_loss: whether there must be one.
 
     Raises:
         ConfigError: an unknown name.
@@ -74,6 +75,7 @@ class CompileConfig:
         weighted: Any,
         on_nonfinite: NonFinitePolicy,
         names: Sequence[str] = (),
+        needs_loss: bool = True,
     ) -> None:
         self.optimizer = optimizers.get(optimizer)
         self.on_nonfinite = on_nonfinite
@@ -89,13 +91,13 @@ class CompileConfig:
         if not all(each is None or isinstance(each, Real) for each in weights):
             raise ConfigError(f"compile expects loss_weights as numbers. Received: {weights!r}.")
         self.loss_weights = [1.0 if each is None else float(each) for each in weights]
-        if not any(self._outputs):
+        if needs_loss and not any(self._outputs):
             raise ConfigError("compile expects a loss. Received: loss=None.")
 
     @property
-    def loss(self) -> losses.Loss:
-        """The loss of the only output, or of the first that is trained."""
-        return next(each for each in self._outputs if each is not None).loss
+    def loss(self) -> losses.Loss | None:
+        """The loss of the only output, or of the first that is trained; None for none."""
+        return next((each.loss for each in self._outputs if each is not None), None)
 
     def prepare(self, y: Columns, network: Network) -> Columns:
         """Targets in the form that the losses take; see `Loss.prepare`.

@@ -76,7 +76,7 @@ def contents(
 
 def _is_row(config: Mapping[str, Any]) -> bool:
     """Whether a configuration is of layers in a row, without models among them."""
-    return config["class"] == "Sequential" and not any("layers" in each for each in config["layers"])
+    return config.get("class") == "Sequential" and not any("layers" in each for each in config["layers"])
 
 
 def check_model(folder: Path, network: Network, files: Files) -> dict[str, Array]:

@@ -56,10 +56,7 @@ class PReLU(Layer):
             1 if axis in (self.shared_axes or ()) else size for axis, size in enumerate(input_shape, 1)
         )
         self._alpha = self.add_variable("alpha", shape, self.alpha_initializer, seed)
-        if self.alpha_regularizer is not None:
-            self.regularizers = {self._alpha.name: self.alpha_regularizer}
-        if self.alpha_constraint is not None:
-            self.constraints = {self._alpha.name: self.alpha_constraint}
+        self._alpha.regularizer, self._alpha.constraint = self.alpha_regularizer, self.alpha_constraint
         return [self._alpha]
 
     def forward(self, x: Array, draw: RngKey | None) -> Array:

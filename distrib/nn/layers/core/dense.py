@@ -71,9 +71,11 @@ class Dense(ActivatedLayer):
         if self.use_bias:
             variables.append(self.add_variable("bias", (self.units,), self.bias_initializer, seed))
         penalties = zip(variables, (self.kernel_regularizer, self.bias_regularizer), strict=False)
-        self.regularizers = {variable.name: penalty for variable, penalty in penalties if penalty is not None}
+        for variable, penalty in penalties:
+            variable.regularizer = penalty
         limits = zip(variables, (self.kernel_constraint, self.bias_constraint), strict=False)
-        self.constraints = {variable.name: limit for variable, limit in limits if limit is not None}
+        for variable, limit in limits:
+            variable.constraint = limit
         self._kernel, self._bias = variables[0], variables[1] if self.use_bias else None
         return variables
 
