@@ -79,6 +79,8 @@ FLOORS = [
     ["training.model"],
     ["training.sequential"],
     ["training.functional"],
+    ["training.own_models.bases", "training.own_models.model_call", "training.own_models.structures"],
+    ["training.own_models"],
     ["training.load_model", "training.serialization", "training.train_and_evaluate"],
     # What starts processes.
     ["launch"],

@@ -12,9 +12,11 @@ from distrib.autodiff.recorder import Pullback, Readable, open_tapes, record, re
 from distrib.autodiff.structures import flat, in_structure
 from distrib.autodiff.tape import GradientTape
 from distrib.autodiff.tensor import as_tensor, node_of, read, tracked
+from distrib.base.arguments import checked
 from distrib.base.errors import ConfigError
 
 
+@checked
 def stop_gradient(input: Any, name: str | None = None) -> Any:
     """The same values, which are constants for a gradient.
 
@@ -28,6 +30,7 @@ def stop_gradient(input: Any, name: str | None = None) -> Any:
     return in_structure(input, values)
 
 
+@checked
 def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
     """A function with a gradient of one's own, with TensorFlow's interface. For use as a decorator.
 

@@ -114,7 +114,8 @@ def in_call(
     )
     context = CallContext(bool(training), draw, dtype, seed, rows) if outer is None else outer
     before = context.path, context.training, context.draw
-    context.path = (*context.path, layer.name)
+    # Names of models are numbered in the process, and those of layers in what has them.
+    context.path = (*context.path, getattr(layer, "_name_in_owner", None) or layer.name)
     if training is not None:
         context.training = training
         context.draw = (draw or context.draw) if training else None

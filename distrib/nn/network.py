@@ -26,6 +26,7 @@ from distrib.nn.batch_sums import BatchSums
 from distrib.nn.constraints import Constraint
 from distrib.nn.flat_buffer import FlatBuffer
 from distrib.nn.graph.gradient_progress import GradientProgress
+from distrib.nn.graph.gradients import add, of_several, zeros_like
 from distrib.nn.graph.graph import Graph
 from distrib.nn.graph.inputs import refuse_input
 from distrib.nn.graph.steps import Step, named, shapes_taken, steps_of, trainable_of
@@ -225,7 +226,7 @@ class Network:
         for number, output in enumerate(self.graph.outputs):
             d_y = objective.backward(number, y, self._values[output], weight)
             if d_y is not None:
-                _add(gradients, output, d_y)
+                add(gradients, output, d_y)
         if filled is not self._progress.report:
             self._progress.report = filled
             for step in self._steps:
@@ -240,9 +241,11 @@ class Network:
         """Take the gradient of a value to the variables of its layer, and to the values that it was computed from."""
         layer, index, sources, target, _, is_shared, _ = step
         progress = self._progress
-        d_y: Any = gradients[target] if isinstance(target, int) else self._gradients_of(target, gradients)
+        d_y: Any = (
+            gradients[target] if isinstance(target, int) else of_several(target, gradients, self._values)
+        )
         if d_y is None and layer.has_call and layer.added_losses:
-            d_y = self._zeros_like(target)
+            d_y = zeros_like(target, self._values)
         if isinstance(target, int) and target in self._activity_penalties:
             d_y = self._with_penalty(target, d_y)
         if d_y is None:  # no loss depends on it
@@ -259,27 +262,11 @@ class Network:
                 self.buffer.grads[own.slice] += others
             if layer.needs_input_gradient:
                 if type(sources) is int:
-                    _add(gradients, sources, d_x)
+                    add(gradients, sources, d_x)
                 else:
                     for source, each in zip(sources, d_x, strict=True):  # type: ignore[arg-type]
-                        _add(gradients, source, each)
+                        add(gradients, source, each)
         progress.is_through(index)
-
-    def _gradients_of(self, targets: tuple[int, ...], gradients: list[Array | None]) -> list[Array] | None:
-        """The gradients of what a layer has computed; None if no loss depends on any."""
-        found = [gradients[each] for each in targets]
-        if all(each is None for each in found):
-            return None
-        return [
-            np.zeros_like(self._values[target]) if each is None else each
-            for target, each in zip(targets, found, strict=True)
-        ]
-
-    def _zeros_like(self, target: int | tuple[int, ...]) -> Any:
-        """Zeros for the gradient of what a layer has computed."""
-        if isinstance(target, int):
-            return np.zeros_like(self._values[target])
-        return [np.zeros_like(self._values[each]) for each in target]
 
     def _with_penalty(self, target: int, d_y: Array | None) -> Array:
         """The gradient of a value with that of the penalty on it. Penalties are summed over the examples."""
@@ -313,12 +300,3 @@ class Network:
             for loss in step.layer.added_losses:
                 objective.batch_sums.loss += objective.batch_sums.count * float(loss)
         return linear
-
-
-def _add(gradients: list[Array | None], number: int, gradient: Array) -> None:
-    """Add to the gradient of a value. The memory of each is for one reader, so the first may be written to."""
-    before = gradients[number]
-    if before is None:
-        gradients[number] = gradient
-    else:
-        before += gradient

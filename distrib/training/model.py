@@ -106,6 +106,7 @@ class Model(HasLayers):
         seed: int | None = None,
     ) -> None:
         super().__init__(name or next_model_name(snake_case(type(self).__name__)))
+        self.name_is_given = name is not None
         self.dtype = training_dtype(dtype)
         self._draws_own_seed = seed is None
         self.seed = seed_of_next_model() if seed is None else int(seed)

@@ -35,6 +35,8 @@ class HasLayers(HasAttributes):
 
     dtype: np.dtype[Any]
     _call_losses: Sequence[Any] = ()
+    _name_in_owner: str | None = None
+    name_is_given = True
 
     def __init__(self, name: str) -> None:
         self.name = name

@@ -118,7 +118,7 @@ def test_an_argument_that_there_is_not_is_named(name):
         (lambda m: m.predict(x for x in X), "predict takes arrays"),
         (lambda m: m.predict(X, batch_size="3"), "predict expects batch_size"),
         (lambda m: m.predict(X, batch_size=0), "batch_size >= 1"),
-        (lambda m: m.train_on_batch(X), "train_on_batch expects x, y"),
+        (lambda m: m.train_on_batch(X), "train_on_batch expects targets y"),
         (lambda m: m.compile("sgd"), "compile expects a loss"),
         (lambda m: m.compile("sgd", "mse", metrics={"a": "mae", "b": "mae"}), "by the names of the outputs"),
         (lambda m: m.compile("sgd", "mse", metrics=[["accuracy"]]), "metrics as names or instances"),

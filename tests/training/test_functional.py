@@ -245,8 +245,10 @@ def test_calls_on_arrays():
     assert model.test_on_batch([A, B], [LABELS, VALUES]) == pytest.approx(
         model.evaluate([A, B], [LABELS, VALUES], verbose=0)
     )
-    with pytest.raises(distrib.ConfigError, match="training=True"):
-        model([A, B], training=True)
+    noisy = distrib.Sequential([layers.Dense(3), layers.Dropout(0.5)])
+    first, second = noisy(X, training=True), noisy(X, training=True)
+    assert not np.array_equal(first, second), "each call draws others"
+    np.testing.assert_allclose(noisy(X), noisy.predict(X, verbose=0))
 
 
 def test_a_saved_graph_goes_on_where_it_was(tmp_path):

@@ -32,6 +32,7 @@ class HasParts(HasNodes):
         raise NotImplementedError
 
     _call_losses: Sequence[Any] = ()
+    _name_in_owner: str | None = None
 
     @property
     def prefix(self) -> str:

@@ -167,7 +167,7 @@ class Layer(HasCall):
     def twin(self, name: str) -> Self:
         """The same variables under another name, with scratch memory of its own."""
         twin = copy.copy(self)
-        twin.name, twin._scratch, twin._taped = name, Workspace(), None
+        twin.name, twin._scratch, twin._taped, twin._name_in_owner = name, Workspace(), None, None
         return twin
 
     def make_variables(self, input_shape: Shape, seed: int) -> list[Variable]:

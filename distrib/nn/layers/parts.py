@@ -58,11 +58,13 @@ class Parts:
             self.variables.append(variable)
 
     def _name(self, layer: Any) -> None:
-        if getattr(layer, "is_named", True) and layer.name and layer.name not in self.layers:
+        is_named = getattr(layer, "name_is_given", getattr(layer, "is_named", True))
+        if is_named and layer.name and layer.name not in self.layers:
             name = layer.name
         else:
             name = unique_name(snake_case(type(layer).__name__), self.layers)
         layer.name = layer.name or name
+        layer._name_in_owner = name
         self.layers[name] = layer
 
     def paths(self) -> Iterator[tuple[str, Variable]]:

@@ -29,7 +29,6 @@ from distrib.nn import optimizers
 from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.graph.graph import Application, Graph
 from distrib.nn.graph.symbolic import is_symbolic
-from distrib.nn.layers.layer import Layer
 from distrib.nn.layers.parts import Parts, may_be_tracked
 from distrib.nn.network import Network
 from distrib.nn.variable import Variable
@@ -37,54 +36,10 @@ from distrib.training.arguments.data_structure import DataStructure
 from distrib.training.arguments.unsupported import arrays_only
 from distrib.training.functional import Functional
 from distrib.training.model import Model
+from distrib.training.own_models.bases import based_on, own_class
+from distrib.training.own_models.model_call import ModelCall
+from distrib.training.own_models.structures import is_several, names_in, shapes_in, shapes_listed
 from distrib.training.summary import Row
-
-
-class ModelCall(Layer):
-    """The `call` of a model, as the only layer of its network.
-
-    Args:
-        model: the model.
-    """
-
-    _model: Subclassed
-
-    def __init__(self, model: Subclassed) -> None:
-        super().__init__(name="model", dtype=model.dtype)
-        object.__setattr__(self, "_model", model)  # which is no layer of its own
-        self.parts = model.parts
-
-        self._is_free = False
-
-    @property
-    def prefix(self) -> str:
-        return ""
-
-    def call_freely(self, inputs: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> Any:
-        """A call that is no step of the network: with any arguments, and inputs in their structure."""
-        training = kwargs.get("training")
-        others = {name: value for name, value in kwargs.items() if name != "training"}
-        self._is_free = True
-        try:
-            return self._call_own(inputs, tuple(args), others, training)
-        finally:
-            self._is_free = False
-
-    def call(self, inputs: Any, *args: Any, training: bool | None = None, **kwargs: Any) -> Any:
-        """See `Subclassed.call`."""
-        if not self._is_free:
-            inputs = self._model.arranged(inputs)
-        outputs = self._model.call_with(inputs, args, kwargs, training)
-        if not self._is_free:
-            self._model.note_outputs(outputs)
-        return outputs
-
-    def build(self, input_shape: Any) -> None:
-        """See `Subclassed.build`."""
-        self._model.build_own(input_shape)
-
-    def get_config(self) -> dict[str, Any]:
-        return {"class": get_registered_name(type(self._model)), "layers": self._model.described_layers()}
 
 
 class Subclassed(Model):
@@ -110,7 +65,7 @@ class Subclassed(Model):
         **kwargs: Any,
     ) -> None:
         if inputs is not None or outputs is not None:
-            self.__class__ = based_on(_own_class(type(self)), Functional)
+            self.__class__ = based_on(own_class(type(self)), Functional)
             Functional.__init__(self, inputs, outputs, trainable, name, dtype, seed)  # type: ignore[arg-type]
             return
         if kwargs:
@@ -139,7 +94,7 @@ class Subclassed(Model):
         """
         if input_shape is None or self._is_building:
             return
-        shapes = _shapes_in(input_shape)
+        shapes = shapes_in(input_shape)
         zeros = [np.zeros((2, *shape[1:]), self.dtype) for shape in flat(shapes)]
         self.structure_for(in_structure(shapes, zeros))
 
@@ -217,7 +172,7 @@ class Subclassed(Model):
         """`build`, in which a subclass may make variables."""
         self._is_building = True
         try:
-            self.build(in_structure(self._given, _listed(input_shape)))
+            self.build(in_structure(self._given, shapes_listed(input_shape)))
         finally:
             self._is_building = False
 
@@ -240,7 +195,7 @@ class Subclassed(Model):
 
     def structure_for(self, x: Any, y: Any = None) -> DataStructure:
         if self._given is None:
-            given = flat(x) if isinstance(x, Mapping | list | tuple) and _is_several(x) else [x]
+            given = flat(x) if isinstance(x, Mapping | list | tuple) and is_several(x) else [x]
             self._given = x if len(given) > 1 or isinstance(x, Mapping) else given[0]
         if self._network is None:
             arrays = flat(self._given)
@@ -263,7 +218,7 @@ class Subclassed(Model):
         if returns is None and self._compiled is not None:  # as far as the losses say it
             loss = self._compiled[0][1]
             returns = in_structure(loss, [None] * len(flat(loss)))
-        return DataStructure(_names_in(self._given, "input"), _names_in(returns, "output"))
+        return DataStructure(names_in(self._given, "input"), names_in(returns, "output"))
 
     def graph_for(self, input_shapes: Sequence[Shape]) -> Graph:
         """The network of `call` for inputs of these shapes; see `HasLayers.graph_for`."""
@@ -318,7 +273,7 @@ class Subclassed(Model):
     def get_config(self) -> dict[str, Any]:
         """What makes the model again, as JSON values. A subclass whose `__init__` has arguments adds them."""
         return {
-            "class": get_registered_name(_own_class(type(self))),
+            "class": get_registered_name(own_class(type(self))),
             "name": self.name,
             "dtype": self.dtype.name,
         }
@@ -327,7 +282,7 @@ class Subclassed(Model):
         shapes = [list(each) for each in self.network.input_shapes]
         return {
             **self.get_config(),
-            "class": get_registered_name(_own_class(type(self))),
+            "class": get_registered_name(own_class(type(self))),
             "built_for": in_structure(self._given, shapes),
         }
 
@@ -343,59 +298,5 @@ class Subclassed(Model):
 _OWN_ATTRIBUTES = frozenset(
     ("parts", "nodes", "history", "files", "strategy", "_layers", "_call", "_given", "_returns", "_compiled")
 )
-_bases: dict[tuple[type, type], type] = {}
-
-
-def based_on(cls: type, base: type) -> type:
-    """The class of a user, with a base that does what `Model` leaves open."""
-    made = _bases.get((cls, base))
-    if made is None:
-        names = {"__module__": cls.__module__, "__qualname__": cls.__qualname__, "__doc__": cls.__doc__}
-        made = _bases[cls, base] = type(cls)(cls.__name__, (cls, base), names)
-        made.own_class = cls  # type: ignore[attr-defined]
-    return made
-
-
-def _own_class(cls: type) -> type:
-    found: type = getattr(cls, "own_class", cls)
-    return found
-
-
-def _is_several(x: Any) -> bool:
-    return isinstance(x, Mapping) or any(hasattr(each, "__array__") for each in x)
-
-
-def _names_in(structure: Any, word: str) -> tuple[str, ...]:
-    """The names of several inputs or outputs; none where there is one."""
-    if isinstance(structure, Mapping) and all(each is None for each in structure.values()):
-        return tuple(map(str, structure))
-    count = len(flat(structure))
-    return tuple(f"{word}_{index}" for index in range(count)) if count > 1 else ()
-
-
-def _shapes_in(shape: Any) -> Any:
-    """Shapes of batches as leaves: tuples of sizes."""
-    if isinstance(shape, Mapping):
-        return {key: _Leaf(tuple(each)) for key, each in shape.items()}
-    if shape and all(isinstance(each, tuple | list) for each in shape):
-        return [_Leaf(tuple(each)) for each in shape]
-    return _Leaf(tuple(shape))
-
-
-class _Leaf:
-    """A shape, which is a tuple, as a leaf of a structure."""
-
-    def __init__(self, shape: tuple[Any, ...]) -> None:
-        self.shape = shape
-
-    def __getitem__(self, key: Any) -> Any:
-        return self.shape[key]
-
-
-def _listed(shapes: Any) -> list[Any]:
-    is_one = not shapes or not isinstance(shapes[0], tuple | list)
-    return [shapes] if is_one else list(shapes)
-
-
 Model.of_calls = Subclassed
 Model.based_on = staticmethod(based_on)

@@ -1,0 +1,1 @@
+"""Models of users' own, by subclass; see `distrib/training/own_models/subclassed.py`."""
