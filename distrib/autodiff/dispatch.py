@@ -10,7 +10,7 @@ import numpy as np
 
 from distrib.autodiff import rules  # noqa: F401  (fills the tables)
 from distrib.autodiff.operations import COMPOSITES, PLAIN, RULES, UFUNC_REDUCTIONS, Dispatch, Rule
-from distrib.autodiff.recorder import open_tapes, record, refuse, tracking
+from distrib.autodiff.recorder import Node, Readable, open_tapes, record, refuse, tracking
 from distrib.autodiff.tensor import (
     Tensor,
     as_tensor,
@@ -59,6 +59,40 @@ def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
     tensor = value.view(Tensor)
     tensor.node = record(tapes, value, sources, rule.gradients, taken, kwargs, function.__name__)
     return tensor
+
+
+def apply_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
+    """As `apply`, for what most operations are: a ufunc without other arguments than its operands."""
+    tapes = open_tapes()
+    taken: list[Any] = []
+    sources: list[tuple[int, Node]] = []
+    for index, each in enumerate(inputs):
+        if type(each) is Tensor:
+            taken.append(each.view(np.ndarray))
+            if tapes and each.node is not None:
+                sources.append((index, each.node))
+        elif isinstance(each, Readable):
+            node = each.node_on(tapes) if tapes else None
+            taken.append(each.value.copy() if node is None and tapes else each.value)
+            if node is not None:
+                sources.append((index, node))
+        else:
+            taken.append(each)
+    recorded = tracking(sources) if sources else ()
+    if not recorded:
+        return wrapped(ufunc(*taken))
+    rule = RULES.get(ufunc)
+    if rule is None:
+        if ufunc in PLAIN:
+            return wrapped(ufunc(*taken))
+        raise refuse(f"numpy.{ufunc.__name__}")
+    value = np.asarray(ufunc(*taken))
+    tensor: Tensor = value.view(Tensor)
+    tensor.node = record(recorded, value, sources, rule.gradients, tuple(taken), _NO_KWARGS, ufunc.__name__)
+    return tensor
+
+
+_NO_KWARGS: dict[str, Any] = {}
 
 
 def _on_sequence(
@@ -115,4 +149,4 @@ def _by_position(
     return bound.args, bound.kwargs
 
 
-Dispatch.apply, Dispatch.reduced, Dispatch.tensor = apply, reduced, Tensor
+Dispatch.apply, Dispatch.apply_ufunc, Dispatch.reduced, Dispatch.tensor = apply, apply_ufunc, reduced, Tensor

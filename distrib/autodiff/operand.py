@@ -19,6 +19,8 @@ class Operand(NDArrayOperatorsMixin, Readable):
     __slots__ = ()
 
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
+        if method == "__call__" and not kwargs:
+            return Dispatch.apply_ufunc(ufunc, inputs)
         inputs = tuple(each.read() if isinstance(each, Readable) else each for each in inputs)
         return Tensor.__array_ufunc__(inputs[0], ufunc, method, *inputs, **kwargs)
 

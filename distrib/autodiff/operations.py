@@ -8,6 +8,7 @@ are written with NumPy functions themselves, so where another tape is open it re
 from __future__ import annotations
 
 import functools
+import math
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
@@ -81,11 +82,13 @@ class Dispatch:
 
     Attributes:
         apply: calls an operation on tensors, and records it.
+        apply_ufunc: likewise, a ufunc without other arguments than its operands.
         reduced: likewise, methods of ufuncs.
         tensor: the class of tensors.
     """
 
     apply: Callable[..., Any]
+    apply_ufunc: Callable[..., Any]
     reduced: Callable[..., Any]
     tensor: type
 
@@ -118,10 +121,11 @@ def like(gradient: Any, operand: Any) -> Any:
         axes = tuple(range(more)) + tuple(
             axis + more for axis, size in enumerate(shape) if size == 1 and gradient.shape[axis + more] != 1
         )
-        gradient = np.sum(gradient, axis=axes) if axes else gradient
-        gradient = np.reshape(gradient, shape)
+        if axes:
+            gradient = np.add.reduce(gradient, axis=axes)
         if gradient.shape != shape:
-            gradient = np.broadcast_to(gradient, shape)
+            is_whole = gradient.size == math.prod(shape)
+            gradient = np.reshape(gradient, shape) if is_whole else np.broadcast_to(gradient, shape)
     return gradient if gradient.dtype == operand.dtype else astype(gradient, operand.dtype)
 
 

@@ -32,6 +32,10 @@ class Readable:
         """The value, as a tensor that the open tapes may track."""
         raise NotImplementedError
 
+    def node_on(self, tapes: tuple[Any, ...]) -> Node | None:
+        """What open tapes know the value by; None if they do not track it."""
+        raise NotImplementedError
+
 
 class Tape(Protocol):
     """What records.
@@ -76,7 +80,7 @@ class Record(NamedTuple):
 
     node: Node
     value: Array
-    sources: tuple[tuple[int, Node], ...]
+    sources: Sequence[tuple[int, Node]]
     gradients: Sequence[Gradient | None] | Pullback
     args: tuple[Any, ...]
     kwargs: Mapping[str, Any]
@@ -135,7 +139,10 @@ def tracking(sources: Sequence[tuple[int, Node]]) -> tuple[Any, ...]:
     """The open tapes that track one of these operands."""
     tapes = _open.tapes
     if len(tapes) == 1:
-        return tapes if any(tapes[0] in node.tapes for _, node in sources) else ()
+        for _, node in sources:
+            if node.tapes is tapes or tapes[0] in node.tapes:
+                return tapes
+        return ()
     return tuple(tape for tape in tapes if any(tape in node.tapes for _, node in sources))
 
 
@@ -154,7 +161,7 @@ def record(
         The node of its result.
     """
     node = Node(tapes)
-    made = Record(node, value, tuple(sources), gradients, args, kwargs, name)
+    made = Record(node, value, sources, gradients, args, kwargs, name)
     for tape in tapes:
         tape.records.append(made)
     return node

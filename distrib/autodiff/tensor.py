@@ -40,7 +40,9 @@ class Tensor(np.ndarray[Any, Any]):
     def __array_ufunc__(self, ufunc: np.ufunc, method: str, *inputs: Any, **kwargs: Any) -> Any:
         if method != "__call__":
             return Dispatch.reduced(ufunc, method, inputs, kwargs)
-        return Dispatch.apply(ufunc, inputs, kwargs)
+        if kwargs:
+            return Dispatch.apply(ufunc, inputs, kwargs)
+        return Dispatch.apply_ufunc(ufunc, inputs)
 
     def __array_function__(
         self, func: Callable[..., Any], types: Any, args: Iterable[Any], kwargs: Mapping[str, Any]

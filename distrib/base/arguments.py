@@ -26,6 +26,8 @@ FORMER_NAMES = {"lr": "learning_rate", "decay": "weight_decay"}
 
 _FOR_BASE = "kwargs"
 
+_ABSENT: Any = object()
+
 _WORDS = {"int": "an integer", "float": "a number", "bool": "True or False", "str": "a string"}
 
 
@@ -47,11 +49,18 @@ class _Parameters:
         self.names = [each.name for each in named]
         self.positional = [each.name for each in named if each.kind is each.POSITIONAL_OR_KEYWORD]
         self.required = [each.name for each in named if each.default is each.empty]
-        self.kinds = {}
+        self.kinds = []
         for each in named:
             kind, _, other = str(each.annotation).partition(" | ")
             if kind in _WORDS and other in ("", "None"):
-                self.kinds[each.name] = (kind, bool(other))
+                index = (
+                    len(self.positional)
+                    if each.kind is each.KEYWORD_ONLY
+                    else self.positional.index(each.name)
+                )
+                self.kinds.append((index, each.name, kind, bool(other)))
+        self._known = frozenset(self.names)
+        self._required = [(name, self.names.index(name)) for name in self.required]
 
     def check(self, call: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise `ConfigError` for arguments that the function does not take."""
@@ -62,15 +71,16 @@ class _Parameters:
             )
         if not self.takes_any_name:
             for name in kwargs:
-                if name not in self.names:
+                if name not in self._known:
                     raise ConfigError(unknown(call, name, kwargs[name], self.names))
-        given = dict(zip(self.positional, args, strict=False)) | dict(kwargs)
-        missing = [name for name in self.required if name not in given]
-        if missing:
-            raise ConfigError(f"{call} expects {', '.join(self.names)}. Missing: {', '.join(missing)}.")
-        for name, value in given.items():
-            kind, may_be_none = self.kinds.get(name, ("", True))
-            if kind and not (value is None and may_be_none) and not _fits(value, kind):
+        count = len(args)
+        for name, index in self._required:
+            if index >= count and name not in kwargs:
+                missing = [name for name, index in self._required if index >= count and name not in kwargs]
+                raise ConfigError(f"{call} expects {', '.join(self.names)}. Missing: {', '.join(missing)}.")
+        for index, name, kind, may_be_none in self.kinds:
+            value = args[index] if index < count else kwargs.get(name, _ABSENT)
+            if value is not _ABSENT and not (value is None and may_be_none) and not _fits(value, kind):
                 none = " or None" if may_be_none else ""
                 raise ConfigError(
                     f"{call} expects {name} to be {_WORDS[kind]}{none}. "
@@ -108,10 +118,14 @@ def _of_class(cls: type) -> _Parameters:
 def checked(function: Callable[P, R]) -> Callable[P, R]:
     """Check the arguments of every call of a public function or method."""
     is_method = next(iter(inspect.signature(function).parameters), "") == "self"
+    parameters: _Parameters | None = None
 
     @functools.wraps(function)
     def call(*args: P.args, **kwargs: P.kwargs) -> R:
-        _of_function(function, is_method).check(function.__name__, args[is_method:], kwargs)
+        nonlocal parameters
+        if parameters is None:
+            parameters = _of_function(function, is_method)
+        parameters.check(function.__name__, args[1:] if is_method else args, kwargs)
         return function(*args, **kwargs)
 
     return call

@@ -123,11 +123,16 @@ class Variable(Operand):
         tensor: Tensor = self._value.view(Tensor)
         if not tapes:
             return tensor
-        found = tuple(tape for tape in tapes if tape.tracks(self))
-        if not found:
+        node = self.node_on(tapes)
+        if node is None:
             return tensor.copy()
-        tensor.node = Node(found, self, self.version)
+        tensor.node = node
         return tensor
+
+    def node_on(self, tapes: tuple[Any, ...]) -> Node | None:
+        """What open tapes know the value by; None if they do not track it."""
+        found = tuple([tape for tape in tapes if tape.tracks(self)])
+        return Node(found, self, self.version) if found else None
 
     def read_value(self) -> Array:
         """A copy of the value as a tensor; see `read`."""

@@ -8,6 +8,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from distrib.autodiff.tensor import as_tensor
+from distrib.autodiff.whole import is_tracked
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
 from distrib.base.missing import refuser
@@ -27,6 +28,7 @@ from distrib.nn.activations import (
     swish,
     tanh,
 )
+from distrib.nn.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
 from distrib.tf.elementwise import tensor_of
 from distrib.tf.ordering import top_k
 
@@ -68,8 +70,14 @@ __getattr__ = refuser(
 def softmax_cross_entropy_with_logits(
     labels: ArrayLike, logits: ArrayLike, axis: int = -1, name: str | None = None
 ) -> Array:
-    """`-sum(labels * log_softmax(logits))` over an axis."""
-    return as_tensor(-np.sum(tensor_of(labels) * log_softmax(tensor_of(logits), axis), axis=axis))
+    """`-sum(labels * log_softmax(logits))` over an axis; labels are distributions."""
+    given, scores = tensor_of(labels), tensor_of(logits)
+    if is_tracked(given) or axis not in (-1, scores.ndim - 1) or given.shape != scores.shape:
+        return as_tensor(-np.sum(given * log_softmax(scores, axis), axis=axis))
+    values = CategoricalCrossentropy(from_logits=True).values(
+        *(each.reshape(-1, each.shape[-1]) for each in (given, scores))
+    )
+    return as_tensor(values.reshape(scores.shape[:-1]))
 
 
 @checked
@@ -77,8 +85,11 @@ def sparse_softmax_cross_entropy_with_logits(
     labels: ArrayLike, logits: ArrayLike, name: str | None = None
 ) -> Array:
     """`-log_softmax(logits)[label]`, with integer labels, over the last axis."""
-    index = np.asarray(labels)[..., None]
-    return as_tensor(-np.take_along_axis(log_softmax(tensor_of(logits)), index, axis=-1)[..., 0])
+    scores = tensor_of(logits)
+    values = SparseCategoricalCrossentropy(from_logits=True).values(
+        np.asarray(labels).reshape(-1), scores if scores.ndim == 2 else scores.reshape(-1, scores.shape[-1])
+    )
+    return values if values.ndim == scores.ndim - 1 else values.reshape(scores.shape[:-1])
 
 
 @checked

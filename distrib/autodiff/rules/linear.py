@@ -22,7 +22,7 @@ from distrib.base.arrays import Array
 
 
 def _turned(matrices: Any) -> Any:
-    return np.swapaxes(matrices, -1, -2)
+    return matrices.swapaxes(-1, -2)
 
 
 def _left(d: Any, y: Any, a: Any, b: Any) -> Any:

@@ -70,6 +70,8 @@ class HasCall(HasParts):
         """
         raise NotImplementedError(f"{type(self).__name__} has neither call nor forward.")
 
+    call.is_open = True  # type: ignore[attr-defined]
+
     def build(self, input_shape: Any) -> None:
         """Make the variables that depend on the shape of the inputs. Called once, before the first call.
 
@@ -162,11 +164,6 @@ class HasCall(HasParts):
             "Keras 3 has no add_metric. Keep a metric as an attribute of the model, update it in train_step, or pass "
             "it to compile."
         )
-
-    @property
-    def has_call(self) -> bool:
-        """Whether a subclass says what it computes in `call`."""
-        return type(self).call is not HasCall.call
 
     # --- how it is called ---------------------------------------------------------------------------------------
 

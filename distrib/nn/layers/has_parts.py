@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Iterator, Mapping, Sequence
-from typing import Any
+from typing import Any, ClassVar
 
 import numpy as np
 
@@ -25,28 +25,28 @@ class HasParts(HasNodes):
     """
 
     parts: Parts
-
-    @property
-    def has_call(self) -> bool:
-        """Whether it is a layer of a user's own."""
-        raise NotImplementedError
+    has_call: ClassVar[bool] = False
+    """Whether a subclass says what it computes in `call`. Then its attributes are looked at."""
 
     _call_losses: Sequence[Any] = ()
     _name_in_owner: str | None = None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        cls.has_call = not getattr(cls.call, "is_open", False)
+        if cls.has_call and cls.__setattr__ is HasNodes.__setattr__:
+            cls.__setattr__ = _set_and_find  # type: ignore[method-assign]  # costs what layers in a step must not
+
+    def call(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        """See `HasCall.call`."""
+        raise NotImplementedError
+
+    call.is_open = True  # type: ignore[attr-defined]
 
     @property
     def prefix(self) -> str:
         """What the names of its variables begin with in a network."""
         return f"{self.name}/"
-
-    def __setattr__(self, name: str, value: object) -> None:
-        super().__setattr__(name, value)
-        if self.has_call and name not in ("nodes", "parts") and may_be_tracked(value):
-            if "parts" not in self.__dict__:
-                raise ConfigError(
-                    f"{type(self).__name__}.__init__ begins with super().__init__(). Received: {name} set before."
-                )
-            self.parts.find(value)
 
     @property
     def sublayers(self) -> Mapping[str, Any]:
@@ -103,6 +103,17 @@ class HasParts(HasNodes):
         for name, value in self.__dict__.items():
             made.__dict__[name] = [] if name == "nodes" else copy.deepcopy(value, memo)
         return made
+
+
+def _set_and_find(self: Any, name: str, value: object) -> None:
+    """Set an attribute, and take the variables and layers that it has."""
+    HasNodes.__setattr__(self, name, value)
+    if name not in ("nodes", "parts") and may_be_tracked(value):
+        if "parts" not in self.__dict__:
+            raise ConfigError(
+                f"{type(self).__name__}.__init__ begins with super().__init__(). Received: {name} set before."
+            )
+        self.parts.find(value)
 
 
 def penalty_of(variable: Variable) -> Any:
