@@ -63,7 +63,7 @@ FLOORS = [
     ["strategies.default", "strategies.mirrored", "strategies.central_storage"],
     ["strategies.named"],
     ["strategies.parameter_server"],
-    ["strategies.from_cluster", "strategies.replica_context"],
+    ["strategies.from_cluster", "strategies.replica_context", "strategies.own_updates"],
     # The training loop.
     ["training.arguments.data_structure", "training.arguments.unsupported"],
     ["training.arguments"],

@@ -89,6 +89,11 @@ class Objective:
         assert not isinstance(weight, tuple)
         prediction = predictions[0]
         values = self.loss.forward(y, prediction)
+        if weight is not None and self.loss.is_of_batch:
+            raise ConfigError(
+                f"Loss '{self.loss.name}' returns one number for the batch. Received: weights of examples. Return a "
+                "value for each example, (batch,)."
+            )
         y_pred = prediction if self.fused_layer is None else self.loss.activate(prediction)
         self.measure(y, y_pred, values, weight)
 

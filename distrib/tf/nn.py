@@ -29,6 +29,7 @@ from distrib.nn.activations import (
     tanh,
 )
 from distrib.nn.losses import CategoricalCrossentropy, SparseCategoricalCrossentropy
+from distrib.strategies.default import get_strategy
 from distrib.tf.elementwise import tensor_of
 from distrib.tf.ordering import top_k
 
@@ -42,6 +43,7 @@ __all__ = [
     "log_softmax",
     "relu",
     "relu6",
+    "scale_regularization_loss",
     "selu",
     "sigmoid",
     "sigmoid_cross_entropy_with_logits",
@@ -122,8 +124,15 @@ def compute_average_loss(
     Args:
         per_example_loss: `(batch,)`.
         sample_weight: `(batch,)`; 1 by default.
-        global_batch_size: examples over all replicas; those given here by default.
+        global_batch_size: examples over all replicas; by default as many on each as are given here.
     """
     values = tensor_of(per_example_loss)
     weighted = values if sample_weight is None else values * np.asarray(sample_weight, values.dtype)
-    return as_tensor(np.sum(weighted) / (global_batch_size or len(values)))
+    count = global_batch_size or len(values) * get_strategy().num_replicas_in_sync
+    return as_tensor(np.sum(weighted) / count)
+
+
+@checked
+def scale_regularization_loss(regularization_loss: ArrayLike) -> Array:
+    """A penalty over the number of replicas, since gradients of all replicas are added."""
+    return as_tensor(tensor_of(regularization_loss) / get_strategy().num_replicas_in_sync)

@@ -20,5 +20,5 @@ def replayed(log, part, gradient):
         for other in others:
             first += other
         optimizer.learning_rate = entry.learning_rate
-        optimizer.apply(values, first, entry.scale)
+        optimizer.apply_range(values, first, entry.scale)
     return values

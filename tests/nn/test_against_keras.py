@@ -88,6 +88,6 @@ def test_optimizer(case, scale):
     values = np.array(case["start"])
     optimizer.build(values.size, values.dtype)
     for grads, expected in zip(case["grads"], case["values"], strict=True):
-        optimizer.apply(values, np.array(grads) / scale, scale)
+        optimizer.apply_range(values, np.array(grads) / scale, scale)
         np.testing.assert_allclose(values, expected, rtol=0, atol=1e-7)
     assert optimizer.iterations == len(case["grads"])

@@ -160,9 +160,9 @@ def test_update_of_parts_equals_update_of_the_whole_bit_for_bit(name, dtype, siz
         owner.build(part.stop - part.start, dtype)
     for _ in range(2):
         grads = rng.normal(size=size).astype(dtype)
-        optimizer.apply(whole, grads.copy(), 1 / 3)
+        optimizer.apply_range(whole, grads.copy(), 1 / 3)
         for owner, part in owners:
-            owner.apply(pieces[part], grads[part].copy(), 1 / 3)
+            owner.apply_range(pieces[part], grads[part].copy(), 1 / 3)
         assert whole.tobytes() == pieces.tobytes()
         assert not np.array_equal(whole, start), "nothing was updated"
         start = whole.copy()

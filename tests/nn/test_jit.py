@@ -28,10 +28,10 @@ def train(make, num_elements, dtype, clipping_by_hand=None):
     for _ in range(5):
         grads = rng.normal(size=num_elements).astype(dtype)
         if clipping_by_hand is None:
-            optimizer.apply(values, grads, scale=1 / 300)
+            optimizer.apply_range(values, grads, scale=1 / 300)
         else:
             limit = np.dtype(dtype).type(clipping_by_hand)
-            optimizer.apply(values, np.clip(grads * np.dtype(dtype).type(1 / 300), -limit, limit))
+            optimizer.apply_range(values, np.clip(grads * np.dtype(dtype).type(1 / 300), -limit, limit))
     return [values, *optimizer.slots.values()]
 
 
@@ -106,6 +106,6 @@ def test_a_cache_that_cannot_be_written_does_not_stop_training(tmp_path):
         "import resource, numpy as np, distrib; from distrib.nn.optimizers import Adam\n"
         "resource.setrlimit(resource.RLIMIT_FSIZE, (100, 100))\n"
         "adam = Adam(); adam.build(8, np.dtype('f4')); values = np.ones(8, 'f4')\n"
-        "adam.apply(values, np.ones(8, 'f4')); print(adam.compiled_loop is not None, values[0] < 1)\n"
+        "adam.apply_range(values, np.ones(8, 'f4')); print(adam.compiled_loop is not None, values[0] < 1)\n"
     )
     assert run(program, tmp_path) == "True True\n"

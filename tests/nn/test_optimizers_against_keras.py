@@ -38,7 +38,7 @@ def test_optimizers(case):
     optimizer = getattr(optimizers, case["name"])(**case["arguments"])
     optimizer.build(values.size, values.dtype, tensors=tensors(case["values"]))
     for grads in case["grads"]:
-        optimizer.apply(values, flat(grads) * 50, scale=1 / 50)
+        optimizer.apply_range(values, flat(grads) * 50, scale=1 / 50)
     np.testing.assert_allclose(values, flat(case["after"]), rtol=1e-10, atol=1e-10)
     assert not np.allclose(values, flat(case["values"]))
 
@@ -68,7 +68,7 @@ def test_a_constraint_is_applied_after_each_update():
     sgd = optimizers.SGD(1.0)
     sgd.build(4, values.dtype, tensors=tensors([values], constraints.UnitNorm()))
     vector = values.reshape(-1)
-    sgd.apply(vector, np.zeros(4))
+    sgd.apply_range(vector, np.zeros(4))
     np.testing.assert_allclose(vector.reshape(2, 2), constraints.UnitNorm()(np.array([[1, -2], [3, 4.0]])))
 
 

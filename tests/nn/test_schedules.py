@@ -48,7 +48,7 @@ def test_an_optimizer_follows_its_schedule_and_no_number_that_is_set():
     rates = []
     for _ in range(3):
         rates.append(optimizer.learning_rate)
-        optimizer.apply(values, np.ones(1))
+        optimizer.apply_range(values, np.ones(1))
     assert rates == [1.0, 0.5, 0.25]
     assert values[0] == -1.75
     with pytest.raises(distrib.ConfigError, match="follows PiecewiseConstantDecay"):

@@ -5,7 +5,7 @@ from __future__ import annotations
 import copy
 import inspect
 import math
-from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any, ClassVar, Self, cast
 
 import numpy as np
@@ -19,6 +19,7 @@ from distrib.base.errors import ConfigError, ShapeError
 from distrib.nn import activations
 from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.layers.shapes import snake_case
+from distrib.nn.losses.own_loss import TapedLoss
 from distrib.nn.workspace import Workspace
 
 EPSILON = 1e-7
@@ -30,6 +31,8 @@ REDUCTIONS = ("sum_over_batch_size", "sum", "mean", "mean_with_sample_weight", "
 
 class Loss(HasArguments):
     """One value an example, and its gradient.
+
+    A subclass of one's own says it in `call`.
 
     Args:
         from_logits: whether predictions are logits, for losses that know any.
@@ -44,6 +47,9 @@ class Loss(HasArguments):
     Raises:
         ConfigError: another reduction or axis.
     """
+
+    check_mean: ClassVar[Callable[[Any], None]] = staticmethod(lambda loss: None)
+    """Called with a loss whose mean over the examples of this process is to be trained on, under a tape."""
 
     fused_activation: ClassVar[type[activations.Activation] | None] = None
     """The activation whose logits this loss can start from."""
@@ -68,6 +74,7 @@ class Loss(HasArguments):
         self.from_logits, self.reduction = from_logits, reduction
         self.name = name or snake_case(type(self).__name__)
         self._scratch = Workspace()
+        self._taped: TapedLoss | None = None
 
     def prepare(self, y_true: Array, output_shape: Shape, dtype: np.dtype[Any]) -> Array:
         """Check the targets of a whole data set and bring them into the form `forward` takes.
@@ -83,14 +90,25 @@ class Loss(HasArguments):
         """
         if y_true.shape[1:] != output_shape and (*y_true.shape[1:], 1) == output_shape:
             y_true = y_true.reshape(len(y_true), *output_shape)
-        if y_true.shape[1:] != output_shape:
+        if y_true.shape[1:] != output_shape and type(self).call is Loss.call:
             raise ShapeError(
                 f"{type(self).__name__} expects targets of shape {shape_of_batch(output_shape)}. "
                 f"Received: {shape_of_batch(y_true.shape[1:])}."
             )
         return np.asarray(y_true, dtype=dtype)
 
-    @abstractmethod
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The values of the examples, in a subclass of one's own that is written with functions that a tape knows.
+
+        Args:
+            y_true: targets, `(batch, ...)`.
+            y_pred: predictions, `(batch, *output_shape)`.
+
+        Returns:
+            `(batch,)`, or `(batch, ...)`, of which each example has the mean; or one number, the mean over the batch.
+        """
+        raise NotImplementedError(f"{type(self).__name__} has neither call nor forward.")
+
     def forward(self, y_true: Array, y_pred: Array) -> Array:
         """The values `(batch,)`, in memory of this loss.
 
@@ -98,10 +116,19 @@ class Loss(HasArguments):
             y_true: prepared targets of the batch.
             y_pred: `(batch, *output_shape)`; logits if `from_logits`.
         """
+        if self._taped is None:
+            self._taped = TapedLoss(self.call, self.name)
+        return self._taped.forward(y_true, y_pred)
 
-    @abstractmethod
     def backward(self, y_true: Array, y_pred: Array) -> Array:
         """Gradient of each value with respect to its prediction, `(batch, *output_shape)`, after `forward`."""
+        assert self._taped is not None
+        return self._taped.backward()
+
+    @property
+    def is_of_batch(self) -> bool:
+        """Whether the last values are one for the batch, so that examples cannot be weighted."""
+        return self._taped is not None and self._taped.is_of_batch
 
     def activate(self, logits: Array) -> Array:
         """The activation of `logits`, after `forward`; only if `fused_activation` is set."""
@@ -116,7 +143,7 @@ class Loss(HasArguments):
     def twin(self) -> Self:
         """The same loss with scratch memory of its own."""
         twin = copy.copy(self)
-        twin._scratch = Workspace()
+        twin._scratch, twin._taped = Workspace(), None
         for name, part in vars(self).items():
             if isinstance(part, activations.Activation):
                 setattr(twin, name, part.twin())
@@ -141,6 +168,8 @@ class Loss(HasArguments):
                 divisor = float(np.sum(weights, dtype=np.float64)) or 1.0
         if self.reduction in ("none", None):
             return values
+        if self.reduction != "sum" and is_tracked(values):
+            Loss.check_mean(self)
         if self.reduction == "sum":
             divisor = 1.0
         total = np.sum(np.asarray(values), dtype=np.float64)
@@ -211,6 +240,27 @@ class Loss(HasArguments):
         else:
             np.mean(elements, axis=tuple(range(1, elements.ndim)), out=values)
         return values
+
+
+class FunctionLoss(Loss):
+    """A function of one's own as a loss.
+
+    Args:
+        function: see `Loss.call`.
+    """
+
+    def __init__(self, function: Any) -> None:
+        super().__init__(name=getattr(function, "__name__", type(function).__name__))
+        self._function = function
+
+    def call(self, y_true: Any, y_pred: Any) -> Any:
+        """The function of targets and predictions."""
+        return self._function(y_true, y_pred)
+
+    def get_config(self) -> dict[str, Any]:
+        """The name of the function: registered, or in `custom_objects`, it is found again."""
+        named = self._function if hasattr(self._function, "__name__") else type(self._function)
+        return {"class": get_registered_name(named)}
 
 
 def predictions_of(y_pred: ArrayLike) -> Array:

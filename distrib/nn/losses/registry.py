@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from distrib.base.errors import ConfigError
+from distrib.nn.custom_objects import get_registered_object
 from distrib.nn.losses.crossentropy import (
     BinaryCrossentropy,
     CategoricalCrossentropy,
@@ -15,7 +15,7 @@ from distrib.nn.losses.distributions import KLDivergence, Poisson
 from distrib.nn.losses.focal import BinaryFocalCrossentropy, CategoricalFocalCrossentropy
 from distrib.nn.losses.functions import CLASSES
 from distrib.nn.losses.hinge import CategoricalHinge, Hinge, SquaredHinge
-from distrib.nn.losses.loss import Loss
+from distrib.nn.losses.loss import FunctionLoss, Loss
 from distrib.nn.losses.regression import (
     CosineSimilarity,
     Huber,
@@ -60,23 +60,23 @@ REGISTRY: Registry[Loss] = Registry(
 
 
 def get(identifier: str | Loss | Callable[..., Any]) -> Loss:
-    """The loss of that name, class, or function of this module, or `identifier` itself.
-
-    Raises:
-        ConfigError: an unknown name, or a function of one's own, whose gradient is not known.
-    """
+    """The loss of that name, class, or function; or `identifier` itself. Raises `ConfigError` for unknown names."""
     if isinstance(identifier, type) and issubclass(identifier, Loss):
         return identifier()
     if callable(identifier) and not isinstance(identifier, Loss):
         if identifier in CLASSES:
             return CLASSES[identifier]()
-        raise ConfigError(
-            f"Expected a loss of distrib.losses. Received: {identifier!r}, whose gradient is not known. Write a "
-            "subclass of distrib.losses.Loss, with forward and backward."
-        )
+        return FunctionLoss(identifier)
     return REGISTRY.get(identifier)
 
 
 def from_config(config: Mapping[str, Any]) -> Loss:
-    """The loss that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
+    """The loss that a config with its `"class"` describes.
+
+    Raises:
+        ConfigError: it is neither built in nor registered.
+    """
+    found = get_registered_object(str(config.get("class")))
+    if callable(found) and not isinstance(found, type):
+        return FunctionLoss(found)
     return REGISTRY.from_config(config)

@@ -17,11 +17,11 @@ from typing import Any, ClassVar
 import numpy as np
 
 from distrib.base.arrays import Array, aligned_vector
-from distrib.base.attributes import HasAttributes
 from distrib.base.errors import ConfigError
 from distrib.base.ranges import Range
 from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.jit import Loop
+from distrib.nn.optimizers.applies_gradients import AppliesGradients
 from distrib.nn.optimizers.checks import check_clips, check_numbers
 from distrib.nn.optimizers.range_update import RangeUpdate
 from distrib.nn.optimizers.step_size import AssignableFloat, AssignableInt, LearningRate, StepSize
@@ -33,7 +33,7 @@ AVERAGE = "average"
 """The slot of the moving average of the values."""
 
 
-class Optimizer(HasAttributes):
+class Optimizer(AppliesGradients):
     """Base of all optimizers.
 
     Args:
@@ -187,19 +187,23 @@ class Optimizer(HasAttributes):
 
     def build(
         self,
-        num_elements: int,
-        dtype: np.dtype[Any],
+        num_elements: Any,
+        dtype: np.dtype[Any] | None = None,
         elements: str = "",
         tensors: Sequence[TensorPart] = (),
     ) -> None:
         """Make slots, or keep those that there are if they are for the same elements.
 
         Args:
-            num_elements: how many are updated by this process.
+            num_elements: how many are updated by this process. Or, as in Keras, the variables for `apply`; then there
+                is no more to say.
             dtype: dtype of the elements.
             elements: any text that is different for other elements.
             tensors: that lie there, in order; by default one without axes to speak of.
         """
+        if dtype is None:
+            self._built_for = list(num_elements)
+            return
         for name in self.state_names:
             slot = self.slots.get(name)
             if slot is None or slot.size != num_elements or slot.dtype != dtype or elements != self._elements:
@@ -217,7 +221,7 @@ class Optimizer(HasAttributes):
         self.iterations, self.slots = 0, {}
         self._variables.forget()
 
-    def apply(self, values: Array, grads: Array, scale: float = 1.0) -> None:
+    def apply_range(self, values: Array, grads: Array, scale: float = 1.0) -> None:
         """One update, in place.
 
         Args:
@@ -228,11 +232,11 @@ class Optimizer(HasAttributes):
         self.apply_parts([(values, grads)], scale)
 
     def apply_parts(self, parts: Sequence[tuple[Array, Array]], scale: float = 1.0) -> None:
-        """`apply` where the owned elements lie in several places: one update of all parts.
+        """`apply_range` where the owned elements lie in several places: one update of all parts.
 
         Args:
             parts: values and gradients of each, in the same order at every update; `num_elements` together.
-            scale: see `apply`.
+            scale: see `apply_range`.
         """
         assert self._update is not None, "build comes first"
         step, begin = self._iterations + 1, 0
@@ -267,7 +271,7 @@ class Optimizer(HasAttributes):
 
         Args:
             step: from 1.
-            scale: see `apply`. It is part of a factor that the gradient is multiplied with in any case.
+            scale: see `apply_range`. It is part of a factor that the gradient is multiplied with in any case.
         """
 
     @abstractmethod

@@ -218,7 +218,7 @@ class Shard:
         if optimizer.global_clipnorm is not None:
             scale *= optimizer.clipping(float(np.dot(first, first)) * scale * scale)
         optimizer.learning_rate = entry.learning_rate
-        optimizer.apply(self.values, first, scale)
+        optimizer.apply_range(self.values, first, scale)
         self.version = entry.version
 
 
