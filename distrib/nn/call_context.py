@@ -29,6 +29,7 @@ class CallContext:
         dtype: of variables and computations.
         seed: of initial values.
         rows: number of examples; None where it is not known.
+        draw_in_step: in a step of a user's own, which random numbers what is called with `training=True` draws.
 
     Attributes:
         path: names of the layers whose calls are under way, the outermost first.
@@ -42,7 +43,9 @@ class CallContext:
         dtype: np.dtype[Any],
         seed: int,
         rows: int | None = None,
+        draw_in_step: RngKey | None = None,
     ) -> None:
+        self.draw_in_step = draw_in_step
         self.training, self.draw, self.dtype, self.seed, self.rows = training, draw, dtype, seed, rows
         self.path: tuple[str, ...] = ()
         self.losses: list[Any] = []
@@ -109,20 +112,23 @@ def in_call(
         rows: number of examples.
     """
     outer = _current.context
-    draw = (
-        RngKey(EagerDraws.next_seed(), 0, 0) if training and (outer is None or outer.draw is None) else None
-    )
-    context = CallContext(bool(training), draw, dtype, seed, rows) if outer is None else outer
+    is_outermost = outer is None or not outer.path
+    draw = None if outer is None else outer.draw or outer.draw_in_step
+    if training and draw is None:
+        draw = RngKey(EagerDraws.next_seed(), 0, 0)
+    context = CallContext(bool(training), None, dtype, seed, rows) if outer is None else outer
     before = context.path, context.training, context.draw
     # Names of models are numbered in the process, and those of layers in what has them.
     context.path = (*context.path, getattr(layer, "_name_in_owner", None) or layer.name)
     if training is not None:
         context.training = training
-        context.draw = (draw or context.draw) if training else None
+        context.draw = draw if training else None
+    if is_outermost:
+        context.losses = []
     try:
         with in_context(context):
             yield context
     finally:
         context.path, context.training, context.draw = before
-        if outer is None:
+        if is_outermost:
             layer._call_losses = tuple(context.losses)

@@ -117,8 +117,8 @@ def _check_mean(loss: Loss) -> None:
         raise ConfigError(
             f"{type(loss).__name__} with reduction={loss.reduction!r} divides by the number of examples of this "
             f"replica, and the gradients of {replicas} replicas are added. Use reduction='none' and "
-            "tf.nn.compute_average_loss(..., global_batch_size=...), or reduction='sum' and divide by the size of the "
-            "global batch."
+            "tf.nn.compute_average_loss(..., global_batch_size=...), or reduction='sum' and divide by the size of "
+            "the global batch."
         )
 
 

@@ -9,6 +9,7 @@ import numpy as np
 from distrib.autodiff.tensor import as_tensor
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
+from distrib.nn.random_rows import normal_rows, rows_of_step, uniform_rows
 from distrib.nn.rng import generator
 from distrib.training.seeds import seed_of_next_array, set_random_seed
 
@@ -35,7 +36,10 @@ def normal(
     seed: int | None = None,
     name: str | None = None,
 ) -> Array:
-    """Normal numbers."""
+    """Normal numbers. In a training a row for each example: the same on any number of replicas."""
+    rows = rows_of_step("normal", seed, shape)
+    if rows is not None:
+        return as_tensor((mean + stddev * normal_rows(rows, tuple(shape))).astype(dtype))
     return as_tensor(_generator(seed).normal(mean, stddev, shape).astype(dtype))
 
 
@@ -49,6 +53,10 @@ def uniform(
     name: str | None = None,
 ) -> Array:
     """Uniform numbers from `minval` to before `maxval`, which is 1 by default; integers for an integer dtype."""
+    rows = None if np.dtype(dtype).kind in "iu" else rows_of_step("uniform", seed, shape)
+    if rows is not None:
+        span = (1 if maxval is None else maxval) - minval
+        return as_tensor((minval + span * uniform_rows(rows, tuple(shape))).astype(dtype))
     if np.dtype(dtype).kind in "iu":
         return as_tensor(_generator(seed).integers(minval, maxval, shape, dtype=dtype))
     return as_tensor(_generator(seed).uniform(minval, 1 if maxval is None else maxval, shape).astype(dtype))

@@ -11,7 +11,7 @@ import threading
 from abc import abstractmethod
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
-from typing import Any, ClassVar
+from typing import Any, ClassVar, cast
 
 import numpy as np
 
@@ -57,14 +57,16 @@ from distrib.training.interface import Verbose
 from distrib.training.loop.epoch_loop import EpochLoop
 from distrib.training.loop.evaluation_run import EvaluationRun
 from distrib.training.loop.fit_loop import FitLoop
+from distrib.training.loop.own_step import StepNetwork, StepObjective
 from distrib.training.loop.training_session import TrainingSession
 from distrib.training.model_config import made_of
 from distrib.training.model_files import ModelFiles
 from distrib.training.model_layers import HasLayers
+from distrib.training.model_steps import HasSteps
 from distrib.training.seeds import next_model_name, seed_of_next_model, seed_of_next_training
 
 
-class Model(HasLayers):
+class Model(HasSteps, HasLayers):
     """A model: `Model(inputs, outputs)` of symbolic tensors. Base class of `Sequential` and `Functional`.
 
     For the arguments see `Functional`, which `Model(inputs, outputs)` makes.
@@ -132,7 +134,7 @@ class Model(HasLayers):
     @property
     def network(self) -> Network:
         """The layers over flat vectors, built if they have to be. Raises `ConfigError` where the shape is unknown."""
-        return self._built()
+        return self._built() if self.has_network else cast(Network, self._trained())
 
     @abstractmethod
     def build(self, input_shape: Any = None) -> None:
@@ -272,7 +274,12 @@ class Model(HasLayers):
 
     @property
     def metrics(self) -> list[Metric]:
-        """The metrics; empty until `fit` or `evaluate` has seen the first targets."""
+        """The metrics; empty until `fit` or `evaluate` has seen the first targets.
+
+        Of a model with a `train_step` of its own: its loss, those of `compile`, and those in its attributes.
+        """
+        if self.has_own_step:
+            return self._own_metrics()
         return [] if self._session.trainer is None else self._session.trainer.means.metrics
 
     @property
@@ -372,7 +379,7 @@ class Model(HasLayers):
         trainer = self._trainer_of(plan.data)
         with collective("fit"):
             training = self._begin("fit", plan.describe(schedule, tests))
-        run = FitLoop(self.network, trainer, training, dataset, schedule, called, tests, validation_freq)
+        run = FitLoop(self._trained(), trainer, training, dataset, schedule, called, tests, validation_freq)
         self._session.run = run
         self._trained_by = threading.get_ident()
         exit_codes.note(None)
@@ -431,8 +438,10 @@ class Model(HasLayers):
         schedule = Schedule(len(dataset), size_of(batch_size))
         params = {"epochs": 1, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList([*listed(callbacks), *self._progress(verbose)], self, params)
-        objective = self._trainer_of(data).objective
-        with collective("evaluate"), self.network.apart() as network:
+        objective: Any = self._trainer_of(data).objective
+        if type(self).test_step is not Model.test_step:
+            objective = StepObjective(self.metrics)
+        with collective("evaluate"), self._trained("test").apart() as network:
             training = self._begin("evaluate", {"data": data.describe(), **schedule.describe()})
             logs = EvaluationRun(network, called).evaluate(objective, training.feed, dataset, schedule)
         return _results(logs, return_dict)
@@ -671,6 +680,8 @@ class Model(HasLayers):
     def _prepare(self, data: Examples) -> ArrayDataset:
         """The data set in the form network and loss take. Checks it, on this replica."""
         compiled = self.compile_config
+        if not self.has_network:
+            return ArrayDataset(data.x, data.y, data.weight, self.dtype)
         network = self._built(columns(data.x)[0].shape[1:])
         network.check_input(data.x)
         targets = compiled.prepare(data.y, network)
@@ -678,21 +689,33 @@ class Model(HasLayers):
 
     def _trainer_of(self, data: Examples) -> EpochLoop:
         if self._session.trainer is None:
-            network = self.network
-            objective = self.compile_config.objective(network, data.y)
-            self._session.trainer = EpochLoop(network, objective)
+            objective: Any
+            if self.has_own_step:
+                objective = StepObjective(self.metrics)
+            else:
+                objective = self.compile_config.objective(self.network, data.y)
+            self._session.trainer = EpochLoop(self._trained(), objective)
         return self._session.trainer
+
+    def _trained(self, what: str = "train") -> Any:
+        """What `fit` trains, or `evaluate` measures: the network, or the steps of a subclass."""
+        is_own = type(self).test_step is not Model.test_step if what == "test" else self.has_own_step
+        if not is_own:
+            return self.network
+        updates = self.has_network and self.has_own_optimizer
+        return StepNetwork(self, self.network if updates else None, self.optimizer)
 
     def _draw_seed(self) -> None:
         """The seed of what is drawn in training, unless one was given: the same on all replicas."""
         if self._draws_own_seed:
             self._draws_own_seed = False
             self.seed = self.strategy.seed_of_chief(seed_of_next_training(self.strategy))
-            self.network.seed = self.seed
+            if self.has_network:
+                self.network.seed = self.seed
 
     def _begin(self, call: str, arguments: dict[str, Any]) -> Training:
         """Make sure that all replicas are about to do the same, and begin from equal values. Collective."""
-        network, compiled, session = self.network, self.compile_config, self._session
+        network, compiled, session = self._trained(), self.compile_config, self._session
         if self._trained_by is not None:
             return self._training_of_run(call, arguments)
         self.files.check_whole(call)

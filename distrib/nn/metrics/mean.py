@@ -10,6 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from distrib.base.arrays import Array
+from distrib.nn.call_context import current_context
 from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.metrics.metric import SumsMetric
 
@@ -67,6 +68,10 @@ class Mean(MeanMetric):
         self, values: ArrayLike, sample_weight: ArrayLike | None = None
     ) -> None:
         flat = np.asarray(values, dtype=np.float64).reshape(-1)
+        if np.ndim(values) == 0 and sample_weight is None:
+            # A number that a step has computed from its part of a batch.
+            context = current_context()
+            sample_weight = None if context is None or context.rows is None else [context.rows]
         super().update_state(flat, flat, sample_weight)
 
 

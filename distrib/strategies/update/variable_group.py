@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
 
 from distrib.base.errors import ConfigError
 from distrib.nn.constraints import Constraint
@@ -23,6 +26,18 @@ class VariableGroup:
     """
 
     def __init__(self, variables: Sequence[Variable]) -> None:
+        self._lay_out(variables)
+
+    @classmethod
+    def empty(cls, dtype: np.dtype[Any]) -> VariableGroup:
+        """A group without variables."""
+        group = cls.__new__(cls)
+        group.dtype, group.buffer, group.damage = dtype, FlatBuffer({}, dtype), ""
+        group.penalties = WeightPenalties({}, group.buffer)
+        group.constraints, group.variables, group.fixed_variables, group.states = {}, {}, {}, []
+        return group
+
+    def _lay_out(self, variables: Sequence[Variable]) -> None:
         dtypes = {each.dtype for each in variables}
         if len(dtypes) > 1 or len({id(each) for each in variables}) < len(variables):
             raise ConfigError(

@@ -99,6 +99,21 @@ class CompileConfig:
         """The loss of the only output, or of the first that is trained; None for none."""
         return next((each.loss for each in self._outputs if each is not None), None)
 
+    @property
+    def losses(self) -> list[losses.Loss | None]:
+        """The loss of each output."""
+        return [None if each is None else each.loss for each in self._outputs]
+
+    @property
+    def named_metrics(self) -> list[Any]:
+        """The metrics of the only output, without and with weights, as they were given."""
+        return [
+            each
+            for output in self._outputs
+            if output is not None
+            for each in (*output.unweighted, *output.weighted)
+        ]
+
     def prepare(self, y: Columns, network: Network) -> Columns:
         """Targets in the form that the losses take; see `Loss.prepare`.
 

@@ -15,7 +15,7 @@ from distrib.strategies.update.feed import Rest
 from distrib.strategies.update.training import Training
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList
-from distrib.training.loop.running_means import RunningMeans
+from distrib.training.loop.means import means_of
 
 
 class EpochLoop:
@@ -34,7 +34,7 @@ class EpochLoop:
 
     def __init__(self, network: Network, objective: AnyObjective) -> None:
         self._network, self._objective = network, objective
-        self.means = RunningMeans(objective.metrics)
+        self.means = means_of(objective)
         self.steps_done = self.request = self.requested = 0
 
     def train_epoch(
@@ -97,7 +97,8 @@ class EpochLoop:
         total = updater.push(batch_sums)
         self.requested = total.request
         self._add(total, training.feed.sums_are_running)
-        return self.means.logs()
+        logs: Logs = self.means.logs()
+        return logs
 
     @property
     def objective(self) -> AnyObjective:

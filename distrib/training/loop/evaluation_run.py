@@ -17,7 +17,7 @@ from distrib.nn.network import Network
 from distrib.strategies.update.feed import Feed
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList
-from distrib.training.loop.running_means import RunningMeans
+from distrib.training.loop.means import means_of
 
 
 class EvaluationRun:
@@ -46,7 +46,7 @@ class EvaluationRun:
         """
         network, called = self._network, self._callbacks
         objective = objective.twin(network.output_layers)
-        means = RunningMeans(objective.metrics)
+        means = means_of(objective)
         own = BatchSums(0, np.zeros_like(objective.batch_sums.sums))
         called.call("on_test_begin")
         for step, batch in enumerate(feed.test_batches(dataset, schedule, own.sums.size)):
@@ -60,7 +60,7 @@ class EvaluationRun:
             called.call("on_test_batch_end", step, means.logs() if called.reads_test_batches else {})
         means.reset()
         means.add(feed.total(own))
-        logs = means.logs()
+        logs: Logs = means.logs()
         called.call("on_test_end", logs=logs)
         return logs
 

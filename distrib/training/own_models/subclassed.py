@@ -103,7 +103,7 @@ class Subclassed(Model):
     needs_loss = False
 
     def compile(
-        self, optimizer: Any = "rmsprop", loss: Any = None, metrics: Any = None, *args: Any, **kwargs: Any
+        self, optimizer: Any = None, loss: Any = None, metrics: Any = None, *args: Any, **kwargs: Any
     ) -> None:
         """Configure the training; see `Model.compile`. Without a loss, what `add_loss` adds is lowered.
 
@@ -114,11 +114,13 @@ class Subclassed(Model):
             args: likewise, the others.
             kwargs: likewise.
         """
-        optimizer = optimizers.get(optimizer)
+        self.has_own_optimizer = optimizer is not None
+        optimizer = optimizers.get(optimizer or "rmsprop")
         self._compiled = (optimizer, loss, metrics, *args), kwargs
         super().compile(optimizer, loss, metrics, *args, **kwargs)
 
     def _targets(self, call: str, x: Any, y: Any) -> Any:
+        self._has_targets = y is not None
         if y is not None or (self._session.compile_config is not None and self._session.compile_config.loss):
             return super()._targets(call, x, y)
         arrays_only(call, x)
@@ -193,7 +195,16 @@ class Subclassed(Model):
 
     # --- as a network -------------------------------------------------------------------------------------------
 
+    @property
+    def has_network(self) -> bool:
+        return type(self).call is not Subclassed.call
+
+    def _arranged_targets(self, targets: Any) -> Any:
+        return in_structure(self._returns, list(targets)) if isinstance(targets, tuple) else targets
+
     def structure_for(self, x: Any, y: Any = None) -> DataStructure:
+        if not self.has_network:
+            return DataStructure()
         if self._given is None:
             given = flat(x) if isinstance(x, Mapping | list | tuple) and is_several(x) else [x]
             self._given = x if len(given) > 1 or isinstance(x, Mapping) else given[0]

@@ -1,0 +1,13 @@
+"""The means of what a training or an evaluation measures."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from distrib.training.loop.own_step import StepMeans, StepObjective
+from distrib.training.loop.running_means import RunningMeans
+
+
+def means_of(objective: Any) -> Any:
+    """Means, which begin anew, of an objective: of a network, or of steps of a user's own."""
+    return StepMeans(objective) if isinstance(objective, StepObjective) else RunningMeans(objective.metrics)

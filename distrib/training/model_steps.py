@@ -1,0 +1,159 @@
+"""HasSteps: what `fit` and `evaluate` do with a batch, which a subclass may say itself.
+
+def train_step(self, data):
+    x, y = data
+    with GradientTape() as tape:
+        y_pred = self(x, training=True)
+        loss = self.compute_loss(y=y, y_pred=y_pred)
+    self.optimizer.apply(tape.gradient(loss, self.trainable_variables), self.trainable_variables)
+    for metric in self.metrics:
+        ...
+    return {metric.name: metric.result() for metric in self.metrics}
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from distrib.autodiff.structures import flat
+from distrib.base.arrays import Columns
+from distrib.base.errors import ConfigError
+from distrib.nn import metrics
+from distrib.nn.metrics import Mean, Metric
+
+
+class HasSteps:
+    """The steps of a model."""
+
+    compile_config: Any
+    has_own_optimizer = True
+    """Whether `compile` was given an optimizer, whose update `fit` makes."""
+
+    _loss_tracker: Mean | None = None
+    _compiled_metrics: Sequence[Metric] | None = None
+    _has_targets = True
+
+    def train_step(self, data: Any) -> Any:
+        """Train on this replica's part of a batch. A subclass that says it applies gradients with `self.optimizer`.
+
+        Args:
+            data: inputs, if there are no targets; or `(x, y)`, or `(x, y, sample_weight)`.
+
+        Returns:
+            Name -> number: results of metrics, which are those of all examples so far on all replicas; other numbers
+            are means over the examples.
+        """
+        raise ConfigError("train_step is for subclasses to say. Use train_on_batch.")
+
+    def test_step(self, data: Any) -> Any:
+        """Measure this replica's part of a batch; see `train_step`."""
+        raise ConfigError("test_step is for subclasses to say. Use test_on_batch.")
+
+    @property
+    def has_own_step(self) -> bool:
+        """Whether a subclass says `train_step`."""
+        return type(self).train_step is not HasSteps.train_step
+
+    @property
+    def has_network(self) -> bool:
+        """Whether the model says what its outputs are."""
+        return True
+
+    def compute_loss(
+        self,
+        x: Any = None,
+        y: Any = None,
+        y_pred: Any = None,
+        sample_weight: Any = None,
+        training: bool = True,
+    ) -> Any:
+        """The losses of `compile`, means over the examples; and what the last call has added.
+
+        Args:
+            x: not looked at.
+            y: targets.
+            y_pred: outputs of the model.
+            sample_weight: weights of the examples.
+            training: not looked at.
+        """
+        total: Any = 0.0
+        configured = self.compile_config
+        for target, prediction, loss, weight in zip(
+            flat(y), flat(y_pred), configured.losses, configured.loss_weights, strict=False
+        ):
+            if loss is not None:
+                value = loss(target, prediction, sample_weight)
+                total = total + (value if weight == 1.0 else weight * value)
+        for each in self.losses:  # type: ignore[attr-defined]
+            total = total + each
+        if isinstance(total, float):
+            raise ConfigError(
+                "compute_loss expects a loss of compile, or add_loss in call. There is neither."
+            )
+        return total
+
+    def compute_metrics(self, x: Any, y: Any, y_pred: Any, sample_weight: Any = None) -> dict[str, Any]:
+        """Add to the metrics of `compile`; returns the results of all.
+
+        Args:
+            x: not looked at.
+            y: targets.
+            y_pred: outputs of the model.
+            sample_weight: weights, for `weighted_metrics`.
+        """
+        for metric in self._metrics_of(y, y_pred):
+            metric.update_state(y, y_pred)
+        return self.get_metrics_result()
+
+    def get_metrics_result(self) -> dict[str, Any]:
+        """Name -> result of each metric."""
+        return {metric.name: metric.result() for metric in self._own_metrics()}
+
+    def _metrics_of(self, y: Any, y_pred: Any) -> Sequence[Metric]:
+        """The metrics of `compile`, for the only output."""
+        if self._compiled_metrics is None:
+            shape = np.shape(y_pred)[1:]
+            sparse = np.ndim(y) - 1 < len(shape)
+            self._compiled_metrics = [
+                metrics.get(each, shape, sparse) for each in self.compile_config.named_metrics
+            ]
+        return self._compiled_metrics
+
+    def _own_metrics(self) -> list[Metric]:
+        """The loss, the metrics of `compile`, and those in attributes."""
+        if self._loss_tracker is None:
+            self._loss_tracker = Mean("loss")
+        named = self._compiled_metrics
+        if named is None:
+            named = self._compiled_metrics = [
+                each if isinstance(each, Metric) else metrics.get(each, (2,), True)
+                for each in self.compile_config.named_metrics
+            ]
+        attributes = [
+            each for name, each in vars(self).items() if isinstance(each, Metric) and name[0] != "_"
+        ]
+        loss = [] if any(each.name == "loss" for each in attributes) else [self._loss_tracker]
+        return [*loss, *named, *attributes]
+
+    def data_of(self, x: Columns, y: Columns, weight: Columns | None) -> Any:
+        """A batch, as the steps take it: inputs, `(x, y)`, or `(x, y, sample_weight)`.
+
+        Args:
+            x: tensors of the inputs.
+            y: of the targets.
+            weight: of the weights, if there are any.
+        """
+        inputs, targets = self.arranged(x), self._arranged_targets(y)
+        if not self._has_targets:
+            return inputs
+        return (inputs, targets) if weight is None else (inputs, targets, weight)
+
+    def arranged(self, inputs: Any) -> Any:
+        """Tensors in a row, in the structure that the model takes."""
+        return list(inputs) if isinstance(inputs, tuple) else inputs
+
+    def _arranged_targets(self, targets: Any) -> Any:
+        return list(targets) if isinstance(targets, tuple) else targets

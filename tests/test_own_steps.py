@@ -1,0 +1,227 @@
+"""`train_step` and `test_step` of users' own: n replicas train what one process trains."""
+
+import numpy as np
+import pytest
+from helpers.replicas import KINDS, difference, in_one_process, on_replicas
+
+import distrib
+import distrib.tf as tf
+from distrib import keras
+from distrib.keras import layers
+
+
+def data(num_examples=45):
+    rng = np.random.default_rng(1)
+    return rng.normal(size=(num_examples, 6)), rng.integers(0, 3, num_examples)
+
+
+class Classifier(keras.Model):
+    """The step of Keras' guide, with dropout, a penalty and metrics in attributes."""
+
+    def __init__(self):
+        super().__init__(dtype="float64")
+        self.hidden = layers.Dense(7, activation="tanh", kernel_regularizer="l2")
+        self.dropout = layers.Dropout(0.4)
+        self.logits = layers.Dense(3)
+        self.accuracy = keras.metrics.SparseCategoricalAccuracy(name="accuracy")
+        self.entropy = keras.metrics.Mean(name="entropy")
+
+    def call(self, inputs, training=None):
+        return self.logits(self.dropout(self.hidden(inputs), training=training))
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            logits = self(x, training=True)
+            loss = self.compute_loss(y=y, y_pred=logits)
+        variables = self.trainable_variables
+        self.optimizer.apply_gradients(zip(tape.gradient(loss, variables), variables))  # noqa: B905
+        return self.measured(y, logits) | {
+            "loss": loss,
+            "largest": tf.reduce_mean(tf.reduce_max(logits, axis=1)),
+        }
+
+    def test_step(self, data):
+        x, y = data
+        logits = self(x, training=False)
+        return self.measured(y, logits) | {"loss": self.compute_loss(y=y, y_pred=logits)}
+
+    def measured(self, y, logits):
+        self.accuracy.update_state(y, logits)
+        probabilities = tf.nn.softmax(logits)
+        self.entropy.update_state(
+            -tf.reduce_mean(tf.reduce_sum(probabilities * tf.math.log(probabilities), axis=1))
+        )
+        return {m.name: m.result() for m in self.metrics if m.name != "loss"}
+
+
+def body(strategy):
+    x, y = data()
+    model = Classifier()
+    model.compile(keras.optimizers.Adam(0.02), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+    history = model.fit(x, y, batch_size=10, epochs=3, verbose=0, validation_data=(x[:9], y[:9]))
+    tested = model.evaluate(x, y, batch_size=11, verbose=0, return_dict=True)
+    return model.get_weights(), history.history, tested
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("num_replicas", [1, 2, 3, 4])
+def test_a_step_of_ones_own(num_replicas, kind):
+    weights, history, tested = in_one_process(body)
+    assert set(history) == {
+        "accuracy",
+        "entropy",
+        "loss",
+        "largest",
+        "val_accuracy",
+        "val_entropy",
+        "val_loss",
+    }
+    for found in on_replicas(num_replicas, body, kind=kind):
+        assert difference(found[0], weights) < 1e-12
+        for name, values in history.items():
+            np.testing.assert_allclose(found[1][name], values, rtol=1e-12, err_msg=name)
+        assert found[2] == pytest.approx(tested, rel=1e-12)
+
+
+def test_it_is_what_fit_does_by_itself():
+    """The same model without a step of its own: the same weights, losses and metrics."""
+
+    class Plain(Classifier):
+        train_step, test_step = keras.Model.train_step, keras.Model.test_step
+
+    def fitted(model_class):
+        x, y = data()
+        model = model_class()
+        model.compile(
+            keras.optimizers.Adam(0.02), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
+        history = model.fit(x, y, batch_size=10, epochs=3, verbose=0).history
+        return model.get_weights(), history["loss"]
+
+    own, plain = (in_one_process(lambda s, c=c: fitted(c)) for c in (Classifier, Plain))
+    assert difference(own[0], plain[0]) < 1e-12
+    np.testing.assert_allclose(own[1], plain[1], rtol=1e-12)
+
+
+class Gan(keras.Model):
+    """Keras' example: two models, two optimizers, no call, no targets."""
+
+    def __init__(self):
+        super().__init__(dtype="float64")
+        options = {"dtype": "float64"}
+        self.generator = keras.Sequential(
+            [layers.Input((3,)), layers.Dense(6, "relu"), layers.Dense(2)], **options
+        )
+        self.discriminator = keras.Sequential(
+            [layers.Input((2,)), layers.Dense(6), layers.LeakyReLU(0.2), layers.Dense(1)], **options
+        )
+        self.d_loss_metric, self.g_loss_metric = keras.metrics.Mean("d_loss"), keras.metrics.Mean("g_loss")
+
+    def compile(self, d_optimizer, g_optimizer, loss_fn):
+        super().compile()
+        self.d_optimizer, self.g_optimizer, self.loss_fn = d_optimizer, g_optimizer, loss_fn
+
+    @property
+    def metrics(self):
+        return [self.d_loss_metric, self.g_loss_metric]
+
+    def train_step(self, real):
+        size = tf.shape(real)[0]
+        noise = tf.random.normal((size, 3), dtype="float64")
+        fake = self.generator(noise)
+        both = tf.concat([fake, real], axis=0)
+        labels = tf.concat([tf.ones((size, 1)), tf.zeros((size, 1))], axis=0)
+        with tf.GradientTape() as tape:
+            d_loss = self.loss_fn(labels, self.discriminator(both, training=True))
+        gradients = tape.gradient(d_loss, self.discriminator.trainable_weights)
+        self.d_optimizer.apply_gradients(zip(gradients, self.discriminator.trainable_weights))  # noqa: B905
+        with tf.GradientTape() as tape:
+            g_loss = self.loss_fn(
+                tf.zeros((size, 1)), self.discriminator(self.generator(noise), training=False)
+            )
+        gradients = tape.gradient(g_loss, self.generator.trainable_weights)
+        self.g_optimizer.apply_gradients(zip(gradients, self.generator.trainable_weights))  # noqa: B905
+        self.d_loss_metric.update_state(d_loss)
+        self.g_loss_metric.update_state(g_loss)
+        return {"d_loss": self.d_loss_metric.result(), "g_loss": self.g_loss_metric.result()}
+
+
+def gan(strategy):
+    x = data()[0][:, :2]
+    model = Gan()
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        keras.optimizers.Adam(0.02),
+        keras.losses.BinaryCrossentropy(from_logits=True),
+    )
+    history = model.fit(x, batch_size=10, epochs=3, verbose=0).history
+    return [*model.generator.get_weights(), *model.discriminator.get_weights()], history
+
+
+@pytest.mark.parametrize("num_replicas", [1, 2, 3, 4])
+def test_a_gan(num_replicas):
+    weights, history = in_one_process(gan)
+    assert set(history) == {"d_loss", "g_loss"}
+    for found in on_replicas(num_replicas, gan):
+        assert difference(found[0], weights) < 1e-12
+        for name in history:
+            np.testing.assert_allclose(found[1][name], history[name], rtol=1e-12)
+
+
+def test_a_step_in_a_graph():
+    """A subclass with a step, of a graph of layers: Keras' CustomModel(inputs, outputs)."""
+
+    class Custom(keras.Model):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+            self.optimizer.apply(tape.gradient(loss, self.trainable_variables), self.trainable_variables)
+            for metric in self.metrics:
+                if metric.name == "loss":
+                    metric.update_state(loss)
+            return {m.name: m.result() for m in self.metrics}
+
+    def fitted(model_class):
+        x, y = data()
+        inputs = keras.Input((6,))
+        model = model_class(inputs, layers.Dense(3)(layers.Dense(5, "relu")(inputs)), dtype="float64")
+        model.compile("adam", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        return (
+            model.get_weights(),
+            model.fit(x, y, batch_size=10, epochs=2, verbose=0).history,
+            model.summary(print_fn=str),
+        )
+
+    own, plain = (in_one_process(lambda s, c=c: fitted(c)) for c in (Custom, keras.Model))
+    np.testing.assert_allclose(own[1]["loss"], plain[1]["loss"], rtol=1e-12)
+
+
+def test_what_a_step_must_not_do_is_a_sentence():
+    x, y = data()
+
+    def fit(step):
+        model = type("Own", (Classifier,), {"train_step": step})()
+        model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.fit(x, y, verbose=0)
+
+    def applied(self, times, variables=None):
+        loss = tf.reduce_sum(self(x) ** 2)
+        variables = variables or self.trainable_variables
+        for _ in range(times):
+            self.optimizer.apply([tf.zeros_like(v) for v in variables], variables)
+        return {"loss": loss}
+
+    for step, match in [
+        (lambda self, data: applied(self, 0), "applies gradients with self.optimizer. It has not"),
+        (lambda self, data: applied(self, 2), "self.optimizer once. Received: another call"),
+        (
+            lambda self, data: applied(self, 1, [distrib.Variable(np.ones(2), name="w")]),
+            "trainable variables. Received: w",
+        ),
+        (lambda self, data: None, "returns a dict"),
+        (lambda self, data: applied(self, 1) and {"loss": np.ones(3)}, "of shape"),
+    ]:
+        with pytest.raises(distrib.ConfigError, match=match):
+            fit(step)
