@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.ps import on_workers
 from helpers.replicas import KINDS, difference, in_one_process, on_replicas
 
 import distrib
@@ -175,3 +176,30 @@ def test_saved_and_read_again(tmp_path):
     read = distrib.load_model(tmp_path / "model", custom_objects={"Classifier": Classifier})
     first, second = (each.fit(x, y, batch_size=10, epochs=1, verbose=0).history for each in (model, read))
     assert first == second
+
+
+@pytest.mark.parametrize("num_ps", [1, 2])
+@pytest.mark.parametrize("num_workers", [1, 2, 3])
+def test_synchronous_parameter_servers(num_workers, num_ps):
+    """But for variables that layers change: those of each worker are its own, as a warning says."""
+
+    def fitted(strategy):
+        x, y = data()
+        model = compiled(Classifier())
+        history = model.fit(x, y, batch_size=10, epochs=3, verbose=0)
+        return [each.numpy() for each in model.trainable_variables], history.history["loss"]
+
+    weights, losses = in_one_process(fitted)
+    for found in on_workers(num_workers, fitted, num_ps=num_ps, mode="sync"):
+        assert difference(found[0], weights) < 1e-12
+        np.testing.assert_allclose(found[1], losses, rtol=1e-12)
+
+
+def test_asynchronous_parameter_servers_lose_nothing():
+    def fitted(strategy):
+        x, y = data()
+        model = compiled(Classifier())
+        model.fit(x, y, batch_size=5, epochs=2, verbose=0)
+        return int(model.optimizer.iterations)
+
+    assert on_workers(3, fitted, mode="async")[0] == 18

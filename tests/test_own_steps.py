@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from helpers.ps import on_workers
 from helpers.replicas import KINDS, difference, in_one_process, on_replicas
 
 import distrib
@@ -225,3 +226,29 @@ def test_what_a_step_must_not_do_is_a_sentence():
     ]:
         with pytest.raises(distrib.ConfigError, match=match):
             fit(step)
+
+
+@pytest.mark.parametrize("num_workers", [1, 3])
+def test_synchronous_parameter_servers(num_workers):
+    def fitted(strategy):
+        x, y = data()
+        model = Classifier()
+        model.compile(keras.optimizers.Adam(0.02), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        history = model.fit(x, y, batch_size=10, epochs=3, verbose=0).history
+        return model.get_weights(), history
+
+    weights, history = in_one_process(fitted)
+    for found in on_workers(num_workers, fitted, mode="sync"):
+        assert difference(found[0], weights) < 1e-12
+        for name, values in history.items():
+            np.testing.assert_allclose(found[1][name], values, rtol=1e-12, err_msg=name)
+
+
+def test_a_loop_under_parameter_servers_is_a_sentence():
+    def loop(strategy):
+        v = distrib.Variable(np.ones(2))
+        with pytest.raises(distrib.ConfigError, match="does not take gradients from a loop of one's own. Use fit"):
+            keras.optimizers.SGD(0.1).apply_gradients([(np.ones(2), v)])
+        return True
+
+    assert on_workers(1, loop, mode="sync") == [True]
