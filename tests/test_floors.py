@@ -92,6 +92,7 @@ FLOORS = [
     ["tf.reductions", "tf.ordering"],
     ["keras"],
     ["tf.arrays", "tf.dtypes", "tf.linalg", "tf.nn", "tf.config", "tf.distribute", "tf.train", "tf.math"],
+    ["keras.ops", "keras.random"],
     ["tf"],
     ["lab"],
     ["cli"],

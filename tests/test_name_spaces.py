@@ -54,6 +54,9 @@ NAMES = {
     "keras.activations": "relu softmax sigmoid tanh gelu selu swish softplus",
     "keras.initializers": "GlorotUniform HeNormal RandomNormal Zeros Ones Constant Orthogonal glorot_uniform",
     "keras.constraints": "Constraint MaxNorm MinMaxNorm NonNeg UnitNorm max_norm non_neg unit_norm min_max_norm",
+    "keras.ops": "sum mean matmul exp log sqrt square maximum where one_hot stop_gradient relu softmax concatenate "
+    "reshape cast shape einsum split norm logsumexp arange convert_to_tensor convert_to_numpy binary_crossentropy",
+    "keras.random": "normal uniform SeedGenerator shuffle",
     "keras.regularizers": "L1 L2 L1L2 l1 l2 l1_l2",
 }
 TF = {

@@ -233,7 +233,9 @@ def test_synchronous_parameter_servers(num_workers):
     def fitted(strategy):
         x, y = data()
         model = Classifier()
-        model.compile(keras.optimizers.Adam(0.02), keras.losses.SparseCategoricalCrossentropy(from_logits=True))
+        model.compile(
+            keras.optimizers.Adam(0.02), keras.losses.SparseCategoricalCrossentropy(from_logits=True)
+        )
         history = model.fit(x, y, batch_size=10, epochs=3, verbose=0).history
         return model.get_weights(), history
 
@@ -247,7 +249,9 @@ def test_synchronous_parameter_servers(num_workers):
 def test_a_loop_under_parameter_servers_is_a_sentence():
     def loop(strategy):
         v = distrib.Variable(np.ones(2))
-        with pytest.raises(distrib.ConfigError, match="does not take gradients from a loop of one's own. Use fit"):
+        with pytest.raises(
+            distrib.ConfigError, match=r"does not take gradients from a loop of one's own\. Use fit"
+        ):
             keras.optimizers.SGD(0.1).apply_gradients([(np.ones(2), v)])
         return True
 

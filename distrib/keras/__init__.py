@@ -4,6 +4,8 @@ from distrib import keras
 from distrib.keras import layers, Model
 """
 
+import importlib
+
 from distrib.autodiff.tensor import Tensor
 from distrib.base.missing import refuser
 from distrib.keras import (
@@ -61,13 +63,15 @@ __all__ = [
     "losses",
     "metrics",
     "models",
+    "ops",
     "optimizers",
+    "random",
     "regularizers",
     "saving",
     "utils",
 ]
 
-__getattr__ = refuser(
+_refuse = refuser(
     __name__,
     {
         "applications": "there are no trained models. Load weights of your own.",
@@ -75,7 +79,13 @@ __getattr__ = refuser(
         "preprocessing": "folders of images and texts are not supported yet. Pass arrays.",
         "wrappers": "wrappers for scikit-learn are not supported.",
         "distribution": "layers split over processes are not supported yet.",
-        "ops": "use NumPy, or the operations of distrib.tf.",
     },
     __all__,
 )
+
+
+def __getattr__(name: str) -> object:
+    """The operations, which stand on those of `distrib.tf`."""
+    if name in ("ops", "random"):
+        return importlib.import_module(f"distrib.keras.{name}")
+    return _refuse(name)

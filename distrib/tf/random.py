@@ -9,7 +9,7 @@ import numpy as np
 from distrib.autodiff.tensor import as_tensor
 from distrib.base.arguments import checked
 from distrib.base.arrays import Array
-from distrib.nn.random_rows import normal_rows, rows_of_step, uniform_rows
+from distrib.nn.calls.random_rows import normal_rows, rows_of_step, uniform_rows
 from distrib.nn.rng import generator
 from distrib.training.seeds import seed_of_next_array, set_random_seed
 

@@ -27,7 +27,7 @@ from distrib.base.ranges import Range
 from distrib.cluster.resolve import resolve
 from distrib.data.dataset import ArrayDataset
 from distrib.data.schedule import Schedule
-from distrib.nn.call_context import current_context, in_call
+from distrib.nn.calls.call_context import current_context, in_call
 from distrib.nn.custom_objects import custom_object_scope
 from distrib.nn.graph.graph import Graph
 from distrib.nn.graph.symbolic import call, is_symbolic

@@ -15,7 +15,7 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from distrib.base.errors import ConfigError
-from distrib.nn.call_context import EagerDraws
+from distrib.nn.calls.call_context import EagerDraws
 from distrib.nn.rng import stream_key
 from distrib.strategies import scope
 from distrib.strategies.strategy import Strategy

@@ -233,7 +233,6 @@ def test_the_penalty_on_an_activity_is_a_mean_over_examples():
         (lambda: layers.Normalization(mean=1.0, variance=1.0).adapt(np.ones(3)), "Do not call adapt"),
         (lambda: layers.GaussianNoise(2.0), r"\[0, 1\]"),
         (lambda: layers.Softmax(axis=1)(distrib.Input((2, 3))), "last axis"),
-        (lambda: layers.Dense(3, activation=np.tanh), "whose gradient is not known"),
         (lambda: layers.Dense(3, dtype="float16"), "float16"),
         (lambda: layers.Dense(3, unit=4), "no argument unit"),
         (lambda: layers.registry.from_config(layers.Lambda(abs).get_config()), "built-in layer"),
@@ -242,6 +241,23 @@ def test_the_penalty_on_an_activity_is_a_mean_over_examples():
 def test_what_does_not_fit_is_a_sentence(make, match):
     with pytest.raises(distrib.DistribError, match=match):
         make()
+
+
+def test_an_activation_of_ones_own_is_the_built_in_one():
+    x, y = np.random.default_rng(0).normal(size=(12, 3)), np.zeros((12, 2))
+
+    def trained(activation):
+        model = distrib.Sequential(
+            [distrib.Input((3,)), layers.Dense(4, activation), layers.Dense(2)], dtype="float64", seed=1
+        )
+        model.compile("sgd", "mse")
+        model.fit(x, y, batch_size=5, epochs=2, verbose=0)
+        return model.get_weights()
+
+    for own, expected in zip(trained(lambda z: np.tanh(z)), trained("tanh"), strict=True):
+        np.testing.assert_allclose(own, expected, rtol=1e-12)
+    with pytest.raises(distrib.ShapeError, match="An activation returns"):
+        trained(lambda z: z[:, :1])
 
 
 def test_a_function_of_ones_own():

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any
 
-from distrib.base.errors import ConfigError
 from distrib.nn.activations.activation import Activation, Linear
 from distrib.nn.activations.functions import CLASSES
+from distrib.nn.activations.own_activation import FunctionActivation
 from distrib.nn.activations.rectifiers import (
     Celu,
     Elu,
@@ -40,6 +40,7 @@ from distrib.nn.activations.smooth import (
     Squareplus,
 )
 from distrib.nn.activations.softmax import LogSoftmax, Softmax, Sparsemax
+from distrib.nn.custom_objects import get_registered_object
 from distrib.nn.registry import Registry
 
 REGISTRY: Registry[Activation] = Registry(
@@ -82,23 +83,27 @@ REGISTRY: Registry[Activation] = Registry(
 
 
 def get(identifier: str | Activation | Callable[..., Any] | None) -> Activation:
-    """The activation of that name, or of that function of this module, or `identifier` itself; None is linear.
+    """The activation of that name, or of a function, or `identifier` itself; None is linear.
 
     Raises:
-        ConfigError: an unknown name, or a function of one's own, whose gradient is not known.
+        ConfigError: an unknown name.
     """
     if identifier is None:
         return Linear()
     if callable(identifier) and identifier in CLASSES:
         return CLASSES[identifier]()
     if callable(identifier) and not isinstance(identifier, str | Activation):
-        raise ConfigError(
-            f"Expected an activation of distrib.activations. Received: {identifier!r}, whose gradient is not known. "
-            "Write a subclass of distrib.activations.Activation, with forward and backward."
-        )
+        return FunctionActivation(identifier)
     return REGISTRY.get(identifier)
 
 
 def from_config(config: Mapping[str, Any]) -> Activation:
-    """The activation that a config with its `"class"` describes. Raises `ConfigError` unless it is built in."""
+    """The activation that a config with its `"class"` describes.
+
+    Raises:
+        ConfigError: it is neither built in nor registered.
+    """
+    found = get_registered_object(str(config.get("class")))
+    if callable(found) and not isinstance(found, type):
+        return FunctionActivation(found)
     return REGISTRY.from_config(config)

@@ -11,7 +11,7 @@ from distrib.autodiff.structures import flat
 from distrib.autodiff.tensor import as_tensor, read
 from distrib.autodiff.whole import is_tracked, recorded
 from distrib.base.arrays import Array
-from distrib.nn.call_context import current_context, in_call
+from distrib.nn.calls.call_context import current_context, in_call
 from distrib.nn.layers.shapes import snake_case
 from distrib.nn.variable import Variable
 

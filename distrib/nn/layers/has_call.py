@@ -27,7 +27,7 @@ from distrib.autodiff.tensor import Tensor, as_tensor, read
 from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError, ShapeError
 from distrib.nn import constraints, initializers, regularizers
-from distrib.nn.call_context import CallContext, current_context, in_call, in_context
+from distrib.nn.calls.call_context import CallContext, current_context, in_call, in_context
 from distrib.nn.graph.symbolic import map_leaves
 from distrib.nn.layers.has_parts import HasParts
 from distrib.nn.layers.shapes import snake_case, unique_name

@@ -10,7 +10,7 @@ from distrib.autodiff.structures import flat
 from distrib.autodiff.tape import GradientTape
 from distrib.autodiff.tensor import Tensor, as_tensor
 from distrib.base.arrays import Array
-from distrib.nn.call_context import CallContext, in_context
+from distrib.nn.calls.call_context import CallContext, in_context
 from distrib.nn.rng import RngKey
 
 

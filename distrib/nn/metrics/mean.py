@@ -10,7 +10,7 @@ import numpy as np
 from numpy.typing import ArrayLike
 
 from distrib.base.arrays import Array
-from distrib.nn.call_context import current_context
+from distrib.nn.calls.call_context import current_context
 from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.metrics.metric import SumsMetric
 

@@ -19,7 +19,7 @@ from distrib.autodiff.tensor import as_tensor
 from distrib.base.arrays import Array, Columns, columns
 from distrib.base.errors import ConfigError
 from distrib.nn.batch_sums import BatchSums
-from distrib.nn.call_context import CallContext, in_context
+from distrib.nn.calls.call_context import CallContext, in_context
 from distrib.nn.metrics import Metric
 from distrib.nn.rng import RngKey
 from distrib.nn.variable import Variable

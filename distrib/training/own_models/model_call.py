@@ -36,9 +36,6 @@ class OwnModel(Protocol):
     def build_own(self, input_shape: Any) -> None:
         """Make the variables of the model itself."""
 
-    def described_layers(self) -> list[Any]:
-        """What the replicas compare of its layers."""
-
 
 class ModelCall(Layer):
     """The `call` of a model, as the only layer of its network.
@@ -84,4 +81,7 @@ class ModelCall(Layer):
         self._model.build_own(input_shape)
 
     def get_config(self) -> dict[str, Any]:
-        return {"class": type(self._model).__name__, "layers": self._model.described_layers()}
+        return {
+            "class": type(self._model).__name__,
+            "layers": [[name, type(layer).__name__] for name, layer in self.parts.layers.items()],
+        }

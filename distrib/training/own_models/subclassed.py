@@ -277,10 +277,6 @@ class Subclassed(Model):
             f"Model '{self.name}' is a subclass, which cannot be a layer of Model(inputs, outputs) yet."
         )
 
-    def described_layers(self) -> list[Any]:
-        """What the replicas compare of its layers."""
-        return [[name, type(layer).__name__] for name, layer in self.parts.layers.items()]
-
     def get_config(self) -> dict[str, Any]:
         """What makes the model again, as JSON values. A subclass whose `__init__` has arguments adds them."""
         return {

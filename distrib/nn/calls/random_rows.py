@@ -8,7 +8,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from distrib.base.arrays import Array, Shape
-from distrib.nn.call_context import current_context
+from distrib.nn.calls.call_context import current_context
 from distrib.nn.rng import RngKey, fill_uniform, uniform_columns
 
 

@@ -1,0 +1,1 @@
+"""The calls of layers: what they are part of, and what is drawn in them."""
