@@ -7,6 +7,7 @@ from distrib.tf.keras import layers
 from __future__ import annotations
 
 import contextlib
+import importlib
 import sys
 from collections.abc import Callable, Iterator
 from typing import Any
@@ -32,6 +33,8 @@ from distrib.tf.math import __all__ as _math
 from distrib.tf.nn import sigmoid
 
 # `import distrib.tf.keras.layers`: the same modules under TensorFlow's name.
+for _name in ("ops", "random"):
+    importlib.import_module(f"distrib.keras.{_name}")
 for _name, _module in list(sys.modules.items()):
     if _name == "distrib.keras" or _name.startswith("distrib.keras."):
         sys.modules[f"distrib.tf{_name.removeprefix('distrib')}"] = _module
