@@ -36,7 +36,15 @@ from distrib.tf.nn import (  # noqa: F401
 )
 from distrib.tf.reductions import reduce_logsumexp
 
-_OF_NUMPY = ["abs", "absolute", "add", "all", "any", "arccos", "arccosh", "arcsin", "arcsinh", "arctan", "arctan2", "arctanh", "argmax", "argmin", "argsort", "average", "ceil", "clip", "copy", "cos", "cosh", "cumprod", "cumsum", "diagonal", "diff", "divide", "dot", "equal", "exp", "expand_dims", "expm1", "flip", "floor", "floor_divide", "full_like", "greater", "greater_equal", "isfinite", "isinf", "isnan", "less", "less_equal", "log", "log10", "log1p", "log2", "logaddexp", "logical_and", "logical_not", "logical_or", "matmul", "max", "maximum", "mean", "median", "min", "minimum", "mod", "moveaxis", "multiply", "negative", "not_equal", "outer", "pad", "power", "prod", "ravel", "reciprocal", "repeat", "reshape", "roll", "round", "sign", "sin", "sinh", "sort", "sqrt", "square", "squeeze", "std", "subtract", "sum", "swapaxes", "take", "take_along_axis", "tan", "tanh", "tensordot", "tile", "trace", "transpose", "tril", "triu", "true_divide", "var", "where"]
+_OF_NUMPY = """
+abs absolute add all any arccos arccosh arcsin arcsinh arctan arctan2 arctanh argmax argmin argsort
+average ceil clip copy cos cosh cumprod cumsum diagonal diff divide dot equal exp expand_dims expm1 flip
+floor floor_divide full_like greater greater_equal isfinite isinf isnan less less_equal log log10 log1p
+log2 logaddexp logical_and logical_not logical_or matmul max maximum mean median min minimum mod moveaxis
+multiply negative not_equal outer pad power prod ravel reciprocal repeat reshape roll round sign sin sinh
+sort sqrt square squeeze std subtract sum swapaxes take take_along_axis tan tanh tensordot tile trace
+transpose tril triu true_divide var where
+""".split()  # noqa: SIM905
 _OF_SEQUENCES = ("concatenate", "hstack", "stack", "vstack")
 
 

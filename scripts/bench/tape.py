@@ -17,6 +17,7 @@ import argparse
 import statistics
 import time
 from collections.abc import Callable
+from typing import Any
 
 import distrib
 import numpy as np
@@ -26,7 +27,7 @@ from distrib.nn.rng import RngKey
 BATCH, INPUTS, CLASSES = 100, 784, 10
 
 
-def by_hand(x, y, weights) -> Callable[[], object]:
+def by_hand(x: Any, y: Any, weights: Any) -> Callable[[], object]:
     model = distrib.Sequential(
         [
             layers.Input((INPUTS,)),
@@ -48,7 +49,7 @@ def by_hand(x, y, weights) -> Callable[[], object]:
     return step
 
 
-def taped(x, y, weights) -> Callable[[], object]:
+def taped(x: Any, y: Any, weights: Any) -> Callable[[], object]:
     w1, b1, w2, b2 = variables = [distrib.Variable(each) for each in weights]
 
     def step() -> object:
@@ -61,7 +62,7 @@ def taped(x, y, weights) -> Callable[[], object]:
     return step
 
 
-def torch(x, y, weights) -> Callable[[], object]:
+def torch(x: Any, y: Any, weights: Any) -> Callable[[], object]:
     import torch
 
     torch.set_num_threads(1)
@@ -75,11 +76,11 @@ def torch(x, y, weights) -> Callable[[], object]:
     return step
 
 
-def jax(x, y, weights) -> Callable[[], object]:
+def jax(x: Any, y: Any, weights: Any) -> Callable[[], object]:
     import jax
     import jax.numpy as jnp
 
-    def loss(weights, x, y):
+    def loss(weights: Any, x: Any, y: Any) -> Any:
         w1, b1, w2, b2 = weights
         logits = jnp.maximum(x @ w1 + b1, 0) @ w2 + b2
         return -jnp.mean(jnp.take_along_axis(jax.nn.log_softmax(logits), y[:, None], 1))
@@ -88,11 +89,11 @@ def jax(x, y, weights) -> Callable[[], object]:
     return lambda: jax.block_until_ready(gradient(weights, x, y))[0]
 
 
-def autograd(x, y, weights) -> Callable[[], object]:
+def autograd(x: Any, y: Any, weights: Any) -> Callable[[], object]:
     import autograd
     import autograd.numpy as anp
 
-    def loss(weights):
+    def loss(weights: Any) -> Any:
         w1, b1, w2, b2 = weights
         logits = anp.dot(anp.maximum(anp.dot(x, w1) + b1, 0), w2) + b2
         logits = logits - anp.max(logits, axis=1, keepdims=True)
@@ -122,7 +123,7 @@ def main() -> None:
                 print(f"{make.__name__} is not installed.")
         first = np.asarray(ways["by_hand"]()).reshape(shapes[0]).copy()
         times: dict[str, list[float]] = {name: [] for name in ways}
-        for name, step in ways.items():
+        for step in ways.values():
             np.testing.assert_allclose(np.asarray(step()).reshape(shapes[0]), first, atol=1e-5)
         for _ in range(5):
             for name, step in ways.items():
