@@ -121,8 +121,8 @@ __all__ = [
 
 
 def __getattr__(name: str) -> object:
-    """The name spaces for scripts, which most programs do not need: `distrib.keras`, `distrib.tf`."""
-    if name in ("keras", "tf"):
+    """The name spaces that most programs do not need: `distrib.keras`, `distrib.tf`, `distrib.testing`."""
+    if name in ("keras", "testing", "tf"):
         return _importlib.import_module(f"distrib.{name}")
     raise AttributeError(f"module 'distrib' has no attribute {name!r}")
 

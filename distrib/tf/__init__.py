@@ -109,7 +109,7 @@ __all__ = [
 
 _DATA = "pipelines of data are not supported yet. Pass arrays to fit, or np.load(..., mmap_mode='r')."
 
-__getattr__ = refuser(
+_refuse = refuser(
     __name__,
     {
         "data": _DATA,
@@ -119,7 +119,6 @@ __getattr__ = refuser(
         "strings": "there are no tensors of text. Encode text as numbers before.",
         "saved_model": "use model.save and distrib.load_model.",
         "lite": "models are not exported yet.",
-        "compat": "there is no TensorFlow 1 interface.",
         "estimator": "use models: Sequential or Model(inputs, outputs).",
         "feature_column": "make arrays of the columns.",
         "summary": "use the callback TensorBoard.",
@@ -128,3 +127,11 @@ __getattr__ = refuser(
     },
     __all__,
 )
+
+
+def __getattr__(name: str) -> object:
+    """`compat`, which most scripts do not need."""
+    if name == "compat":
+        importlib.import_module("distrib.tf.compat.v1")
+        return sys.modules["distrib.tf.compat"]
+    return _refuse(name)

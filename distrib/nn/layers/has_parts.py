@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import copy
-from collections.abc import Iterator, Mapping, Sequence
+import functools
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from typing import Any, ClassVar
 
 import numpy as np
@@ -34,6 +35,8 @@ class HasParts(HasNodes):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         cls.has_call = not getattr(cls.call, "is_open", False)
+        if cls.has_call and "build" in vars(cls):
+            cls.build = _marked_as_built(cls.build)  # type: ignore[attr-defined]
         if cls.has_call and cls.__setattr__ is HasNodes.__setattr__:
             cls.__setattr__ = _set_and_find  # type: ignore[method-assign]  # costs what layers in a step must not
 
@@ -103,6 +106,17 @@ class HasParts(HasNodes):
         for name, value in self.__dict__.items():
             made.__dict__[name] = [] if name == "nodes" else copy.deepcopy(value, memo)
         return made
+
+
+def _marked_as_built(build: Callable[[Any, Any], None]) -> Callable[[Any, Any], None]:
+    """`build` of a subclass, after which the layer is built, whoever calls it."""
+
+    @functools.wraps(build)
+    def call(self: Any, input_shape: Any) -> None:
+        build(self, input_shape)
+        self.built = True
+
+    return call
 
 
 def _set_and_find(self: Any, name: str, value: object) -> None:

@@ -41,7 +41,8 @@ class _Output:
         weighted = [metrics.get(identifier, shape, sparse) for identifier in self.weighted]
         for metric in (*unweighted, *weighted):
             metric.prepare(shape[-1] if shape else 1)
-        return Objective(last_layer, self.loss, unweighted, weighted)
+        # Twins: an instance may be in several models, and replicas may be threads.
+        return Objective(last_layer, self.loss.twin(), unweighted, weighted)
 
     def described(self) -> list[Any]:
         """The metrics, as JSON values."""

@@ -1,0 +1,1 @@
+"""`distrib.tf.compat`: `v1`, the names of TensorFlow 1."""

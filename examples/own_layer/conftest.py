@@ -1,0 +1,3 @@
+"""Loads the plugin of `distrib.testing`."""
+
+pytest_plugins = ["distrib.testing.pytest_plugin"]
