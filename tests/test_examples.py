@@ -75,7 +75,9 @@ def test_workers(strategy):
 def test_a_rank_that_fails_fails_the_test(strategy):
     assert strategy.replica_id == 0
 
-@pytest.mark.parametrize("call", [lambda: time.sleep(0.1), lambda: np.random.rand(2), lambda: np.random.default_rng()])
+CALLS = [lambda: time.sleep(0.1), lambda: np.random.rand(2), lambda: np.random.default_rng()]
+
+@pytest.mark.parametrize("call", CALLS)
 def test_strict(strict_tests, call):
     with pytest.raises(AssertionError, match="must not call"):
         call()

@@ -71,6 +71,7 @@ FLOORS = [
     ["training.checkpoints.model_state"],
     ["training.checkpoints.keras_files"],
     ["training.interface"],
+    ["training.checkpoints.objects"],
     ["training.checkpoints", "training.callbacks.callback"],
     ["training.callbacks"],
     ["training.evaluator", "training.loop"],

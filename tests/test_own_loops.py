@@ -170,3 +170,44 @@ def test_gradients_that_are_combined_already():
 
     for found in on_replicas(3, body):
         np.testing.assert_allclose(found, -6 * np.arange(3.0))
+
+
+def resumable(strategy, steps, folder, restores):
+    """A loop with two models and optimizers, whose checkpoint has all of it."""
+    x, _ = data()
+    first, second = (
+        keras.Sequential([layers.Input((5,)), layers.Dense(3)], dtype="float64", seed=n) for n in (1, 2)
+    )
+    optimizers = keras.optimizers.Adam(0.05), keras.optimizers.SGD(0.1, momentum=0.9)
+    step = distrib.Variable(0, trainable=False)
+    checkpoint = tf.train.Checkpoint(
+        first=first, second=second, adam=optimizers[0], sgd=optimizers[1], step=step
+    )
+    manager = tf.train.CheckpointManager(checkpoint, folder, max_to_keep=2)
+    if restores:
+        checkpoint.restore(manager.latest_checkpoint)
+        assert int(step) == 2
+    while int(step) < steps:
+        rows = part_of(strategy, BATCH * (int(step) % 3))
+        with tf.GradientTape(persistent=True) as tape:
+            loss = tf.reduce_sum(tf.square(first(x[rows]) - second(x[rows]) + 1)) / BATCH
+        gradients = [tape.gradient(loss, model.trainable_variables) for model in (first, second)]
+        for gradient, model, optimizer in zip(gradients, (first, second), optimizers, strict=True):
+            optimizer.apply_gradients(zip(gradient, model.trainable_variables, strict=True))
+        step.assign_add(1)
+    manager.save()
+    return [*first.get_weights(), *second.get_weights()]
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (2, 3), (3, 1)])
+def test_a_loop_goes_on_from_a_checkpoint(tmp_path, before, after):
+    expected = on_replicas(before, lambda s: resumable(s, 5, tmp_path / "whole", False))[0]
+    on_replicas(before, lambda s: resumable(s, 2, tmp_path / "parts", False))
+    for found in on_replicas(after, lambda s: resumable(s, 5, tmp_path / "parts", True)):
+        assert difference(found, expected) < 1e-12
+    with pytest.raises(distrib.StorageError, match="is of another model"):
+        tf.train.Checkpoint(v=distrib.Variable(1.0), sgd=keras.optimizers.SGD()).restore(
+            tmp_path / "parts" / "ckpt-1"
+        )
+    with pytest.raises(distrib.ConfigError, match="Received: number"):
+        tf.train.Checkpoint(number=3)

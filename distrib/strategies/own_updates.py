@@ -7,12 +7,13 @@ tf.distribute.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, NamedTuple, cast
 
 import numpy as np
 
-from distrib.base.errors import ConfigError
+from distrib.base.arrays import Array
+from distrib.base.errors import ConfigError, StorageError
 from distrib.base.logs import LOGGER
 from distrib.nn.batch_sums import BatchSums
 from distrib.nn.losses.loss import Loss
@@ -22,6 +23,7 @@ from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.nn.variable import Variable
 from distrib.strategies.default import get_strategy
 from distrib.strategies.strategy import Strategy
+from distrib.strategies.update.coordination import Saved
 from distrib.strategies.update.step_context import current_step
 from distrib.strategies.update.training import Training
 from distrib.strategies.update.variable_group import VariableGroup
@@ -105,9 +107,62 @@ def _updates_of(optimizer: Optimizer, variables: Sequence[Variable], missing: Se
     description = {"call": "apply_gradients", "variables": described, "optimizer": optimizer.get_config()}
     strategy.agree(description)
     training = strategy.training(cast(Network, group), optimizer, "allow", description)
+    _restore(optimizer, group, training)
     updates = OwnUpdates(strategy, tuple(variables), group, training)
     optimizer._own_updates = updates
     return updates
+
+
+def state_of(optimizer: Optimizer) -> dict[str, Array]:
+    """What an optimizer knows of each variable, by slot and name; empty before its first update. Collective.
+
+    Raises:
+        ConfigError: `fit` has used it: then it is saved with its model.
+    """
+    updates: OwnUpdates | None = getattr(optimizer, "_own_updates", None)
+    if updates is None:
+        waiting = getattr(optimizer, "_restored", None)
+        if waiting is None and optimizer.iterations:
+            raise ConfigError(
+                f"{type(optimizer).__name__} was used by fit. Pass its model and it alone to Checkpoint, or use "
+                "model.save."
+            )
+        return {} if waiting is None else dict(waiting[0])
+    state = updates.training.coordination.state()
+    assert state is not None
+    return {
+        f"{slot}/{entry.name}": vector[entry.range.slice].reshape(entry.shape)
+        for slot, vector in state.slots.items()
+        for entry in updates.group.buffer.layout
+    }
+
+
+def restore_later(optimizer: Optimizer, arrays: Mapping[str, Array], step: int, rate: float) -> None:
+    """Let an optimizer go on from a state, as `state_of` has returned it, at its next update."""
+    optimizer._restored = arrays, step, rate
+    optimizer._own_updates = None
+    optimizer.iterations = step
+    optimizer.follow(rate)
+
+
+def _restore(optimizer: Optimizer, group: VariableGroup, training: Training) -> None:
+    """Give an optimizer the state that waits for it. Collective."""
+    waiting = getattr(optimizer, "_restored", None)
+    if waiting is None:
+        return
+    optimizer._restored = None
+    arrays, step, rate = waiting
+    if not step:
+        return
+    slots = {}
+    for slot in optimizer.state_names:
+        slots[slot] = np.empty(group.buffer.size, group.dtype)
+        for entry in group.buffer.layout:
+            found = arrays.get(f"{slot}/{entry.name}")
+            if found is None or found.shape != entry.shape:
+                raise StorageError(f"The checkpoint has no {slot} of {entry.name} with shape {entry.shape}.")
+            slots[slot][entry.range.slice] = found.reshape(-1)
+    training.coordination.restore(Saved(slots, step, rate, "restored"))
 
 
 def _check_mean(loss: Loss) -> None:

@@ -273,6 +273,11 @@ class Model(HasSteps, HasLayers):
         return self.compile_config.optimizer
 
     @property
+    def is_compiled(self) -> bool:
+        """Whether `compile` was called."""
+        return self._session.compile_config is not None
+
+    @property
     def metrics(self) -> list[Metric]:
         """The metrics; empty until `fit` or `evaluate` has seen the first targets.
 

@@ -64,12 +64,16 @@ def test_a_manager_takes_it(tmp_path):
 
 def test_what_it_cannot_keep_is_named(tmp_path):
     model = made("adam")
-    for objects in ({}, {"model": model, "step": tf.Variable(1.0)}, {"a": model, "b": made("sgd")}):
-        with pytest.raises(ConfigError, match="a model and its optimizer"):
+    for objects in ({}, {"model": model, "step": 1.0}, {"a": model, "b": [tf.Variable(1.0)]}):
+        with pytest.raises(ConfigError, match="expects models, layers, optimizers and variables"):
             distrib.train.Checkpoint(**objects)
     other = distrib.train.Checkpoint(model=model, optimizer=distrib.optimizers.SGD())
     for call in (lambda: other.save(tmp_path / "ckpt"), lambda: other.restore(None)):
         with pytest.raises(ConfigError, match="compiled with"):
             call()
+    model.fit(X, Y, verbose=0)
+    both = distrib.train.Checkpoint(model=model, optimizer=model.optimizer, step=tf.Variable(1.0))
+    with pytest.raises(ConfigError, match="was used by fit"):
+        both.save(tmp_path / "ckpt")
     with pytest.raises(StorageError, match="no such folder"):
         distrib.train.Checkpoint(model).restore(tmp_path / "ckpt-1")

@@ -22,6 +22,8 @@ class AppliesGradients(HasAttributes):
     """Takes an optimizer, gradients, their variables, and whether the gradients are combined already."""
 
     _built_for: Sequence[Variable] = ()
+    _own_updates: Any = None
+    _restored: Any = None
 
     @property
     @abstractmethod

@@ -8,7 +8,7 @@ checkpoint.restore(distrib.train.latest_checkpoint("checkpoints"))
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 from distrib.base.arguments import HasArguments
 from distrib.base.errors import ConfigError, StorageError
@@ -16,35 +16,40 @@ from distrib.io.checkpoint_folder import checkpoints, number_of, read_checkpoint
 from distrib.nn.optimizers import Optimizer
 from distrib.training.arguments.unsupported import refuse
 from distrib.training.checkpoints.manager import CheckpointManager
+from distrib.training.checkpoints.objects import CheckpointedObjects, can_be_saved
 from distrib.training.interface import ModelInterface
 
 
 class Checkpoint(HasArguments):
-    """Saves and restores a model with the optimizer that it is compiled with.
+    """Saves and restores a model with the optimizer that it is compiled with; or the objects of a loop of one's own.
 
     Args:
         root: the model, if it has no name.
-        objects: the model by any name, and its optimizer by any.
+        objects: a compiled model by any name, and its optimizer by any. Or models, layers, variables, and optimizers
+            that a loop applies gradients with.
+
+    Attributes:
+        model: what is saved.
 
     Raises:
-        ConfigError: no model, several, or something else than a model and its optimizer.
+        ConfigError: something else.
     """
 
     def __init__(self, root: Any = None, **objects: Any) -> None:
         given = {**({} if root is None else {"root": root}), **objects}
         models = [each for each in given.values() if hasattr(each, "files")]
-        other = [
-            name
-            for name, each in given.items()
-            if not hasattr(each, "files") and not isinstance(each, Optimizer)
-        ]
-        if len(models) != 1 or other:
-            raise ConfigError(
-                f"Checkpoint expects a model and its optimizer. Received: {', '.join(given) or 'nothing'}. A model "
-                "brings its layers and its optimizer; other numbers belong into callbacks."
-            )
-        self.model: ModelInterface = models[0]
         self._optimizers = [each for each in given.values() if isinstance(each, Optimizer)]
+        others = [name for name, each in given.items() if not can_be_saved(each)]
+        if not given or others:
+            raise ConfigError(
+                "Checkpoint expects models, layers, optimizers and variables. Received: "
+                f"{', '.join(others or ['nothing'])}. Other numbers belong into a Variable."
+            )
+        is_of_model = len(models) == 1 and len(models) + len(self._optimizers) == len(given)
+        if is_of_model and (models[0].is_compiled or not self._optimizers):
+            self.model: ModelInterface = models[0]
+        else:
+            self.model, self._optimizers = cast(ModelInterface, CheckpointedObjects(given)), []
         self._manager: tuple[Path, CheckpointManager] | None = None
 
     def _check_optimizer(self) -> None:
