@@ -272,3 +272,44 @@ def test_labels_as_keras_prepares_them():
         keras.utils.to_categorical([0, 2], 2)
     with pytest.raises(distrib.DataError, match="integer"):
         keras.utils.to_categorical([0.5])
+
+
+def test_a_module_has_the_variables_of_its_attributes():
+    class Inner(tf.Module):
+        def __init__(self):
+            super().__init__()
+            self.w = tf.Variable([1.0, 2.0])
+            self.count = tf.Variable(0, trainable=False)
+
+    class Outer(tf.Module):
+        def __init__(self):
+            super().__init__(name="outer")
+            self.inner, self.b = Inner(), [tf.Variable(1.0)]
+            self.again = self.inner.w
+
+    outer = Outer()
+    assert outer.name == "outer"
+    assert outer.inner.name == "inner"
+    assert len(outer.variables) == 3
+    assert len(outer.trainable_variables) == 2
+
+
+def test_functions_of_losses_have_a_value_for_each_vector():
+    """As in Keras: the mean along the last axis only."""
+    rng = np.random.default_rng(0)
+    y, p = (
+        rng.integers(0, 2, (2, 3, 4)).astype(np.float32),
+        rng.uniform(0.1, 0.9, (2, 3, 4)).astype(np.float32),
+    )
+    expected = -np.mean(y * np.log(p) + (1 - y) * np.log(1 - p), axis=-1)
+    np.testing.assert_allclose(keras.losses.binary_crossentropy(y, p), expected, rtol=1e-5)
+    labels = rng.integers(0, 4, (2, 3))
+    found = keras.losses.sparse_categorical_crossentropy(labels, p, from_logits=True)
+    assert found.shape == (2, 3)
+
+
+def test_dropout_keeps_a_share():
+    kept = keras.random.dropout(np.ones(10_000, np.float32), 0.25, seed=3)
+    assert set(np.unique(kept)) == {np.float32(0), np.float32(1 / 0.75)}
+    assert abs(float(tf.reduce_mean(kept)) - 1) < 0.03
+    assert not np.array_equal(tf.nn.dropout(np.ones(50), 0.5), tf.nn.dropout(np.ones(50), 0.5))

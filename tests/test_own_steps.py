@@ -256,3 +256,82 @@ def test_a_loop_under_parameter_servers_is_a_sentence():
         return True
 
     assert on_workers(1, loop, mode="sync") == [True]
+
+
+class Autoencoder(keras.Model):
+    """As in Keras' variational autoencoder: two graphs, no call, one optimizer, noise for each example."""
+
+    def __init__(self):
+        super().__init__(dtype="float64")
+        inputs = keras.Input((6,))
+        h = layers.Dense(8, activation="relu")(inputs)
+        mean, log_var = layers.Dense(2)(h), layers.Dense(2)(h)
+        self.encoder = keras.Model(inputs, [mean, log_var], dtype="float64")
+        self.decoder = keras.Sequential([layers.Input((2,)), layers.Dense(6)], dtype="float64")
+        self.total = keras.metrics.Mean(name="total")
+
+    @property
+    def metrics(self):
+        return [self.total]
+
+    def train_step(self, data):
+        with tf.GradientTape() as tape:
+            mean, log_var = self.encoder(data)
+            z = mean + tf.exp(0.5 * log_var) * keras.random.normal(keras.ops.shape(mean), dtype="float64")
+            error = keras.ops.mean(keras.ops.sum(keras.ops.square(self.decoder(z) - data), axis=1))
+            divergence = -0.5 * keras.ops.mean(1 + log_var - keras.ops.square(mean) - keras.ops.exp(log_var))
+            loss = error + divergence
+        self.optimizer.apply_gradients(
+            zip(tape.gradient(loss, self.trainable_weights), self.trainable_weights, strict=True)
+        )
+        self.total.update_state(loss)
+        return {"loss": self.total.result(), "divergence": divergence}
+
+
+def autoencoder(strategy):
+    model = Autoencoder()
+    model.compile(optimizer=keras.optimizers.Adam(0.01))
+    history = model.fit(data()[0], batch_size=10, epochs=3, verbose=0).history
+    return [each.numpy() for each in model.trainable_weights], history
+
+
+@pytest.mark.parametrize("num_replicas", [1, 2, 3, 4])
+def test_an_autoencoder(num_replicas):
+    weights, history = in_one_process(autoencoder)
+    assert history["loss"][-1] < history["loss"][0]
+    for found in on_replicas(num_replicas, autoencoder):
+        assert difference(found[0], weights) < 1e-12
+        for name in ("loss", "divergence"):
+            np.testing.assert_allclose(found[1][name], history[name], rtol=1e-12)
+
+
+def test_several_replicas_may_not_add_means():
+    def body(strategy):
+        v = distrib.Variable(np.ones((2, 1)))
+        with (
+            tf.GradientTape(),
+            pytest.raises(distrib.ConfigError, match="divides by the number of examples of this replica"),
+        ):
+            keras.losses.MeanSquaredError()(np.zeros((3, 1)), np.ones((3, 2)) @ v)
+        with tf.GradientTape():
+            keras.losses.MeanSquaredError(reduction="none")(np.zeros((3, 1)), np.ones((3, 2)) @ v)
+        keras.losses.MeanSquaredError()(np.zeros((3, 1)), np.ones((3, 1)))
+        return True
+
+    assert on_replicas(2, body) == [True, True]
+
+
+def test_a_model_that_adds_its_own_loss_needs_no_other():
+    class Penalty(layers.Layer):
+        def call(self, inputs):
+            self.add_loss(0.1 * keras.ops.mean(keras.ops.square(inputs)))
+            return inputs
+
+    inputs = keras.Input((6,))
+    model = keras.Model(inputs, Penalty()(layers.Dense(2)(inputs)))
+    model.compile(keras.optimizers.SGD(0.1))
+    history = model.fit(data()[0], epochs=3, verbose=0).history["loss"]
+    assert history[-1] < history[0]
+    plain = keras.Model(inputs, layers.Dense(2)(inputs))
+    with pytest.raises(distrib.ConfigError, match="expects a loss"):
+        plain.compile("sgd")

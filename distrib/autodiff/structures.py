@@ -8,6 +8,8 @@ from typing import Any
 
 def flat(structure: Any) -> list[Any]:
     """The leaves, in order; of dicts in the order of their keys."""
+    if type(structure) is list and not any(isinstance(each, Mapping | list | tuple) for each in structure):
+        return list(structure)
     return list(_leaves(structure))
 
 
@@ -24,6 +26,8 @@ def _leaves(structure: Any) -> Iterator[Any]:
 
 def in_structure(structure: Any, values: Sequence[Any]) -> Any:
     """The same structure with other leaves."""
+    if type(structure) is list and not any(isinstance(each, Mapping | list | tuple) for each in structure):
+        return list(values)
     return _filled(structure, iter(values))
 
 

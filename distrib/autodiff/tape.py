@@ -191,7 +191,7 @@ class GradientTape(HasArguments):
             if node is None:
                 continue
             given = None if output_gradients is None else output_gradients[number]
-            seed = as_tensor(np.ones_like(np.asarray(target)) if given is None else given)
+            seed = as_tensor(np.ones(target.shape, target.dtype) if given is None else given)
             if seed.shape != target.shape:
                 seed = as_tensor(np.broadcast_to(seed, target.shape))
             seeds[node.key] = seeds[node.key] + seed if node.key in seeds else seed

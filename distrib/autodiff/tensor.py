@@ -56,6 +56,12 @@ class Tensor(np.ndarray[Any, Any]):
         check_not_tracked(self, "be assigned to")
         super().__setitem__(key, plain(value))
 
+    def __hash__(self) -> int:  # type: ignore[override]
+        """That of the number; raises `TypeError` for a tensor with axes, as arrays do."""
+        if self.ndim:
+            raise TypeError("unhashable: a tensor with axes")
+        return hash(self.item())
+
     def __iter__(self) -> Any:
         if self.ndim == 0:
             raise TypeError("iteration over a tensor without axes")

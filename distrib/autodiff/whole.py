@@ -5,16 +5,22 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from distrib.autodiff.recorder import Pullback, open_tapes, record, tracking
-from distrib.autodiff.tensor import as_tensor, node_of, read, tracked
+import numpy as np
+
+from distrib.autodiff.recorder import Node, Pullback, Readable, open_tapes, record, tracking
+from distrib.autodiff.tensor import as_tensor, node_of, tracked
 
 
 def is_tracked(*values: Any) -> bool:
     """Whether an open tape tracks one of these tensors or variables."""
     if not open_tapes():
         return False
-    nodes = [node_of(read(each)) for each in values]
+    nodes = [_node_of(each) for each in values if type(each) is not np.ndarray]
     return bool(tracking([(0, node) for node in nodes if node is not None]))
+
+
+def _node_of(value: Any) -> Node | None:
+    return value.node_on(open_tapes()) if isinstance(value, Readable) else node_of(value)
 
 
 def recorded(
@@ -33,8 +39,12 @@ def recorded(
         pullback: from the gradient of the result, those of the operands; see `Pullback`.
         takes_memory: see `Pullback`.
     """
-    nodes = [(index, node_of(read(each))) for index, each in enumerate(operands)]
-    sources = [(index, node) for index, node in nodes if node is not None]
+    sources = []
+    if open_tapes():
+        nodes = [
+            (index, _node_of(each)) for index, each in enumerate(operands) if type(each) is not np.ndarray
+        ]
+        sources = [(index, node) for index, node in nodes if node is not None]
     tapes = tracking(sources)
     if not tapes:
         return as_tensor(value)

@@ -11,7 +11,7 @@ from typing import Any
 from distrib.base.arguments import HasArguments, checked
 from distrib.tf import random
 
-__all__ = ["SeedGenerator", "normal", "shuffle", "uniform"]
+__all__ = ["SeedGenerator", "dropout", "normal", "shuffle", "uniform"]
 
 
 class SeedGenerator(HasArguments):
@@ -53,3 +53,9 @@ def uniform(shape: Any, minval: Any = 0.0, maxval: Any = 1.0, dtype: Any = None,
 def shuffle(x: Any, axis: int = 0, seed: Any = None) -> Any:
     """The slices along the first axis in another order."""
     return random.shuffle(x, _seed(seed))
+
+
+@checked
+def dropout(inputs: Any, rate: float, noise_shape: None = None, seed: Any = None) -> Any:
+    """The inputs with a random share of the elements 0, and the others scaled up."""
+    return random.dropped(inputs, rate, _seed(seed))

@@ -30,6 +30,7 @@ from distrib.tf.dtypes import __all__ as _dtypes
 from distrib.tf.linalg import einsum, tensordot
 from distrib.tf.math import *  # noqa: F403
 from distrib.tf.math import __all__ as _math
+from distrib.tf.module import Module
 from distrib.tf.nn import sigmoid
 
 # `import distrib.tf.keras.layers`: the same modules under TensorFlow's name.
@@ -80,6 +81,7 @@ def print(*inputs: Any, **kwargs: Any) -> None:
 
 __all__ = [
     "GradientTape",
+    "Module",
     "Tensor",
     "Variable",
     "config",

@@ -32,9 +32,11 @@ from distrib.nn.losses import CategoricalCrossentropy, SparseCategoricalCrossent
 from distrib.strategies.default import get_strategy
 from distrib.tf.elementwise import tensor_of
 from distrib.tf.ordering import top_k
+from distrib.tf.random import dropped
 
 __all__ = [
     "compute_average_loss",
+    "dropout",
     "elu",
     "gelu",
     "l2_loss",
@@ -61,7 +63,7 @@ __all__ = [
 __getattr__ = refuser(
     __name__,
     dict.fromkeys(
-        ["conv2d", "max_pool2d", "avg_pool2d", "embedding_lookup", "batch_normalization", "dropout"],
+        ["conv2d", "max_pool2d", "avg_pool2d", "embedding_lookup", "batch_normalization"],
         "it is not supported yet.",
     ),
     __all__,
@@ -76,9 +78,9 @@ def softmax_cross_entropy_with_logits(
     given, scores = tensor_of(labels), tensor_of(logits)
     if is_tracked(given) or axis not in (-1, scores.ndim - 1) or given.shape != scores.shape:
         return as_tensor(-np.sum(given * log_softmax(scores, axis), axis=axis))
-    values = CategoricalCrossentropy(from_logits=True).values(
-        *(each.reshape(-1, each.shape[-1]) for each in (given, scores))
-    )
+    rows = scores.shape[-1]
+    loss = CategoricalCrossentropy(from_logits=True)
+    values = loss.values(given.reshape(-1, rows), scores.reshape(-1, rows), True)
     return as_tensor(values.reshape(scores.shape[:-1]))
 
 
@@ -89,7 +91,9 @@ def sparse_softmax_cross_entropy_with_logits(
     """`-log_softmax(logits)[label]`, with integer labels, over the last axis."""
     scores = tensor_of(logits)
     values = SparseCategoricalCrossentropy(from_logits=True).values(
-        np.asarray(labels).reshape(-1), scores if scores.ndim == 2 else scores.reshape(-1, scores.shape[-1])
+        np.asarray(labels).reshape(-1),
+        scores if scores.ndim == 2 else scores.reshape(-1, scores.shape[-1]),
+        True,
     )
     return values if values.ndim == scores.ndim - 1 else values.reshape(scores.shape[:-1])
 
@@ -99,6 +103,14 @@ def sigmoid_cross_entropy_with_logits(labels: ArrayLike, logits: ArrayLike, name
     """`max(z, 0) - z * label + log(1 + exp(-|z|))` of each element."""
     z, y = tensor_of(logits), tensor_of(labels)
     return as_tensor(np.maximum(z, 0) - z * y + np.log1p(np.exp(-np.abs(z))))
+
+
+@checked
+def dropout(
+    x: ArrayLike, rate: float, noise_shape: None = None, seed: int | None = None, name: str | None = None
+) -> Array:
+    """`x` with a random share `rate` of its elements 0, and the others scaled up."""
+    return dropped(x, rate, seed)
 
 
 @checked

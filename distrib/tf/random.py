@@ -11,6 +11,7 @@ from distrib.base.arguments import checked
 from distrib.base.arrays import Array
 from distrib.nn.calls.random_rows import normal_rows, rows_of_step, uniform_rows
 from distrib.nn.rng import generator
+from distrib.tf.elementwise import tensor_of
 from distrib.training.seeds import seed_of_next_array, set_random_seed
 
 __all__ = ["normal", "set_seed", "shuffle", "uniform"]
@@ -66,3 +67,17 @@ def uniform(
 def shuffle(value: Any, seed: int | None = None, name: str | None = None) -> Array:
     """The slices along the first axis in another order."""
     return as_tensor(_generator(seed).permutation(np.asarray(value)))
+
+
+@checked
+def dropped(x: Any, rate: float, seed: int | None = None) -> Array:
+    """`x` with a random share of its elements 0, and the others scaled up.
+
+    Args:
+        x: an array.
+        rate: share, in [0, 1).
+        seed: fixes what is drawn.
+    """
+    array = tensor_of(x)
+    mask = np.asarray(uniform(array.shape, seed=seed)) >= rate
+    return as_tensor(array * (mask / (1 - rate)).astype(array.dtype))

@@ -36,11 +36,13 @@ from distrib.nn.layers.shapes import snake_case
 from distrib.nn.metrics import Metric
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
+from distrib.nn.optimizers.rules.sgd import SGD
 from distrib.strategies.default import get_strategy
 from distrib.strategies.strategy import Strategy
 from distrib.strategies.update.accumulation import AccumulatingUpdater
 from distrib.strategies.update.training import Training
 from distrib.strategies.update.updater import NonFinitePolicy
+from distrib.strategies.update.variable_group import VariableGroup
 from distrib.training.alone import check_not_alone
 from distrib.training.arguments.compile_config import CompileConfig
 from distrib.training.arguments.data_structure import DataStructure
@@ -119,8 +121,10 @@ class Model(HasSteps, HasLayers):
         self._session = TrainingSession()
         self.files = ModelFiles(self, self._session)
 
-    needs_loss: ClassVar[bool] = True
-    """Whether `compile` must be given a loss: a subclass may add what it lowers by itself."""
+    @property
+    def needs_loss(self) -> bool:
+        """Whether `compile` must be given a loss: layers of a user's own may add what is lowered."""
+        return not any(layer.has_call for layer, _ in self.leaf_layers())
 
     @property
     def run(self) -> FitLoop | None:
@@ -191,8 +195,15 @@ class Model(HasSteps, HasLayers):
 
     def _targets(self, call: str, x: Any, y: Any) -> Any:
         """The targets that a call was given. Raises `ConfigError` for what are no arrays, and for none."""
-        arrays_only(call, x, y)
-        return y
+        compiled = self._session.compile_config
+        self._has_targets = y is not None
+        if y is not None or compiled is None or compiled.loss is not None:
+            arrays_only(call, x, y)
+            return y
+        arrays_only(call, x)
+        outputs = self.structure_for(x).outputs
+        nothing = np.zeros(len(flat(x)[0] if isinstance(x, list | tuple | dict) else x), self.dtype)
+        return [nothing] * len(outputs) if len(outputs) > 1 else nothing
 
     def _returned(self, outputs: Sequence[Array]) -> Any:
         """Outputs in the structure in which they are returned."""
@@ -707,8 +718,21 @@ class Model(HasSteps, HasLayers):
         is_own = type(self).test_step is not Model.test_step if what == "test" else self.has_own_step
         if not is_own:
             return self.network
-        updates = self.has_network and self.has_own_optimizer
-        return StepNetwork(self, self.network if updates else None, self.optimizer)
+        if not self.has_own_optimizer:
+            return StepNetwork(self, None, SGD(0.0))
+        return StepNetwork(self, self.network if self.has_network else self._group_of_all(), self.optimizer)
+
+    def _group_of_all(self) -> VariableGroup:
+        """The variables that are trained, of a model that does not say what its outputs are."""
+        variables = self.trainable_variables
+        if not variables:
+            raise ConfigError(
+                f"Model '{self.name}' has no variables yet: call its layers on data before fit."
+            )
+        group = self._session.group
+        if group is None or list(group.buffer.variables) != variables:
+            group = self._session.group = VariableGroup(variables)
+        return group
 
     def _draw_seed(self) -> None:
         """The seed of what is drawn in training, unless one was given: the same on all replicas."""

@@ -113,7 +113,7 @@ class Campaign:
         optimizer.build(SIZE, values.dtype)
         for entry in self.noted:
             (push,) = entry.pushes
-            optimizer.apply(values, gradient(push.worker, push.sequence), entry.scale)
+            optimizer.apply_range(values, gradient(push.worker, push.sequence), entry.scale)
         return values
 
     def _work(self, worker: int, port: int) -> None:

@@ -189,7 +189,7 @@ def test_c8_a_lost_ps_that_saves_comes_back_while_the_workers_wait(tmp_path):
     os.kill(launch.task("ps 1"), signal.SIGKILL)
     launch.begin = time.monotonic()
     launch.until("restored from", 2)
-    assert time.monotonic() - launch.begin < 4 + SLOWER_S
+    assert time.monotonic() - launch.begin < 4 + 3 * SLOWER_S, "after the start of another Python"
     assert "loss" not in launch.seen, "the fault came too late"
     check_comeback(launch.ended(), 12, "ps 1 on localhost")
     assert result(tmp_path / "logs")["starts"] == 1

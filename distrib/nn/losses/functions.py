@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
@@ -41,10 +42,16 @@ from distrib.nn.losses.regression import (
 
 
 def _values(loss: Loss, y_true: ArrayLike, y_pred: ArrayLike) -> Array:
-    """The values `(batch,)`: with more axes than two, means over all but the first."""
+    """The values, one for each vector along the last axis: `(batch,)`, or `(batch, ...)` with more axes."""
     predictions = predictions_of(y_pred)
-    if predictions.ndim > 1:
+    if predictions.ndim == 2:
         return loss.values(y_true, predictions)
+    if predictions.ndim > 2:  # a value for each vector along the last axis
+        targets = as_tensor(read(y_true))
+        size, rows = predictions.shape[-1], math.prod(predictions.shape[:-1])
+        targets = targets.reshape(rows, size) if targets.shape == predictions.shape else targets.reshape(rows)
+        found: Array = loss.values(targets, predictions.reshape(rows, size)).reshape(predictions.shape[:-1])
+        return found
     one: Array = loss.values(as_tensor(read(y_true))[None], predictions[None])[0]
     return one
 

@@ -179,12 +179,13 @@ class Loss(HasArguments):
 
         return cast(Array, recorded(self.name, np.asarray(total / divisor, values.dtype), [values], pullback))
 
-    def values(self, y_true: ArrayLike, y_pred: Array) -> Array:
+    def values(self, y_true: ArrayLike, y_pred: Array, is_used_once: bool = False) -> Array:
         """The value of each example, `(batch,)`, in memory of its own.
 
         Args:
             y_true: targets, `(batch, ...)`, as the user gave them.
             y_pred: predictions of floats, `(batch, *output_shape)`.
+            is_used_once: nobody else uses this loss, so that its memory need not be copied.
 
         Raises:
             ConfigError: a tape tracks the targets: losses have a gradient for predictions only.
@@ -192,13 +193,14 @@ class Loss(HasArguments):
         if not is_tracked(y_true, y_pred):
             predictions = np.asarray(y_pred)
             targets = self.prepare(np.asarray(y_true), predictions.shape[1:], predictions.dtype)
-            return as_tensor(self.forward(targets, predictions).copy())
+            values = self.forward(targets, predictions)
+            return as_tensor(values if is_used_once else values.copy())
         if is_tracked(y_true):
             raise ConfigError(
                 f"{type(self).__name__} has a gradient for y_pred, not for y_true, which a GradientTape tracks. Pass "
                 "stop_gradient(y_true); or check the order: loss(y_true, y_pred)."
             )
-        twin, predictions = self.twin(), np.asarray(y_pred)
+        twin, predictions = self if is_used_once else self.twin(), np.asarray(y_pred)
         targets = twin.prepare(np.asarray(y_true), predictions.shape[1:], predictions.dtype)
 
         def pullback(d_values: Array) -> list[Array | None]:
@@ -206,7 +208,7 @@ class Loss(HasArguments):
             d_y *= np.asarray(d_values).reshape(-1, *[1] * (d_y.ndim - 1))
             return [None, d_y]
 
-        values = twin.forward(targets, predictions).copy()
+        values = twin.forward(targets, predictions)
         return cast(Array, recorded(self.name, values, [y_true, y_pred], pullback))
 
     def get_config(self) -> dict[str, Any]:

@@ -33,7 +33,6 @@ from distrib.nn.layers.parts import Parts, may_be_tracked
 from distrib.nn.network import Network
 from distrib.nn.variable import Variable
 from distrib.training.arguments.data_structure import DataStructure
-from distrib.training.arguments.unsupported import arrays_only
 from distrib.training.functional import Functional
 from distrib.training.model import Model
 from distrib.training.own_models.bases import based_on, own_class
@@ -100,7 +99,9 @@ class Subclassed(Model):
 
     # --- how it is trained --------------------------------------------------------------------------------------
 
-    needs_loss = False
+    @property
+    def needs_loss(self) -> bool:
+        return False
 
     def compile(
         self, optimizer: Any = None, loss: Any = None, metrics: Any = None, *args: Any, **kwargs: Any
@@ -118,15 +119,6 @@ class Subclassed(Model):
         optimizer = optimizers.get(optimizer or "rmsprop")
         self._compiled = (optimizer, loss, metrics, *args), kwargs
         super().compile(optimizer, loss, metrics, *args, **kwargs)
-
-    def _targets(self, call: str, x: Any, y: Any) -> Any:
-        self._has_targets = y is not None
-        if y is not None or (self._session.compile_config is not None and self._session.compile_config.loss):
-            return super()._targets(call, x, y)
-        arrays_only(call, x)
-        outputs = self.structure_for(x).outputs
-        nothing = np.zeros(len(flat(x)[0] if isinstance(x, list | tuple | dict) else x), self.dtype)
-        return [nothing] * len(outputs) if len(outputs) > 1 else nothing
 
     # --- how it is called ---------------------------------------------------------------------------------------
 
