@@ -335,3 +335,57 @@ def test_a_model_that_adds_its_own_loss_needs_no_other():
     plain = keras.Model(inputs, layers.Dense(2)(inputs))
     with pytest.raises(distrib.ConfigError, match="expects a loss"):
         plain.compile("sgd")
+
+
+@pytest.mark.parametrize("kind", ["binary", "sparse", "one-hot"])
+def test_metrics_of_compile_in_a_step(kind):
+    """As in `fit` without a step: accuracy follows from the targets."""
+
+    class Own(keras.Model):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                y_pred = self(x, training=True)
+                loss = self.compute_loss(x, y, y_pred)
+            self.optimizer.apply(tape.gradient(loss, self.trainable_variables), self.trainable_variables)
+            return self.compute_metrics(x, y, y_pred) | {"loss": loss}
+
+    x, labels = data()
+    units, activation, loss, y = {
+        "binary": (1, "sigmoid", "binary_crossentropy", (labels > 0).astype(float)),
+        "sparse": (3, "softmax", "sparse_categorical_crossentropy", labels),
+        "one-hot": (3, "softmax", "categorical_crossentropy", np.eye(3)[labels]),
+    }[kind]
+
+    def fitted(model_class):
+        inputs = keras.Input((6,))
+        model = model_class(inputs, layers.Dense(units, activation)(inputs), dtype="float64")
+        model.compile("adam", loss, metrics=["accuracy"])
+        return model.fit(x, y, batch_size=10, epochs=2, verbose=0).history
+
+    own, plain = (in_one_process(lambda s, c=c: fitted(c)) for c in (Own, keras.Model))
+    assert own.keys() == plain.keys()
+    for name in plain:
+        np.testing.assert_allclose(own[name], plain[name], rtol=1e-9)
+
+
+def test_a_step_with_several_outputs():
+    class Own(keras.Model):
+        def train_step(self, data):
+            x, y = data
+            with tf.GradientTape() as tape:
+                loss = self.compute_loss(y=y, y_pred=self(x, training=True))
+            self.optimizer.apply(tape.gradient(loss, self.trainable_variables), self.trainable_variables)
+            return {"loss": loss}
+
+    def fitted(model_class):
+        inputs = keras.Input((6,))
+        outputs = {"b": layers.Dense(1, name="b")(inputs), "a": layers.Dense(3, name="a")(inputs)}
+        model = model_class(inputs, outputs, dtype="float64")
+        model.compile("adam", {"a": "mse", "b": "mae"}, loss_weights={"a": 2.0, "b": 1.0})
+        x, labels = data()
+        y = {"a": np.eye(3)[labels], "b": x[:, :1] * 2}
+        return model.fit(x, y, batch_size=10, epochs=2, verbose=0).history["loss"]
+
+    own, plain = (in_one_process(lambda s, c=c: fitted(c)) for c in (Own, keras.Model))
+    np.testing.assert_allclose(own, plain, rtol=1e-9)

@@ -707,6 +707,7 @@ class Model(HasSteps, HasLayers):
         if self._session.trainer is None:
             objective: Any
             if self.has_own_step:
+                self.see_targets(data.y, self.network.output_shapes if self.has_network else ())
                 objective = StepObjective(self.metrics)
             else:
                 objective = self.compile_config.objective(self.network, data.y)

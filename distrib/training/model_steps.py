@@ -13,13 +13,13 @@ def train_step(self, data):
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
 
 from distrib.autodiff.structures import flat
-from distrib.base.arrays import Columns
+from distrib.base.arrays import Columns, Shape
 from distrib.base.errors import ConfigError
 from distrib.nn import metrics
 from distrib.nn.metrics import Mean, Metric
@@ -33,7 +33,7 @@ class HasSteps:
     """Whether `compile` was given an optimizer, whose update `fit` makes."""
 
     _loss_tracker: Mean | None = None
-    _compiled_metrics: Sequence[Metric] | None = None
+    _compiled_metrics: Sequence[Metric] = ()
     _has_targets = True
 
     def train_step(self, data: Any) -> Any:
@@ -81,8 +81,9 @@ class HasSteps:
         """
         total: Any = 0.0
         configured = self.compile_config
+        targets, predictions = self._by_output(y), self._by_output(y_pred)
         for target, prediction, loss, weight in zip(
-            flat(y), flat(y_pred), configured.losses, configured.loss_weights, strict=False
+            targets, predictions, configured.losses, configured.loss_weights, strict=False
         ):
             if loss is not None:
                 value = loss(target, prediction, sample_weight)
@@ -104,39 +105,54 @@ class HasSteps:
             y_pred: outputs of the model.
             sample_weight: weights, for `weighted_metrics`.
         """
-        for metric in self._metrics_of(y, y_pred):
-            metric.update_state(y, y_pred)
+        for index, metric in enumerate(self._compiled_metrics):
+            if sample_weight is not None and index >= self.compile_config.num_unweighted:
+                metric.update_state(y, y_pred, sample_weight)
+            else:
+                metric.update_state(y, y_pred)
         return self.get_metrics_result()
 
     def get_metrics_result(self) -> dict[str, Any]:
         """Name -> result of each metric."""
         return {metric.name: metric.result() for metric in self._own_metrics()}
 
-    def _metrics_of(self, y: Any, y_pred: Any) -> Sequence[Metric]:
-        """The metrics of `compile`, for the only output."""
-        if self._compiled_metrics is None:
-            shape = np.shape(y_pred)[1:]
-            sparse = np.ndim(y) - 1 < len(shape)
-            self._compiled_metrics = [
-                metrics.get(each, shape, sparse) for each in self.compile_config.named_metrics
-            ]
-        return self._compiled_metrics
+    def see_targets(self, y: Any, output_shapes: Sequence[Shape]) -> None:
+        """Make the metrics of `compile`, which follow from the targets; as in Keras, `"accuracy"` is one of several.
+
+        Args:
+            y: targets as they were given; a tuple where there are several outputs.
+            output_shapes: of each output; empty for a model that does not say its outputs.
+
+        Raises:
+            ConfigError: metrics of several outputs: a step has its own, in attributes.
+        """
+        named = self.compile_config.named_metrics
+        if named and len(output_shapes) > 1:
+            raise ConfigError(
+                "A model with train_step has metrics of compile for one output. Received: metrics, and "
+                f"{len(output_shapes)} outputs. Keep metrics in attributes, and update them in train_step."
+            )
+        shape = output_shapes[0] if output_shapes else ()
+        sparse = not isinstance(y, tuple) and np.ndim(y) - 1 < len(shape)
+        self._compiled_metrics = [metrics.get(each, shape, sparse) for each in named]
+        for metric in self._compiled_metrics:
+            metric.prepare(shape[-1] if shape else 1)
+
+    def _by_output(self, values: Any) -> list[Any]:
+        """Targets or predictions in the order of the outputs."""
+        if isinstance(values, Mapping):
+            return [values[name] for name in self.data_structure.outputs or tuple(values)]  # type: ignore[attr-defined]
+        return flat(values)
 
     def _own_metrics(self) -> list[Metric]:
         """The loss, the metrics of `compile`, and those in attributes."""
         if self._loss_tracker is None:
             self._loss_tracker = Mean("loss")
-        named = self._compiled_metrics
-        if named is None:
-            named = self._compiled_metrics = [
-                each if isinstance(each, Metric) else metrics.get(each, (2,), True)
-                for each in self.compile_config.named_metrics
-            ]
         attributes = [
             each for name, each in vars(self).items() if isinstance(each, Metric) and name[0] != "_"
         ]
         loss = [] if any(each.name == "loss" for each in attributes) else [self._loss_tracker]
-        return [*loss, *named, *attributes]
+        return [*loss, *self._compiled_metrics, *attributes]
 
     def data_of(self, x: Columns, y: Columns, weight: Columns | None) -> Any:
         """A batch, as the steps take it: inputs, `(x, y)`, or `(x, y, sample_weight)`.

@@ -299,3 +299,15 @@ def test_a_layer_is_built_alone_as_in_keras():
     concatenated = layers.Concatenate()
     concatenated.build([(None, 4), (None, 2)])
     assert concatenated.output_shape == (6,)
+
+
+def test_an_initializer_of_ones_own():
+    def rising(shape, dtype=None):
+        return np.arange(np.prod(shape), dtype=dtype).reshape(shape)
+
+    dense = layers.Dense(2, kernel_initializer=rising, bias_initializer=distrib.initializers.Ones)
+    dense.build((None, 3))
+    assert dense.kernel.numpy().tolist() == [[0, 1], [2, 3], [4, 5]]
+    assert dense.bias.numpy().tolist() == [1, 1]
+    with pytest.raises(distrib.ShapeError, match=r"returns shape \(3, 2\)\. Received: \(2,\)"):
+        layers.Dense(2, kernel_initializer=lambda shape, dtype=None: np.ones(2)).build((None, 3))

@@ -7,7 +7,7 @@ from typing import Any
 
 from distrib.nn.initializers.constants import Constant, Identity, Ones, Zeros
 from distrib.nn.initializers.distributions import Orthogonal, RandomNormal, RandomUniform, TruncatedNormal
-from distrib.nn.initializers.initializer import Initializer
+from distrib.nn.initializers.initializer import FunctionInitializer, Initializer
 from distrib.nn.initializers.variance_scaling import (
     GlorotNormal,
     GlorotUniform,
@@ -46,10 +46,16 @@ REGISTRY: Registry[Initializer] = Registry(
 )
 
 
-def get(identifier: str | Initializer | type[Initializer]) -> Initializer:
-    """The initializer of that name or class, or `identifier` itself. Raises `ConfigError` for unknown names."""
+def get(identifier: Any) -> Initializer:
+    """The initializer of that name, or of a function of a shape; or `identifier` itself.
+
+    Raises:
+        ConfigError: an unknown name.
+    """
     if isinstance(identifier, type) and issubclass(identifier, Initializer):
         return identifier()
+    if callable(identifier) and not isinstance(identifier, Initializer):
+        return FunctionInitializer(identifier)
     return REGISTRY.get(identifier)
 
 

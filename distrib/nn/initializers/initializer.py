@@ -7,12 +7,15 @@ adding a layer does not change the values of the others.
 from __future__ import annotations
 
 from abc import abstractmethod
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
 
 from distrib.base.arguments import HasArguments
 from distrib.base.arrays import Array, Shape
+from distrib.base.errors import ShapeError
+from distrib.nn.custom_objects import get_registered_name
 from distrib.nn.rng import generator
 
 
@@ -38,3 +41,31 @@ class Initializer(HasArguments):
     def get_config(self) -> dict[str, Any]:
         """The arguments of this initializer, as JSON values."""
         return dict(vars(self))
+
+
+class FunctionInitializer(Initializer):
+    """A function of one's own, `function(shape, dtype=...)`. What it draws, it draws alike on every replica.
+
+    Args:
+        function: returns an array, or what can be made one.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        super().__init__()
+        self._function = function
+
+    def __call__(self, shape: Shape, dtype: Any = "float32", *, seed: int = 0, name: str = "") -> Array:
+        value = np.array(self._function(shape, dtype=dtype), dtype)
+        if value.shape != tuple(shape):
+            raise ShapeError(
+                f"The initializer of {name} returns shape {tuple(shape)}. Received: {value.shape}."
+            )
+        return value
+
+    def draw(self, rng: np.random.Generator, shape: Shape) -> Array:
+        return self(shape, "float64")
+
+    def get_config(self) -> dict[str, Any]:
+        """The name of the function: registered, or in `custom_objects`, it is found again."""
+        named = self._function if hasattr(self._function, "__name__") else type(self._function)
+        return {"class": get_registered_name(named)}

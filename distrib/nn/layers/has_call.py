@@ -130,11 +130,8 @@ class HasCall(HasParts):
         context = current_context()
         seed = self.serial if context is None else context.own_seed
         full_name = f"{self.name or snake_case(type(self).__name__)}/{role}"
-        if callable(initializer) and not isinstance(initializer, initializers.Initializer | type):
-            value = np.asarray(initializer(shape, dtype=kind))
-        else:
-            drawn_as = kind if kind.kind == "f" else np.dtype(np.float32)
-            value = initializers.get(initializer)(shape, drawn_as, seed=seed, name=full_name)
+        drawn_as = kind if kind.kind == "f" else np.dtype(np.float32)
+        value = initializers.get(initializer)(shape, drawn_as, seed=seed, name=full_name)
         variable = Variable(value.astype(kind), trainable, full_name, aggregation=aggregation)
         variable.regularizer = regularizers.get(regularizer)
         variable.constraint = constraints.get(constraint)

@@ -115,6 +115,11 @@ class CompileConfig:
             for each in (*output.unweighted, *output.weighted)
         ]
 
+    @property
+    def num_unweighted(self) -> int:
+        """How many of the metrics of the only output are measured without weights."""
+        return sum(len(output.unweighted) for output in self._outputs[:1] if output is not None)
+
     def prepare(self, y: Columns, network: Network) -> Columns:
         """Targets in the form that the losses take; see `Loss.prepare`.
 
