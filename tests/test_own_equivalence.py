@@ -174,6 +174,9 @@ def test_saved_and_read_again(tmp_path):
     other.load_weights(tmp_path / "w.weights.safetensors")
     np.testing.assert_array_equal(other.predict(x, verbose=0)["label"], model.predict(x, verbose=0)["label"])
     read = distrib.load_model(tmp_path / "model", custom_objects={"Classifier": Classifier})
+    for name in ("model.keras", "model.h5", "w.weights.h5"):
+        with pytest.raises(distrib.ConfigError, match="a model by subclass"):
+            (model.save_weights if "weights" in name else model.save)(tmp_path / name)
     first, second = (each.fit(x, y, batch_size=10, epochs=1, verbose=0).history for each in (model, read))
     assert first == second
 

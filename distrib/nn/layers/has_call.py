@@ -179,7 +179,10 @@ class HasCall(HasParts):
             self._build_once(map_leaves(lambda each: (None, *np.shape(each)[1:]), inputs))
             if self._takes("training"):
                 kwargs = {**kwargs, "training": context.training}
-            return self.call(inputs, *args, **kwargs)
+            outputs = self.call(inputs, *args, **kwargs)
+        if isinstance(outputs, np.ndarray) and outputs.ndim:
+            self.output_shape = outputs.shape[1:]
+        return outputs
 
     def call_inside(self, inputs: Any) -> Any:
         """`call` within a forward pass, of which the context says whether it trains."""

@@ -58,6 +58,7 @@ def keras_file(
     Raises:
         ConfigError: something that Keras does not have.
     """
+    _check_is_graph(config)
     values, compiled = files[MODEL_FILE], manifest["compile"]
     state = None if compiled is None else _optimizer_to_keras(network, compiled, manifest["step"], files)
     if str(path).endswith(WEIGHTS_ENDING):
@@ -69,6 +70,15 @@ def keras_file(
         return write_hdf5(described(legacy_tree(config, values, trainable, state), model, training))
     tree = weights_tree(config, values, None if state is None else list(state.values()))
     return write_archive(model | ({} if training is None else {"compile_config": training}), tree)
+
+
+def _check_is_graph(config: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` for a model by subclass, whose layers Keras lays out by the code of its class."""
+    if "layers" not in config:
+        raise ConfigError(
+            f"Files of Keras hold Sequential and Model(inputs, outputs). Received: {config.get('class')}, a model by "
+            "subclass. Save it as a folder, save('model'), or its weights as 'model.weights.safetensors'."
+        )
 
 
 def _optimizer_to_keras(
@@ -107,6 +117,7 @@ class KerasFile:
             network: the network.
             config: of its model.
         """
+        _check_is_graph(config)
         variables = {name: variable.value for name, variable in network.variables.items()}
         if self.is_legacy:
             trainable = [entry.name for entry in network.buffer.layout]
