@@ -321,3 +321,29 @@ def test_ten_thousand_steps_keep_memory_constant():
     before = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     steps(10_000)
     assert resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before < 2048, "KiB"
+
+
+@pytest.mark.parametrize("dtype", ["float32", "float64"])
+def test_the_same_bits_as_layers_written_by_hand(dtype):
+    from distrib import layers, tf
+    from distrib.nn.rng import RngKey
+
+    rng = np.random.default_rng(0)
+    x, y = rng.normal(size=(50, 30)).astype(dtype), rng.integers(0, 5, 50)
+    model = distrib.Sequential(
+        [layers.Input((30,)), layers.Dense(20, activation="relu"), layers.Dense(5)], dtype=dtype, seed=3
+    )
+    model.compile("sgd", distrib.losses.SparseCategoricalCrossentropy(from_logits=True))
+    network, configured = model.network, model.compile_config
+    objective = configured.objective(network, y)
+    network.train_on(x, configured.prepare(y, network), None, RngKey(0, 0, 0), objective)
+    w1, b1, w2, b2 = model.trainable_variables
+    with GradientTape() as tape:
+        losses = tf.nn.sparse_softmax_cross_entropy_with_logits(y, np.maximum(x @ w1 + b1, 0) @ w2 + b2)
+        loss = np.sum(losses)
+    for variable, gradient in zip((w1, b1, w2, b2), tape.gradient(loss, [w1, b1, w2, b2]), strict=True):
+        np.testing.assert_array_equal(gradient, variable.grad)
+    with GradientTape() as tape:
+        loss = distrib.losses.SparseCategoricalCrossentropy(from_logits=True, reduction="sum")(y, model(x))
+    for variable, gradient in zip((w1, b1, w2, b2), tape.gradient(loss, [w1, b1, w2, b2]), strict=True):
+        np.testing.assert_array_equal(gradient, variable.grad)
