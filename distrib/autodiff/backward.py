@@ -2,13 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import numpy as np
 
-from distrib.autodiff.operations import TAKES_MEMORY
-from distrib.autodiff.recorder import Node, Pullback, Record, Tape, refuse
+from distrib.autodiff.operations import TAKES_MEMORY, Dispatch
+from distrib.autodiff.recorder import (
+    Node,
+    Pullback,
+    Record,
+    Tape,
+    open_tapes,
+    recording_on,
+    refuse,
+)
 from distrib.autodiff.tensor import as_tensor, tracked
 from distrib.autodiff.whole import recorded
 from distrib.base.arrays import Array
@@ -44,9 +52,12 @@ class Backward:
         gradients = self._gradients
         for record in reversed(self._tape.records):
             key = record.node.key
-            d_y = gradients.get(key) if id(key) in self._kept else gradients.pop(key, None)
-            if d_y is not None:
-                self._through(record, d_y)
+            d_y = gradients.get(key)
+            if d_y is None:
+                continue
+            if id(key) not in self._kept:
+                del gradients[key]
+            self._through(record, d_y)
         results: list[Any] = []
         taken: set[int] = set()
         for key in self._wanted:
@@ -61,34 +72,56 @@ class Backward:
     def _through(self, record: Record, d_y: Any) -> None:
         """From the gradient of a result to those of its operands."""
         gradients, args, y = record.gradients, record.args, record.value
-        if self._is_recorded:
-            args, y = self._as_tensors(record)
         if isinstance(gradients, Pullback):
             self._pull_back(record, gradients, d_y)
             return
+        if self._is_recorded:
+            args, y = self._as_tensors(record)
+        kwargs, into = record.kwargs, self._into
         for index, node in record.sources:
             gradient = gradients[index] if index < len(gradients) else None
-            if gradient is None:
+            if gradient is None or self._tape not in node.tapes:
                 continue
-            memory = self._into.get(node.key) if gradient in TAKES_MEMORY else None
-            if memory is not None and node.key not in self._gradients:
-                d_x = gradient(d_y, y, *args, into=memory, **record.kwargs)
+            if into and gradient in TAKES_MEMORY and node.key in into and node.key not in self._gradients:
+                d_x = gradient(d_y, y, *args, into=into[node.key], **kwargs)
+            elif kwargs:
+                d_x = gradient(d_y, y, *args, **kwargs)
             else:
-                d_x = gradient(d_y, y, *args, **record.kwargs)
+                d_x = gradient(d_y, y, *args)
             self._add(node, d_x, record)
 
     def _pull_back(self, record: Record, gradients: Pullback, d_y: Any) -> None:
+        if self._is_recorded and gradients.form is not None:
+            for (_, node), d_x in zip(
+                record.sources, self._through_form(record, gradients.form, d_y), strict=True
+            ):
+                if d_x is not None and self._tape in node.tapes:
+                    self._add(node, d_x, record)
+            return
         memory = {} if self._is_recorded else self._into_unused()
         found = list(gradients.function(d_y, memory) if gradients.takes_memory else gradients.function(d_y))
         for index, node in record.sources:
             d_x = found[index]
-            if d_x is None:
+            if d_x is None or self._tape not in node.tapes:
                 continue
             if self._tape.is_persistent and d_x is not memory.get(node.key):
                 d_x = np.array(d_x)  # what was written by hand may use the same memory the next time
             if self._is_recorded:
                 d_x = _once(d_x, record, d_y)
             self._add(node, d_x, record)
+
+    def _through_form(self, record: Record, form: Callable[..., Any], d_y: Any) -> list[Any]:
+        """The gradients of an operation that is written by hand, as those of the same operation in other words."""
+        inner = Dispatch.tape(watch_accessed_variables=False)
+        operands = list(record.args)
+        wanted = []
+        for index, node in record.sources:
+            operands[index] = tracked(operands[index], Node((*node.tapes, inner), node.key, node.version))
+            wanted.append(operands[index])
+        with recording_on((*open_tapes(), inner)):
+            y = form(*operands)
+        found: list[Any] = inner.gradients([y], wanted, [d_y])
+        return found
 
     def _into_unused(self) -> Mapping[Any, Array]:
         return {key: memory for key, memory in self._into.items() if key not in self._gradients}
@@ -100,15 +133,14 @@ class Backward:
         return tuple(args), tracked(record.value, record.node)
 
     def _add(self, node: Node, d_x: Any, record: Record) -> None:
-        if self._tape not in node.tapes:
-            return
         key, gradients = node.key, self._gradients
         if key is not node and node.version != key.version:
             raise ConfigError(
                 f"Variable '{key.name}' was assigned after {record.name} had used it, and before gradient(). Compute "
                 "gradients first."
             )
-        before, memory = gradients.get(key), self._into.get(key)
+        before = gradients.get(key)
+        memory = self._into.get(key) if self._into else None
         if memory is not None:
             if before is not None:
                 memory += d_x

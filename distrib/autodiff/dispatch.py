@@ -67,7 +67,10 @@ def apply_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
     taken: list[Any] = []
     sources: list[tuple[int, Node]] = []
     for index, each in enumerate(inputs):
-        if type(each) is Tensor:
+        kind = type(each)
+        if kind is np.ndarray:
+            taken.append(each)
+        elif kind is Tensor:
             taken.append(each.view(np.ndarray))
             if tapes and each.node is not None:
                 sources.append((index, each.node))

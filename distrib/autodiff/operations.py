@@ -85,12 +85,14 @@ class Dispatch:
         apply_ufunc: likewise, a ufunc without other arguments than its operands.
         reduced: likewise, methods of ufuncs.
         tensor: the class of tensors.
+        tape: that of tapes.
     """
 
     apply: Callable[..., Any]
     apply_ufunc: Callable[..., Any]
     reduced: Callable[..., Any]
     tensor: type
+    tape: Any
 
 
 def primitive(function: Callable[..., Any]) -> Callable[..., Any]:

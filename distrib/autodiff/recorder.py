@@ -94,12 +94,18 @@ class Pullback:
         function: takes the gradient of the result, and returns a list with those of the operands; None for one on
             which the result does not depend. Takes `into` besides if `takes_memory`.
         takes_memory: whether `into`, variables and the memory for their gradients, may be given.
+        form: the operation, written with functions that are recorded, for second derivatives; None for none.
     """
 
-    __slots__ = ("function", "takes_memory")
+    __slots__ = ("form", "function", "takes_memory")
 
-    def __init__(self, function: Callable[..., Sequence[Any]], takes_memory: bool = False) -> None:
-        self.function, self.takes_memory = function, takes_memory
+    def __init__(
+        self,
+        function: Callable[..., Sequence[Any]],
+        takes_memory: bool = False,
+        form: Callable[..., Any] | None = None,
+    ) -> None:
+        self.function, self.takes_memory, self.form = function, takes_memory, form
 
 
 class _Open(threading.local):

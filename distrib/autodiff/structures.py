@@ -5,10 +5,14 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
+_NESTED = (list, tuple, Mapping)
+
 
 def flat(structure: Any) -> list[Any]:
     """The leaves, in order; of dicts in the order of their keys."""
-    if type(structure) is list and not any(isinstance(each, Mapping | list | tuple) for each in structure):
+    if not isinstance(structure, _NESTED):
+        return [structure]
+    if type(structure) is list and not any(isinstance(each, _NESTED) for each in structure):
         return list(structure)
     return list(_leaves(structure))
 
@@ -26,7 +30,7 @@ def _leaves(structure: Any) -> Iterator[Any]:
 
 def in_structure(structure: Any, values: Sequence[Any]) -> Any:
     """The same structure with other leaves."""
-    if type(structure) is list and not any(isinstance(each, Mapping | list | tuple) for each in structure):
+    if type(structure) is list and not any(isinstance(each, _NESTED) for each in structure):
         return list(values)
     return _filled(structure, iter(values))
 

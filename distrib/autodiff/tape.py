@@ -18,6 +18,7 @@ from typing import Any
 import numpy as np
 
 from distrib.autodiff.backward import Backward
+from distrib.autodiff.operations import Dispatch
 from distrib.autodiff.recorder import (
     Node,
     Readable,
@@ -142,9 +143,10 @@ class GradientTape(HasArguments):
         found = self.gradients(
             flat(target), wanted, None if output_gradients is None else flat(output_gradients)
         )
-        for index, (source, gradient) in enumerate(zip(wanted, found, strict=True)):
-            if gradient is None and unconnected_gradients in ("zero", "ZERO"):
-                found[index] = as_tensor(np.zeros(source.shape, source.dtype))
+        if unconnected_gradients in ("zero", "ZERO"):
+            for index, (source, gradient) in enumerate(zip(wanted, found, strict=True)):
+                if gradient is None:
+                    found[index] = as_tensor(np.zeros(source.shape, source.dtype))
         return in_structure(sources, found)
 
     def gradients(
@@ -260,6 +262,9 @@ class GradientTape(HasArguments):
                 else as_tensor(np.zeros((len(target), *target.shape[1:], *source.shape[1:]), source.dtype))
             )
         return np.moveaxis(whole, target.ndim - 1, 0)
+
+
+Dispatch.tape = GradientTape
 
 
 def _summed(target: Any) -> Any:

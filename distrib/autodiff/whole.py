@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from distrib.autodiff.recorder import Node, Pullback, Readable, open_tapes, record, tracking
-from distrib.autodiff.tensor import as_tensor, node_of, tracked
+from distrib.autodiff.tensor import as_tensor, node_of, plain, tracked
 
 
 def is_tracked(*values: Any) -> bool:
@@ -29,6 +29,7 @@ def recorded(
     operands: Sequence[Any],
     pullback: Callable[..., Sequence[Any]],
     takes_memory: bool = False,
+    form: Callable[..., Any] | None = None,
 ) -> Any:
     """`value` as a tensor, recorded as the result of an operation.
 
@@ -38,6 +39,7 @@ def recorded(
         operands: tensors, variables and arrays.
         pullback: from the gradient of the result, those of the operands; see `Pullback`.
         takes_memory: see `Pullback`.
+        form: likewise; takes the operands.
     """
     sources = []
     if open_tapes():
@@ -48,4 +50,6 @@ def recorded(
     tapes = tracking(sources)
     if not tapes:
         return as_tensor(value)
-    return tracked(value, record(tapes, value, sources, Pullback(pullback, takes_memory), (), {}, name))
+    args = () if form is None else tuple(map(plain, operands))
+    made = Pullback(pullback, takes_memory, form)
+    return tracked(value, record(tapes, value, sources, made, args, {}, name))

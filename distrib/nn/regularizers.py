@@ -53,6 +53,10 @@ class L1L2(Regularizer):
         if self.l2:
             grads += grads.dtype.type(2.0 * scale * self.l2) * values
 
+    def form(self, values: Any) -> Any:
+        """The penalty in functions that a tape records, for second derivatives."""
+        return self.l1 * np.sum(np.abs(values)) + self.l2 * np.sum(np.square(values))
+
 
 class L1(L1L2):
     """`l1 * sum(|w|)`."""

@@ -44,6 +44,15 @@ from distrib.nn.activations.smooth import (
     Squareplus,
 )
 from distrib.nn.activations.softmax import LogSoftmax, Softmax, Sparsemax
+from distrib.nn.forms import activation_form
+
+
+def _form(activation: Activation, axis: int) -> Callable[[Any], Any] | None:
+    """The activation along an axis, as a tape records it; see `nn/forms.py`."""
+    form = activation_form(activation)
+    if form is None or axis == -1:
+        return form
+    return lambda x: np.moveaxis(form(np.moveaxis(x, axis, -1)), -1, axis)
 
 
 def _applied(activation: Activation, x: ArrayLike, axis: int = -1) -> Array:
@@ -67,7 +76,7 @@ def _applied(activation: Activation, x: ArrayLike, axis: int = -1) -> Array:
         activation.backward(d_x, array, y)
         return [back(d_x)]
 
-    result: Array = recorded(type(activation).__name__, back(y), [x], pullback)
+    result: Array = recorded(type(activation).__name__, back(y), [x], pullback, form=_form(activation, axis))
     return result
 
 

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from typing import Self
+from collections.abc import Callable
+from typing import Any, Self
 
 from distrib.base.arrays import Array
 from distrib.nn.activations import Activation
+from distrib.nn.forms import activation_form
 from distrib.nn.layers.layer import Layer
 from distrib.nn.rng import RngKey
 
@@ -33,6 +35,16 @@ class ActivatedLayer(Layer):
     @abstractmethod
     def linear_backward(self, d_z: Array) -> Array:
         """As `backward`, from the gradient of what `linear` returned."""
+
+    def linear_form(self) -> Callable[..., Any] | None:
+        """`linear` in functions that a tape records; see `Layer.form`."""
+        return None
+
+    def form(self) -> Callable[..., Any] | None:
+        linear, activation = self.linear_form(), activation_form(self.activation)
+        if linear is None or activation is None:
+            return None
+        return lambda x, *variables: activation(linear(x, *variables))
 
     def forward(self, x: Array, draw: RngKey | None) -> Array:
         z = self.linear(x)

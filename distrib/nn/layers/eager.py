@@ -82,7 +82,12 @@ def _recorded(
             of_inputs = [None] * len(given)
         return [*of_inputs, *(own[id(variable)].grad for variable in variables)]
 
-    return recorded(layer.name, outputs, [*given, *variables], pullback, takes_memory=True)
+    written = None if layer.takes_several else twin.form()
+    every = [variable.value for variable in layer.variables]
+    form = None
+    if written is not None and len(variables) in (0, len(every)):
+        form = lambda x, *values: written(x, *(values or every))  # noqa: E731
+    return recorded(layer.name, outputs, [*given, *variables], pullback, takes_memory=True, form=form)
 
 
 def _penalty(regularizer: Any, outputs: Any) -> Any:

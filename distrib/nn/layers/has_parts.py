@@ -14,7 +14,7 @@ from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
 from distrib.nn.layers.has_nodes import HasNodes
 from distrib.nn.layers.parts import Parts, may_be_tracked
-from distrib.nn.regularizers import Regularizer
+from distrib.nn.regularizers import L1L2, Regularizer
 from distrib.nn.variable import Variable
 
 
@@ -142,4 +142,5 @@ def penalty_of(variable: Variable) -> Any:
         return [gradient.reshape(variable.shape)]
 
     penalty = np.asarray(regularizer(values), variable.dtype)
-    return recorded(f"regularizer of {variable.name}", penalty, [variable], pullback)
+    form = None if not isinstance(regularizer, L1L2) else regularizer.form
+    return recorded(f"regularizer of {variable.name}", penalty, [variable], pullback, form=form)

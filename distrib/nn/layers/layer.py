@@ -251,6 +251,13 @@ class Layer(HasCall):
         """Shape of one example as it leaves. Raises `ShapeError` if it cannot come in."""
         raise NotImplementedError(f"{type(self).__name__} does not say the shape of its outputs.")
 
+    def form(self) -> Callable[..., Any] | None:
+        """What the last call has computed, in functions that a tape records, for second derivatives; None for none.
+
+        The function takes the input, and the variables that are trained.
+        """
+        return None
+
     def get_config(self) -> dict[str, Any]:
         """The arguments of the layer, as JSON values: compared between replicas and shown in errors."""
         return {"class": get_registered_name(type(self)), "name": self.name, "trainable": self.trainable}

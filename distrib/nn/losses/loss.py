@@ -18,6 +18,7 @@ from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError, ShapeError
 from distrib.nn import activations
 from distrib.nn.custom_objects import get_registered_name
+from distrib.nn.forms import loss_form
 from distrib.nn.layers.shapes import snake_case
 from distrib.nn.losses.own_loss import TapedLoss
 from distrib.nn.workspace import Workspace
@@ -177,7 +178,9 @@ class Loss(HasArguments):
         def pullback(d_total: Array) -> list[Array]:
             return [np.full(len(values), np.asarray(d_total) / divisor, values.dtype)]
 
-        return cast(Array, recorded(self.name, np.asarray(total / divisor, values.dtype), [values], pullback))
+        reduced = np.asarray(total / divisor, values.dtype)
+        form = lambda each: np.sum(each) / divisor  # noqa: E731
+        return cast(Array, recorded(self.name, reduced, [values], pullback, form=form))
 
     def values(self, y_true: ArrayLike, y_pred: Array, is_used_once: bool = False) -> Array:
         """The value of each example, `(batch,)`, in memory of its own.
@@ -209,7 +212,9 @@ class Loss(HasArguments):
             return [None, d_y]
 
         values = twin.forward(targets, predictions)
-        return cast(Array, recorded(self.name, values, [y_true, y_pred], pullback))
+        written = loss_form(self)
+        form = None if written is None else lambda _, p: written(targets, p)
+        return cast(Array, recorded(self.name, values, [y_true, y_pred], pullback, form=form))
 
     def get_config(self) -> dict[str, Any]:
         """The arguments of the loss, as JSON values."""

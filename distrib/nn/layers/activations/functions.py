@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -25,6 +26,9 @@ class _Function(ActivatedLayer):
 
     def linear_backward(self, d_z: Array) -> Array:
         return d_z
+
+    def linear_form(self) -> Callable[..., Any]:
+        return lambda x: x
 
     def get_config(self) -> dict[str, Any]:
         return super().get_config() | self.activation.get_config()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -108,6 +109,9 @@ class Dense(ActivatedLayer):
             z += self._bias.value
         self._x = x
         return z if self._rows == 1 else z.reshape(batch, *self.output_shape)
+
+    def linear_form(self) -> Callable[..., Any]:
+        return lambda x, kernel, *bias: x @ kernel + bias[0] if bias else x @ kernel
 
     def _flat(self, array: Array) -> Array:
         """`(batch, ..., n)` as rows `(batch * ..., n)`."""

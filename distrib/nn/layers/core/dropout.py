@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -75,6 +75,10 @@ class Dropout(Layer):
         if self._keep is not None:
             self._drop(d_y, self._keep, d_y)
         return d_y
+
+    def form(self) -> Callable[..., Any]:
+        keep, scale = self._keep, 1.0 if self.rate == 1 else 1.0 / (1.0 - self.rate)
+        return (lambda x: x) if keep is None else lambda x: x * keep * scale
 
     def _drop(self, x: Array, keep: Array, y: Array) -> None:
         np.multiply(x, keep, out=y)

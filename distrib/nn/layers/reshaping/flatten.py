@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable
 from typing import Any
+
+import numpy as np
 
 from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError
@@ -32,6 +35,9 @@ class Flatten(Layer):
 
     def forward(self, x: Array, draw: RngKey | None) -> Array:
         return x.reshape(len(x), *self.output_shape)
+
+    def form(self) -> Callable[..., Any]:
+        return lambda x: np.reshape(x, (len(x), -1))
 
     def backward(self, d_y: Array) -> Array:
         return d_y.reshape(len(d_y), *self.input_shape)
