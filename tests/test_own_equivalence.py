@@ -206,3 +206,38 @@ def test_asynchronous_parameter_servers_lose_nothing():
         return int(model.optimizer.iterations)
 
     assert on_workers(3, fitted, mode="async")[0] == 18
+
+
+def test_building_a_model_does_not_count():
+    """A model is built by a call with zeros, which leaves no trace in what layers count."""
+
+    class Counts(layers.Layer):
+        def __init__(self):
+            super().__init__()
+            self.direct = distrib.Variable(5, trainable=False, aggregation="only_first_replica")
+
+        def build(self, input_shape):
+            self.calls = self.add_weight(initializer="ones", trainable=False, dtype="int32", name="calls")
+
+        def call(self, inputs, training=None):
+            self.calls.assign_add(1)
+            self.direct.assign_add(1)
+            return inputs * 2
+
+    def counted(strategy):
+        own = Counts()
+        model = keras.Sequential([layers.Input((6,)), own, layers.Dense(3)], dtype="float64")
+        model.compile("sgd", "mse")
+        model.build()
+        first = int(own.calls), int(own.direct)
+        model.fit(data()[0], np.zeros((45, 3)), batch_size=10, epochs=2, verbose=0)
+        return first, int(own.calls), int(own.direct)
+
+    assert in_one_process(counted) == ((1, 5), 11, 15)
+    assert on_replicas(3, counted) == [((1, 5), 11, 15)] * 3
+
+
+def test_a_loss_is_added_within_call():
+    layer = Linear(3)
+    with pytest.raises(distrib.ConfigError, match="adds to the loss within call"):
+        layer.add_loss(1.0)

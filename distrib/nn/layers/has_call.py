@@ -28,7 +28,7 @@ from distrib.base.arrays import Array, Shape
 from distrib.base.errors import ConfigError, ShapeError
 from distrib.nn import constraints, initializers, regularizers
 from distrib.nn.calls.call_context import CallContext, current_context, in_call, in_context
-from distrib.nn.graph.symbolic import map_leaves
+from distrib.nn.graph.symbolic import is_symbolic, map_leaves
 from distrib.nn.layers.has_parts import HasParts
 from distrib.nn.layers.shapes import snake_case, unique_name
 from distrib.nn.layers.taped_call import TapedCall
@@ -146,14 +146,19 @@ class HasCall(HasParts):
 
         Args:
             loss: a tensor without axes; or several, in a list.
+
+        Raises:
+            ConfigError: outside of `call`.
         """
         context = current_context()
+        if context is None or is_symbolic(loss):
+            raise ConfigError(
+                f"{type(self).__name__} '{self.name}' adds to the loss within call. Received: add_loss outside, "
+                "or with a symbolic tensor. Write a layer whose call adds it."
+            )
         for each in flat(loss):
             value = each() if callable(each) else each
-            if np.ndim(value):
-                value = np.mean(value)
-            if context is not None:
-                context.losses.append(as_tensor(read(value)))
+            context.losses.append(as_tensor(read(np.mean(value) if np.ndim(value) else value)))
 
     def add_metric(self, *args: Any, **kwargs: Any) -> None:
         """Not supported. Raises `ConfigError`: Keras 3 has none either."""
@@ -202,8 +207,11 @@ class HasCall(HasParts):
         taken = input_shape if isinstance(input_shape, list) else [input_shape]
         zeros = [as_tensor(np.zeros((2, *shape), self.dtype)) for shape in taken]
         context = CallContext(False, None, self.dtype, seed, 2)
+        before = {id(each): each.numpy() for each in self.variables if not each.trainable}
         with in_context(context), np.errstate(all="ignore"):
             outputs = flat(self._call_own(zeros if isinstance(input_shape, list) else zeros[0], (), {}, None))
+        for variable, initial in self.states():  # which the call may have changed
+            variable.assign(before.get(id(variable), initial))
         for each in outputs:
             if np.ndim(each) < 1 or len(each) != 2:
                 raise ShapeError(

@@ -61,6 +61,10 @@ class HasParts(HasNodes):
         """All variables by their paths in the layer: `kernel`, `dense/kernel`."""
         return self.parts.paths()
 
+    def states(self) -> Iterator[tuple[Variable, Array]]:
+        """The variables that are not trained, in a layer of a user's own, and their first values."""
+        return self.parts.states()
+
     @property
     def variables(self) -> list[Variable]:
         """All variables, in Keras' order. Empty until built."""

@@ -158,7 +158,7 @@ class Layer(HasCall):
                 f"{type(self).__name__} '{self.name}' has weights for inputs of shape {_batch(self.input_shape)}. "
                 f"Received: {_batch(input_shape)}. Put a new layer there."
             )
-        if dtype != self.dtype:
+        if dtype != self.dtype and any(each.trainable or not self.has_call for each in self.variables):
             raise ConfigError(
                 f"{type(self).__name__} '{self.name}' has {self.dtype} weights. Received: a model of {dtype}. "
                 f"Pass dtype='{self.dtype}' to the model, or put a new layer there."

@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from distrib.base.arrays import Array
 from distrib.nn.layers.shapes import snake_case, unique_name
 from distrib.nn.variable import Variable
 
@@ -25,6 +26,16 @@ class Parts:
         self.variables: list[Variable] = []
         self.layers: dict[str, Any] = {}
         self._containers: list[Any] = []
+        self._initial: dict[int, Array] = {}
+
+    def states(self) -> Iterator[tuple[Variable, Array]]:
+        """The variables that are not trained, those of the layers, too, and their first values."""
+        for each in self.variables:
+            if id(each) in self._initial:
+                yield each, self._initial[id(each)]
+        for layer in self.layers.values():
+            if hasattr(layer, "states"):
+                yield from layer.states()
 
     def find(self, value: Any) -> None:
         """Take what an attribute has been set to."""
@@ -55,6 +66,8 @@ class Parts:
         if not any(variable is each for each in self.variables):
             if not variable.trainable and variable.aggregation is None:
                 variable.aggregation = "mean"
+            if not variable.trainable:
+                self._initial[id(variable)] = variable.numpy()
             self.variables.append(variable)
 
     def _name(self, layer: Any) -> None:
