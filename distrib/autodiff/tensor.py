@@ -67,16 +67,6 @@ class Tensor(np.ndarray[Any, Any]):
             raise TypeError("iteration over a tensor without axes")
         return (self[index] for index in range(len(self)))
 
-    def fill(self, value: Any) -> None:
-        """Set all elements. Raises `ConfigError` for a tensor that a tape tracks."""
-        check_not_tracked(self, "be filled")
-        super().fill(value)
-
-    def sort(self, axis: Any = -1, **kwargs: Any) -> None:  # type: ignore[override]
-        """Sort in place. Raises `ConfigError` for a tensor that a tape tracks."""
-        check_not_tracked(self, "be sorted in place")
-        super().sort(axis, **kwargs)
-
     @property
     def T(self) -> Any:  # noqa: N802
         """The axes in reverse order."""
@@ -115,52 +105,44 @@ def _method(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
-for _name in (
-    *(
-        "all",
-        "any",
-        "argmax",
-        "argmin",
-        "argsort",
-        "clip",
-        "copy",
-        "cumprod",
-        "cumsum",
-        "diagonal",
-        "dot",
-        "max",
-    ),
-    *(
-        "mean",
-        "min",
-        "prod",
-        "ptp",
-        "ravel",
-        "repeat",
-        "round",
-        "squeeze",
-        "std",
-        "sum",
-        "swapaxes",
-        "take",
-        "trace",
-    ),
-    "var",
-):
+def _guarded(name: str, what: str) -> Callable[..., Any]:
+    """A method of arrays, which a tensor that a tape tracks has not."""
+    inherited = getattr(np.ndarray, name)
+
+    def method(self: Any, *args: Any, **kwargs: Any) -> Any:
+        check_not_tracked(self, what)
+        return inherited(self, *args, **kwargs)
+
+    method.__doc__ = f"See `numpy.ndarray.{name}`. Raises `ConfigError` for a tensor that a tape tracks."
+    return method
+
+
+_RECORDED = """
+all any argmax argmin argpartition argsort clip copy cumprod cumsum diagonal dot max mean min prod ptp ravel repeat
+round searchsorted squeeze std sum swapaxes take trace var
+""".split()  # noqa: SIM905
+_IN_PLACE = {
+    "__iadd__": np.add,
+    "__isub__": np.subtract,
+    "__imul__": np.multiply,
+    "__itruediv__": np.true_divide,
+    "__ifloordiv__": np.floor_divide,
+    "__imod__": np.remainder,
+    "__ipow__": np.power,
+    "__imatmul__": np.matmul,
+}
+for _name in _RECORDED:
     if hasattr(np.ndarray, _name):
         setattr(Tensor, _name, _method(getattr(np, _name)))
 Tensor.flatten = _method(np.ravel)  # type: ignore[method-assign]
-for _name, _function in (
-    *(
-        ("__iadd__", np.add),
-        ("__isub__", np.subtract),
-        ("__imul__", np.multiply),
-        ("__itruediv__", np.true_divide),
-    ),
-    *(("__ipow__", np.power), ("__imatmul__", np.matmul), ("__ifloordiv__", np.floor_divide)),
-    ("__imod__", np.remainder),
-):
+setattr(Tensor, "real", property(_method(np.real)))  # noqa: B010
+setattr(Tensor, "compress", lambda self, condition, axis=None: np.compress(condition, self, axis))  # noqa: B010
+for _name, _function in _IN_PLACE.items():
     setattr(Tensor, _name, _method(_function))
+for _name in ("fill", "partition", "put", "resize", "setfield", "sort"):
+    setattr(Tensor, _name, _guarded(_name, f"be changed by {_name}"))
+for _name in ("byteswap", "choose", "getfield"):
+    setattr(Tensor, _name, _guarded(_name, f"go through {_name}"))
 
 
 def plain(value: Any) -> Any:

@@ -269,29 +269,70 @@ def test_every_rule_is_tested():
 
 
 def test_no_method_of_arrays_loses_the_gradient():
-    """Methods of tensors are recorded, or their results are no tensors, or they change nothing."""
-    values = {"__array__", "item", "tolist", "tobytes", "tofile", "dump", "dumps", "view", "numpy", "nonzero"}
-    values |= {"searchsorted", "itemset", "data", "flat", "base", "ctypes", "dtype", "device", "flags"}
-    values |= {
-        "itemsize",
-        "nbytes",
-        "ndim",
-        "shape",
-        "size",
-        "strides",
-        "to_device",
-        "node",
-        "get_shape",
-        "imag",
-        "real",
+    """Methods and attributes of arrays that return arrays are recorded, refused, or constants."""
+    rng = np.random.default_rng(0)
+    square = [np.ones((3, 3))]
+    arguments = {
+        **{
+            "astype": ("float64",),
+            "byteswap": (),
+            "choose": (square * 3,),
+            "clip": (0, 1),
+            "dot": square,
+            "fill": (0,),
+        },
+        **{
+            "compress": ([True, False, True], 0),
+            "getfield": ("float64",),
+            "partition": (1,),
+            "put": ([0], 1.0),
+        },
+        **{
+            "repeat": (2,),
+            "reshape": (9,),
+            "resize": ((9,),),
+            "searchsorted": (0.5,),
+            "setfield": (1.0, "float64"),
+        },
+        **{
+            "swapaxes": (0, 1),
+            "take": ([0],),
+            "argpartition": (1,),
+            "to_device": ("cpu",),
+            "view": (np.ndarray,),
+        },
     }
-    in_place = {"fill", "sort", "partition", "put", "resize", "setfield", "setflags", "byteswap", "itemset"}
-    complex_only = {"conj", "conjugate"}
-    refused = {"choose", "compress", "getfield", "argpartition", "newbyteorder"}
+    left = {"dump", "tofile", "setflags", "newbyteorder", "itemset", "__array__"}
+    constants = {
+        "all",
+        "any",
+        "argmax",
+        "argmin",
+        "argpartition",
+        "argsort",
+        "nonzero",
+        "round",
+        "searchsorted",
+        "imag",
+    }
+    seen = 0
     for name in dir(np.ndarray):
-        if name.startswith("_") or name in values | in_place | complex_only | refused:
+        if name.startswith("_") or name in left:
             continue
-        assert name in vars(Tensor), name
+        x = as_tensor(rng.permutation(9).astype(float) if name == "searchsorted" else rng.normal(size=(3, 3)))
+        with GradientTape() as tape:
+            tape.watch(x)
+            try:
+                found = getattr(x, name)
+                if callable(found):
+                    found = found(*arguments.get(name, ()))
+            except (ConfigError, ValueError, TypeError):
+                seen += 1
+                continue
+        if type(found) is Tensor and name not in constants:
+            assert found.node is not None, name
+            seen += 1
+    assert seen > 30
 
 
 def test_an_operation_without_a_rule_names_itself():
