@@ -105,6 +105,11 @@ def _method(function: Callable[..., Any]) -> Callable[..., Any]:
     return method
 
 
+def _compress(self: Any, condition: Any, axis: Any = None) -> Any:
+    """See `numpy.compress`."""
+    return np.compress(condition, self, axis)
+
+
 def _guarded(name: str, what: str) -> Callable[..., Any]:
     """A method of arrays, which a tensor that a tape tracks has not."""
     inherited = getattr(np.ndarray, name)
@@ -136,7 +141,7 @@ for _name in _RECORDED:
         setattr(Tensor, _name, _method(getattr(np, _name)))
 Tensor.flatten = _method(np.ravel)  # type: ignore[method-assign]
 setattr(Tensor, "real", property(_method(np.real)))  # noqa: B010
-setattr(Tensor, "compress", lambda self, condition, axis=None: np.compress(condition, self, axis))  # noqa: B010
+setattr(Tensor, "compress", _compress)  # noqa: B010
 for _name, _function in _IN_PLACE.items():
     setattr(Tensor, _name, _method(_function))
 for _name in ("fill", "partition", "put", "resize", "setfield", "sort"):
