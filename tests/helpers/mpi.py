@@ -97,10 +97,23 @@ def on_ranks(mpi: str, ranks: int) -> list[str]:
     return [str(folder / "bin" / "mpirun"), "-n", str(ranks), str(folder / "bin" / "python")]
 
 
+_NOT_STARTED = "The PMIx server's listener thread failed to start"
+"""What Open MPI says on a busy machine now and then, before it has started any rank."""
+
+
 def run(
     launch: list[str], program: str | Path, *arguments: object, deadline_s: float = 45.0, **variables: str
 ) -> Ended:
-    """Run a program as `launch` starts Python programs, and wait for its end."""
+    """Run a program as `launch` starts Python programs, and wait for its end; once more if MPI has not started it."""
+    ended = _run(launch, program, *arguments, deadline_s=deadline_s, **variables)
+    if _NOT_STARTED in ended.output:
+        ended = _run(launch, program, *arguments, deadline_s=deadline_s, **variables)
+    return ended
+
+
+def _run(
+    launch: list[str], program: str | Path, *arguments: object, deadline_s: float, **variables: str
+) -> Ended:
     begin = time.monotonic()
     process, job = _popen(launch, program, *arguments, **variables)
     lines: list[tuple[float, str]] = []
