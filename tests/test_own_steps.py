@@ -389,3 +389,54 @@ def test_a_step_with_several_outputs():
 
     own, plain = (in_one_process(lambda s, c=c: fitted(c)) for c in (Own, keras.Model))
     np.testing.assert_allclose(own, plain, rtol=1e-9)
+
+
+class Numbers(keras.Model):
+    """`same` is the accuracy of a part's first batch, if that is wholly right; `rows` is the number after it."""
+
+    def __init__(self):
+        super().__init__(dtype="float64")
+        self.dense = layers.Dense(1)
+        self.accuracy = keras.metrics.Mean(name="accuracy")
+        self.changes_keys = False
+
+    def call(self, inputs):
+        return self.dense(inputs)
+
+    def train_step(self, data):
+        x, y = data
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(tf.square(self(x) - y))
+        variables = self.trainable_variables
+        self.optimizer.apply(tape.gradient(loss, variables), variables)
+        self.accuracy.update_state(y)
+        numbers = {"same": 1.0, "accuracy": self.accuracy.result(), "rows": tf.reduce_mean(x)}
+        self.changes_keys = not self.changes_keys
+        return numbers if self.changes_keys or x.shape[1] < 3 else {"rows": 1.0}
+
+
+def numbers(strategy):
+    x = np.arange(24.0).reshape(12, 2) / 24
+    y = np.repeat([[1.0], [0.5], [1.0], [0.25]], 3, axis=0)
+    model = Numbers()
+    model.compile(keras.optimizers.SGD(0.1))
+    return model.fit(x, y, batch_size=6, epochs=2, verbose=0, shuffle=False).history
+
+
+@pytest.mark.parametrize("num_replicas", [1, 2, 3, 4])
+def test_a_number_that_equals_a_metric_by_chance(num_replicas):
+    """On the first part of two, the first batch has the accuracy 1, which the number `same` always is."""
+    expected = in_one_process(numbers)
+    assert expected["same"] == [1.0, 1.0]
+    for found in on_replicas(num_replicas, numbers):
+        for name, values in expected.items():
+            np.testing.assert_allclose(found[name], values, rtol=1e-12, err_msg=name)
+
+
+def test_a_step_returns_the_same_keys_each_time():
+    model = Numbers()
+    model.compile(keras.optimizers.SGD(0.1))
+    with pytest.raises(
+        distrib.ConfigError, match=r"same keys.*Expected: same, accuracy, rows\. Received: rows\."
+    ):
+        model.fit(np.ones((4, 3)), np.ones((4, 1)), batch_size=2, verbose=0)

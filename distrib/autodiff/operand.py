@@ -27,7 +27,13 @@ class Operand(NDArrayOperatorsMixin, Readable):
     def __array_function__(
         self, func: Callable[..., Any], types: Any, args: Sequence[Any], kwargs: dict[str, Any]
     ) -> Any:
-        return Dispatch.apply(func, tuple(args), kwargs)
+        return self._apart(Dispatch.apply(func, tuple(args), kwargs))
+
+    def _apart(self, result: Any) -> Any:
+        """A result that does not change with the next assignment: a copy of a view, such as a slice, of the value."""
+        if isinstance(result, Tensor) and result.node is None and np.may_share_memory(result, self.value):
+            return result.copy()
+        return result
 
     def __eq__(self, other: object) -> bool:
         return self is other
@@ -39,13 +45,13 @@ class Operand(NDArrayOperatorsMixin, Readable):
         return id(self)
 
     def __getitem__(self, key: Any) -> Any:
-        return self.read()[key]
+        return self._apart(self.read()[key])
 
     def __len__(self) -> int:
         return len(self.value)
 
     def __iter__(self) -> Iterator[Any]:
-        return iter(self.read())
+        return map(self._apart, self.read())
 
     def __float__(self) -> float:
         return float(self.value)

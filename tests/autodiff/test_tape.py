@@ -240,6 +240,9 @@ def test_operators_of_variables():
     row = before[0]
     before.assign([5.0, 5.0])
     assert float(row) == 1.0
+    views = [before[:1], np.reshape(before, (2, 1))[:1], next(iter(before)), np.transpose(before)[:1]]
+    before.assign([7.0, 7.0])
+    assert [each.item() for each in views] == [5.0] * 4, "what was read does not change with the variable"
     assert float(distrib.Variable(2.5)) == 2.5
 
 

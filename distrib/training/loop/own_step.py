@@ -27,7 +27,7 @@ from distrib.strategies.update.step_context import StepContext, in_step
 from distrib.strategies.update.variable_group import VariableGroup
 from distrib.training.callbacks.callback import Logs
 
-_MOST_NUMBERS = 8
+_MOST_KEYS = 16
 
 
 class HasSteps(Protocol):
@@ -61,15 +61,15 @@ class StepObjective:
 
     Attributes:
         metrics: as given.
-        batch_sums: the sums of the last batch: those of the metrics, and of each number that the step has returned
-            besides, with its weight.
-        keys: of what the step returns: the number of a metric, or None for a number.
+        batch_sums: the sums of the last batch: those of the metrics, and for each key that the step has returned the
+            number times its weight, the weight, and the weight again where the number was the result of a metric.
+        keys: of what the step returns, with the index of the metric whose result it may be; None for another number.
     """
 
     def __init__(self, metrics: Sequence[Metric]) -> None:
         self.metrics = list(metrics)
         self._num_sums = sum(metric.num_sums for metric in self.metrics)
-        self.batch_sums = BatchSums(self._num_sums + 2 * _MOST_NUMBERS)
+        self.batch_sums = BatchSums(self._num_sums + 3 * _MOST_KEYS)
         self.keys: dict[str, int | None] = {}
 
     def twin(self, last_layers: Any) -> StepObjective:
@@ -106,24 +106,34 @@ class StepObjective:
             [np.empty(0), *(metric.sums() for metric in self.metrics)]
         )
         results = [np.asarray(metric.result()) for metric in self.metrics]
-        slot = self._num_sums
-        for key, value in returned.items():
+        if len(returned) > _MOST_KEYS or (self.keys and list(returned) != list(self.keys)):
+            raise ConfigError(
+                f"A step returns the same keys in the same order each time, {_MOST_KEYS} at most. Expected: "
+                f"{', '.join(self.keys) or 'a dict, name -> number'}. Received: {', '.join(map(str, returned))}."
+            )
+        # Each key has its sums, that of a metric too: on one replica a number may equal the result of a metric by
+        # chance. It is the metric if it has been equal on all.
+        for slot, (key, value) in zip(self.slots, returned.items(), strict=False):
             number = np.asarray(value, np.float64)
             same = [i for i, each in enumerate(results) if np.array_equal(each, number, equal_nan=True)]
             named = [i for i in same if self.metrics[i].name == key]
-            found = next(iter([*named, *same]), None)
-            found = self.keys.setdefault(key, found)
-            if found is not None:
-                continue
-            if number.size != 1 or slot >= total.metric_sums.size:
+            index = self.keys.setdefault(key, next(iter([*named, *same]), None))
+            is_result = index in same
+            if number.size == 1:
+                total.metric_sums[slot : slot + 3] = rows * number.item(), rows, rows * is_result
+            elif is_result:
+                total.metric_sums[slot : slot + 3] = 0, rows, rows
+            else:
                 raise ConfigError(
-                    f"A step returns numbers, {_MOST_NUMBERS} at most besides results of metrics. Received: {key} of "
-                    f"shape {number.shape}."
+                    f"A step returns numbers and results of metrics. Received: {key} of shape {number.shape}."
                 )
-            total.metric_sums[slot : slot + 2] = rows * float(number), rows
-            slot += 2
-            if key == "loss":
-                total.loss = rows * float(number)
+            if key == "loss" and not is_result:
+                total.loss = rows * number.item()
+
+    @property
+    def slots(self) -> range:
+        """Where the sums of each key begin in `metric_sums`."""
+        return range(self._num_sums, self._num_sums + 3 * _MOST_KEYS, 3)
 
 
 class StepMeans:
@@ -159,17 +169,16 @@ class StepMeans:
     def logs(self) -> Logs:
         """Name -> number, by the names under which the step returns them."""
         sums, logs = BatchSums(0, self._sums).metric_sums, Logs()
-        slot = sum(metric.num_sums for metric in self.metrics)
-        for key, index in self._objective.keys.items():
-            if index is None:
-                logs[key] = float(sums[slot] / sums[slot + 1]) if sums[slot + 1] else 0.0
-                slot += 2
+        for slot, (key, index) in zip(self._objective.slots, self._objective.keys.items(), strict=False):
+            number, weight, weight_of_results = sums[slot : slot + 3]
+            if index is None or weight_of_results < weight:
+                logs[key] = float(number / weight) if weight else 0.0
                 continue
             value = np.asarray(self.metrics[index].current())
             if value.ndim == 0:
                 logs[key] = float(value)
             else:
-                logs |= {f"{key}_{number}": float(each) for number, each in enumerate(value)}
+                logs |= {f"{key}_{place}": float(each) for place, each in enumerate(value)}
         return logs
 
     def sums(self) -> Array:
