@@ -41,7 +41,7 @@ from distrib.nn import (
 from distrib.nn.layers import Input
 from distrib.nn.variable import Variable, constant
 from distrib.ps.policy.admission.staleness import BoundStale, DropStale, ScaleStale, StalenessPolicy
-from distrib.strategies import own_updates as _own_updates  # noqa: F401  (what optimizers hand gradients to)
+from distrib.strategies import own_updates as _own_updates  # noqa: F401  (sets AppliesGradients.apply_in_strategy)
 from distrib.strategies.central_storage import CentralStorageStrategy
 from distrib.strategies.default import DefaultStrategy, get_strategy, has_strategy
 from distrib.strategies.from_cluster import strategy_from_cluster

@@ -1,4 +1,4 @@
-"""Gradients that are said: `custom_gradient` and `stop_gradient`."""
+"""Gradients defined by the user: `custom_gradient` and `stop_gradient`."""
 
 from __future__ import annotations
 

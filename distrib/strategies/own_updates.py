@@ -26,7 +26,7 @@ from distrib.strategies.strategy import Strategy
 from distrib.strategies.update.coordination import Saved
 from distrib.strategies.update.step_context import current_step
 from distrib.strategies.update.training import Training
-from distrib.strategies.update.variable_group import VariableGroup
+from distrib.strategies.update.variable_group import VariableGroup, same_variables
 
 
 class OwnUpdates(NamedTuple):
@@ -90,8 +90,8 @@ def apply(
 
 def _updates_of(optimizer: Optimizer, variables: Sequence[Variable], missing: Sequence[str]) -> OwnUpdates:
     strategy = get_strategy()
-    before: OwnUpdates | None = getattr(optimizer, "_own_updates", None)
-    if before is not None and before.strategy is strategy and _same(before.variables, variables):
+    before: OwnUpdates | None = optimizer._own_updates
+    if before is not None and before.strategy is strategy and same_variables(before.variables, variables):
         return before
     if not hasattr(strategy, "communicator"):
         raise ConfigError(
@@ -119,9 +119,9 @@ def state_of(optimizer: Optimizer) -> dict[str, Array]:
     Raises:
         ConfigError: `fit` has used it: then it is saved with its model.
     """
-    updates: OwnUpdates | None = getattr(optimizer, "_own_updates", None)
+    updates: OwnUpdates | None = optimizer._own_updates
     if updates is None:
-        waiting = getattr(optimizer, "_restored", None)
+        waiting = optimizer._restored
         if waiting is None and optimizer.iterations:
             raise ConfigError(
                 f"{type(optimizer).__name__} was used by fit. Pass its model and it alone to Checkpoint, or use "
@@ -147,7 +147,7 @@ def restore_later(optimizer: Optimizer, arrays: Mapping[str, Array], step: int, 
 
 def _restore(optimizer: Optimizer, group: VariableGroup, training: Training) -> None:
     """Give an optimizer the state that waits for it. Collective."""
-    waiting = getattr(optimizer, "_restored", None)
+    waiting = optimizer._restored
     if waiting is None:
         return
     optimizer._restored = None
@@ -178,10 +178,6 @@ def _check_mean(loss: Loss) -> None:
 
 
 Loss.check_mean = staticmethod(_check_mean)
-
-
-def _same(some: Sequence[Variable], others: Sequence[Variable]) -> bool:
-    return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))
 
 
 AppliesGradients.apply_in_strategy = staticmethod(apply)

@@ -1,4 +1,4 @@
-"""HasSteps: what `fit` and `evaluate` do with a batch, which a subclass may say itself.
+"""HasSteps: what `fit` and `evaluate` do with a batch, which a subclass may override.
 
 def train_step(self, data):
     x, y = data
@@ -46,11 +46,11 @@ class HasSteps:
             Name -> number: results of metrics, which are those of all examples so far on all replicas; other numbers
             are means over the examples.
         """
-        raise ConfigError("train_step is for subclasses to say. Use train_on_batch.")
+        raise ConfigError("Model.train_step is meant to be overridden. Use train_on_batch.")
 
     def test_step(self, data: Any) -> Any:
         """Measure this replica's part of a batch; see `train_step`."""
-        raise ConfigError("test_step is for subclasses to say. Use test_on_batch.")
+        raise ConfigError("Model.test_step is meant to be overridden. Use test_on_batch.")
 
     @property
     def has_own_step(self) -> bool:

@@ -46,7 +46,7 @@ class VariableGroup:
             )
         self.dtype = variables[0].dtype
         place = variables[0].place
-        if isinstance(place, FlatBuffer) and _same(place.variables, variables):
+        if isinstance(place, FlatBuffer) and same_variables(place.variables, variables):
             self.buffer = place  # of a model, whose optimizer may know them by their names
         else:
             named: dict[str, Variable] = {}
@@ -66,5 +66,6 @@ class VariableGroup:
         self.damage = ""
 
 
-def _same(some: Sequence[Variable], others: Sequence[Variable]) -> bool:
+def same_variables(some: Sequence[Variable], others: Sequence[Variable]) -> bool:
+    """Whether both are the same variables in the same order."""
     return len(some) == len(others) and all(a is b for a, b in zip(some, others, strict=True))

@@ -30,7 +30,7 @@ from distrib.training.callbacks.callback import Logs
 _MOST_KEYS = 16
 
 
-class HasSteps(Protocol):
+class StepModel(Protocol):
     """The model.
 
     Attributes:
@@ -196,7 +196,7 @@ class StepNetwork:
         optimizer: see `network`.
     """
 
-    def __init__(self, model: HasSteps, network: Any, optimizer: Any) -> None:
+    def __init__(self, model: StepModel, network: Any, optimizer: Any) -> None:
         self._model, self._optimizer = model, optimizer
         self._updates = network is not None
         inner = VariableGroup.empty(model.dtype) if network is None else network
