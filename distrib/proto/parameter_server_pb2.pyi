@@ -209,7 +209,7 @@ class PushId(_message.Message):
     def __init__(self, worker: _Optional[int] = ..., incarnation: _Optional[int] = ..., sequence: _Optional[int] = ...) -> None: ...
 
 class FollowRequest(_message.Message):
-    __slots__ = ("ps", "arrived", "part", "ends", "silent", "has", "incarnation")
+    __slots__ = ("ps", "arrived", "part", "ends", "silent", "has", "incarnation", "call")
     PS_FIELD_NUMBER: _ClassVar[int]
     ARRIVED_FIELD_NUMBER: _ClassVar[int]
     PART_FIELD_NUMBER: _ClassVar[int]
@@ -217,6 +217,7 @@ class FollowRequest(_message.Message):
     SILENT_FIELD_NUMBER: _ClassVar[int]
     HAS_FIELD_NUMBER: _ClassVar[int]
     INCARNATION_FIELD_NUMBER: _ClassVar[int]
+    CALL_FIELD_NUMBER: _ClassVar[int]
     ps: int
     arrived: PushId
     part: Part
@@ -224,7 +225,8 @@ class FollowRequest(_message.Message):
     silent: PushId
     has: int
     incarnation: int
-    def __init__(self, ps: _Optional[int] = ..., arrived: _Optional[_Union[PushId, _Mapping]] = ..., part: _Optional[_Union[Part, _Mapping]] = ..., ends: bool = ..., silent: _Optional[_Union[PushId, _Mapping]] = ..., has: _Optional[int] = ..., incarnation: _Optional[int] = ...) -> None: ...
+    call: int
+    def __init__(self, ps: _Optional[int] = ..., arrived: _Optional[_Union[PushId, _Mapping]] = ..., part: _Optional[_Union[Part, _Mapping]] = ..., ends: bool = ..., silent: _Optional[_Union[PushId, _Mapping]] = ..., has: _Optional[int] = ..., incarnation: _Optional[int] = ..., call: _Optional[int] = ...) -> None: ...
 
 class Part(_message.Message):
     __slots__ = ("cut", "name", "chunk", "count", "last")

@@ -336,13 +336,13 @@ def test_a_part_that_comes_after_its_worker_was_gone_is_forgotten_for_its_succes
     arrivals.num_ps = 2
     old, new = PushId(1, 5, 1), PushId(1, 6, 1)
     arrivals.forget(1)
-    arrivals.arrived(old, 1)
+    arrivals.arrived(old, 3, 1)
     assert arrivals.torn(1, 5) == []
     assert arrivals.torn(1, 6) == [old]
     assert arrivals.torn(1, 6) == []
-    arrivals.expect(new, lambda: happened.append(new))
-    assert arrivals.arrived(new, 0) is None
-    arrivals.arrived(new, 1)()
+    arrivals.expect(new, 3, lambda: happened.append(new))
+    assert arrivals.arrived(new, 3, 0) is None
+    arrivals.arrived(new, 3, 1)()
     assert happened == [new]
 
 

@@ -445,14 +445,28 @@ def test_a_skipped_update_is_dropped_and_its_examples_are_done():
 def test_what_a_dead_process_left_half_sent_is_forgotten_everywhere():
     arrivals = PushAssembly()
     arrivals.num_ps = 2
-    assert arrivals.arrived(PushId(1, 7, 1), 1) is None
+    assert arrivals.arrived(PushId(1, 7, 1), 3, 1) is None
     arrivals.forget(1)
     assert arrivals.torn(1, 7) == [], "the same process may send it again"
     assert arrivals.torn(1, 8) == [PushId(1, 7, 1)]
     assert arrivals.torn(1, 8) == []
-    arrivals.expect(PushId(1, 8, 1), lambda: None)
-    assert arrivals.arrived(PushId(1, 8, 1), 0) is None
-    assert arrivals.arrived(PushId(1, 8, 1), 1) is not None
+    arrivals.expect(PushId(1, 8, 1), 3, lambda: None)
+    assert arrivals.arrived(PushId(1, 8, 1), 3, 0) is None
+    assert arrivals.arrived(PushId(1, 8, 1), 3, 1) is not None
+
+
+def test_parts_of_two_calls_are_not_put_together():
+    """A call that one ps has refused leaves a part on the other; the worker pushes again under the next number."""
+    arrivals, push, decided = PushAssembly(), PushId(1, 7, 1), []
+    arrivals.num_ps = 2
+    arrivals.expect(push, 3, lambda: decided.append(3))
+    assert arrivals.arrived(push, 3, 0) is None
+    assert arrivals.arrived(push, 4, 1) is None, "ps:1 has the next call before ps:0 has"
+    arrivals.expect(push, 3, lambda: decided.append(3))
+    assert arrivals.arrived(push, 3, 0) is None, "the first call comes late"
+    arrivals.expect(push, 4, lambda: decided.append(4))
+    arrivals.arrived(push, 4, 0)()
+    assert decided == [4]
 
 
 def test_cuts_are_at_borders_and_every_so_many_updates():

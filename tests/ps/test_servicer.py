@@ -237,6 +237,31 @@ class TestRefused:
         job.has_version(0)
         goes_on(job, client)
 
+    @pytest.mark.parametrize("job", BOTH[1::2], ids=NAMED[1::2], indirect=True)
+    def test_c21_what_a_refused_call_left_is_not_put_together_with_the_next_call(self, job):
+        """ps:0 has kept its part when the worker is back on new streams, and the next part reaches ps:1 first."""
+        client, answer = job.begun()
+        job.gradient = lambda answer: np.append(np.ones(SIZE - 1, np.float32), np.float32(np.nan))
+        client.cancel = lambda: None  # the stream to ps:0 is open when the next one replaces it
+        job.send(client, answer, 1)
+        with pytest.raises(grpc.RpcError, match="NaN or Inf"):
+            drain(client.streams[1])
+        until(lambda: job.shards[0].waiting, "ps:0 has its part")
+        again = job.client(0, client.incarnation)
+        again.last_call = client.last_call
+        answer = job.begin(again)
+        again.last_call += 1
+        request = pb.WorkRequest(call=again.last_call, push=job.message(answer, 1), last=True)
+        gradient = Calls.gradient(job, answer)
+        for stream, part in reversed(list(zip(again.streams, again.parts, strict=True))):
+            stream.send(Frame(request, 0, gradient[part.slice].view(np.uint8).data))
+            until(lambda: all(shard.waiting for shard in job.shards) or job.sequencer.version, "it is here")
+            time.sleep(0.1)
+        done = again.streams[0].reply().head.answer
+        assert (done.decision, done.version) == (pb.APPLIED, 1)
+        job.has_version(1)
+        nothing_is_staged(job.servers)
+
     @pytest.mark.parametrize(
         ("size", "dtype"), [(SIZE // 2, "float64"), (SIZE, "float64"), (SIZE + 2, "float32")]
     )

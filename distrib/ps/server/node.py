@@ -143,6 +143,7 @@ class Node:
     ) -> None:
         """A worker is about to train or test a model; the chief brings this ps's slice of the values."""
         with self._lock:
+            self._sessions.check_current(session)
             push = None
             if values is not None:
                 push = PushId(CHIEF, session.incarnation, 0)
@@ -151,13 +152,14 @@ class Node:
                 sequencer = self.state.open(rules, list(description["ps"]))
                 sequencer.join(session.worker, session.incarnation)
                 event = partial(sequencer.register, session.worker, call, phase, description, push)
-                self.state.when_whole(push, event)
+                self.state.when_whole(push, call, event)
             elif push is not None and self.state.follower is not None:
-                self.state.follower.arrived(push)
+                self.state.follower.arrived(push, call)
 
     def ask(self, session: WorkerSession, event: Callable[[Sequencer], None]) -> None:
         """A worker asks ps:0 for something: it begins an epoch, or saves what is kept."""
         with self._lock:
+            self._sessions.check_current(session)
             if session.ps == SEQUENCER:
                 event(self.state.decider())
                 self.state.settle()
@@ -177,21 +179,22 @@ class Node:
                 raise RefusedError(NO_MODEL)
             shard.check(gradient, allow_nonfinite=message.skip or message.allow_nonfinite)
         with self._lock:
+            self._sessions.check_current(session)
             if gradient is not None and shard is not None:
                 shard.put(push, gradient)
             if sequencer is not None:
                 request = codec.push_request(push, call, message)
                 event = partial(sequencer.push, request)
-                self.state.when_whole(None if gradient is None else push, event)
+                self.state.when_whole(None if gradient is None else push, call, event)
             elif gradient is not None and self.state.follower is not None:
-                self.state.follower.arrived(push)
+                self.state.follower.arrived(push, call)
 
     # --- other ps -----------------------------------------------------------------------------------------------
 
-    def arrived(self, push: PushId, ps: int) -> None:
-        """A vector is whole on another ps."""
+    def arrived(self, push: PushId, call: int, ps: int) -> None:
+        """The vector of a call is whole on another ps."""
         with self._lock:
-            event = self.state.leader.arrived(push, ps)
+            event = self.state.leader.arrived(push, call, ps)
             if event is None:
                 return
             try:

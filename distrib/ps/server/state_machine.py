@@ -134,11 +134,11 @@ class StateMachine:
             raise RefusedError(NO_MODEL)
         return self.sequencer
 
-    def when_whole(self, push: PushId | None, event: Event) -> None:
-        """Decide on an event when its vector has arrived on every ps; at once where it has none."""
+    def when_whole(self, push: PushId | None, call: int, event: Event) -> None:
+        """Decide on the event of a call when its vector has arrived on every ps; at once where it has none."""
         if push is None or not self.leader.has_followers:
             self.decide(push, event)
-        elif (whole := self.leader.when_whole(push, event)) is not None:
+        elif (whole := self.leader.when_whole(push, call, event)) is not None:
             self.decide(push, whole)
 
     def decide(self, push: PushId | None, event: Event) -> None:

@@ -163,6 +163,11 @@ class WorkerSessions:
         del self._all[session.worker]
         return True
 
+    def check_current(self, session: WorkerSession) -> None:
+        """Raise `RefusedError` if a stream has ended, or another one has replaced it: its call may be made again there."""
+        if self._all.get(session.worker) is not session:
+            raise RefusedError(f"A call of worker {session.worker} over a stream that it has given up.")
+
     @property
     def workers(self) -> tuple[int, ...]:
         """The workers that have a stream, by number."""

@@ -19,7 +19,7 @@ from distrib.ps.policy.order.pending_calls import CallAnswer
 from distrib.ps.policy.order.sequencer import PushRequest
 from distrib.ps.wire.grpc_options import CHUNK_BYTES
 
-PROTOCOL = 4
+PROTOCOL = 5
 
 _DECISIONS = {
     "": pb.NOTHING,

@@ -1,4 +1,8 @@
-"""PushAssembly: tracks which parts of a push have arrived on which ps. A push counts when it is whole."""
+"""PushAssembly: tracks which parts of a push have arrived on which ps. A push counts when it is whole.
+
+A worker whose streams broke makes its call again, under the next number. Parts of two calls are never put together:
+the first call may have failed because one ps refused its part.
+"""
 
 from __future__ import annotations
 
@@ -10,6 +14,7 @@ from distrib.ps.policy.identity import PushId
 
 @dataclass
 class _Arriving:
+    call: int
     where: set[int] = field(default_factory=set)
     event: Callable[[], None] | None = None
 
@@ -26,19 +31,29 @@ class PushAssembly:
         self._arriving: dict[PushId, _Arriving] = {}
         self._torn: set[PushId] = set()
 
-    def expect(self, push: PushId, event: Callable[[], None]) -> None:
-        """Set the callback for when a vector is whole. A retry replaces the one before."""
-        self._arriving.setdefault(push, _Arriving()).event = event
+    def expect(self, push: PushId, call: int, event: Callable[[], None]) -> None:
+        """Set the callback for when the vector of a call is whole."""
+        if (arriving := self._of(push, call)) is not None:
+            arriving.event = event
 
-    def arrived(self, push: PushId, ps: int) -> Callable[[], None] | None:
-        """A part is on a ps; returns what is to happen now."""
-        arriving = self._arriving.setdefault(push, _Arriving())
+    def arrived(self, push: PushId, call: int, ps: int) -> Callable[[], None] | None:
+        """The part that a call has brought is on a ps; returns the callback if the vector is whole now."""
+        arriving = self._of(push, call)
+        if arriving is None:
+            return None
         arriving.where.add(ps)
         if arriving.event is None or len(arriving.where) < self.num_ps:
             return None
         del self._arriving[push]
         self._torn.discard(push)
         return arriving.event
+
+    def _of(self, push: PushId, call: int) -> _Arriving | None:
+        """The parts of a call so far, which replace those of the calls before; None if a later call was seen."""
+        known = self._arriving.get(push)
+        if known is None or known.call < call:
+            known = self._arriving[push] = _Arriving(call)
+        return known if known.call == call else None
 
     def awaits(self, worker: int, incarnation: int) -> bool:
         """Whether something of this process is here, but not yet on all ps."""

@@ -72,7 +72,7 @@ class FollowService:
                 if request.part.last:
                     followed.outbox.put(pb.FollowReply())  # it need not keep so much any longer
             elif request.HasField("arrived"):
-                self._node.arrived(codec.push_of(request.arrived), ps)
+                self._node.arrived(codec.push_of(request.arrived), request.call, ps)
 
         try:
             for request in requests:

@@ -77,9 +77,10 @@ class Follower:
         self._stream: Any = None
         background.start(self._run, "follower", lambda error: self._failed(error))
 
-    def arrived(self, push: PushId) -> None:
-        """The slice of a push is here, whole."""
-        self._outbox.put(pb.FollowRequest(ps=self._index, arrived=codec.push_message(push)))
+    def arrived(self, push: PushId, call: int) -> None:
+        """The slice of a push is here, whole, brought by this call."""
+        arrived = codec.push_message(push)
+        self._outbox.put(pb.FollowRequest(ps=self._index, arrived=arrived, call=call))
 
     def say_silent(self, worker: int, incarnation: int) -> None:
         """A worker has begun a call here, and sent no more of it."""

@@ -78,14 +78,14 @@ class Leader:
 
     # --- vectors that arrive ------------------------------------------------------------------------------------
 
-    def when_whole(self, push: PushId, event: Event) -> Event | None:
-        """Keep an event until its vector has arrived on every ps; returns it if that is so already."""
-        self._assembly.expect(push, event)
-        return self.arrived(push, SEQUENCER)
+    def when_whole(self, push: PushId, call: int, event: Event) -> Event | None:
+        """Keep an event until the vector of its call has arrived on every ps; returns it if that is so already."""
+        self._assembly.expect(push, call, event)
+        return self.arrived(push, call, SEQUENCER)
 
-    def arrived(self, push: PushId, ps: int) -> Event | None:
+    def arrived(self, push: PushId, call: int, ps: int) -> Event | None:
         """A vector is whole on a ps. Returns the event that was kept for it, if it is whole on all of them."""
-        return self._assembly.arrived(push, ps)
+        return self._assembly.arrived(push, call, ps)
 
     def awaits(self, worker: int, incarnation: int) -> bool:
         """Whether a vector of this process is here, but not yet on every ps."""
