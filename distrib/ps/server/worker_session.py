@@ -164,7 +164,7 @@ class WorkerSessions:
         return True
 
     def check_current(self, session: WorkerSession) -> None:
-        """Raise `RefusedError` if a stream has ended, or another one has replaced it: its call may be made again there."""
+        """Raise `RefusedError` for a call over a stream that has ended or been replaced; it may be made again."""
         if self._all.get(session.worker) is not session:
             raise RefusedError(f"A call of worker {session.worker} over a stream that it has given up.")
 
