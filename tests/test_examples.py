@@ -1,5 +1,6 @@
 """The examples, alone and on two ranks, print the same."""
 
+import re
 import subprocess
 import sys
 from pathlib import Path
@@ -28,6 +29,16 @@ def test_alone_and_on_two_ranks(example, words, least):
     assert ranks.code == 0, ranks.output
     both = ranks.output.rpartition(words)[2].split()[0]
     assert float(both) == pytest.approx(float(alone.rpartition(words)[2].split()[0]), abs=0.03)
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_loop_around_parameter_servers(mode):
+    command = [sys.executable, EXAMPLES / "low_level" / "parameter_servers.py", mode]
+    ended = subprocess.run(command, capture_output=True, text=True, timeout=60, check=True)
+    accuracy, updates = re.fullmatch(r"accuracy (\S+) after (\d+) updates\n", ended.stdout).groups()
+    assert float(accuracy) > 0.9
+    assert int(updates) == 1000 if mode == "sync" else int(updates) >= 1000
+    assert "is gone" not in ended.stderr
 
 
 def pytest_in(folder, *arguments):

@@ -70,7 +70,13 @@ def apply(
         return
     updates = _updates_of(optimizer, variables, missing)
     group, updater = updates.group, updates.training.updater
+    if not updates.strategy.replicas_meet and (step is not None or is_combined):
+        raise ConfigError(
+            "Under ParameterServerStrategy gradients are combined on the parameter servers, and a train_step updates "
+            f"with self.optimizer. Received: {'another one' if step else 'skip_gradients_aggregation=True'}."
+        )
     group.buffer.gather()
+    updater.begin_own_step()
     updater.pull()
     weight = 1.0 if step is None else float(step.rows)
     for gradient, variable in zip(gradients, variables, strict=True):
@@ -91,13 +97,13 @@ def apply(
 def _updates_of(optimizer: Optimizer, variables: Sequence[Variable], missing: Sequence[str]) -> OwnUpdates:
     strategy = get_strategy()
     before: OwnUpdates | None = optimizer._own_updates
-    if before is not None and before.strategy is strategy and same_variables(before.variables, variables):
+    if (
+        before is not None
+        and before.strategy is strategy
+        and same_variables(before.variables, variables)
+        and strategy.goes_on_with(before.training)
+    ):
         return before
-    if not hasattr(strategy, "communicator"):
-        raise ConfigError(
-            f"{type(strategy).__name__} does not take gradients from a loop of one's own. Use fit, with train_step "
-            "of a model if the step is your own; or MirroredStrategy or CentralStorageStrategy."
-        )
     if missing:
         LOGGER.warning(
             "There are no gradients for %s: the loss does not depend on them.", ", ".join(missing[:10])
@@ -129,7 +135,8 @@ def state_of(optimizer: Optimizer) -> dict[str, Array]:
             )
         return {} if waiting is None else dict(waiting[0])
     state = updates.training.coordination.state()
-    assert state is not None
+    if state is None:  # a replica that has no part in it
+        return {}
     return {
         f"{slot}/{entry.name}": vector[entry.range.slice].reshape(entry.shape)
         for slot, vector in state.slots.items()

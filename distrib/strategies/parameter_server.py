@@ -75,6 +75,8 @@ class ParameterServerStrategy(Strategy):
         client: this worker's connection to the parameter servers; None on an evaluator.
     """
 
+    replicas_meet = False
+
     def __init__(
         self,
         cluster_resolver: ClusterResolver | None = None,
@@ -118,7 +120,7 @@ class ParameterServerStrategy(Strategy):
             start_timeout_s=start_timeout_s,
         )
         from distrib.ps.client.client import Client  # gRPC is imported where it is used
-        from distrib.strategies.ps_worker.updater import ScriptPosition
+        from distrib.strategies.ps_worker.script_position import ScriptPosition
 
         self.client: Client | None = None
         if not evaluates:
@@ -214,6 +216,9 @@ class ParameterServerStrategy(Strategy):
             raise ConfigError(
                 f"{len(parts)} ps are too many for tensors that are not cut: one of them would have none. Use fewer."
             )
+        if self._updater is not None:
+            self._updater.end_loop()
+            self._updater.close()
         memory, prefetch = client.place(buffer.size, network.dtype, parts), None
         if self.rules.prefetch:
             prefetch = Prefetch(
@@ -223,15 +228,26 @@ class ParameterServerStrategy(Strategy):
             grads, values = memory
             values[...] = buffer.values
             buffer.rebind(values, grads)
-        if self._updater is not None:
-            self._updater.close()
         self._updater = PsUpdater(
             client, self._phases, network, optimizer, on_nonfinite, registered, prefetch
         )
         return Training(self._updater, self._updater, self._updater)
 
+    def goes_on_with(self, training: Training) -> bool:
+        if training.updater is self._updater:
+            return True
+        if self._updater is not None and self._updater.is_in_loop:
+            raise ConfigError(
+                "In a loop of one's own under ParameterServerStrategy one optimizer updates all variables. Received: "
+                "several optimizers in turn. Use fit with train_step of a model, MirroredStrategy, or "
+                "CentralStorageStrategy."
+            )
+        return False
+
     def close(self, reason: str = "") -> None:
         """Leave the job. The chief's leaving ends it: every ps exits. Called by itself when the script ends.
+
+        After a loop of one's own the chief waits until the other workers have ended theirs.
 
         Args:
             reason: why, if not all is well.
@@ -239,6 +255,8 @@ class ParameterServerStrategy(Strategy):
         if self in _OPEN:
             _OPEN.discard(self)
             if self._updater is not None:
+                if self.is_chief and not reason:
+                    self._updater.end_loop()
                 self._updater.close()
             if self.client is not None and self.is_chief:
                 self.client.stop(reason)

@@ -28,7 +28,13 @@ T = TypeVar("T")
 
 
 class Strategy(HasArguments):
-    """Base of all strategies."""
+    """Base of all strategies.
+
+    Attributes:
+        replicas_meet: whether all replicas take part in every update.
+    """
+
+    replicas_meet = True
 
     def scope(self) -> AbstractContextManager[Strategy]:
         """`with strategy.scope():` models made inside are trained by this strategy.
@@ -110,6 +116,17 @@ class Strategy(HasArguments):
             description: what this replica is about to do, as nested JSON values; the replicas have agreed on it, or
                 parameter servers compare it.
         """
+
+    def goes_on_with(self, training: Training) -> bool:
+        """Whether a training of a loop of one's own can take its next update; otherwise it has to be begun again.
+
+        Args:
+            training: begun under this strategy.
+
+        Raises:
+            ConfigError: the loop of another optimizer is under way, and this strategy has one at a time.
+        """
+        return True
 
     @property
     def cluster_resolver(self) -> ClusterResolver:

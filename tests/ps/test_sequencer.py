@@ -128,6 +128,55 @@ class Job:
         self.sequencer.answers.clear()
 
 
+class LoopJob(Job):
+    """Workers whose loops of their own have given numbers of steps, and that wait for each other after it."""
+
+    def __init__(self, seed, rules, steps, deaths):
+        super().__init__(seed, rules, 1, 1, deaths=deaths, epochs=2)
+        self.steps, self.num_leases = steps, 0
+        self.done = [0] * rules.num_workers
+
+    def event(self, worker, luck):
+        if self.state[worker] == "off":
+            self.done[worker] = 0  # its script begins anew
+        if self.state[worker] == "computing" and self.done[worker] == self.steps[worker]:
+            self.leases[worker].clear()
+            self.epoch[worker] = 1
+            self.state[worker] = "registered"
+        self.done[worker] += self.state[worker] == "computing"
+        super().event(worker, luck)
+
+    def begin(self, worker):
+        self.ask(worker, "waiting")
+        kind = ("loop", "join")[self.epoch[worker]]
+        self.sequencer.begin(worker, self.call[worker], 1 + self.epoch[worker], self.phase | {"kind": kind})
+
+
+@settings(max_examples=250, deadline=None)
+@given(
+    seed=st.integers(0, 10**6),
+    steps=st.lists(st.integers(0, 8), min_size=6, max_size=6),
+    deaths=st.booleans(),
+)
+def test_loops_of_ones_own_come_to_their_end(seed, steps, deaths):
+    drawn = rules_of(seed).get_config() | {"warmup_steps": 0, "warmup_epochs": 0, "prefetch": False}
+    rules = rules_from_config(drawn | {"batch_size_factor": 1.0})
+    job = LoopJob(seed, rules, steps, deaths).run()
+    counts = job.sequencer.counts
+    assert counts.pushed == counts.applied + counts.dropped
+    assert not job.staged, "gradients are kept that nobody will use"
+    for entry in (each for each in job.trace if isinstance(each, Apply)):
+        assert len(entry.pushes) == (rules.num_to_aggregate if rules.is_sync else 1)
+        assert entry.scale == (rules.num_workers / len(entry.pushes) if rules.is_sync else 1.0)
+    if not deaths:
+        assert counts.pushed == sum(steps[: rules.num_workers])
+        if isinstance(rules.staleness, AcceptStale | ScaleStale | BoundStale) and not rules.is_sync:
+            assert counts.dropped == 0
+        if rules.is_sync and len(set(steps[: rules.num_workers])) == 1 and not rules.num_backup_workers:
+            assert (counts.dropped, counts.updates) == (0, steps[0])
+            assert all(sorted(workers) == list(range(rules.num_workers)) for workers in job.updates)
+
+
 def rules_of(seed):
     draw = random.Random(seed)
     num_workers = draw.randint(1, 6)

@@ -85,7 +85,7 @@ def phase_description(text: str) -> dict[str, Any]:
     if (
         not isinstance(epoch, int)
         or epoch < 0
-        or description["kind"] not in ("train", "test", "vote")
+        or description["kind"] not in ("train", "test", "vote", "loop", "join")
         or min(numbers) < 1
         or max(*numbers, epoch) > _MAX_NUMBER
         or num_steps > _MAX_PASSES * -(-num_examples // batch_size)

@@ -108,6 +108,8 @@ class Node:
             session = self._sessions.get(worker)
             if session is not None:
                 self.leave(session)
+            if self.state.sequencer is not None:
+                self.state.sequencer.phases.worker_ended(worker)
             self._reconnects.give_up_now(worker)
 
     def expects(self, worker: int) -> bool:
@@ -125,7 +127,8 @@ class Node:
         sequencer = self.state.sequencer
         if sequencer is not None:
             phase = sequencer.phases.last
-            if phase is not None and phase.has_examples and not phase.is_over:
+            has_work = phase is not None and phase.has_examples and not phase.is_over
+            if phase is not None and has_work and session.worker not in phase.left:
                 LOGGER.warning("worker %d is gone; the others compute what it was computing.", session.worker)
             sequencer.leave(session.worker, session.incarnation)
             self.state.settle()

@@ -28,6 +28,19 @@ def check_supported(optimizer: Optimizer) -> None:
         )
 
 
+_FOR_FIT = {"prefetch": False, "warmup_steps": 0, "warmup_epochs": 0, "batch_size_factor": 1.0}
+"""Arguments of the strategy that only `fit` follows, and their defaults."""
+
+
+def check_loop(rules: Mapping[str, Any]) -> None:
+    """Raise `ConfigError` for arguments of the strategy that a loop of one's own cannot follow."""
+    given = [f"{name}={rules[name]!r}" for name, default in _FOR_FIT.items() if rules[name] != default]
+    if given:
+        raise ConfigError(
+            f"Only fit follows {', '.join(_FOR_FIT)}, not a loop of one's own. Received: {', '.join(given)}."
+        )
+
+
 def described(network: Network, optimizer: Optimizer, script: Mapping[str, Any]) -> dict[str, Any]:
     """What is trained, as JSON values.
 

@@ -26,24 +26,13 @@ from distrib.ps.client.client import Client
 from distrib.ps.policy.admission.ledger import Lease
 from distrib.ps.wire.codec import lease_of, undone_of
 from distrib.strategies.ps_worker.counters_table import table
+from distrib.strategies.ps_worker.description import check_loop
 from distrib.strategies.ps_worker.prefetch import Prefetch
+from distrib.strategies.ps_worker.script_position import ScriptPosition
 from distrib.strategies.ps_worker.time_accounting import TimeAccounting
 from distrib.strategies.update.coordination import Coordination, Saved, State
 from distrib.strategies.update.feed import Feed, Rest
 from distrib.strategies.update.updater import NonFinitePolicy, Updater
-
-
-class ScriptPosition:
-    """Counts the phases of this worker's script, and its pushes."""
-
-    def __init__(self) -> None:
-        self.next = 0
-        self.sequence = 0
-
-    def advance(self) -> int:
-        """The phase that begins now."""
-        self.next += 1
-        return self.next - 1
 
 
 class PsUpdater(Updater, Feed, Coordination):
@@ -57,6 +46,9 @@ class PsUpdater(Updater, Feed, Coordination):
         on_nonfinite: what to do about NaN or Inf.
         description: of the model; it is registered.
         prefetch: pushes in the background; None for one thing after the other.
+
+    Attributes:
+        is_in_loop: whether a loop of the script's own is under way.
     """
 
     sums_are_running = True
@@ -76,7 +68,7 @@ class PsUpdater(Updater, Feed, Coordination):
         self._network, self._optimizer, self._on_nonfinite = network, optimizer, on_nonfinite
         self._phase = 0
         self._lease: Lease | None = None
-        self._is_in_epoch = False
+        self._is_in_epoch = self.is_in_loop = False
         self._rate = optimizer.learning_rate
         self._totals = BatchSums(0)
         self._summary = ""
@@ -116,10 +108,28 @@ class PsUpdater(Updater, Feed, Coordination):
         description: dict[str, Any] = {"kind": "vote", **_described(Schedule(1, 1)), "num_sums": 1}
         if self._client.worker == 0:
             description["stops"] = wanted
+        self._begin(description)
+        return bool(self._totals.sums[0])
+
+    def begin_own_step(self) -> None:
+        """Begin a loop with its first step: from then on this worker holds a lease, which its next push hands in."""
+        if self.is_in_loop:
+            return
+        check_loop(self._description["rules"])
+        self._begin({"kind": "loop", **_described(Schedule(1, 1)), "num_sums": BatchSums(0).sums.size})
+        self.is_in_loop = True
+
+    def end_loop(self) -> None:
+        """Wait until all workers have come to the end of the loop; then all have the same values."""
+        if self.is_in_loop:
+            self.is_in_loop = False
+            self._begin({"kind": "join", **_described(Schedule(1, 1)), "num_sums": 1})
+
+    def _begin(self, description: dict[str, Any]) -> None:
+        self.end_loop()
         self._phase = self._phases.advance()
         self._time_accounting.asks()
         self._take(self._client.begin(self._phase, description, self._values))
-        return bool(self._totals.sums[0])
 
     def end(self) -> None:
         pass  # Every worker has values of its own.
@@ -127,9 +137,7 @@ class PsUpdater(Updater, Feed, Coordination):
     def _leased(
         self, dataset: ArrayDataset, schedule: Schedule, description: dict[str, Any]
     ) -> Iterator[Batch]:
-        self._phase = self._phases.advance()
-        self._time_accounting.asks()
-        self._take(self._client.begin(self._phase, description, self._values))
+        self._begin(description)
         while self._lease is not None:
             if self._prefetch is not None and description["kind"] == "train" and not self._prefetch.is_busy:
                 self._prefetch.begin(self._phase, description)
@@ -141,6 +149,10 @@ class PsUpdater(Updater, Feed, Coordination):
         pass  # The values have come with the lease.
 
     def push(self, batch_sums: BatchSums) -> BatchSums:
+        if self.is_in_loop:
+            if self._lease is None:  # a worker that was started again, where the others have left the loop
+                return batch_sums
+            batch_sums.count = 1.0
         buffer = self._network.buffer
         index = None if self._on_nonfinite == "allow" else buffer.first_nonfinite(buffer.grads)
         if index is not None and self._on_nonfinite == "raise":
@@ -222,6 +234,7 @@ class PsUpdater(Updater, Feed, Coordination):
     def _register(self, description: dict[str, Any], slots: Sequence[Array] = ()) -> pb.Answer:
         if self._prefetch is not None:
             np.copyto(self._prefetch.values, self._network.buffer.values)
+        self.end_loop()
         answer = self._client.register(self._phases.advance(), description, self._values, slots)
         self._take_values()
         return answer

@@ -27,6 +27,9 @@ class Updater(ABC):
     def abandon(self) -> None:  # noqa: B027
         """An exception has left a step while its gradient was computed: what was begun with it is ended."""
 
+    def begin_own_step(self) -> None:  # noqa: B027
+        """A step of a loop of one's own begins, to whose gradients `push` belongs."""
+
     @abstractmethod
     def pull(self) -> None:
         """Make the values current before a step."""

@@ -42,7 +42,7 @@ class Aggregation:
     def __init__(self, rules: Rules, members: Membership, log: list[Entry]) -> None:
         self._members, self._log = members, log
         self._staleness, self._is_sync = rules.staleness, rules.is_sync
-        self._rate_factor = rules.learning_rate_factor
+        self._rate_factor, self._num_workers = rules.learning_rate_factor, rules.num_workers
         self.version = 0
         self.training = -1
         self.versions: dict[int, int] = {}
@@ -112,7 +112,9 @@ class Aggregation:
         if phase.trains:
             self.version += 1
             rate = self.learning_rate * factor * self._rate_factor
-            self._log.append(Apply(tuple(pushes), 1.0 / count, rate, self.version))
+            # A loop of one's own divides by the batch of all workers; where some are left out, the others count more.
+            scale = self._num_workers / count if phase.is_loop and self._is_sync else 1.0 / count
+            self._log.append(Apply(tuple(pushes), scale, rate, self.version))
             for push, part in parts.items():
                 examples = int(BatchSums(0, part.sums).count)
                 for counts in self._counts(push):
@@ -122,6 +124,13 @@ class Aggregation:
             self.counts.updates += 1
         became = "applied" if factor == 1.0 else "scaled"
         return {push: Outcome(became, part.staleness, factor) for push, part in parts.items()}
+
+    def end(self, phase: Phase) -> dict[PushId, Outcome]:
+        """A loop is over: what waits for its round is dropped."""
+        why = "the loop ended before its round was complete"
+        return {
+            push: self._drop(phase, push, each.staleness, why) for push, each in list(self._pushed.items())
+        }
 
     def _drop(self, phase: Phase, push: PushId, staleness: int, why: str) -> Outcome:
         self._pushed.pop(push, None)

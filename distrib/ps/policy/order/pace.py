@@ -44,7 +44,7 @@ class AdmissionPace:
         """Number of workers for a round; those that have not joined yet are awaited for a while."""
         if self._is_warming_up(phase, version):
             return 1
-        return self._rules.num_workers - self._members.num_lost
+        return self._rules.num_workers - self._members.num_lost - sum(map(self._members.is_alive, phase.left))
 
     def _is_warming_up(self, phase: Phase, version: int) -> bool:
         epoch = phase.description.get("epoch", 0)

@@ -130,11 +130,15 @@ class Sequencer:
         self._wait(worker, Waiting(call, phase, description))
 
     def begin(self, worker: int, call: int, phase: int, description: dict[str, Any]) -> None:
-        """A worker begins an epoch of training (`"kind": "train"`) or testing, or asks whether it was the last."""
+        """A worker begins an epoch of training or testing, or a loop, or asks what comes after it; see `Phase`."""
+        if description["kind"] == "join":
+            self.phases.leave_loop(worker, phase)
         opened = self.phases.open(worker, phase, description)
+        if phase < len(self.phases.all):
+            self.phases.all[phase].left.discard(worker)  # one that was started again
         if worker == CHIEF and description["kind"] == "vote" and phase == len(self.phases.all) - 1:
             self.phases.all[phase].hear(bool(description.get("stops")))
-        elif opened is not None:
+        elif opened is not None and opened.has_examples:
             opened.admission = admission_of(self.rules, description)
             opened.is_over = opened.admission.ledger.is_done  # where nothing is left of it
             self.updates.learning_rate = float(description.get("learning_rate", self.updates.learning_rate))
@@ -226,10 +230,15 @@ class Sequencer:
         self._settle()
 
     def _settle(self) -> None:
+        alive = {worker for worker, _ in self.members.items() if self.members.is_alive(worker)}
+        loop = self.phases.join(alive)
+        if loop is not None:
+            for push, outcome in self.updates.end(loop).items():
+                self._tell(push, outcome)
         self._calls.settle(self.updates.version)
 
     def _release(self, worker: int) -> None:
-        phase = self.phases.last
-        if phase is not None and phase.admission is not None:
-            phase.admission.lost(worker)
+        for phase in self.phases.going_on:
+            if phase.admission is not None:
+                phase.admission.lost(worker)
             phase.clocks.pop(worker, None)
