@@ -19,6 +19,7 @@ from distrib.ps.policy.order.command_log import Apply, Discard, Keep, Pull
 from distrib.ps.policy.order.phases import admission_of
 from distrib.ps.policy.order.push_assembly import PushAssembly
 from distrib.ps.policy.order.sequencer import PushRequest, Sequencer
+from distrib.ps.policy.order.sequencer_state import sequencer_from_state, state_of
 from distrib.ps.policy.order.snapshot_schedule import SnapshotSchedule
 from distrib.ps.policy.validation import phase_description
 
@@ -602,3 +603,33 @@ def test_an_epoch_takes_little_time_and_memory_or_is_refused(numbers, is_possibl
         return
     admission = admission_of(Rules("sync" if is_sync else "async", 2), phase_description(text))
     assert not admission.ledger.is_done
+
+
+@pytest.mark.parametrize("mode", ["sync", "async"])
+def test_a_loop_goes_on_from_what_the_parameter_servers_have_saved(mode):
+    """One worker waits at the end of the loop, the other is in it; both ask again, and both come to the end."""
+    sequencer = Sequencer(Rules(mode, 2))
+    phase = {"num_examples": 1, "batch_size": 1, "steps_per_epoch": 1, "num_sums": 4}
+
+    def begin(worker, call, index, kind):
+        sequencer.begin(worker, call, index, phase | {"kind": kind})
+
+    for worker in range(2):
+        sequencer.join(worker, 1)
+        sequencer.register(worker, 1, 0, MODEL, PushId(0, 1, 0) if worker == 0 else None)
+    for worker in range(2):
+        begin(worker, 2, 1, "loop")
+    lease = next(each.lease for each in reversed(sequencer.answers) if each.worker == 1)
+    begin(0, 3, 2, "join")
+    sequencer = sequencer_from_state(json.loads(json.dumps(state_of(sequencer))))
+    for worker in range(2):
+        sequencer.join(worker, 1)
+    begin(0, 4, 2, "join")
+    push = PushRequest(PushId(1, 1, 1), 3, 1, lease.number, 0, np.array([1.0, 0, 0, 0]))
+    sequencer.push(push)
+    assert sequencer.answers[-1].outcome.decision == "dropped", "its lease was another one"
+    again = sequencer.answers[-1].lease
+    begin(1, 4, 2, "join")
+    assert again is not None
+    assert [(each.worker, each.lease) for each in sequencer.answers[-2:]] == [(0, None), (1, None)]
+    assert sequencer.phases.all[1].is_over
