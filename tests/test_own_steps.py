@@ -170,6 +170,114 @@ def test_a_gan(num_replicas):
             np.testing.assert_allclose(found[1][name], history[name], rtol=1e-12)
 
 
+class Logarithm(Gan):
+    """Its loss is not finite for an example of zeros, and it returns a number that is no metric."""
+
+    def train_step(self, real):
+        with tf.GradientTape() as tape:
+            loss = tf.reduce_mean(
+                tf.math.log(tf.abs(real)) * self.generator(tf.concat([real, real[:, :1]], 1))
+            )
+        gradients = tape.gradient(loss, self.generator.trainable_weights)
+        self.g_optimizer.apply_gradients(zip(gradients, self.generator.trainable_weights))  # noqa: B905
+        return {"loss": loss}
+
+
+@pytest.mark.parametrize("model_class", [Gan, Logarithm])
+@pytest.mark.parametrize("num_replicas", [2, 3, 4])
+def test_batches_with_fewer_examples_than_replicas(num_replicas, model_class):
+    """A replica without examples takes part in the updates of the step, from the first batch on."""
+
+    def body(strategy):
+        x = data()[0][:5, :2]
+        model = model_class()
+        model.compile(
+            keras.optimizers.Adam(0.01),
+            keras.optimizers.Adam(0.02),
+            keras.losses.BinaryCrossentropy(from_logits=True),
+        )
+        history = model.fit(x, batch_size=2, epochs=2, verbose=0, shuffle=False).history
+        return [*model.generator.get_weights(), *model.discriminator.get_weights()], history
+
+    weights, history = in_one_process(body)
+    for found in on_replicas(num_replicas, body):
+        assert difference(found[0], weights) < 1e-12
+        assert set(found[1]) == set(history)
+        for name in history:
+            np.testing.assert_allclose(found[1][name], history[name], rtol=1e-12)
+
+
+class Stop(keras.callbacks.Callback):
+    """Ends the training as a signal would."""
+
+    def on_epoch_begin(self, epoch, logs=None):
+        if epoch == 2:
+            raise KeyboardInterrupt
+
+
+class Counts(keras.layers.Layer):
+    """Keeps the number of examples that it has seen in training."""
+
+    def build(self, input_shape):
+        self.count = self.add_weight(shape=(), initializer="zeros", trainable=False, aggregation="sum")
+
+    def call(self, inputs, training=False):
+        if training:
+            self.count.assign_add(float(len(inputs)))
+        return inputs
+
+
+def gan_with_a_backup(strategy, folder, interrupt=False):
+    x = data()[0][:15, :2]
+    model = Gan()
+    model.discriminator = keras.Sequential(
+        [layers.Input((2,)), Counts(), *model.discriminator.layers], dtype="float64"
+    )
+    model.compile(
+        keras.optimizers.Adam(0.01),
+        keras.optimizers.SGD(0.02, momentum=0.9),
+        keras.losses.BinaryCrossentropy(from_logits=True),
+    )
+    callbacks = [keras.callbacks.BackupAndRestore(folder), *([Stop()] if interrupt else [])]
+    try:
+        model.fit(x, batch_size=4, epochs=4, verbose=0, callbacks=callbacks)
+    except KeyboardInterrupt:
+        assert interrupt
+    return [each.numpy() for each in model.variables], int(model.g_optimizer.iterations)
+
+
+@pytest.mark.parametrize(("before", "after"), [(1, 1), (1, 3), (3, 2)])
+def test_a_gan_goes_on_where_it_was(tmp_path, before, after):
+    """With the moments of both optimizers, the values of both models, and what layers keep, on every replica."""
+    weights, steps = in_one_process(lambda s: gan_with_a_backup(s, tmp_path / "whole"))
+    on_replicas(before, lambda s: gan_with_a_backup(s, tmp_path / "parts", interrupt=True))
+    assert steps == 16
+    for found in on_replicas(after, lambda s: gan_with_a_backup(s, tmp_path / "parts")):
+        assert difference(found[0], weights) < 1e-12
+        assert found[1] == steps
+
+
+def test_a_gan_is_saved_and_loaded(tmp_path, caplog):
+    model, x = Gan(), data()[0][:, :2]
+    model.compile(
+        keras.optimizers.Adam(), keras.optimizers.Adam(), keras.losses.BinaryCrossentropy(from_logits=True)
+    )
+    model.fit(x, epochs=1, verbose=0)
+    model.save(tmp_path / "gan")
+    loaded = keras.models.load_model(tmp_path / "gan", custom_objects={"Gan": Gan})
+    assert "call compile before you train the model" in caplog.text
+    assert difference(loaded.get_weights(), model.get_weights()) == 0
+    model.save_weights(tmp_path / "gan.weights.safetensors")
+    loaded.set_weights([np.zeros_like(each) for each in loaded.get_weights()])
+    loaded.load_weights(tmp_path / "gan.weights.safetensors")
+    assert difference(loaded.get_weights(), model.get_weights()) == 0
+    model.compile(
+        keras.optimizers.SGD(), keras.optimizers.Adam(), keras.losses.BinaryCrossentropy(from_logits=True)
+    )
+    with pytest.raises(distrib.StorageError, match="another optimizer as d_optimizer: Adam"):
+        tf.train.Checkpoint(model=model).restore(tmp_path / "gan")
+
+
 def test_a_step_in_a_graph():
     """A subclass with a step, of a graph of layers: Keras' CustomModel(inputs, outputs)."""
 
@@ -244,18 +352,6 @@ def test_synchronous_parameter_servers(num_workers):
         assert difference(found[0], weights) < 1e-12
         for name, values in history.items():
             np.testing.assert_allclose(found[1][name], values, rtol=1e-12, err_msg=name)
-
-
-def test_a_loop_under_parameter_servers_is_a_sentence():
-    def loop(strategy):
-        v = distrib.Variable(np.ones(2))
-        with pytest.raises(
-            distrib.ConfigError, match=r"does not take gradients from a loop of one's own\. Use fit"
-        ):
-            keras.optimizers.SGD(0.1).apply_gradients([(np.ones(2), v)])
-        return True
-
-    assert on_workers(1, loop, mode="sync") == [True]
 
 
 class Autoencoder(keras.Model):

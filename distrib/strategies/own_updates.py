@@ -26,7 +26,7 @@ from distrib.strategies.strategy import Strategy
 from distrib.strategies.update.coordination import Saved
 from distrib.strategies.update.step_context import current_step
 from distrib.strategies.update.training import Training
-from distrib.strategies.update.variable_group import VariableGroup, same_variables
+from distrib.strategies.update.variable_group import VariableGroup, named_group, same_variables
 
 
 class OwnUpdates(NamedTuple):
@@ -80,7 +80,7 @@ def apply(
     updater.pull()
     weight = 1.0 if step is None else float(step.rows)
     for gradient, variable in zip(gradients, variables, strict=True):
-        if gradient is None:
+        if gradient is None or not weight:
             variable.grad[...] = 0
         elif weight == 1.0:
             variable.grad[...] = np.asarray(gradient)
@@ -108,7 +108,7 @@ def _updates_of(optimizer: Optimizer, variables: Sequence[Variable], missing: Se
         LOGGER.warning(
             "There are no gradients for %s: the loss does not depend on them.", ", ".join(missing[:10])
         )
-    group = VariableGroup(variables)
+    group = named_group(variables)
     described = [[entry.name, list(entry.shape)] for entry in group.buffer.layout]
     description = {"call": "apply_gradients", "variables": described, "optimizer": optimizer.get_config()}
     strategy.agree(description)
@@ -133,7 +133,7 @@ def state_of(optimizer: Optimizer) -> dict[str, Array]:
                 f"{type(optimizer).__name__} was used by fit. Pass its model and it alone to Checkpoint, or use "
                 "model.save."
             )
-        return {} if waiting is None else dict(waiting[0])
+        return {} if waiting is None else dict(waiting[0] or {})
     state = updates.training.coordination.state()
     if state is None:  # a replica that has no part in it
         return {}
@@ -144,8 +144,15 @@ def state_of(optimizer: Optimizer) -> dict[str, Array]:
     }
 
 
-def restore_later(optimizer: Optimizer, arrays: Mapping[str, Array], step: int, rate: float) -> None:
-    """Let an optimizer go on from a state, as `state_of` has returned it, at its next update."""
+def restore_later(optimizer: Optimizer, arrays: Mapping[str, Array] | None, step: int, rate: float) -> None:
+    """Let an optimizer go on from a state at its next update.
+
+    Args:
+        optimizer: the optimizer.
+        arrays: as `state_of` has returned them; None where only the chief has them.
+        step: updates so far.
+        rate: its learning rate.
+    """
     optimizer._restored = arrays, step, rate
     optimizer._own_updates = None
     optimizer.iterations = step
@@ -160,6 +167,9 @@ def _restore(optimizer: Optimizer, group: VariableGroup, training: Training) -> 
     optimizer._restored = None
     arrays, step, rate = waiting
     if not step:
+        return
+    if arrays is None:
+        training.coordination.restore(None)
         return
     slots = {}
     for slot in optimizer.state_names:

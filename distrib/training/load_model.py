@@ -9,6 +9,7 @@ from typing import Any
 
 from distrib.base.arguments import checked
 from distrib.base.errors import ConfigError, StorageError
+from distrib.base.logs import LOGGER
 from distrib.formats.keras.compile import compile_from_keras
 from distrib.io.checkpoint_folder import read_checkpoint
 from distrib.nn import losses, metrics, optimizers
@@ -77,7 +78,12 @@ def _from_folder(folder: Path, compile: bool) -> Model:
     try:
         model = _made(config, files)
         if compile and manifest["compile"] is not None:
-            _compile(model, manifest["compile"])
+            if manifest["compile"].get("own_optimizer", True) and not _has_own_compile(model):
+                _compile(model, manifest["compile"])
+            else:
+                LOGGER.warning(
+                    "%s: call compile before you train the model, whose compile is its own.", folder
+                )
         model.files.take(folder, files, manifest)
     except ConfigError as error:
         raise ConfigError(f"{folder}: {error}") from None
@@ -158,6 +164,11 @@ def _compile(model: Model, config: Mapping[str, Any]) -> None:
         weighted_metrics=[each[1] for each in named] if several else named[0][1],
         on_nonfinite=config["on_nonfinite"],
     )
+
+
+def _has_own_compile(model: Model) -> bool:
+    """Whether a subclass has a `compile` of its own, whose arguments are not known."""
+    return not type(model).compile.__module__.startswith("distrib.")
 
 
 def _metrics(config: list[Any] | None) -> tuple[list[Any], list[Any]]:

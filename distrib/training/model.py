@@ -36,13 +36,12 @@ from distrib.nn.layers.shapes import snake_case
 from distrib.nn.metrics import Metric
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
-from distrib.nn.optimizers.rules.sgd import SGD
 from distrib.strategies.default import get_strategy
 from distrib.strategies.strategy import Strategy
 from distrib.strategies.update.accumulation import AccumulatingUpdater
 from distrib.strategies.update.training import Training
 from distrib.strategies.update.updater import NonFinitePolicy
-from distrib.strategies.update.variable_group import VariableGroup
+from distrib.strategies.update.variable_group import VariableGroup, same_variables
 from distrib.training.alone import check_not_alone
 from distrib.training.arguments.compile_config import CompileConfig
 from distrib.training.arguments.data_structure import DataStructure
@@ -59,7 +58,8 @@ from distrib.training.interface import Verbose
 from distrib.training.loop.epoch_loop import EpochLoop
 from distrib.training.loop.evaluation_run import EvaluationRun
 from distrib.training.loop.fit_loop import FitLoop
-from distrib.training.loop.own_step import StepNetwork, StepObjective
+from distrib.training.loop.own_step import StepNetwork
+from distrib.training.loop.step_objective import StepObjective
 from distrib.training.loop.training_session import TrainingSession
 from distrib.training.model_config import made_of
 from distrib.training.model_files import ModelFiles
@@ -138,7 +138,9 @@ class Model(HasSteps, HasLayers):
     @property
     def network(self) -> Network:
         """The layers over flat vectors, built if they have to be. Raises `ConfigError` where the shape is unknown."""
-        return self._built() if self.has_network else cast(Network, self._trained())
+        if self.has_network:
+            return self._built()
+        return cast(Network, StepNetwork(self, self._group_of_all(), None))
 
     @abstractmethod
     def build(self, input_shape: Any = None) -> None:
@@ -719,20 +721,25 @@ class Model(HasSteps, HasLayers):
         is_own = type(self).test_step is not Model.test_step if what == "test" else self.has_own_step
         if not is_own:
             return self.network
-        if not self.has_own_optimizer:
-            return StepNetwork(self, None, SGD(0.0))
-        return StepNetwork(self, self.network if self.has_network else self._group_of_all(), self.optimizer)
+        network = self.network if self.has_network and self.has_own_optimizer else self._group_of_all()
+        return StepNetwork(self, network, self.optimizer if self.has_own_optimizer else None)
 
     def _group_of_all(self) -> VariableGroup:
-        """The variables that are trained, of a model that does not say what its outputs are."""
-        variables = self.trainable_variables
-        if not variables:
+        """All variables, of a model that does not say what its outputs are, or makes all updates in its steps."""
+        trainable = {id(each) for each in self.trainable_variables if self.has_own_optimizer}
+        if self.has_own_optimizer and not trainable:
             raise ConfigError(
                 f"Model '{self.name}' has no variables yet: call its layers on data before fit."
             )
+        trained = {name: each for name, each in self._variables().items() if id(each) in trainable}
+        others = {name: each for name, each in self._variables().items() if name not in trained}
         group = self._session.group
-        if group is None or list(group.buffer.variables) != variables:
-            group = self._session.group = VariableGroup(variables)
+        if (
+            group is None
+            or not same_variables(group.buffer.variables, list(trained.values()))
+            or not same_variables(list(group.fixed_variables.values()), list(others.values()))
+        ):
+            group = self._session.group = VariableGroup(trained, others, self.dtype)
         return group
 
     def _draw_seed(self) -> None:

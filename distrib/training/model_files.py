@@ -17,6 +17,7 @@ from distrib.formats.keras.objects import shortest
 from distrib.io.checkpoint_folder import read_checkpoint, write_checkpoint
 from distrib.nn.network import Network
 from distrib.strategies.strategy import Strategy
+from distrib.training.checkpoints import own_optimizers
 from distrib.training.checkpoints.chief_writes import check_free, confirmed, say_unwritten, write_alone
 from distrib.training.checkpoints.keras_files import (
     WEIGHTS_ENDING,
@@ -28,6 +29,7 @@ from distrib.training.checkpoints.keras_files import (
 from distrib.training.checkpoints.model_state import (
     MODEL_FILE,
     OPTIMIZER_FILE,
+    OWN_OPTIMIZERS_FILE,
     Files,
     check_model,
     check_optimizer,
@@ -52,10 +54,12 @@ class HasFiles(Protocol):
     Attributes:
         name: of the model.
         strategy: the strategy that trains it.
+        has_own_optimizer: whether `compile` was given an optimizer.
     """
 
     name: str
     strategy: Strategy
+    has_own_optimizer: bool
 
     @property
     def network(self) -> Network:
@@ -93,6 +97,11 @@ class ModelFiles:
         files, manifest = contents(
             self._model.described(), self._model.network, self._session.compile_config, slots
         )
+        if manifest["compile"] is not None:
+            manifest["compile"]["own_optimizer"] = self._model.has_own_optimizer
+        slots, optimizers = own_optimizers.contents(own_optimizers.optimizers_of(self._model))
+        if optimizers:
+            files[OWN_OPTIMIZERS_FILE], manifest["optimizers"] = slots, optimizers
         return files, manifest | {"progress": progress}
 
     def resume(self, found: tuple[Path, Files, dict[str, Any]] | None) -> bool:
@@ -112,15 +121,19 @@ class ModelFiles:
             self.take(*found)
             saved, self._session.saved = self._session.saved, None
             if saved is not None:
-                saved = saved._replace(origin=json.dumps([str(found[0]), found[2]["progress"]]))
+                folder, _, manifest = found
+                told = [str(folder), manifest["progress"], manifest.get("optimizers")]
+                saved = saved._replace(origin=json.dumps(told))
         training, run = self._session.last, self._session.run
         assert training is not None
         assert run is not None
         origin = training.coordination.restore(saved)
         if origin:
-            folder, progress = json.loads(origin)
+            path, progress, optimizers = json.loads(origin)
+            if optimizers is not None and not self._model.strategy.is_chief:
+                own_optimizers.take(own_optimizers.optimizers_of(self._model), optimizers, None)
             if progress is not None:
-                run.resume(progress, folder)
+                run.resume(progress, path)
         return bool(origin)
 
     def take(self, folder: Path, files: Files, manifest: Mapping[str, Any]) -> None:
@@ -143,6 +156,10 @@ class ModelFiles:
             compiled.optimizer.iterations = saved.step
             compiled.optimizer.follow(saved.learning_rate)
             self._session.saved, self._session.on_batches = saved, None
+            own = own_optimizers.optimizers_of(self._model)
+            if own and "optimizers" in manifest:
+                known = own_optimizers.check(folder, own, manifest["optimizers"])
+                own_optimizers.take(own, known, files.get(OWN_OPTIMIZERS_FILE, {}))
         self.assign(values)
 
     def assign(self, values: Mapping[str, Array]) -> None:

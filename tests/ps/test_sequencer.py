@@ -517,6 +517,7 @@ def test_parts_of_two_calls_are_not_put_together():
     arrivals.expect(push, 4, lambda: decided.append(4))
     arrivals.arrived(push, 4, 0)()
     assert decided == [4]
+    assert not arrivals.awaits(1, 7), "nothing is left of the first call"
 
 
 def test_cuts_are_at_borders_and_every_so_many_updates():

@@ -13,8 +13,8 @@ from helpers.ps_calls import SIZE, Calls, until
 
 import distrib
 from distrib.proto import parameter_server_pb2 as pb
+from distrib.ps.server import reconnects, worker_session
 from distrib.ps.server import server as server_module
-from distrib.ps.server import worker_session
 from distrib.ps.server.worker_session import WorkerSession
 from distrib.ps.wire import framing
 from distrib.ps.wire.framing import Frame
@@ -96,7 +96,8 @@ def test_c3_a_lost_answer_is_asked_for_again_and_counts_once(job):
     goes_on(job, client, 2, 1, again)
 
 
-def test_c4_an_older_push_is_refused_and_the_last_is_answered_again(job):
+def test_c4_an_older_push_is_refused_and_the_last_is_answered_again(job, monkeypatch):
+    monkeypatch.setattr(reconnects, "RECONNECT_S", 0.3)
     client, answer = job.begun()
     for sequence in (1, 2):
         answer = job.push(client, answer, sequence)

@@ -65,6 +65,7 @@ class ShardedState(Coordination):
             whole = self._from_chief(None if saved is None else saved.slots[name])
             for part, own in self._slot_parts(slot):
                 part[...] = whole[own.slice]
+        broadcast_fixed(self._communicator, self._network)
         self._updater.replica_state.begin()  # the chief has assigned what it has found
         step, rate, origin = json.loads(text)
         optimizer.iterations = step

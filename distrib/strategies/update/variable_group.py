@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -19,51 +19,47 @@ class VariableGroup:
     """Variables in one flat vector. What they are penalized by is in the loss of a loop of one's own.
 
     Args:
-        variables: of one dtype.
+        trained: name -> variable, updated by one optimizer; may be empty.
+        others: name -> variable, which no optimizer of the group updates.
+        dtype: of those that are trained.
 
     Raises:
         ConfigError: variables of several dtypes, or one that comes twice.
     """
 
-    def __init__(self, variables: Sequence[Variable]) -> None:
-        self._lay_out(variables)
-
-    @classmethod
-    def empty(cls, dtype: np.dtype[Any]) -> VariableGroup:
-        """A group without variables."""
-        group = cls.__new__(cls)
-        group.dtype, group.buffer, group.damage = dtype, FlatBuffer({}, dtype), ""
-        group.penalties = WeightPenalties({}, group.buffer)
-        group.constraints, group.variables, group.fixed_variables, group.states = {}, {}, {}, []
-        return group
-
-    def _lay_out(self, variables: Sequence[Variable]) -> None:
-        dtypes = {each.dtype for each in variables}
-        if len(dtypes) > 1 or len({id(each) for each in variables}) < len(variables):
+    def __init__(
+        self, trained: Mapping[str, Variable], others: Mapping[str, Variable], dtype: np.dtype[Any]
+    ) -> None:
+        variables = list(trained.values())
+        if any(each.dtype != dtype for each in variables) or len(set(map(id, variables))) < len(variables):
             raise ConfigError(
                 "apply_gradients expects each variable once, and all of one dtype. Received: "
                 f"{[f'{each.name} of {each.dtype}' for each in variables][:10]}."
             )
-        self.dtype = variables[0].dtype
-        place = variables[0].place
+        self.dtype = dtype
+        place = variables[0].place if variables else None
         if isinstance(place, FlatBuffer) and same_variables(place.variables, variables):
             self.buffer = place  # of a model, whose optimizer may know them by their names
         else:
-            named: dict[str, Variable] = {}
-            for each in variables:
-                named[unique_name(each.name, named)] = each
-            self.buffer = FlatBuffer(named, self.dtype)
+            self.buffer = FlatBuffer(dict(trained), dtype)
         self.penalties = WeightPenalties({}, self.buffer)
         names = [entry.name for entry in self.buffer.layout]
+        named = dict(zip(names, variables, strict=True))
         self.constraints: dict[str, Constraint] = {
-            name: each.constraint
-            for name, each in zip(names, variables, strict=True)
-            if each.constraint is not None
+            name: each.constraint for name, each in named.items() if each.constraint is not None
         }
-        self.variables = dict(zip(names, variables, strict=True))
-        self.states: list[Variable] = []
-        self.fixed_variables: dict[str, Variable] = {}
+        self.variables: dict[str, Variable] = {**named, **others}
+        self.fixed_variables = dict(others)
+        self.states = [each for each in others.values() if each.aggregation is not None]
         self.damage = ""
+
+
+def named_group(variables: Sequence[Variable]) -> VariableGroup:
+    """Variables by their own names, made unique. For the errors see `VariableGroup`."""
+    named: dict[str, Variable] = {}
+    for each in variables:
+        named[unique_name(each.name, named)] = each
+    return VariableGroup(named, {}, variables[0].dtype)
 
 
 def same_variables(some: Sequence[Variable], others: Sequence[Variable]) -> bool:

@@ -27,6 +27,8 @@ from distrib.training.fingerprint import describe_network, versions
 
 MODEL_FILE = "model.safetensors"
 OPTIMIZER_FILE = "optimizer.safetensors"
+OWN_OPTIMIZERS_FILE = "optimizers.safetensors"
+"""What optimizers know that a model has beside that of `fit`."""
 
 Files = dict[str, dict[str, Array]]
 

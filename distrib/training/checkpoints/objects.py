@@ -6,13 +6,12 @@ from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
-from distrib.base.arrays import Array
-from distrib.base.errors import ConfigError, StorageError
+from distrib.base.errors import ConfigError
 from distrib.nn.optimizers import Optimizer
 from distrib.nn.variable import Variable
 from distrib.strategies.default import get_strategy
-from distrib.strategies.own_updates import restore_later, state_of
 from distrib.strategies.strategy import Strategy
+from distrib.training.checkpoints import own_optimizers
 from distrib.training.checkpoints.model_state import Files, check_arrays
 from distrib.training.fingerprint import versions
 
@@ -46,10 +45,8 @@ class CheckpointedObjects:
                 for path, variable in each.paths():
                     yield f"{name}/{path}", variable
 
-    def _optimizers(self) -> Iterator[tuple[str, Optimizer]]:
-        for name, each in self._objects.items():
-            if isinstance(each, Optimizer):
-                yield name, each
+    def _optimizers(self) -> dict[str, Optimizer]:
+        return {name: each for name, each in self._objects.items() if isinstance(each, Optimizer)}
 
     @property
     def variables(self) -> list[Variable]:
@@ -62,13 +59,7 @@ class CheckpointedObjects:
         Raises:
             ConfigError: an optimizer that `fit` has used: it is saved with its model.
         """
-        slots: dict[str, Array] = {}
-        optimizers = {}
-        for name, optimizer in self._optimizers():
-            for slot, array in state_of(optimizer).items():
-                slots[f"{name}/{slot}"] = array
-            config = optimizer.get_config()
-            optimizers[name] = [config["class"], int(optimizer.iterations), float(optimizer.learning_rate)]
+        slots, optimizers = own_optimizers.contents(self._optimizers())
         values = {name: variable.value for name, variable in self._named_variables()}
         manifest = {
             "objects": optimizers,
@@ -87,19 +78,9 @@ class CheckpointedObjects:
         """
         expected = {name: (v.shape, v.dtype) for name, v in self._named_variables()}
         values = check_arrays(folder / VARIABLES_FILE, expected, files.get(VARIABLES_FILE, {}))
-        saved = manifest.get("objects")
-        optimizers = dict(self._optimizers())
-        if not isinstance(saved, dict) or set(saved) != set(optimizers):
-            raise StorageError(
-                f"{folder} has other optimizers. Expected: {sorted(optimizers)}. Received: {saved}."
-            )
-        slots = files.get(SLOTS_FILE, {})
-        for name, optimizer in optimizers.items():
-            kind, step, rate = saved[name]
-            if kind != optimizer.get_config()["class"]:
-                raise StorageError(f"{folder} has another optimizer as {name}: {kind}.")
-            own = {key.removeprefix(f"{name}/"): slots[key] for key in slots if key.startswith(f"{name}/")}
-            restore_later(optimizer, own, int(step), float(rate))
+        optimizers = self._optimizers()
+        saved = own_optimizers.check(folder, optimizers, manifest.get("objects"))
+        own_optimizers.take(optimizers, saved, files.get(SLOTS_FILE, {}))
         for name, variable in self._named_variables():
             variable.assign(values[name])
 

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from distrib.training.loop.own_step import StepMeans, StepObjective
 from distrib.training.loop.running_means import RunningMeans
+from distrib.training.loop.step_objective import StepMeans, StepObjective
 
 
 def means_of(objective: Any) -> Any:

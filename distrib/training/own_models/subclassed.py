@@ -253,6 +253,9 @@ class Subclassed(Model):
         """All variables that there are by now."""
         return [variable for _, variable in self.parts.paths()]
 
+    def _variables(self) -> Mapping[str, Variable]:
+        return super()._variables() if self.has_network else dict(self.parts.paths())
+
     @property
     def trainable_variables(self) -> list[Variable]:
         """The variables that an optimizer may update, as layers and model are set now."""
@@ -278,12 +281,11 @@ class Subclassed(Model):
         }
 
     def described(self) -> dict[str, Any]:
+        described = {**self.get_config(), "class": get_registered_name(own_class(type(self)))}
+        if not self.has_network:
+            return described
         shapes = [list(each) for each in self.network.input_shapes]
-        return {
-            **self.get_config(),
-            "class": get_registered_name(own_class(type(self))),
-            "built_for": in_structure(self._given, shapes),
-        }
+        return {**described, "built_for": in_structure(self._given, shapes)}
 
     def _summary_rows(self) -> list[Row]:
         rows = []

@@ -14,7 +14,6 @@ from distrib.ps.policy.identity import PushId
 
 @dataclass
 class _Arriving:
-    call: int
     where: set[int] = field(default_factory=set)
     event: Callable[[], None] | None = None
 
@@ -28,51 +27,48 @@ class PushAssembly:
 
     def __init__(self) -> None:
         self.num_ps = 1
-        self._arriving: dict[PushId, _Arriving] = {}
+        self._arriving: dict[tuple[PushId, int], _Arriving] = {}  # by the calls that bring them
         self._torn: set[PushId] = set()
 
     def expect(self, push: PushId, call: int, event: Callable[[], None]) -> None:
         """Set the callback for when the vector of a call is whole."""
-        if (arriving := self._of(push, call)) is not None:
-            arriving.event = event
+        self._arriving.setdefault((push, call), _Arriving()).event = event
 
     def arrived(self, push: PushId, call: int, ps: int) -> Callable[[], None] | None:
         """The part that a call has brought is on a ps; returns the callback if the vector is whole now."""
-        arriving = self._of(push, call)
-        if arriving is None:
-            return None
+        arriving = self._arriving.setdefault((push, call), _Arriving())
         arriving.where.add(ps)
         if arriving.event is None or len(arriving.where) < self.num_ps:
             return None
-        del self._arriving[push]
+        for earlier in [key for key in self._arriving if key[0] == push and key[1] <= call]:
+            del self._arriving[earlier]
         self._torn.discard(push)
         return arriving.event
-
-    def _of(self, push: PushId, call: int) -> _Arriving | None:
-        """The parts of a call so far, which replace those of the calls before; None if a later call was seen."""
-        known = self._arriving.get(push)
-        if known is None or known.call < call:
-            known = self._arriving[push] = _Arriving(call)
-        return known if known.call == call else None
 
     def awaits(self, worker: int, incarnation: int) -> bool:
         """Whether something of this process is here, but not yet on all ps."""
         return any(
             (push.worker, push.incarnation) == (worker, incarnation) and each.event is not None
-            for push, each in self._arriving.items()
+            for (push, _), each in self._arriving.items()
         )
 
     def forget(self, worker: int) -> None:
         """Forget partial vectors of this worker; the same process may send them again."""
-        for push in [push for push in self._arriving if push.worker == worker]:
-            del self._arriving[push]
-            self._torn.add(push)
+        self._torn |= self._forget(lambda push: push.worker == worker)
 
     def torn(self, worker: int, incarnation: int) -> list[PushId]:
         """Pushes that earlier processes of this worker left half sent; each is returned once."""
-        known = {*self._torn, *self._arriving}  # a part may have come after its worker was gone
-        found = [push for push in known if push.worker == worker and push.incarnation != incarnation]
-        self._torn.difference_update(found)
-        for push in found:
-            self._arriving.pop(push, None)
-        return found
+
+        def is_old(push: PushId) -> bool:
+            return push.worker == worker and push.incarnation != incarnation
+
+        # A part may have come after its worker was gone.
+        found = self._forget(is_old) | set(filter(is_old, self._torn))
+        self._torn -= found
+        return list(found)
+
+    def _forget(self, which: Callable[[PushId], bool]) -> set[PushId]:
+        found = [key for key in self._arriving if which(key[0])]
+        for key in found:
+            del self._arriving[key]
+        return {push for push, _ in found}
