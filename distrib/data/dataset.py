@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 import numpy as np
 
 from distrib.base.arrays import Array, Columns, columns
 from distrib.base.errors import DataError
-from distrib.data.schedule import Positions, Schedule
+from distrib.data.schedule import Positions, Schedule, joined
 
 
 class Batch(NamedTuple):
@@ -23,6 +23,7 @@ class Batch(NamedTuple):
         weight: `(rows,)` sample weights, or a tuple of those of several outputs, or None.
         pass_index: pass over the data.
         position: position in that pass of the first row.
+        checksum: of what every replica has read of the whole batch; 0 for nothing.
     """
 
     x: Columns
@@ -30,6 +31,7 @@ class Batch(NamedTuple):
     weight: Columns | None
     pass_index: int
     position: int
+    checksum: int = 0
 
 
 class ArrayDataset:
@@ -67,10 +69,59 @@ class ArrayDataset:
             order = schedule.order(pass_index)
             yield self.batch(own.slice if order is None else order[own.slice], pass_index, own.begin)
 
+    def epoch(
+        self, schedule: Schedule, epoch: int, undone: Sequence[Positions] | None, index: int, count: int
+    ) -> ArrayEpoch:
+        """The batches of an epoch, of which a replica computes its parts.
+
+        Args:
+            schedule: which they are.
+            epoch: from 0.
+            undone: what is left of it; None for all.
+            index: which replica.
+            count: number of replicas.
+        """
+        wholes = list(schedule.epoch(epoch) if undone is None else schedule.cut(undone))
+        return ArrayEpoch(wholes, self.batches(schedule, wholes, index, count))
+
+    def leased(self, schedule: Schedule, span: Positions) -> Batch:
+        """The examples of a span of positions."""
+        order, part = schedule.order(span.pass_index), span.range
+        return self.batch(part.slice if order is None else order[part.slice], span.pass_index, part.begin)
+
+    def restart(self) -> None:
+        """What is read next begins at the first batch, as it does with arrays always."""
+
+    def close(self) -> None:
+        """Nothing more is read."""
+
     def batch(self, rows: slice | Array, pass_index: int, position: int) -> Batch:
         """The examples `rows`, as the batch at `position` of a pass."""
         weight = None if self._weight is None else self._weight(rows)
         return Batch(self._x(rows), self._y(rows), weight, pass_index, position)
+
+
+class ArrayEpoch:
+    """The batches of one epoch.
+
+    Args:
+        wholes: where they are.
+        parts: those of a replica.
+    """
+
+    def __init__(self, wholes: list[Positions], parts: Iterator[Batch]) -> None:
+        self._wholes, self._parts = wholes, parts
+        self._num_begun = 0
+
+    def from_step(self, step: int) -> Iterator[Batch]:
+        """The batches. `step` is the number of the first one in the epoch."""
+        for batch in self._parts:
+            self._num_begun += 1
+            yield batch
+
+    def undone(self) -> list[Positions]:
+        """The positions whose batches have not begun, in their order."""
+        return joined(self._wholes[self._num_begun :])
 
 
 def _rows_of(arrays: Columns, dtype: np.dtype[Any] | None) -> Callable[[slice | Array], Columns]:

@@ -68,6 +68,10 @@ class Schedule:
             "seed": self.seed,
         }
 
+    def identity(self) -> dict[str, object]:
+        """What must be the same where a training goes on within an epoch, as JSON values."""
+        return {"examples": self.num_examples, "shuffle": self.shuffle, "seed": self.seed}
+
     def epoch(self, epoch: int) -> Iterator[Positions]:
         """The batches of epoch `epoch`, counted from 0."""
         first = epoch * self.steps_per_epoch

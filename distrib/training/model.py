@@ -6,6 +6,7 @@ and takes its part of every batch. `predict` happens on this replica alone.
 
 from __future__ import annotations
 
+import itertools
 import json
 import threading
 from abc import abstractmethod
@@ -26,7 +27,7 @@ from distrib.base.errors import ConfigError, DataError
 from distrib.base.ranges import Range
 from distrib.cluster.resolve import resolve
 from distrib.data.dataset import ArrayDataset
-from distrib.data.schedule import Schedule
+from distrib.data.streams.stream import BatchStream, check_length
 from distrib.nn.calls.call_context import current_context, in_call
 from distrib.nn.custom_objects import custom_object_scope
 from distrib.nn.graph.graph import Graph
@@ -39,15 +40,18 @@ from distrib.nn.optimizers import Optimizer
 from distrib.strategies.default import get_strategy
 from distrib.strategies.strategy import Strategy
 from distrib.strategies.update.accumulation import AccumulatingUpdater
+from distrib.strategies.update.feed import AnySchedule, Data
 from distrib.strategies.update.training import Training
 from distrib.strategies.update.updater import NonFinitePolicy
 from distrib.strategies.update.variable_group import VariableGroup, same_variables
 from distrib.training.alone import check_not_alone
+from distrib.training.arguments.batched_data import BatchedData, batched, split
 from distrib.training.arguments.compile_config import CompileConfig
 from distrib.training.arguments.data_structure import DataStructure
 from distrib.training.arguments.examples import Examples, ValidationData, checked_steps
 from distrib.training.arguments.fit_plan import FitPlan, check_verbose, size_of
 from distrib.training.arguments.unsupported import arrays_only, at_least, refuse
+from distrib.training.batch_converter import BatchConverter
 from distrib.training.callbacks import Callback, History, ProgressBar
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList, Callbacks, listed
@@ -56,7 +60,7 @@ from distrib.training.evaluator.roles_of_fit import evaluator_of_fit
 from distrib.training.fingerprint import describe
 from distrib.training.interface import Verbose
 from distrib.training.loop.epoch_loop import EpochLoop
-from distrib.training.loop.evaluation_run import EvaluationRun
+from distrib.training.loop.evaluation_run import EvaluationRun, in_batches
 from distrib.training.loop.fit_loop import FitLoop
 from distrib.training.loop.own_step import StepNetwork
 from distrib.training.loop.step_objective import StepObjective
@@ -364,11 +368,11 @@ class Model(HasSteps, HasLayers):
         """
         self._check_not_training("fit")
         check_not_alone(self.strategy, self.name)
-        y = self._targets("fit", x, y)
+        data = self._data("fit", x, y, sample_weight, batch_size)
         plan = FitPlan.of(
-            Examples(x, y, sample_weight, self.structure_for(x)),
+            data,
             listed(callbacks),
-            structure=self.structure_for(x),
+            structure=self.structure_for(data.x),
             batch_size=batch_size,
             epochs=(initial_epoch, epochs),
             verbose=verbose,
@@ -389,9 +393,9 @@ class Model(HasSteps, HasLayers):
         with collective("fit"):
             self._draw_seed()
         schedule = plan.schedule(self.seed)
-        tests = None
+        tests: tuple[Data, AnySchedule] | None = None
         if plan.validation is not None:
-            tests = self._prepare(plan.validation), Schedule(len(plan.validation), plan.test_size)
+            tests = self._prepare(plan.validation), plan.validation.schedule(plan.test_size, None, False, 0)
         self.history = History()
         called = plan.call_list(self, schedule, self._progress(verbose), self.history)
         trainer = self._trainer_of(plan.data)
@@ -410,7 +414,8 @@ class Model(HasSteps, HasLayers):
             raise
         finally:
             self._trained_by = None
-        self.history.counters = training.coordination.counters()
+            dataset.close()
+        self.history.counters = {**training.coordination.counters(), **run.data_counters}
         report = training.coordination.report()
         if report and verbose != 0 and self.strategy.is_chief:
             show(report)
@@ -448,12 +453,13 @@ class Model(HasSteps, HasLayers):
         Raises:
             DataError, ShapeError, ConfigError, ProtocolError: see `fit`.
         """
-        y = self._targets("evaluate", x, y)
         at_least(1, batch_size=batch_size, steps=steps)
         check_verbose("evaluate", verbose)
-        data = Examples(x, y, sample_weight, self.structure_for(x)).first(steps, size_of(batch_size), "steps")
+        data = self._data("evaluate", x, y, sample_weight, batch_size).first(
+            steps, size_of(batch_size), "steps"
+        )
         dataset = self._prepare(data)
-        schedule = Schedule(len(dataset), size_of(batch_size))
+        schedule = data.schedule(size_of(batch_size), None, False, 0)
         params = {"epochs": 1, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList([*listed(callbacks), *self._progress(verbose)], self, params)
         objective: Any = self._trainer_of(data).objective
@@ -461,7 +467,10 @@ class Model(HasSteps, HasLayers):
             objective = StepObjective(self.metrics)
         with collective("evaluate"), self._trained("test").apart() as network:
             training = self._begin("evaluate", {"data": data.describe(), **schedule.describe()})
-            logs = EvaluationRun(network, called).evaluate(objective, training.feed, dataset, schedule)
+            try:
+                logs = EvaluationRun(network, called).evaluate(objective, training.feed, dataset, schedule)
+            finally:
+                dataset.close()
         return _results(logs, return_dict)
 
     @checked
@@ -494,6 +503,7 @@ class Model(HasSteps, HasLayers):
             check_not_alone(self.strategy, self.name)
         data = self._weighted_by_class(Examples(x, y, sample_weight, self.structure_for(x)), class_weight)
         dataset, trainer = self._prepare(data), self._trainer_of(data)
+        assert isinstance(dataset, ArrayDataset)
         with collective("train_on_batch"):
             if self._session.on_batches is None:
                 self._draw_seed()
@@ -561,17 +571,27 @@ class Model(HasSteps, HasLayers):
         Raises:
             DataError, ShapeError: `x` is not a batch of this model's inputs, or empty.
         """
-        arrays_only("predict", x)
         at_least(1, batch_size=batch_size, steps=steps)
         check_verbose("predict", verbose)
-        network, arrays = self._inputs(x)
-        size, num_examples = size_of(batch_size), len(arrays[0])
-        num_examples = min(num_examples, checked_steps(steps, num_examples, "steps") * size)
-        arrays = tuple(each[:num_examples] for each in arrays)
-        params = {"epochs": 1, "steps": -(-num_examples // size), "verbose": verbose}
+        data = batched("predict", x, None, None, batch_size)
+        if data is None:
+            arrays_only("predict", x)
+            network, arrays = self._inputs(x)
+            size, num_examples = size_of(batch_size), len(arrays[0])
+            num_examples = min(num_examples, checked_steps(steps, num_examples, "steps") * size)
+            num_steps: int | None = -(-num_examples // size)
+            batches = in_batches(tuple(each[:num_examples] for each in arrays), size)
+        else:
+            check_length(data.source, steps, "steps")
+            network, _ = self._inputs(data.x)
+            num_steps = data.source.num_batches if steps is None else steps
+            whole = (each for each in data.source.batches(0, 0) if each.size)
+            parts = itertools.islice(whole, steps)
+            batches = (self._inputs(split(each.part(slice(0, each.size)))[0])[1] for each in parts)
+        params = {"epochs": 1, "steps": num_steps, "verbose": verbose}
         called = CallbackList([*listed(callbacks), *self._progress(verbose)], self, params)
         with network.apart() as network:
-            return self._returned(EvaluationRun(network, called).predict(arrays, size))
+            return self._returned(EvaluationRun(network, called).predict(batches))
 
     @checked
     def save(self, filepath: str | Path, overwrite: bool = True) -> None:
@@ -686,18 +706,40 @@ class Model(HasSteps, HasLayers):
             )
         return self._session.compile_config
 
-    def _weighted_by_class(self, data: Examples, class_weight: Mapping[int, float] | None) -> Examples:
+    def _data(
+        self, call: str, x: Any, y: Any, sample_weight: Any, batch_size: int | None
+    ) -> Examples | BatchedData:
+        """What was passed to a call, checked on this replica: arrays, or data that comes in batches."""
+        data = batched(call, x, y, sample_weight, batch_size)
+        if data is None:
+            y = self._targets(call, x, y)
+            return Examples(x, y, sample_weight, self.structure_for(x))
+        self._has_targets = data.y is not None
+        compiled = self._session.compile_config
+        if data.y is None and compiled is not None and compiled.loss is not None:
+            raise ConfigError(f"{call} expects batches (x, y). Received: batches of inputs alone.")
+        return data
+
+    def _weighted_by_class(
+        self, data: Examples | BatchedData, class_weight: Mapping[int, float] | None
+    ) -> Examples | BatchedData:
         if class_weight is None:
             return data
+        if isinstance(data, BatchedData):
+            return data.weighted_by_class(class_weight)
         network = self._built(columns(data.x)[0].shape[1:])
         if len(network.output_shapes) > 1:
             raise ConfigError("class_weight is for models with one output. Use sample_weight.")
         shape = network.output_shape
         return data.weighted_by_class(class_weight, shape[-1] if shape else 1)
 
-    def _prepare(self, data: Examples) -> ArrayDataset:
+    def _prepare(self, data: Examples | BatchedData) -> Data:
         """The data set in the form network and loss take. Checks it, on this replica."""
         compiled = self.compile_config
+        if isinstance(data, BatchedData):
+            convert = self._converter(data)
+            convert((data.x, data.y, data.weight), 0)
+            return BatchStream(data.source, convert)
         if not self.has_network:
             return ArrayDataset(data.x, data.y, data.weight, self.dtype)
         network = self._built(columns(data.x)[0].shape[1:])
@@ -705,7 +747,16 @@ class Model(HasSteps, HasLayers):
         targets = compiled.prepare(data.y, network)
         return ArrayDataset(data.x, targets, data.weight, network.dtype)
 
-    def _trainer_of(self, data: Examples) -> EpochLoop:
+    def _converter(self, data: BatchedData) -> BatchConverter:
+        structure = self.structure_for(data.x)
+        network = None
+        if self.has_network:
+            network = self._built(columns(structure.inputs_of(_listed(data.x)))[0].shape[1:])
+        return BatchConverter(data, structure, self.compile_config, network, self.dtype)
+
+    def _trainer_of(self, data: Examples | BatchedData) -> EpochLoop:
+        if isinstance(data, BatchedData):
+            data = self._converter(data).examples(data.x, data.y, data.weight)
         if self._session.trainer is None:
             objective: Any
             if self.has_own_step:
@@ -790,6 +841,11 @@ class Model(HasSteps, HasLayers):
         if not self.strategy.is_chief or verbose == 0:
             return []
         return [ProgressBar(1 if verbose == "auto" else verbose)]
+
+
+def _listed(x: Any) -> Any:
+    """Several inputs as a list."""
+    return list(x) if isinstance(x, tuple) else x
 
 
 def _names_of(graph: Graph, frozen: Container[int]) -> set[str]:

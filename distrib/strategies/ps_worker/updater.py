@@ -16,7 +16,7 @@ from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError, NonFiniteError
 from distrib.base.logs import LOGGER
 from distrib.base.ranges import Range
-from distrib.data.dataset import ArrayDataset, Batch
+from distrib.data.dataset import Batch
 from distrib.data.schedule import Schedule, joined
 from distrib.nn.batch_sums import BatchSums
 from distrib.nn.network import Network
@@ -31,7 +31,7 @@ from distrib.strategies.ps_worker.prefetch import Prefetch
 from distrib.strategies.ps_worker.script_position import ScriptPosition
 from distrib.strategies.ps_worker.time_accounting import TimeAccounting
 from distrib.strategies.update.coordination import Coordination, Saved, State
-from distrib.strategies.update.feed import Feed, Rest
+from distrib.strategies.update.feed import AnySchedule, Data, Feed, Rest
 from distrib.strategies.update.updater import NonFinitePolicy, Updater
 
 
@@ -83,7 +83,7 @@ class PsUpdater(Updater, Feed, Coordination):
             )
 
     def batches(
-        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
+        self, dataset: Data, schedule: AnySchedule, epoch: int, num_sums: int, rest: Rest | None = None
     ) -> Iterator[Batch]:
         description = {"kind": "train", "epoch": epoch, **_described(schedule), "num_sums": num_sums}
         if rest is not None:
@@ -94,7 +94,7 @@ class PsUpdater(Updater, Feed, Coordination):
         self._is_in_epoch = True
         return self._leased(dataset, schedule, description)
 
-    def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
+    def test_batches(self, dataset: Data, schedule: AnySchedule, num_sums: int) -> Iterator[Batch]:
         if self._is_in_epoch:
             raise ConfigError(
                 "Under ParameterServerStrategy workers do not meet within an epoch, so nothing can be "
@@ -134,16 +134,12 @@ class PsUpdater(Updater, Feed, Coordination):
     def end(self) -> None:
         pass  # Every worker has values of its own.
 
-    def _leased(
-        self, dataset: ArrayDataset, schedule: Schedule, description: dict[str, Any]
-    ) -> Iterator[Batch]:
+    def _leased(self, dataset: Any, schedule: Any, description: dict[str, Any]) -> Iterator[Batch]:
         self._begin(description)
         while self._lease is not None:
             if self._prefetch is not None and description["kind"] == "train" and not self._prefetch.is_busy:
                 self._prefetch.begin(self._phase, description)
-            pass_index, part = self._lease.span
-            order = schedule.order(pass_index)
-            yield dataset.batch(part.slice if order is None else order[part.slice], pass_index, part.begin)
+            yield dataset.leased(schedule, self._lease.span)
 
     def pull(self) -> None:
         pass  # The values have come with the lease.
@@ -303,5 +299,5 @@ class PsUpdater(Updater, Feed, Coordination):
         return table(counters)
 
 
-def _described(schedule: Schedule) -> dict[str, Any]:
+def _described(schedule: Any) -> dict[str, Any]:
     return {"num_examples": schedule.num_examples, **schedule.describe()}

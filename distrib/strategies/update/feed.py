@@ -4,12 +4,19 @@ from __future__ import annotations
 
 from abc import ABC, abstractmethod
 from collections.abc import Iterator
-from typing import NamedTuple
+from typing import NamedTuple, TypeAlias
 
 from distrib.base.arrays import Array
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.schedule import Positions, Schedule
+from distrib.data.streams.stream import BatchStream, StreamSchedule
 from distrib.nn.batch_sums import BatchSums
+
+Data: TypeAlias = ArrayDataset | BatchStream
+"""All examples of a training or an evaluation."""
+
+AnySchedule: TypeAlias = Schedule | StreamSchedule
+"""Which of them make up the batches."""
 
 
 class Rest(NamedTuple):
@@ -18,10 +25,12 @@ class Rest(NamedTuple):
     Attributes:
         undone: the positions that no update has taken yet, in their order.
         sums: over the examples that are done, laid out as `BatchSums`.
+        steps: how many batches are done.
     """
 
     undone: list[Positions]
     sums: Array
+    steps: int = 0
 
 
 class Feed(ABC):
@@ -35,7 +44,7 @@ class Feed(ABC):
 
     @abstractmethod
     def batches(
-        self, dataset: ArrayDataset, schedule: Schedule, epoch: int, num_sums: int, rest: Rest | None = None
+        self, dataset: Data, schedule: AnySchedule, epoch: int, num_sums: int, rest: Rest | None = None
     ) -> Iterator[Batch]:
         """The batches that this replica computes in an epoch. Each is pushed before the next is requested.
 
@@ -48,7 +57,7 @@ class Feed(ABC):
         """
 
     @abstractmethod
-    def test_batches(self, dataset: ArrayDataset, schedule: Schedule, num_sums: int) -> Iterator[Batch]:
+    def test_batches(self, dataset: Data, schedule: AnySchedule, num_sums: int) -> Iterator[Batch]:
         """The batches that this replica computes in an evaluation. Each is passed to `tested`."""
 
     @abstractmethod

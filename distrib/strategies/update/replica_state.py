@@ -1,8 +1,9 @@
 """ReplicaState: state that every replica holds, and that must be the same on all; compared in every step.
 
-Owners update their ranges with the learning rate of the chief. A replica's rate, its number of updates, and a
-checksum of what its script has assigned to variables ride with its sums and reach all replicas with the gradients:
-24 bytes more in a message that is sent in any case. Where the chief alone has set another rate, the others take it;
+Owners update their ranges with the learning rate of the chief. A replica's rate, its number of updates, a
+checksum of what its script has assigned to variables, and one of the data that every replica reads whole, ride with
+its sums and reach all replicas with the gradients:
+32 bytes more in a message that is sent in any case. Where the chief alone has set another rate, the others take it;
 where another replica has, or where anything else differs, all raise an error that names the replica. Without this,
 what one replica assigned would survive in the ranges that it owns, spread with the next values, and be the same
 everywhere.
@@ -17,7 +18,7 @@ from distrib.base.errors import ProtocolError
 from distrib.nn.flat_buffer import FlatBuffer
 from distrib.nn.optimizers.optimizer import Optimizer
 
-_NUM_RIDING = 3
+_NUM_RIDING = 4
 
 
 class ReplicaState:
@@ -26,11 +27,15 @@ class ReplicaState:
     Args:
         optimizer: this replica's; its rate becomes the chief's.
         buffer: the values that are trained.
+
+    Attributes:
+        data: checksum of the batch, where every replica reads all of it; 0 otherwise.
     """
 
     def __init__(self, optimizer: Optimizer, buffer: FlatBuffer) -> None:
         self._optimizer, self._buffer = optimizer, buffer
         self._scalars = np.empty(0)
+        self.data = 0
         self.begin()
 
     def begin(self) -> None:
@@ -44,7 +49,8 @@ class ReplicaState:
             self._scalars = np.empty(sums.size + _NUM_RIDING)
         self._scalars[:-_NUM_RIDING] = sums
         optimizer = self._optimizer
-        self._scalars[-3:] = optimizer.iterations, optimizer.learning_rate, self._buffer.assigned
+        state = optimizer.iterations, optimizer.learning_rate, self._buffer.assigned, self.data
+        self._scalars[-_NUM_RIDING:] = state
         return self._scalars
 
     def check(self, all_scalars: Array, step: int) -> Array:
@@ -62,6 +68,7 @@ class ReplicaState:
         """
         states = all_scalars[:, -_NUM_RIDING:]
         if not (states == states[0]).all():
+            _check_data(states[:, 3], step)
             self._settle(states[:, 0], states[:, 1], states[:, 2], step)
         self._rate = self._optimizer.learning_rate
         return all_scalars[:, :-_NUM_RIDING]
@@ -86,6 +93,18 @@ class ReplicaState:
                     is_common=True,
                 )
         self._optimizer.follow(rate)
+
+
+def _check_data(checksums: Array, step: int) -> None:
+    """Raise `ProtocolError` where replicas have read different batches."""
+    ranks = [f"rank {rank}" for rank, each in enumerate(checksums) if each != checksums[0]]
+    if ranks:
+        raise ProtocolError(
+            f"At step {step} {', '.join(ranks)} and rank 0 have read different batches. Every rank must read "
+            "the same data in the same order: seed what shuffles or draws (distrib.set_random_seed, a seed of the loader), or "
+            "use distrib.data.Dataset, whose shuffle the ranks agree on.",
+            is_common=True,
+        )
 
 
 def _assigned(checksums: Array, step: int) -> str:

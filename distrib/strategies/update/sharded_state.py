@@ -107,7 +107,7 @@ def sharded_training(
     For the arguments see `ShardedUpdater`.
     """
     updater = ShardedUpdater(communicator, network, optimizer, on_nonfinite, options)
-    feed = WholeBatchFeed(communicator, network, updater.owned)
+    feed = WholeBatchFeed(communicator, network, updater.owned, updater.replica_state)
     broadcast_fixed(communicator, network)
     return Training(updater, feed, ShardedState(communicator, network, optimizer, updater, feed))
 

@@ -10,14 +10,15 @@ import numpy as np
 
 from distrib.base.arrays import Array, Columns, columns
 from distrib.base.errors import ConfigError, DataError
+from distrib.data.schedule import Schedule
 from distrib.training.arguments.class_weight import weights_of_classes
 from distrib.training.arguments.data_structure import ONE_ARRAY, DataStructure
 
 _HASHED_ROWS = 64
 
 
-ValidationData: TypeAlias = tuple[Any, Any] | tuple[Any, Any, Any]
-"""`(x, y)` or `(x, y, sample_weight)`."""
+ValidationData: TypeAlias = Any
+"""`(x, y)` or `(x, y, sample_weight)`; or data that comes in batches of these."""
 
 
 class Examples:
@@ -98,6 +99,17 @@ class Examples:
         """
         steps = checked_steps(steps, len(self), name)
         return self if steps * batch_size >= len(self) else self._rows(slice(0, steps * batch_size))
+
+    def schedule(self, batch_size: int, steps: int | None, shuffle: bool, seed: int) -> Schedule:
+        """Which examples make up which batch; see `Schedule`.
+
+        Args:
+            batch_size: examples of a batch over all replicas.
+            steps: of an epoch; None for one pass over the data.
+            shuffle: draw a new order for every pass.
+            seed: of the orders.
+        """
+        return Schedule(len(self), batch_size, steps, shuffle, seed)
 
     def _rows(self, rows: slice) -> Examples:
         weight = None if self.weight is None else _rows(self.weight, rows)

@@ -8,8 +8,8 @@ from typing import Any, NamedTuple
 
 from distrib.base.errors import ConfigError
 from distrib.cluster.resolve import resolve
-from distrib.data.dataset import ArrayDataset
-from distrib.data.schedule import Schedule
+from distrib.strategies.update.feed import AnySchedule, Data
+from distrib.training.arguments.batched_data import BatchedData, batched
 from distrib.training.arguments.data_structure import DataStructure
 from distrib.training.arguments.examples import Examples, ValidationData
 from distrib.training.arguments.unsupported import arrays_only, at_least
@@ -39,8 +39,8 @@ class FitPlan(NamedTuple):
         verbose: what to show.
     """
 
-    data: Examples
-    validation: Examples | None
+    data: Examples | BatchedData
+    validation: Examples | BatchedData | None
     callbacks: Sequence[Callback]
     series: tuple[Path, str] | None
     batch_size: int
@@ -53,7 +53,7 @@ class FitPlan(NamedTuple):
     @classmethod
     def of(
         cls,
-        data: Examples,
+        data: Examples | BatchedData,
         callbacks: Sequence[Callback],
         *,
         structure: DataStructure,
@@ -79,8 +79,10 @@ class FitPlan(NamedTuple):
         at_least(1, validation_freq=validation_freq)
         at_least(0, epochs=epochs[1], initial_epoch=epochs[0])
         check_verbose("fit", verbose)
-        validation = None
+        validation: Examples | BatchedData | None = None
         if validation_data is not None:
+            validation = batched("validation_data", validation_data, None, None, None)
+        if validation_data is not None and validation is None:
             x, y, *weight = _checked_validation(validation_data)
             validation = Examples(x, y, weight[0] if weight else None, structure)
         if validation is None and validation_split:
@@ -105,11 +107,11 @@ class FitPlan(NamedTuple):
         kept = callbacks_beside_evaluator(self.callbacks, self.series[0], is_chief)
         return self._replace(validation=None, callbacks=kept)
 
-    def schedule(self, seed: int) -> Schedule:
+    def schedule(self, seed: int) -> AnySchedule:
         """Which examples make up which batch."""
-        return Schedule(len(self.data), self.batch_size, self.steps_per_epoch, self.shuffle, seed)
+        return self.data.schedule(self.batch_size, self.steps_per_epoch, self.shuffle, seed)
 
-    def describe(self, schedule: Schedule, tests: tuple[ArrayDataset, Schedule] | None) -> dict[str, Any]:
+    def describe(self, schedule: AnySchedule, tests: tuple[Data, AnySchedule] | None) -> dict[str, Any]:
         """What all replicas must be about to do, as JSON values."""
         description = {
             "epochs": list(self.epochs),
@@ -122,7 +124,7 @@ class FitPlan(NamedTuple):
         return description
 
     def call_list(
-        self, model: ModelInterface, schedule: Schedule, progress: Sequence[Callback], history: History
+        self, model: ModelInterface, schedule: AnySchedule, progress: Sequence[Callback], history: History
     ) -> CallbackList:
         """All callbacks in the order in which they are called.
 

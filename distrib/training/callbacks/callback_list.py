@@ -42,10 +42,13 @@ class CallbackList:
         callbacks: called in this order.
         model: given to each.
         params: given to each.
+
+    Attributes:
+        params: as given.
     """
 
     def __init__(self, callbacks: Iterable[Callback], model: ModelInterface, params: dict[str, Any]) -> None:
-        self._callbacks, self._model = list(callbacks), model
+        self._callbacks, self._model, self.params = list(callbacks), model, params
         self._overriding: dict[str, list[Callback]] = {}
         self._given_up: set[Callback] = set()
         self._states: dict[Callback, dict[str, Any]] = {}  # as last asked for

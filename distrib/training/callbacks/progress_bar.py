@@ -81,12 +81,13 @@ class ProgressBar(Callback):
 
     def _open(self) -> None:
         self._begin = self._shown_at = time.monotonic()
+        self._done = 0
         if self._has_bar and is_watched():
             self._line = MovingLine()
 
     def _move(self, done: int, logs: Logs | None) -> None:
         """Show that `done` steps are done, at most ten times a second."""
-        now = time.monotonic()
+        now, self._done = time.monotonic(), done
         if self._line is not None and now - self._shown_at >= _REFRESH_S:
             self._shown_at = now
             self._line.show(self._text(done, now, logs))
@@ -98,17 +99,27 @@ class ProgressBar(Callback):
 
     def _close(self, logs: Logs | None) -> None:
         self._close_bar()
-        show(self._text(self.params["steps"], time.monotonic(), logs))
+        steps = self._done if self.params["steps"] is None else self.params["steps"]
+        show(self._text(steps, time.monotonic(), logs))
 
     def _text(self, done: int, now: float, logs: Logs | None) -> str:
         steps, elapsed_s = self.params["steps"], now - self._begin
+        if steps is None and self._line is None:
+            steps = done  # at the end of data whose length was not known
+        if steps is None:
+            parts = [f"{done}/Unknown {elapsed_s:.0f}s {_per_step(elapsed_s, done)}"]
+            return " - ".join([*parts, *_figures(logs)])
         count = f"{done:>{len(str(steps))}}/{steps}"
-        figures = [f"{name}: {_value(value)}" for name, value in sorted((logs or {}).items())]
+        figures = _figures(logs)
         if not self._has_bar:
             return " - ".join([count, f"{elapsed_s:.0f}s", _per_step(elapsed_s, done), *figures])
         filled = _WIDTH * done // max(1, steps)
         bar = "━" * filled + "─" * (_WIDTH - filled)
         return " - ".join([f"{count} {bar} {elapsed_s:.0f}s {_per_step(elapsed_s, done)}", *figures])
+
+
+def _figures(logs: Logs | None) -> list[str]:
+    return [f"{name}: {_value(value)}" for name, value in sorted((logs or {}).items())]
 
 
 def _per_step(elapsed_s: float, done: int) -> str:

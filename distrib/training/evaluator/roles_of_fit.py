@@ -11,6 +11,7 @@ from pathlib import Path
 
 from distrib.base.errors import ConfigError
 from distrib.base.logs import LOGGER
+from distrib.training.arguments.batched_data import BatchedData
 from distrib.training.arguments.examples import Examples
 from distrib.training.callbacks.callback import Callback
 from distrib.training.callbacks.early_stopping import EarlyStopping
@@ -22,7 +23,10 @@ from distrib.training.interface import ModelInterface
 
 
 def evaluator_of_fit(
-    model: ModelInterface, callbacks: Sequence[Callback], validation: Examples | None, batch_size: int | None
+    model: ModelInterface,
+    callbacks: Sequence[Callback],
+    validation: Examples | BatchedData | None,
+    batch_size: int | None,
 ) -> SidecarEvaluator:
     """Make the evaluator that `fit` is in the evaluator's process.
 
@@ -40,6 +44,10 @@ def evaluator_of_fit(
         raise ConfigError(
             "The evaluator expects fit(validation_data=..., callbacks=[ModelCheckpoint('DIR/ckpt-{epoch}')]). "
             f"Received: {'no validation data' if validation is None else 'no such ModelCheckpoint'}."
+        )
+    if isinstance(validation, BatchedData):
+        raise ConfigError(
+            "The evaluator expects validation_data as arrays, (x, y). Received: data in batches."
         )
     _check_checkpoints(callbacks, series[0])
     weight = () if validation.weight is None else (validation.weight,)

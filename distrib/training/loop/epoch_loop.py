@@ -5,13 +5,12 @@ updater.pull(); batch_sums = network.train_on(x, y, ...); total = updater.push(b
 
 from __future__ import annotations
 
-from distrib.data.dataset import ArrayDataset, Batch
-from distrib.data.schedule import Schedule
+from distrib.data.dataset import Batch
 from distrib.nn.batch_sums import BatchSums
 from distrib.nn.joint_objective import AnyObjective
 from distrib.nn.network import Network
 from distrib.nn.rng import RngKey
-from distrib.strategies.update.feed import Rest
+from distrib.strategies.update.feed import AnySchedule, Data, Rest
 from distrib.strategies.update.training import Training
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList
@@ -40,8 +39,8 @@ class EpochLoop:
     def train_epoch(
         self,
         training: Training,
-        dataset: ArrayDataset,
-        schedule: Schedule,
+        dataset: Data,
+        schedule: AnySchedule,
         epoch: int,
         callbacks: CallbackList,
         rest: Rest | None = None,

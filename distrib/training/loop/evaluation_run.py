@@ -6,15 +6,15 @@ thread, and training goes on as if nothing had been measured.
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Iterator
+
 import numpy as np
 
 from distrib.base.arrays import Array, columns
-from distrib.data.dataset import ArrayDataset
-from distrib.data.schedule import Schedule
 from distrib.nn.batch_sums import BatchSums
 from distrib.nn.joint_objective import AnyObjective
 from distrib.nn.network import Network
-from distrib.strategies.update.feed import Feed
+from distrib.strategies.update.feed import AnySchedule, Data, Feed
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList
 from distrib.training.loop.means import means_of
@@ -31,9 +31,7 @@ class EvaluationRun:
     def __init__(self, network: Network, callbacks: CallbackList) -> None:
         self._network, self._callbacks = network, callbacks
 
-    def evaluate(
-        self, objective: AnyObjective, feed: Feed, dataset: ArrayDataset, schedule: Schedule
-    ) -> Logs:
+    def evaluate(self, objective: AnyObjective, feed: Feed, dataset: Data, schedule: AnySchedule) -> Logs:
         """Loss and metrics, with every example once, spread over the replicas. Collective.
 
         The sums are combined once, at the end; after each batch only where a callback asks for the running logs.
@@ -64,12 +62,11 @@ class EvaluationRun:
         called.call("on_test_end", logs=logs)
         return logs
 
-    def predict(self, x: tuple[Array, ...], batch_size: int) -> list[Array]:
+    def predict(self, batches: Iterable[tuple[Array, ...]]) -> list[Array]:
         """The outputs, computed on this replica alone.
 
         Args:
-            x: `(examples, *input_shape)`, for each input.
-            batch_size: examples computed at once.
+            batches: `(examples, *input_shape)`, for each input.
 
         Returns:
             `(examples, *output_shape)` in the network's dtype, for each output.
@@ -77,10 +74,9 @@ class EvaluationRun:
         network, called = self._network, self._callbacks
         parts: list[tuple[Array, ...]] = []
         called.call("on_predict_begin")
-        for step, begin in enumerate(range(0, len(x[0]), batch_size)):
+        for step, given in enumerate(batches):
             called.call("on_predict_batch_begin", step)
-            rows = slice(begin, begin + batch_size)
-            batch = tuple(np.ascontiguousarray(each[rows], network.dtype) for each in x)
+            batch = tuple(np.ascontiguousarray(each, network.dtype) for each in given)
             outputs = tuple(each.copy() for each in columns(network.forward(batch)))
             parts.append(outputs)
             called.call(
@@ -88,3 +84,9 @@ class EvaluationRun:
             )
         called.call("on_predict_end")
         return [np.concatenate(each) for each in zip(*parts, strict=True)]
+
+
+def in_batches(arrays: tuple[Array, ...], batch_size: int) -> Iterator[tuple[Array, ...]]:
+    """Arrays in parts of so many rows."""
+    for begin in range(0, len(arrays[0]), batch_size):
+        yield tuple(each[begin : begin + batch_size] for each in arrays)

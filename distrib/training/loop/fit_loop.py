@@ -13,11 +13,11 @@ import numpy as np
 
 from distrib.base.errors import StorageError
 from distrib.base.ranges import Range
-from distrib.data.dataset import ArrayDataset
-from distrib.data.schedule import Positions, Schedule
+from distrib.data.schedule import Positions
+from distrib.data.streams.stream import BatchStream
 from distrib.nn.network import Network
 from distrib.strategies.update.coordination import State
-from distrib.strategies.update.feed import Rest
+from distrib.strategies.update.feed import AnySchedule, Data, Rest
 from distrib.strategies.update.training import Training
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList
@@ -49,10 +49,10 @@ class FitLoop:
         network: Network,
         trainer: EpochLoop,
         training: Training,
-        dataset: ArrayDataset,
-        schedule: Schedule,
+        dataset: Data,
+        schedule: AnySchedule,
         callbacks: CallbackList,
-        tests: tuple[ArrayDataset, Schedule] | None,
+        tests: tuple[Data, AnySchedule] | None,
         validation_freq: int,
     ) -> None:
         self._network, self.trainer, self.training = network, trainer, training
@@ -97,6 +97,7 @@ class FitLoop:
             called.call("on_epoch_begin", epoch)
             rest, self._rest = self._rest, None
             logs = self.trainer.train_epoch(self.training, self._dataset, self._schedule, epoch, called, rest)
+            called.params["steps"] = self._schedule.steps_per_epoch  # of a stream it was not known before
             if self._tests is not None and (epoch + 1) % self._validation_freq == 0:
                 tested = self.evaluate(*self._tests, called)
                 logs = logs | {f"val_{name}": value for name, value in tested.items()}
@@ -108,11 +109,18 @@ class FitLoop:
         self.training.coordination.end()
         called.call("on_train_end", logs=logs)
 
-    def evaluate(self, dataset: ArrayDataset, schedule: Schedule, callbacks: CallbackList) -> Logs:
+    def evaluate(self, dataset: Data, schedule: AnySchedule, callbacks: CallbackList) -> Logs:
         """Loss and metrics over other examples, between two steps. Collective."""
         with self._network.apart() as network:
             run = EvaluationRun(network, callbacks)
             return run.evaluate(self.trainer.objective, self.training.feed, dataset, schedule)
+
+    @property
+    def data_counters(self) -> dict[str, Any]:
+        """How long steps have waited for data that is read while the model is trained; empty for arrays."""
+        if not isinstance(self._dataset, BatchStream):
+            return {}
+        return {"waited_for_data_s": round(self._dataset.waited_s, 6)}
 
     def progress(self, state: State) -> dict[str, Any]:
         """Where training is, as JSON values.
@@ -121,11 +129,13 @@ class FitLoop:
             state: that of the training, now.
         """
         step = self.trainer.steps_done
+        is_stream = isinstance(self._dataset, BatchStream)  # which goes on where it is, also in another epoch
+        undone = [self._dataset.place] if isinstance(self._dataset, BatchStream) else state.undone
         sums = self.trainer.means.sums() if state.sums is None else state.sums
         return {
             "epoch": self.epoch,
             "step": step,
-            "undone": [[pass_index, *part] for pass_index, part in state.undone] if step else None,
+            "undone": [[pass_index, *part] for pass_index, part in undone] if step or is_stream else None,
             "sums": sums.tolist() if step else None,
             "data": self._data(),
             "stopped": self.is_stopped,
@@ -148,12 +158,13 @@ class FitLoop:
                 "same examples, shuffle and seed, or remove it."
             )
         self.epoch, self.trainer.steps_done = int(progress["epoch"]), int(progress["step"])
+        undone = [Positions(index, Range(begin, end)) for index, begin, end in progress["undone"] or ()]
+        if isinstance(self._dataset, BatchStream) and undone:
+            self._dataset.go_on(undone[0])
         if progress["step"]:
-            undone = [Positions(index, Range(begin, end)) for index, begin, end in progress["undone"]]
-            self._rest = Rest(undone, np.array(progress["sums"]))
+            self._rest = Rest(undone, np.array(progress["sums"]), int(progress["step"]))
         self.is_stopped = bool(progress["stopped"])
         self._callbacks.resume(progress["callbacks"], self.epoch, self.trainer.steps_done)
 
     def _data(self) -> dict[str, Any]:
-        schedule = self._schedule
-        return {"examples": schedule.num_examples, "shuffle": schedule.shuffle, "seed": schedule.seed}
+        return dict(self._schedule.identity())

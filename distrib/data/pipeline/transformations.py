@@ -1,0 +1,335 @@
+"""The transformations of a data set: each returns another one."""
+
+from __future__ import annotations
+
+import os
+from abc import ABC, abstractmethod
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any, Self
+
+from distrib.base.arguments import checked
+from distrib.base.errors import ConfigError
+from distrib.data.pipeline.batching import BatchStage, PaddedBatchStage, WindowStage
+from distrib.data.pipeline.buffering import CacheStage, FileCacheStage, PrefetchStage
+from distrib.data.pipeline.computing import FilterStage, InterleaveStage, MapStage, UnbatchStage
+from distrib.data.pipeline.iteration import AUTOTUNE
+from distrib.data.pipeline.ordering import (
+    ConcatenateStage,
+    EnumerateStage,
+    RepeatStage,
+    ShardStage,
+    ShuffleStage,
+    SkipStage,
+    TakeStage,
+)
+from distrib.data.pipeline.sources import Stage
+
+_PREFETCHED = 2
+"""How many elements are computed ahead where the number is left to the library."""
+
+
+class Transformations(ABC):
+    """What `Dataset` can do with its elements. The argument `name` of TensorFlow is taken and not looked at."""
+
+    @property
+    @abstractmethod
+    def stage(self) -> Stage:
+        """The last step of the pipeline."""
+
+    @abstractmethod
+    def followed_by(self, stage: Stage, prefetched: int = 0) -> Self:
+        """A data set with one more step.
+
+        Args:
+            stage: the step.
+            prefetched: how many elements a thread computes ahead from here on.
+        """
+
+    # --- order --------------------------------------------------------------------------------------------------
+
+    @checked
+    def shuffle(
+        self,
+        buffer_size: int,
+        seed: int | None = None,
+        reshuffle_each_iteration: bool | None = True,
+        name: str | None = None,
+    ) -> Self:
+        """Elements in a random order: each is drawn from a buffer, where the next one takes its place.
+
+        Args:
+            buffer_size: how many elements are in the buffer; the number of all for a uniform order.
+            seed: of the draws; by default that of `fit`, which the replicas have agreed on, or the global one.
+            reshuffle_each_iteration: whether every pass has another order.
+            name: not looked at.
+        """
+        _at_least(1, buffer_size=buffer_size)
+        each_time = reshuffle_each_iteration is not False
+        return self.followed_by(ShuffleStage(self.stage, buffer_size, seed, each_time))
+
+    @checked
+    def repeat(self, count: int | None = None, name: str | None = None) -> Self:
+        """All elements, several times.
+
+        Args:
+            count: how many times; None or -1 for without end.
+            name: not looked at.
+        """
+        return self.followed_by(RepeatStage(self.stage, count))
+
+    @checked
+    def take(self, count: int, name: str | None = None) -> Self:
+        """The first elements.
+
+        Args:
+            count: how many; -1 for all.
+            name: not looked at.
+        """
+        return self.followed_by(TakeStage(self.stage, count))
+
+    @checked
+    def skip(self, count: int, name: str | None = None) -> Self:
+        """All but the first elements.
+
+        Args:
+            count: how many are left out; -1 for all.
+            name: not looked at.
+        """
+        return self.followed_by(SkipStage(self.stage, count))
+
+    @checked
+    def shard(self, num_shards: int, index: int, name: str | None = None) -> Self:
+        """Every `num_shards`-th element. `fit` divides batches itself: this is for loops of one's own.
+
+        Args:
+            num_shards: number of parts.
+            index: which part, from 0.
+            name: not looked at.
+        """
+        if not 0 <= index < num_shards:
+            raise ConfigError(
+                f"Expected 0 <= index < num_shards. Received: index={index}, num_shards={num_shards}."
+            )
+        return self.followed_by(ShardStage(self.stage, num_shards, index))
+
+    @checked
+    def concatenate(self, dataset: Any, name: str | None = None) -> Self:
+        """These elements, and then those of another data set.
+
+        Args:
+            dataset: the other one.
+            name: not looked at.
+        """
+        return self.followed_by(ConcatenateStage([self.stage, stage_of(dataset)]))
+
+    @checked
+    def enumerate(self, start: int = 0, name: str | None = None) -> Self:
+        """Elements with their numbers: `(number, element)`.
+
+        Args:
+            start: the first number.
+            name: not looked at.
+        """
+        return self.followed_by(EnumerateStage(self.stage, start))
+
+    # --- what is computed ---------------------------------------------------------------------------------------
+
+    @checked
+    def map(
+        self,
+        map_func: Callable[..., Any],
+        num_parallel_calls: int | None = None,
+        deterministic: bool | None = None,
+        name: str | None = None,
+    ) -> Self:
+        """What a function makes of each element. It is called where the element is used.
+
+        Args:
+            map_func: takes the components of an element, and returns those of another.
+            num_parallel_calls: number of threads, or `AUTOTUNE` for as many as there are cores; None for none.
+            deterministic: without effect: the order stays.
+            name: not looked at.
+        """
+        return self.followed_by(MapStage(self.stage, map_func, num_parallel_calls))
+
+    @checked
+    def filter(self, predicate: Callable[..., Any], name: str | None = None) -> Self:
+        """The elements for which a function is true. Every replica computes all elements up to here.
+
+        Args:
+            predicate: takes the components of an element.
+            name: not looked at.
+        """
+        return self.followed_by(FilterStage(self.stage, predicate))
+
+    @checked
+    def take_while(self, predicate: Callable[..., Any], name: str | None = None) -> Self:
+        """The elements before the first one for which a function is false.
+
+        Args:
+            predicate: takes the components of an element.
+            name: not looked at.
+        """
+        return self.followed_by(FilterStage(self.stage, predicate, ends=True))
+
+    @checked
+    def flat_map(self, map_func: Callable[..., Any], name: str | None = None) -> Self:
+        """The elements of data sets that a function makes of each element, one after the other.
+
+        Args:
+            map_func: returns a data set.
+            name: not looked at.
+        """
+        return self.followed_by(InterleaveStage(self.stage, map_func, 1, 1, stage_of))
+
+    @checked
+    def interleave(
+        self,
+        map_func: Callable[..., Any],
+        cycle_length: int | None = None,
+        block_length: int | None = None,
+        num_parallel_calls: int | None = None,
+        deterministic: bool | None = None,
+        name: str | None = None,
+    ) -> Self:
+        """The elements of data sets that a function makes of each element: some of each in turn.
+
+        Args:
+            map_func: returns a data set.
+            cycle_length: how many are open at a time; as many as cores by default.
+            block_length: how many elements are taken of each in turn; 1 by default.
+            num_parallel_calls: without effect.
+            deterministic: without effect: the order is that of one thread.
+            name: not looked at.
+        """
+        cycle = len(os.sched_getaffinity(0)) if cycle_length in (None, AUTOTUNE) else cycle_length
+        block = 1 if block_length is None else block_length
+        assert cycle is not None
+        _at_least(1, cycle_length=cycle, block_length=block)
+        return self.followed_by(InterleaveStage(self.stage, map_func, cycle, block, stage_of))
+
+    def apply(self, transformation_func: Callable[[Self], Self]) -> Self:
+        """The data set that a function makes of this one.
+
+        Args:
+            transformation_func: takes a data set.
+        """
+        found = transformation_func(self)
+        stage_of(found)
+        return found
+
+    # --- batches ------------------------------------------------------------------------------------------------
+
+    @checked
+    def batch(
+        self,
+        batch_size: int,
+        drop_remainder: bool = False,
+        num_parallel_calls: int | None = None,
+        deterministic: bool | None = None,
+        name: str | None = None,
+    ) -> Self:
+        """Batches of elements, stacked along a new first axis. In `fit` a batch is that of all replicas together.
+
+        Args:
+            batch_size: elements of a batch.
+            drop_remainder: whether the last batch is left out where it is smaller.
+            num_parallel_calls: without effect.
+            deterministic: without effect.
+            name: not looked at.
+        """
+        _at_least(1, batch_size=batch_size)
+        return self.followed_by(BatchStage(self.stage, batch_size, drop_remainder))
+
+    @checked
+    def padded_batch(
+        self,
+        batch_size: int,
+        padded_shapes: Any = None,
+        padding_values: Any = None,
+        drop_remainder: bool = False,
+        name: str | None = None,
+    ) -> Self:
+        """Batches of elements of different shapes, each filled up. Every replica computes all elements.
+
+        Args:
+            batch_size: elements of a batch.
+            padded_shapes: a structure of shapes; None or -1 for the largest size in the batch.
+            padding_values: a structure of numbers, or one for all; 0 by default.
+            drop_remainder: whether the last batch is left out where it is smaller.
+            name: not looked at.
+        """
+        _at_least(1, batch_size=batch_size)
+        stage = PaddedBatchStage(self.stage, batch_size, drop_remainder, padded_shapes, padding_values)
+        return self.followed_by(stage)
+
+    def unbatch(self, name: str | None = None) -> Self:
+        """The rows of each element.
+
+        Args:
+            name: not looked at.
+        """
+        return self.followed_by(UnbatchStage(self.stage))
+
+    @checked
+    def window(
+        self,
+        size: int,
+        shift: int | None = None,
+        stride: int = 1,
+        drop_remainder: bool = False,
+        name: str | None = None,
+    ) -> Self:
+        """Windows of elements. Each component of a window is a data set; `flat_map` makes batches of them.
+
+        Args:
+            size: elements of a window.
+            shift: from the beginning of one to that of the next; `size` by default.
+            stride: from one element of a window to the next.
+            drop_remainder: whether the last windows are left out where they are smaller.
+            name: not looked at.
+        """
+        shift = size if shift is None else shift
+        _at_least(1, size=size, shift=shift, stride=stride)
+        return self.followed_by(WindowStage(self.stage, size, shift, stride, drop_remainder, type(self)))
+
+    # --- what is kept -------------------------------------------------------------------------------------------
+
+    @checked
+    def cache(self, filename: str | Path = "", name: str | None = None) -> Self:
+        """Keep the elements of the first whole pass, and their order.
+
+        Args:
+            filename: keep them in this file, with the ending `.npz`, also for other runs; every replica computes all
+                elements for it. By default in memory, where each replica keeps what it has computed.
+            name: not looked at.
+        """
+        return self.followed_by(
+            FileCacheStage(self.stage, filename) if str(filename) else CacheStage(self.stage)
+        )
+
+    @checked
+    def prefetch(self, buffer_size: int, name: str | None = None) -> Self:
+        """Let a thread compute elements ahead.
+
+        Args:
+            buffer_size: how many; `AUTOTUNE` for two.
+            name: not looked at.
+        """
+        size = _PREFETCHED if buffer_size == AUTOTUNE else buffer_size
+        _at_least(0, buffer_size=size)
+        return self.followed_by(PrefetchStage(self.stage, size), size)
+
+
+def stage_of(dataset: Any) -> Stage:
+    """The last step of a data set. Raises `ConfigError` for anything else."""
+    if not isinstance(dataset, Transformations):
+        raise ConfigError(f"Expected a Dataset. Received: {type(dataset).__name__}.")
+    return dataset.stage
+
+
+def _at_least(least: int, **given: int) -> None:
+    for name, value in given.items():
+        if value < least:
+            raise ConfigError(f"Expected {name} >= {least}. Received: {name}={value}.")

@@ -1,0 +1,1 @@
+"""Data that comes in batches: whatever `fit` takes besides arrays."""
