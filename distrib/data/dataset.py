@@ -89,6 +89,10 @@ class ArrayDataset:
         order, part = schedule.order(span.pass_index), span.range
         return self.batch(part.slice if order is None else order[part.slice], span.pass_index, part.begin)
 
+    def counted(self, schedule: Any) -> Any:
+        """The schedule, in which the number of examples is known."""
+        return schedule
+
     def restart(self) -> None:
         """What is read next begins at the first batch, as it does with arrays always."""
 

@@ -21,6 +21,7 @@ from distrib.nn.network import Network
 from distrib.nn.optimizers.applies_gradients import AppliesGradients
 from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.nn.variable import Variable
+from distrib.strategies.alone import check_not_alone
 from distrib.strategies.default import get_strategy
 from distrib.strategies.strategy import Strategy
 from distrib.strategies.update.coordination import Saved
@@ -104,6 +105,7 @@ def _updates_of(optimizer: Optimizer, variables: Sequence[Variable], missing: Se
         and strategy.goes_on_with(before.training)
     ):
         return before
+    check_not_alone(strategy, f"Variable '{variables[0].name}'")
     if missing:
         LOGGER.warning(
             "There are no gradients for %s: the loss does not depend on them.", ", ".join(missing[:10])

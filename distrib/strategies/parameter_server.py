@@ -233,21 +233,23 @@ class ParameterServerStrategy(Strategy):
         )
         return Training(self._updater, self._updater, self._updater)
 
+    def join(self) -> None:
+        """Wait until all workers are at the end of their loops; then all have the same values. Collective."""
+        if self._updater is not None:
+            self._updater.end_loop()
+
     def goes_on_with(self, training: Training) -> bool:
         if training.updater is self._updater:
             return True
         if self._updater is not None and self._updater.is_in_loop:
             raise ConfigError(
-                "In a loop of one's own under ParameterServerStrategy one optimizer updates all variables. Received: "
-                "several optimizers in turn. Use fit with train_step of a model, MirroredStrategy, or "
-                "CentralStorageStrategy."
+                "Under ParameterServerStrategy one optimizer updates all variables of a loop. Received: several in "
+                "turn. Use fit with train_step of a model, or MirroredStrategy."
             )
         return False
 
     def close(self, reason: str = "") -> None:
-        """Leave the job. The chief's leaving ends it: every ps exits. Called by itself when the script ends.
-
-        After a loop of one's own the chief waits until the other workers have ended theirs.
+        """Leave the job, at the end of the script by itself. The chief ends it, after all loops: every ps exits.
 
         Args:
             reason: why, if not all is well.

@@ -18,9 +18,17 @@ from distrib.base.arrays import Array
 from distrib.cluster.resolve import resolve
 from distrib.cluster.resolvers import ClusterResolver, SimpleClusterResolver
 from distrib.comm.reduce_op import ReduceOp
+from distrib.data.pipeline.iteration import Iteration
 from distrib.nn.network import Network
 from distrib.nn.optimizers.optimizer import Optimizer
 from distrib.strategies import scope
+from distrib.strategies.distributed_data import (
+    DistributedDataset,
+    InputContext,
+    ValueContext,
+    distributed,
+    from_function,
+)
 from distrib.strategies.update.training import Training
 from distrib.strategies.update.updater import NonFinitePolicy
 
@@ -141,6 +149,43 @@ class Strategy(HasArguments):
             value: what `run` returned.
         """
         return (value,)
+
+    def experimental_distribute_dataset(self, dataset: Any, options: Any = None) -> DistributedDataset:
+        """The parts that this replica computes of the batches of a data set, for a loop of one's own.
+
+        A batch is that of all replicas together, and each takes its part, as in `fit`. With `AutoShardPolicy.OFF`
+        every replica goes through all of them, in batches of its share.
+
+        Args:
+            dataset: a `Dataset` of batches, the same on every replica.
+            options: without effect.
+
+        Raises:
+            ConfigError: no `Dataset`, or `AutoShardPolicy.FILE`.
+        """
+        return distributed(dataset, self.replica_id, self.num_replicas_in_sync, self._data_seed)
+
+    def distribute_datasets_from_function(
+        self, dataset_fn: Callable[[InputContext], Any], options: Any = None
+    ) -> DistributedDataset:
+        """Batches that each replica makes for itself.
+
+        Args:
+            dataset_fn: takes an `InputContext`, and returns a `Dataset` of batches of one replica's size.
+            options: without effect.
+        """
+        return from_function(dataset_fn, self.replica_id, self.num_replicas_in_sync, self._data_seed)
+
+    def experimental_distribute_values_from_function(self, value_fn: Callable[[ValueContext], T]) -> T:
+        """The value that a function makes for this replica.
+
+        Args:
+            value_fn: takes a `ValueContext`.
+        """
+        return value_fn(ValueContext(self.replica_id, self.num_replicas_in_sync))
+
+    def _data_seed(self) -> int:
+        return self.seed_of_chief(Iteration.default_seed())
 
     def agree(self, description: Mapping[str, Any]) -> None:
         """Make sure that all replicas are about to do the same thing. Collective where replicas meet.

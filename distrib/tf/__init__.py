@@ -20,9 +20,10 @@ from distrib.base.arguments import checked
 from distrib.base.arrays import Array, Shape
 from distrib.base.console import show
 from distrib.base.missing import refuser
+from distrib.data.pipeline.spec import Spec as TensorSpec
 from distrib.nn.variable import Variable
 from distrib.nn.variable import constant as _constant
-from distrib.tf import config, distribute, linalg, math, nn, random, train
+from distrib.tf import config, data, distribute, linalg, math, nn, random, train
 from distrib.tf.arrays import *  # noqa: F403
 from distrib.tf.arrays import __all__ as _arrays
 from distrib.tf.dtypes import *  # noqa: F403
@@ -83,10 +84,12 @@ __all__ = [
     "GradientTape",
     "Module",
     "Tensor",
+    "TensorSpec",
     "Variable",
     "config",
     "constant",
     "custom_gradient",
+    "data",
     "device",
     "distribute",
     "einsum",
@@ -109,12 +112,9 @@ __all__ = [
     *_math,
 ]
 
-_DATA = "pipelines of data are not supported yet. Pass arrays to fit, or np.load(..., mmap_mode='r')."
-
 _refuse = refuser(
     __name__,
     {
-        "data": _DATA,
         "io": "TFRecord files are not read. Convert them to .npy files once.",
         "image": "pictures are not decoded. Read them with Pillow into an array.",
         "string": "there are no tensors of text. Encode text as numbers before.",

@@ -27,6 +27,7 @@ from distrib.base.errors import ConfigError, DataError
 from distrib.base.ranges import Range
 from distrib.cluster.resolve import resolve
 from distrib.data.dataset import ArrayDataset
+from distrib.data.streams.leased import LeasedStream
 from distrib.data.streams.stream import BatchStream, check_length
 from distrib.nn.calls.call_context import current_context, in_call
 from distrib.nn.custom_objects import custom_object_scope
@@ -37,6 +38,7 @@ from distrib.nn.layers.shapes import snake_case
 from distrib.nn.metrics import Metric
 from distrib.nn.network import Network
 from distrib.nn.optimizers import Optimizer
+from distrib.strategies.alone import check_not_alone
 from distrib.strategies.default import get_strategy
 from distrib.strategies.strategy import Strategy
 from distrib.strategies.update.accumulation import AccumulatingUpdater
@@ -44,7 +46,6 @@ from distrib.strategies.update.feed import AnySchedule, Data
 from distrib.strategies.update.training import Training
 from distrib.strategies.update.updater import NonFinitePolicy
 from distrib.strategies.update.variable_group import VariableGroup, same_variables
-from distrib.training.alone import check_not_alone
 from distrib.training.arguments.batched_data import BatchedData, batched, split
 from distrib.training.arguments.compile_config import CompileConfig
 from distrib.training.arguments.data_structure import DataStructure
@@ -367,8 +368,8 @@ class Model(HasSteps, HasLayers):
             ProtocolError: the replicas are not about to train the same thing.
         """
         self._check_not_training("fit")
-        check_not_alone(self.strategy, self.name)
-        data = self._data("fit", x, y, sample_weight, batch_size)
+        check_not_alone(self.strategy, f"Model '{self.name}'")
+        data = self._data("fit", x, y, sample_weight, batch_size, shuffle)
         plan = FitPlan.of(
             data,
             listed(callbacks),
@@ -392,10 +393,11 @@ class Model(HasSteps, HasLayers):
         dataset = self._prepare(plan.data)
         with collective("fit"):
             self._draw_seed()
-        schedule = plan.schedule(self.seed)
+        schedule = dataset.counted(plan.schedule(self.seed))
         tests: tuple[Data, AnySchedule] | None = None
         if plan.validation is not None:
-            tests = self._prepare(plan.validation), plan.validation.schedule(plan.test_size, None, False, 0)
+            tested = self._prepare(plan.validation)
+            tests = tested, tested.counted(plan.validation.schedule(plan.test_size, None, False, 0))
         self.history = History()
         called = plan.call_list(self, schedule, self._progress(verbose), self.history)
         trainer = self._trainer_of(plan.data)
@@ -459,7 +461,7 @@ class Model(HasSteps, HasLayers):
             steps, size_of(batch_size), "steps"
         )
         dataset = self._prepare(data)
-        schedule = data.schedule(size_of(batch_size), None, False, 0)
+        schedule = dataset.counted(data.schedule(size_of(batch_size), None, False, 0))
         params = {"epochs": 1, "steps": schedule.steps_per_epoch, "verbose": verbose}
         called = CallbackList([*listed(callbacks), *self._progress(verbose)], self, params)
         objective: Any = self._trainer_of(data).objective
@@ -500,7 +502,7 @@ class Model(HasSteps, HasLayers):
         y = self._targets("train_on_batch", x, y)
         self._check_not_training("train_on_batch")
         if self._session.on_batches is None:
-            check_not_alone(self.strategy, self.name)
+            check_not_alone(self.strategy, f"Model '{self.name}'")
         data = self._weighted_by_class(Examples(x, y, sample_weight, self.structure_for(x)), class_weight)
         dataset, trainer = self._prepare(data), self._trainer_of(data)
         assert isinstance(dataset, ArrayDataset)
@@ -707,10 +709,10 @@ class Model(HasSteps, HasLayers):
         return self._session.compile_config
 
     def _data(
-        self, call: str, x: Any, y: Any, sample_weight: Any, batch_size: int | None
+        self, call: str, x: Any, y: Any, sample_weight: Any, batch_size: int | None, shuffle: bool = False
     ) -> Examples | BatchedData:
         """What was passed to a call, checked on this replica: arrays, or data that comes in batches."""
-        data = batched(call, x, y, sample_weight, batch_size)
+        data = batched(call, x, y, sample_weight, batch_size, shuffle)
         if data is None:
             y = self._targets(call, x, y)
             return Examples(x, y, sample_weight, self.structure_for(x))
@@ -739,7 +741,8 @@ class Model(HasSteps, HasLayers):
         if isinstance(data, BatchedData):
             convert = self._converter(data)
             convert((data.x, data.y, data.weight), 0)
-            return BatchStream(data.source, convert)
+            kind = BatchStream if self.strategy.replicas_meet else LeasedStream
+            return kind(data.source, convert)
         if not self.has_network:
             return ArrayDataset(data.x, data.y, data.weight, self.dtype)
         network = self._built(columns(data.x)[0].shape[1:])

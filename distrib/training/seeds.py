@@ -15,6 +15,7 @@ from dataclasses import dataclass, field
 from weakref import WeakKeyDictionary
 
 from distrib.base.errors import ConfigError
+from distrib.data.pipeline.iteration import Iteration
 from distrib.nn.calls.call_context import EagerDraws
 from distrib.nn.rng import stream_key
 from distrib.strategies import scope
@@ -129,3 +130,6 @@ def reset() -> None:
     set_random_seed(_DEFAULT_SEED)
     _numbers.get().named.clear()
     scope.leave_all()
+
+
+Iteration.default_seed = staticmethod(get_random_seed)  # type: ignore[method-assign]

@@ -62,7 +62,7 @@ class Loop:
 def at_the_end_of_the_script(strategy):
     """The chief waits for the others. `on_workers` closes its strategy only when all are through."""
     if strategy.is_chief:
-        strategy._updater.end_loop()
+        strategy.join()
     return strategy
 
 

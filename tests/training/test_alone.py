@@ -95,4 +95,4 @@ def test_a_forgotten_scope_under_mpirun(mpi_name, tmp_path):
     run = mpi.mpirun(mpi_name, 2, program)
     assert run.code != 0
     assert "trained alone" not in run.output
-    assert "Make the model in `with strategy.scope():`" in run.output
+    assert "Train in `with strategy.scope():`" in run.output

@@ -8,7 +8,8 @@ from typing import Any
 import numpy as np
 
 from distrib.base.errors import DataError
-from distrib.data.pipeline.blocks import Batches, Block, Computed, Values, join
+from distrib.data.pipeline.batch_blocks import Batches
+from distrib.data.pipeline.blocks import Block, Computed, Values, join
 from distrib.data.pipeline.computing import values_of
 from distrib.data.pipeline.iteration import Iteration
 from distrib.data.pipeline.ordering import After

@@ -11,7 +11,8 @@ from typing import Any
 import numpy as np
 
 from distrib.base.errors import ConfigError, DataError, DistribError
-from distrib.data.pipeline.blocks import Block, Computed, Slices, Values, batch_of
+from distrib.data.pipeline.batch_blocks import batch_of
+from distrib.data.pipeline.blocks import Block, Computed, Slices, Values
 from distrib.data.pipeline.iteration import Iteration
 from distrib.data.pipeline.ordering import After
 from distrib.data.pipeline.sources import UNKNOWN, Elements, Stage

@@ -3,9 +3,7 @@
 from __future__ import annotations
 
 import os
-from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
-from typing import ClassVar
 
 import numpy as np
 
@@ -27,7 +25,10 @@ class Iteration:
         default_seed: returns the global seed.
     """
 
-    default_seed: ClassVar[Callable[[], int]] = staticmethod(lambda: 0)
+    @staticmethod
+    def default_seed() -> int:
+        """The global seed, where nothing has set this method to what returns it."""
+        return 0
 
     def __init__(
         self,

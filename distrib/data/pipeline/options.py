@@ -42,6 +42,17 @@ class Options:
         self.autotune = self.experimental_optimization = self.threading = _Ignored()
 
 
+class InputOptions:
+    """Options of `experimental_distribute_dataset`, as `tf.distribute.InputOptions`. None has an effect here.
+
+    Args:
+        options: their names and values.
+    """
+
+    def __init__(self, **options: object) -> None:
+        vars(self).update(options)
+
+
 class _Ignored:
     """Takes any option."""
 

@@ -1,137 +1,25 @@
-"""The transformations of a data set: each returns another one."""
+"""Transformations: each makes another data set of one."""
 
 from __future__ import annotations
 
 import os
-from abc import ABC, abstractmethod
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any, Self
 
 from distrib.base.arguments import checked
-from distrib.base.errors import ConfigError
 from distrib.data.pipeline.batching import BatchStage, PaddedBatchStage, WindowStage
 from distrib.data.pipeline.buffering import CacheStage, FileCacheStage, PrefetchStage
 from distrib.data.pipeline.computing import FilterStage, InterleaveStage, MapStage, UnbatchStage
 from distrib.data.pipeline.iteration import AUTOTUNE
-from distrib.data.pipeline.ordering import (
-    ConcatenateStage,
-    EnumerateStage,
-    RepeatStage,
-    ShardStage,
-    ShuffleStage,
-    SkipStage,
-    TakeStage,
-)
-from distrib.data.pipeline.sources import Stage
+from distrib.data.pipeline.ordered import Ordered, at_least, stage_of
 
 _PREFETCHED = 2
 """How many elements are computed ahead where the number is left to the library."""
 
 
-class Transformations(ABC):
-    """What `Dataset` can do with its elements. The argument `name` of TensorFlow is taken and not looked at."""
-
-    @property
-    @abstractmethod
-    def stage(self) -> Stage:
-        """The last step of the pipeline."""
-
-    @abstractmethod
-    def followed_by(self, stage: Stage, prefetched: int = 0) -> Self:
-        """A data set with one more step.
-
-        Args:
-            stage: the step.
-            prefetched: how many elements a thread computes ahead from here on.
-        """
-
-    # --- order --------------------------------------------------------------------------------------------------
-
-    @checked
-    def shuffle(
-        self,
-        buffer_size: int,
-        seed: int | None = None,
-        reshuffle_each_iteration: bool | None = True,
-        name: str | None = None,
-    ) -> Self:
-        """Elements in a random order: each is drawn from a buffer, where the next one takes its place.
-
-        Args:
-            buffer_size: how many elements are in the buffer; the number of all for a uniform order.
-            seed: of the draws; by default that of `fit`, which the replicas have agreed on, or the global one.
-            reshuffle_each_iteration: whether every pass has another order.
-            name: not looked at.
-        """
-        _at_least(1, buffer_size=buffer_size)
-        each_time = reshuffle_each_iteration is not False
-        return self.followed_by(ShuffleStage(self.stage, buffer_size, seed, each_time))
-
-    @checked
-    def repeat(self, count: int | None = None, name: str | None = None) -> Self:
-        """All elements, several times.
-
-        Args:
-            count: how many times; None or -1 for without end.
-            name: not looked at.
-        """
-        return self.followed_by(RepeatStage(self.stage, count))
-
-    @checked
-    def take(self, count: int, name: str | None = None) -> Self:
-        """The first elements.
-
-        Args:
-            count: how many; -1 for all.
-            name: not looked at.
-        """
-        return self.followed_by(TakeStage(self.stage, count))
-
-    @checked
-    def skip(self, count: int, name: str | None = None) -> Self:
-        """All but the first elements.
-
-        Args:
-            count: how many are left out; -1 for all.
-            name: not looked at.
-        """
-        return self.followed_by(SkipStage(self.stage, count))
-
-    @checked
-    def shard(self, num_shards: int, index: int, name: str | None = None) -> Self:
-        """Every `num_shards`-th element. `fit` divides batches itself: this is for loops of one's own.
-
-        Args:
-            num_shards: number of parts.
-            index: which part, from 0.
-            name: not looked at.
-        """
-        if not 0 <= index < num_shards:
-            raise ConfigError(
-                f"Expected 0 <= index < num_shards. Received: index={index}, num_shards={num_shards}."
-            )
-        return self.followed_by(ShardStage(self.stage, num_shards, index))
-
-    @checked
-    def concatenate(self, dataset: Any, name: str | None = None) -> Self:
-        """These elements, and then those of another data set.
-
-        Args:
-            dataset: the other one.
-            name: not looked at.
-        """
-        return self.followed_by(ConcatenateStage([self.stage, stage_of(dataset)]))
-
-    @checked
-    def enumerate(self, start: int = 0, name: str | None = None) -> Self:
-        """Elements with their numbers: `(number, element)`.
-
-        Args:
-            start: the first number.
-            name: not looked at.
-        """
-        return self.followed_by(EnumerateStage(self.stage, start))
+class Transformations(Ordered):
+    """What `Dataset` computes with its elements, and puts together of them."""
 
     # --- what is computed ---------------------------------------------------------------------------------------
 
@@ -206,7 +94,7 @@ class Transformations(ABC):
         cycle = len(os.sched_getaffinity(0)) if cycle_length in (None, AUTOTUNE) else cycle_length
         block = 1 if block_length is None else block_length
         assert cycle is not None
-        _at_least(1, cycle_length=cycle, block_length=block)
+        at_least(1, cycle_length=cycle, block_length=block)
         return self.followed_by(InterleaveStage(self.stage, map_func, cycle, block, stage_of))
 
     def apply(self, transformation_func: Callable[[Self], Self]) -> Self:
@@ -239,7 +127,7 @@ class Transformations(ABC):
             deterministic: without effect.
             name: not looked at.
         """
-        _at_least(1, batch_size=batch_size)
+        at_least(1, batch_size=batch_size)
         return self.followed_by(BatchStage(self.stage, batch_size, drop_remainder))
 
     @checked
@@ -260,7 +148,7 @@ class Transformations(ABC):
             drop_remainder: whether the last batch is left out where it is smaller.
             name: not looked at.
         """
-        _at_least(1, batch_size=batch_size)
+        at_least(1, batch_size=batch_size)
         stage = PaddedBatchStage(self.stage, batch_size, drop_remainder, padded_shapes, padding_values)
         return self.followed_by(stage)
 
@@ -291,7 +179,7 @@ class Transformations(ABC):
             name: not looked at.
         """
         shift = size if shift is None else shift
-        _at_least(1, size=size, shift=shift, stride=stride)
+        at_least(1, size=size, shift=shift, stride=stride)
         return self.followed_by(WindowStage(self.stage, size, shift, stride, drop_remainder, type(self)))
 
     # --- what is kept -------------------------------------------------------------------------------------------
@@ -318,18 +206,5 @@ class Transformations(ABC):
             name: not looked at.
         """
         size = _PREFETCHED if buffer_size == AUTOTUNE else buffer_size
-        _at_least(0, buffer_size=size)
+        at_least(0, buffer_size=size)
         return self.followed_by(PrefetchStage(self.stage, size), size)
-
-
-def stage_of(dataset: Any) -> Stage:
-    """The last step of a data set. Raises `ConfigError` for anything else."""
-    if not isinstance(dataset, Transformations):
-        raise ConfigError(f"Expected a Dataset. Received: {type(dataset).__name__}.")
-    return dataset.stage
-
-
-def _at_least(least: int, **given: int) -> None:
-    for name, value in given.items():
-        if value < least:
-            raise ConfigError(f"Expected {name} >= {least}. Received: {name}={value}.")

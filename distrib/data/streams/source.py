@@ -18,10 +18,12 @@ class GlobalBatch(ABC):
     Attributes:
         size: number of examples.
         checksum: of what every replica has read, the same on all; 0 where it was not read.
+        is_own: whether it is this replica's part already, and other replicas have others.
     """
 
     size: int
     checksum: int = 0
+    is_own = False
 
     @abstractmethod
     def part(self, rows: slice) -> Any:

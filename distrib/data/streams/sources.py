@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from distrib.base.errors import DataError, DistribError
-from distrib.data.pipeline.blocks import batch_of
+from distrib.data.pipeline.batch_blocks import batch_of
 from distrib.data.pipeline.dataset import Dataset
 from distrib.data.pipeline.iteration import Iteration
 from distrib.data.pipeline.sources import INFINITE
@@ -76,14 +76,14 @@ class IterableSource(BatchSource):
                 value = _next(source, number)
             if value is None:
                 return
-            yield ReadBatch(_as_batch(value), number)
+            yield ReadBatch(as_batch(value), number)
             number += 1
 
     def sample(self) -> Any:
         if self._first is None:
             self._opened = self._open()
             self._first = _next(self._opened, 0)
-        return None if self._first is None else ReadBatch(_as_batch(self._first), 0).part(slice(0, 1))
+        return None if self._first is None else ReadBatch(as_batch(self._first), 0).part(slice(0, 1))
 
 
 class IteratorSource(IterableSource):
@@ -121,13 +121,13 @@ class IndexedSource(BatchSource):
             self._batches.on_epoch_begin()
         count, number = self.num_batches, 0
         while count is None or number < count:
-            yield ReadBatch(_as_batch(_called(lambda: self._batches[number], number)), number)  # noqa: B023
+            yield ReadBatch(as_batch(_called(lambda: self._batches[number], number)), number)  # noqa: B023
             number += 1
 
     def sample(self) -> Any:
         if self.num_batches == 0:
             return None
-        return ReadBatch(_as_batch(_called(lambda: self._batches[0], 0)), 0).part(slice(0, 1))
+        return ReadBatch(as_batch(_called(lambda: self._batches[0], 0)), 0).part(slice(0, 1))
 
     def end_epoch(self) -> None:
         if hasattr(self._batches, "on_epoch_end"):
@@ -148,14 +148,14 @@ def _called(read: Callable[[], Any], number: int) -> Any:
         raise DataError(f"The data failed at batch {number}: {type(error).__name__}: {error}") from error
 
 
-def _as_batch(value: Any) -> Any:
+def as_batch(value: Any) -> Any:
     """A batch in which lists are tuples, and tensors of other libraries arrays."""
     if isinstance(value, list):
         value = tuple(value)
     if isinstance(value, tuple):
-        return tuple(_as_batch(each) for each in value if each is not None)
+        return tuple(as_batch(each) for each in value if each is not None)
     if isinstance(value, dict):
-        return {key: _as_batch(each) for key, each in value.items()}
+        return {key: as_batch(each) for key, each in value.items()}
     if hasattr(value, "detach"):
         value = value.detach().cpu()
     if hasattr(value, "numpy") and not hasattr(value, "__array_interface__"):

@@ -149,6 +149,10 @@ class BatchStream:
         """An epoch is over."""
         self._source.end_epoch()
 
+    def counted(self, schedule: Any) -> Any:
+        """The schedule: the number of examples need not be known."""
+        return schedule
+
     def restart(self) -> None:
         """What is read next begins at the first batch, where the data can be read again."""
         if self._source.begins_again:
@@ -206,9 +210,12 @@ class BatchStream:
     def _part(
         self, batch: GlobalBatch, number: int, pass_index: int, position: int, index: int, count: int
     ) -> Batch:
-        own = Range(0, batch.size).part(index, count)
+        whole = Range(0, batch.size)
+        own = whole if batch.is_own else whole.part(index, count)
+        # Where replicas have batches of their own, each has positions of its own.
+        place = count * position + index * batch.size if batch.is_own else position + own.begin
         x, y, weight = self._convert(batch.part(own.slice), number)
-        return Batch(x, y, weight, pass_index, position + own.begin, batch.checksum)
+        return Batch(x, y, weight, pass_index, place, batch.checksum)
 
 
 class StreamEpoch:

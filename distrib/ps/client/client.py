@@ -175,10 +175,7 @@ class Client:
         lost_since, warned, tries, begin = 0.0, 0.0, 0, time.monotonic()
         while True:
             if self._is_closed or self._failure:
-                left = (
-                    f"Worker {self.worker} has left the job: its strategy is closed. Did local_cluster end?"
-                )
-                raise PeerLostError(self._failure or left)
+                raise PeerLostError(self._failure or f"Worker {self.worker} has left the job.")
             try:
                 if not self.streams:
                     self.connect(time.monotonic() - lost_since if lost_since else 0.0)

@@ -9,10 +9,11 @@ from typing import NamedTuple, TypeAlias
 from distrib.base.arrays import Array
 from distrib.data.dataset import ArrayDataset, Batch
 from distrib.data.schedule import Positions, Schedule
+from distrib.data.streams.leased import LeasedStream
 from distrib.data.streams.stream import BatchStream, StreamSchedule
 from distrib.nn.batch_sums import BatchSums
 
-Data: TypeAlias = ArrayDataset | BatchStream
+Data: TypeAlias = ArrayDataset | BatchStream | LeasedStream
 """All examples of a training or an evaluation."""
 
 AnySchedule: TypeAlias = Schedule | StreamSchedule

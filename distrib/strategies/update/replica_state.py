@@ -101,8 +101,8 @@ def _check_data(checksums: Array, step: int) -> None:
     if ranks:
         raise ProtocolError(
             f"At step {step} {', '.join(ranks)} and rank 0 have read different batches. Every rank must read "
-            "the same data in the same order: seed what shuffles or draws (distrib.set_random_seed, a seed of the loader), or "
-            "use distrib.data.Dataset, whose shuffle the ranks agree on.",
+            "the same data in the same order: seed what shuffles or draws (distrib.set_random_seed, a seed of the "
+            "loader), or use distrib.data.Dataset, whose shuffle the ranks agree on.",
             is_common=True,
         )
 

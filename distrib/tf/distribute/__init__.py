@@ -2,8 +2,10 @@
 
 from distrib.base.missing import refuser
 from distrib.comm.reduce_op import ReduceOp
+from distrib.data.pipeline.options import InputOptions
 from distrib.strategies.central_storage import CentralStorageStrategy
 from distrib.strategies.default import get_strategy, has_strategy
+from distrib.strategies.distributed_data import DistributedDataset, InputContext
 from distrib.strategies.mirrored import MirroredStrategy
 from distrib.strategies.named import (
     CrossDeviceOps,
@@ -21,7 +23,10 @@ from distrib.tf.distribute import cluster_resolver, experimental
 __all__ = [
     "CentralStorageStrategy",
     "CrossDeviceOps",
+    "DistributedDataset",
     "HierarchicalCopyAllReduce",
+    "InputContext",
+    "InputOptions",
     "MirroredStrategy",
     "MultiWorkerMirroredStrategy",
     "NcclAllReduce",
@@ -44,8 +49,6 @@ __getattr__ = refuser(
         "TPUStrategy": "there are CPUs only. Use MirroredStrategy.",
         "Server": "the launcher starts parameter servers: python -m distrib launch, with a cluster file.",
         "coordinator": "parameter servers need no coordinator: model.fit under ParameterServerStrategy.",
-        "DistributedDataset": "data sets are not supported yet. Pass arrays to fit, which spreads them.",
-        "InputContext": "data sets are not supported yet. Pass arrays to fit, which spreads them.",
     },
     __all__,
 )

@@ -11,9 +11,14 @@ import numpy as np
 from distrib.base.errors import ConfigError, DataError
 from distrib.data.pipeline.dataset import Dataset
 from distrib.data.pipeline.structure import leaves
+from distrib.data.streams.fetched import HuggingFaceSource, LoaderSource
 from distrib.data.streams.source import BatchSource
 from distrib.data.streams.sources import DatasetSource, IndexedSource, IterableSource, IteratorSource
 from distrib.data.streams.stream import StreamSchedule, check_length
+from distrib.strategies.distributed_data import DistributedDataset
+
+DEFAULT_BATCH_SIZE = 32
+"""That of Keras."""
 
 _INDEXED = ("PyDataset", "Sequence")
 """Names of classes of Keras whose batches are taken by their numbers."""
@@ -102,8 +107,12 @@ def source_of(x: Any) -> BatchSource | None:
         return x
     if isinstance(x, Dataset):
         return DatasetSource(x)
+    if isinstance(x, DistributedDataset):
+        return x.source
     if isinstance(x, np.ndarray | Mapping | str | bytes | list | tuple) or hasattr(x, "__array__"):
         return _of_batches(x) if isinstance(x, list | tuple) else None
+    if _is_of(x, "torch", "DataLoader") and getattr(x, "batch_sampler", None) is not None:
+        return IterableSource(x) if not hasattr(x.dataset, "__getitem__") else LoaderSource(x)
     if any(base.__name__ in _INDEXED for base in type(x).__mro__) and hasattr(x, "__getitem__"):
         return IndexedSource(x)
     if isinstance(x, Iterator):
@@ -113,7 +122,9 @@ def source_of(x: Any) -> BatchSource | None:
     return None
 
 
-def batched(call: str, x: Any, y: Any, sample_weight: Any, batch_size: int | None) -> BatchedData | None:
+def batched(
+    call: str, x: Any, y: Any, sample_weight: Any, batch_size: int | None, shuffle: bool = False
+) -> BatchedData | None:
     """The batches of what was passed as `x`; None for arrays.
 
     Args:
@@ -122,10 +133,14 @@ def batched(call: str, x: Any, y: Any, sample_weight: Any, batch_size: int | Non
         y: targets.
         sample_weight: weights.
         batch_size: as passed.
+        shuffle: whether a data set of examples, not of batches, is shuffled.
 
     Raises:
         ConfigError: targets, weights or a batch size beside batches, which have them.
     """
+    if _is_of(x, "datasets", "Dataset") and y is None and sample_weight is None:
+        hub = HuggingFaceSource(x, DEFAULT_BATCH_SIZE if batch_size is None else batch_size, shuffle)
+        return BatchedData(hub, hub.sample())
     source = source_of(x)
     if source is None:
         return None
@@ -137,6 +152,13 @@ def batched(call: str, x: Any, y: Any, sample_weight: Any, batch_size: int | Non
             "(x, y) or (x, y, sample_weight), of the size that the data says."
         )
     return BatchedData(source, source.sample())
+
+
+def _is_of(x: Any, package: str, name: str) -> bool:
+    """Whether something is of a class of another library, which need not be installed."""
+    return any(
+        base.__name__ == name and base.__module__.partition(".")[0] == package for base in type(x).__mro__
+    )
 
 
 def _of_batches(x: Any) -> BatchSource | None:

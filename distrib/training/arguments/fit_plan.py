@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 from distrib.base.errors import ConfigError
 from distrib.cluster.resolve import resolve
 from distrib.strategies.update.feed import AnySchedule, Data
-from distrib.training.arguments.batched_data import BatchedData, batched
+from distrib.training.arguments.batched_data import DEFAULT_BATCH_SIZE, BatchedData, batched
 from distrib.training.arguments.data_structure import DataStructure
 from distrib.training.arguments.examples import Examples, ValidationData
 from distrib.training.arguments.unsupported import arrays_only, at_least
@@ -19,8 +19,6 @@ from distrib.training.callbacks.model_checkpoint import series_of
 from distrib.training.evaluator.chief_link import ChiefLink
 from distrib.training.evaluator.roles_of_fit import callbacks_beside_evaluator
 from distrib.training.interface import ModelInterface, Verbose
-
-DEFAULT_BATCH_SIZE = 32
 
 
 class FitPlan(NamedTuple):

@@ -51,7 +51,7 @@ def check(folder: Path, optimizers: Mapping[str, Optimizer], saved: Any) -> dict
 
 def optimizers_of(model: Any) -> dict[str, Optimizer]:
     """The optimizers that a model has as attributes of its own, for its steps; without that of `fit`."""
-    used = getattr(model, "optimizer", None)
+    used = model.optimizer if model.is_compiled else None
     return {
         name: each
         for name, each in vars(model).items()

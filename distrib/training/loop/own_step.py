@@ -23,6 +23,7 @@ from distrib.nn.calls.call_context import CallContext, in_context
 from distrib.nn.penalties import WeightPenalties
 from distrib.nn.rng import RngKey
 from distrib.nn.variable import Variable
+from distrib.strategies.strategy import Strategy
 from distrib.strategies.update.step_context import StepContext, in_step
 from distrib.training.loop.step_objective import StepObjective
 
@@ -34,11 +35,13 @@ class StepModel(Protocol):
         name: of it.
         dtype: of its values.
         seed: of what is drawn.
+        strategy: that trains it, whose scope is open in the steps.
     """
 
     name: str
     dtype: np.dtype[Any]
     seed: int
+    strategy: Strategy
 
     def train_step(self, data: Any) -> Any:
         """Train on a batch."""
@@ -129,7 +132,7 @@ class StepNetwork:
             self._run_empty(step, x, y, weight, draw, objective)
             return
         context = CallContext(False, None, self.dtype, self.seed, rows, draw)
-        with objective.apart(), in_context(context):
+        with self._model.strategy.scope(), objective.apart(), in_context(context):
             data = self._model.data_of(_tensors(x), _tensors(y), None if weight is None else _tensors(weight))
             objective.take(step(data), rows)
 
@@ -152,7 +155,12 @@ class StepNetwork:
             x, y = _one_of_zeros(x), _one_of_zeros(y)
             weight = None if weight is None else _one_of_zeros(weight)
             context = CallContext(False, None, self.dtype, self.seed, 1, draw)
-            with objective.apart(), in_context(context), np.errstate(all="ignore"):
+            with (
+                self._model.strategy.scope(),
+                objective.apart(),
+                in_context(context),
+                np.errstate(all="ignore"),
+            ):
                 data = self._model.data_of(
                     _tensors(x), _tensors(y), None if weight is None else _tensors(weight)
                 )

@@ -12,14 +12,14 @@ from distrib.strategies.strategy import Strategy
 """Set to 1 where the processes that a launcher starts are independent on purpose."""
 
 
-def check_not_alone(strategy: Strategy, model_name: str) -> None:
+def check_not_alone(strategy: Strategy, what: str) -> None:
     """Raise `ConfigError` if a strategy has one replica in a process that was started as one of several.
 
     An evaluator is alone, and so is the one worker of a cluster with parameter servers.
 
     Args:
         strategy: that trains the model.
-        model_name: of the model, for the error message.
+        what: is trained, for the error message.
     """
     if strategy.num_replicas_in_sync > 1 or environment.flag(environment.ALLOW_ALONE):
         return
@@ -34,7 +34,7 @@ def check_not_alone(strategy: Strategy, model_name: str) -> None:
     advice: list[str] = []
     if isinstance(strategy, DefaultStrategy):
         advice.append(
-            "Make the model in `with strategy.scope():`, where strategy = distrib.MirroredStrategy() for one."
+            "Train in `with strategy.scope():`, where strategy = distrib.MirroredStrategy() for one."
         )
     if launched() is None:
         advice.append(
@@ -42,7 +42,7 @@ def check_not_alone(strategy: Strategy, model_name: str) -> None:
             "--mpi=pmix where the MPI is Open MPI and srun --mpi=pmi2 where it is MPICH."
         )
     raise ConfigError(
-        f"Model '{model_name}' would be trained in this process alone ({type(strategy).__name__}, one replica), but "
+        f"{what} would be trained in this process alone ({type(strategy).__name__}, one replica), but "
         f"{who}. Each would train all of it. {' '.join(advice)} If they are independent of each other on purpose, "
         f"set {environment.ALLOW_ALONE.name}=1."
     )
