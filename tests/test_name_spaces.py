@@ -121,7 +121,6 @@ def test_each_way_in_works_in_a_fresh_process(line):
         ("distrib.keras.metrics", "MeanIoU", "subclass"),
         ("distrib.keras.losses", "Dice", "subclass"),
         ("distrib.keras.activations", "glu", "multiply"),
-        ("distrib.tf", "data", "arrays"),
         ("distrib.tf", "io", "npy"),
         ("distrib.tf.nn", "conv2d", "not supported"),
         ("distrib.tf.distribute", "TPUStrategy", "MirroredStrategy"),

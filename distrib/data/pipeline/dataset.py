@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import glob
 from collections.abc import Callable, Generator, Iterable, Iterator, Sequence
+from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from distrib.autodiff.tensor import as_tensor
 from distrib.base.arguments import checked
@@ -153,22 +157,24 @@ class Dataset(Transformations):
     @checked
     def list_files(
         file_pattern: Any, shuffle: bool | None = None, seed: int | None = None, name: str | None = None
-    ) -> list[str]:
-        """Names of files are text, which data sets do not hold.
+    ) -> Dataset:
+        """The names of files, which a function of `map` may read.
 
         Args:
-            file_pattern: not looked at.
-            shuffle: not looked at.
-            seed: not looked at.
+            file_pattern: with `*` and `?`, or several of these.
+            shuffle: whether every pass has another order, as by default; otherwise they are sorted.
+            seed: see `shuffle`.
             name: not looked at.
 
         Raises:
-            ConfigError: always.
+            DataError: there is no such file.
         """
-        raise ConfigError(
-            "A Dataset holds numbers, not names of files. Use sorted(glob.glob(pattern)) and from_generator, which "
-            "may read the files; or image_dataset_from_directory."
-        )
+        patterns = [file_pattern] if isinstance(file_pattern, str | Path) else list(file_pattern)
+        found = sorted(path for each in patterns for path in glob.glob(str(each)))
+        if not found:
+            raise DataError(f"No files match {', '.join(map(str, patterns))}.")
+        made = Dataset(SliceStage(np.array(found)))
+        return made if shuffle is False else made.shuffle(len(found), seed)
 
     # --- what it is ---------------------------------------------------------------------------------------------
 

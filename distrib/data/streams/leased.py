@@ -37,7 +37,7 @@ class LeasedStream:
     """
 
     def __init__(self, source: BatchSource, convert: Convert) -> None:
-        if getattr(source, "is_own", False):
+        if source.is_own:
             raise ConfigError(
                 "Parameter servers lease the examples of one data set to all workers. Received: data that each "
                 "worker makes for itself. Pass the Dataset."

@@ -82,10 +82,12 @@ class BatchSource(ABC):
     Attributes:
         begins_again: whether every pass has all batches; otherwise there is one pass, which goes on.
         prefetched: how many batches a thread reads ahead; 0 for none.
+        is_own: whether each replica has batches of its own.
     """
 
     begins_again = True
     prefetched = 0
+    is_own = False
 
     @property
     @abstractmethod

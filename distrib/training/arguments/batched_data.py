@@ -84,7 +84,8 @@ class BatchedData:
 
     def describe(self) -> dict[str, Any]:
         """What replicas compare before they begin, as JSON values."""
-        return {**self.source.describe(), "first": self._checksum}
+        first = {} if self.source.is_own else {"first": self._checksum}
+        return {**self.source.describe(), **first}
 
 
 def split(batch: Any) -> tuple[Any, Any, Any]:
