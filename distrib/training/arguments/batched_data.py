@@ -149,8 +149,8 @@ def batched(
     given = [name for name, value in beside.items() if value is not None]
     if given:
         raise ConfigError(
-            f"{call} takes {', '.join(given)} with arrays. Received: x of type {type(x).__name__}, whose batches are "
-            "(x, y) or (x, y, sample_weight), of the size that the data says."
+            f"{call} takes {', '.join(given)} beside arrays alone. Received: x of type {type(x).__name__}, whose "
+            "batches are (x, y) or (x, y, sample_weight), of the size that the data says."
         )
     return BatchedData(source, source.sample())
 

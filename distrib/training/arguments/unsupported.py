@@ -58,7 +58,7 @@ def at_least(least: int, **given: int | None) -> None:
 
 
 def arrays_only(call: str, x: object, y: object = ()) -> None:
-    """Raise `ConfigError` where data sets, generators or no targets were passed instead of arrays.
+    """Raise `ConfigError` where data in batches or no targets were passed instead of arrays.
 
     Args:
         call: of what, such as `"fit"`.
@@ -72,9 +72,8 @@ def arrays_only(call: str, x: object, y: object = ()) -> None:
     )
     if is_stream:
         raise ConfigError(
-            f"{call} takes arrays. Received: x of type {type(x).__name__}. Data sets and generators are not "
-            "supported yet: read their batches into arrays with np.concatenate, or keep them in a file (np.load(..., "
-            "mmap_mode='r'))."
+            f"{call} takes arrays. Received: x of type {type(x).__name__}. Pass data that comes in batches of (x, y) "
+            "alone, instead of a tuple."
         )
     if y is None:
         raise ConfigError(f"{call} expects targets y. Received: none.")
