@@ -12,7 +12,8 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
@@ -54,18 +55,23 @@ class Node:
 
     Attributes:
         tapes: the tapes that track it.
-        key: what its gradient is kept under: the variable whose value it is; else the node itself.
-        version: of the variable's value; 0 if it belongs to none.
+        origin: the variable, or another node, whose value it is; None for a value of its own.
+        version: of the variable's value.
     """
 
-    __slots__ = ("key", "tapes", "version")
+    __slots__ = ("origin", "tapes", "version")
 
-    def __init__(self, tapes: tuple[Tape, ...], key: Any = None, version: int = 0) -> None:
-        self.tapes, self.version = tapes, version
-        self.key: Any = self if key is None else key
+    def __init__(self, tapes: tuple[Tape, ...], origin: Any = None, version: int = 0) -> None:
+        self.tapes, self.origin, self.version = tapes, origin, version
+
+    @property
+    def key(self) -> Any:
+        """What its gradient is kept under: the origin; or the node itself."""
+        return self if self.origin is None else self.origin
 
 
-class Record(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Record:
     """One operation.
 
     Attributes:
