@@ -196,8 +196,9 @@ class GradientTape(HasArguments):
             seed = as_tensor(np.ones(target.shape, target.dtype) if given is None else given)
             if seed.shape != target.shape:
                 seed = as_tensor(np.broadcast_to(seed, target.shape))
-            seeds[node.key] = seeds[node.key] + seed if node.key in seeds else seed
-        others = tuple(each for each in open_tapes() if each is not self)
+            key = node.key
+            seeds[key] = seeds[key] + seed if key in seeds else seed
+        others = tuple([each for each in open_tapes() if each is not self])
         with recording_on(others):
             found: list[Any] = Backward(self, seeds, keys, into or {}, bool(others)).run()
         return found
