@@ -12,9 +12,9 @@ from distrib.autodiff.recorder import (
     Node,
     Pullback,
     Record,
+    RecordingOn,
     Tape,
     open_tapes,
-    recording_on,
     refuse,
 )
 from distrib.autodiff.tensor import as_tensor, tracked
@@ -115,7 +115,7 @@ class Backward:
         for index, node in record.sources:
             operands[index] = tracked(operands[index], Node((*node.tapes, inner), node.key, node.version))
             wanted.append(operands[index])
-        with recording_on((*open_tapes(), inner)):
+        with RecordingOn((*open_tapes(), inner)):
             y = form(*operands)
         found: list[Any] = inner.gradients([y], wanted, [d_y])
         return found

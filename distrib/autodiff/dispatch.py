@@ -15,12 +15,12 @@ from distrib.autodiff.tensor import (
     Tensor,
     as_tensor,
     check_not_tracked,
-    node_of,
     plain,
     read,
     tracked,
     wrapped,
 )
+from distrib.autodiff.whole import sources_among
 
 
 def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -101,7 +101,7 @@ def _on_sequence(
 ) -> Any:
     """Functions of a sequence of arrays: their operands are the elements of the first argument."""
     parts = [as_tensor(each) for each in args[0]] if len(args) else []
-    sources = [(i, each.node) for i, each in enumerate(parts) if node_of(each) is not None]  # type: ignore[attr-defined]
+    sources = sources_among(parts)
     tapes = tracking(sources)
     if not tapes:
         return _computed(function, args, kwargs)

@@ -10,8 +10,7 @@ Tapes are open in one thread. So are pauses, which nest.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
@@ -126,15 +125,20 @@ def open_tapes() -> tuple[Any, ...]:
     return _open.tapes
 
 
-@contextmanager
-def recording_on(tapes: tuple[Any, ...]) -> Iterator[None]:
-    """Let these tapes record, and no others."""
-    before = _open.tapes
-    _open.tapes = tapes
-    try:
-        yield
-    finally:
-        _open.tapes = before
+class RecordingOn:
+    """Lets these tapes record, and no others, within a `with` statement."""
+
+    __slots__ = ("_before", "_tapes")
+
+    def __init__(self, tapes: tuple[Any, ...]) -> None:
+        self._tapes = tapes
+
+    def __enter__(self) -> None:
+        self._before = _open.tapes
+        _open.tapes = self._tapes
+
+    def __exit__(self, *error: object) -> None:
+        _open.tapes = self._before
 
 
 def enter(tape: Tape) -> None:

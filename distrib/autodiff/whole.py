@@ -11,11 +11,11 @@ from distrib.autodiff.tensor import as_tensor, node_of, plain, tracked
 
 def is_tracked(*values: Any) -> bool:
     """Whether an open tape tracks one of these tensors or variables."""
-    return bool(open_tapes() and tracking(_sources(values)))
+    return bool(open_tapes() and tracking(sources_among(values)))
 
 
-def _sources(values: Sequence[Any]) -> list[tuple[int, Node]]:
-    """Which of the values are tracked, and their nodes."""
+def sources_among(values: Sequence[Any]) -> list[tuple[int, Node]]:
+    """Which of the values a tape knows, and their nodes; see `Record.sources`."""
     found: list[tuple[int, Node]] = []
     for index, each in enumerate(values):
         node = each.node_on(open_tapes()) if isinstance(each, Readable) else node_of(each)
@@ -42,7 +42,7 @@ def recorded(
         takes_memory: see `Pullback`.
         form: likewise; takes the operands.
     """
-    sources = _sources(operands) if open_tapes() else []
+    sources = sources_among(operands) if open_tapes() else []
     tapes = tracking(sources)
     if not tapes:
         return as_tensor(value)
