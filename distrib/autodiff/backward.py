@@ -12,9 +12,9 @@ from distrib.autodiff.recorder import (
     Node,
     Pullback,
     Record,
+    RecordingOn,
     Tape,
     open_tapes,
-    recording_on,
     refuse,
 )
 from distrib.autodiff.tensor import as_tensor, tracked
@@ -45,19 +45,16 @@ class Backward:
         self._tape, self._wanted, self._into, self._is_recorded = tape, wanted, into, is_recorded
         self._gradients = {key: seed if is_recorded else np.asarray(seed) for key, seed in seeds.items()}
         self._own: set[int] = set()  # keys whose gradient is memory of its own, which can be added to
-        self._kept = set(map(id, wanted))
+        self._kept = {key for key in wanted if isinstance(key, Node)}  # results that are sources as well
 
     def run(self) -> list[Any]:
         """The gradients of the sources."""
-        gradients = self._gradients
+        gradients, kept = self._gradients, self._kept
         for record in reversed(self._tape.records):
-            key = record.node.key
-            d_y = gradients.get(key)
-            if d_y is None:
-                continue
-            if id(key) not in self._kept:
-                del gradients[key]
-            self._through(record, d_y)
+            node = record.node
+            d_y = gradients.get(node) if node in kept else gradients.pop(node, None)
+            if d_y is not None:
+                self._through(record, d_y)
         results: list[Any] = []
         taken: set[int] = set()
         for key in self._wanted:
@@ -107,7 +104,7 @@ class Backward:
             if self._tape.is_persistent and d_x is not memory.get(node.key):
                 d_x = np.array(d_x)  # what was written by hand may use the same memory the next time
             if self._is_recorded:
-                d_x = _once(d_x, record, d_y)
+                d_x = _not_differentiable(d_x, record, d_y)
             self._add(node, d_x, record)
 
     def _through_form(self, record: Record, form: Callable[..., Any], d_y: Any) -> list[Any]:
@@ -118,7 +115,7 @@ class Backward:
         for index, node in record.sources:
             operands[index] = tracked(operands[index], Node((*node.tapes, inner), node.key, node.version))
             wanted.append(operands[index])
-        with recording_on((*open_tapes(), inner)):
+        with RecordingOn((*open_tapes(), inner)):
             y = form(*operands)
         found: list[Any] = inner.gradients([y], wanted, [d_y])
         return found
@@ -133,12 +130,15 @@ class Backward:
         return tuple(args), tracked(record.value, record.node)
 
     def _add(self, node: Node, d_x: Any, record: Record) -> None:
-        key, gradients = node.key, self._gradients
-        if key is not node and node.version != key.version:
-            raise ConfigError(
-                f"Variable '{key.name}' was assigned after {record.name} had used it, and before gradient(). Compute "
-                "gradients first."
-            )
+        key: Any = node
+        if node.origin is not None:
+            key = node.origin
+            if node.version != key.version:
+                raise ConfigError(
+                    f"Variable '{key.name}' was assigned after {record.name} had used it, and before gradient(). "
+                    "Compute gradients first."
+                )
+        gradients = self._gradients
         before = gradients.get(key)
         memory = self._into.get(key) if self._into else None
         if memory is not None:
@@ -158,7 +158,7 @@ class Backward:
             self._own.add(id(key))
 
 
-def _once(d_x: Any, record: Record, d_y: Any) -> Any:
+def _not_differentiable(d_x: Any, record: Record, d_y: Any) -> Any:
     """The gradient of an operation whose gradient is written by hand, and has none itself."""
 
     def refused(d: Any) -> list[Any]:

@@ -8,10 +8,11 @@ from typing import Any
 
 import numpy as np
 
-from distrib.autodiff.recorder import Pullback, Readable, open_tapes, record, recording_on, tracking
+from distrib.autodiff.recorder import Pullback, Readable, RecordingOn, open_tapes, record, tracking
 from distrib.autodiff.structures import flat, in_structure
 from distrib.autodiff.tape import GradientTape
-from distrib.autodiff.tensor import as_tensor, node_of, read, tracked
+from distrib.autodiff.tensor import as_tensor, read, tracked
+from distrib.autodiff.whole import sources_among
 from distrib.base.arguments import checked
 from distrib.base.errors import ConfigError
 
@@ -51,12 +52,12 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
         if not tapes:
             return f(*args, **kwargs)[0]
         inner = GradientTape()
-        with recording_on((inner,)):
+        with RecordingOn((inner,)):
             result, gradient = f(*map(stop_gradient, args), **kwargs)
         variables = list(inner.watched_variables())
         taken = (*args, *(variable.read() for variable in variables))
-        sources = [(i, node_of(each)) for i, each in enumerate(taken) if node_of(each) is not None]
-        recorded = tracking(sources)  # type: ignore[arg-type]
+        sources = sources_among(taken)
+        recorded = tracking(sources)
         if not recorded:
             return result
         outputs = [np.asarray(each) for each in flat(result)]
@@ -74,7 +75,7 @@ def custom_gradient(f: Callable[..., Any]) -> Callable[..., Any]:
             return Pullback(function)
 
         made = [
-            tracked(each, record(recorded, each, sources, pulled_back(i), arrays, {}, f.__name__))  # type: ignore[arg-type]
+            tracked(each, record(recorded, each, sources, pulled_back(i), arrays, {}, f.__name__))
             for i, each in enumerate(outputs)
         ]
         return in_structure(result, made)

@@ -15,12 +15,12 @@ from distrib.autodiff.tensor import (
     Tensor,
     as_tensor,
     check_not_tracked,
-    node_of,
     plain,
     read,
     tracked,
     wrapped,
 )
+from distrib.autodiff.whole import sources_among
 
 
 def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str, Any]) -> Any:
@@ -64,23 +64,21 @@ def apply(function: Callable[..., Any], args: tuple[Any, ...], kwargs: dict[str,
 def apply_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
     """As `apply`, for what most operations are: a ufunc without other arguments than its operands."""
     tapes = open_tapes()
-    taken: list[Any] = []
+    if not tapes:
+        return wrapped(ufunc(*map(plain, inputs)))
+    taken = list(inputs)
     sources: list[tuple[int, Node]] = []
     for index, each in enumerate(inputs):
-        kind = type(each)
-        if kind is np.ndarray:
-            taken.append(each)
-        elif kind is Tensor:
-            taken.append(each.view(np.ndarray))
-            if tapes and each.node is not None:
-                sources.append((index, each.node))
+        if type(each) is Tensor:
+            node = each.node
+            taken[index] = each.view(np.ndarray)
         elif isinstance(each, Readable):
-            node = each.node_on(tapes) if tapes else None
-            taken.append(each.value.copy() if node is None and tapes else each.value)
-            if node is not None:
-                sources.append((index, node))
+            node = each.node_on(tapes)
+            taken[index] = each.value.copy() if node is None else each.value
         else:
-            taken.append(each)
+            continue
+        if node is not None:
+            sources.append((index, node))
     recorded = tracking(sources) if sources else ()
     if not recorded:
         return wrapped(ufunc(*taken))
@@ -90,7 +88,7 @@ def apply_ufunc(ufunc: np.ufunc, inputs: tuple[Any, ...]) -> Any:
             return wrapped(ufunc(*taken))
         raise refuse(f"numpy.{ufunc.__name__}")
     value = np.asarray(ufunc(*taken))
-    tensor: Tensor = value.view(Tensor)
+    tensor = value.view(Tensor)
     tensor.node = record(recorded, value, sources, rule.gradients, tuple(taken), _NO_KWARGS, ufunc.__name__)
     return tensor
 
@@ -103,7 +101,7 @@ def _on_sequence(
 ) -> Any:
     """Functions of a sequence of arrays: their operands are the elements of the first argument."""
     parts = [as_tensor(each) for each in args[0]] if len(args) else []
-    sources = [(i, each.node) for i, each in enumerate(parts) if node_of(each) is not None]  # type: ignore[attr-defined]
+    sources = sources_among(parts)
     tapes = tracking(sources)
     if not tapes:
         return _computed(function, args, kwargs)

@@ -120,9 +120,11 @@ def like(gradient: Any, operand: Any) -> Any:
     shape = operand.shape
     if gradient.shape != shape:
         more = gradient.ndim - len(shape)
-        axes = tuple(range(more)) + tuple(
-            axis + more for axis, size in enumerate(shape) if size == 1 and gradient.shape[axis + more] != 1
-        )
+        axes = tuple(range(more))
+        if gradient.shape[more:] != shape:
+            axes += tuple(
+                [axis + more for axis, size in enumerate(shape) if gradient.shape[axis + more] != size == 1]
+            )
         if axes:
             gradient = np.add.reduce(gradient, axis=axes)
         if gradient.shape != shape:

@@ -10,9 +10,9 @@ Tapes are open in one thread. So are pauses, which nest.
 from __future__ import annotations
 
 import threading
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from typing import Any, NamedTuple, Protocol, TypeAlias
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol, TypeAlias
 
 from distrib.base.arrays import Array
 from distrib.base.errors import ConfigError
@@ -54,18 +54,23 @@ class Node:
 
     Attributes:
         tapes: the tapes that track it.
-        key: what its gradient is kept under: the variable whose value it is; else the node itself.
-        version: of the variable's value; 0 if it belongs to none.
+        origin: the variable, or another node, whose value it is; None for a value of its own.
+        version: of the variable's value.
     """
 
-    __slots__ = ("key", "tapes", "version")
+    __slots__ = ("origin", "tapes", "version")
 
-    def __init__(self, tapes: tuple[Tape, ...], key: Any = None, version: int = 0) -> None:
-        self.tapes, self.version = tapes, version
-        self.key: Any = self if key is None else key
+    def __init__(self, tapes: tuple[Tape, ...], origin: Any = None, version: int = 0) -> None:
+        self.tapes, self.origin, self.version = tapes, origin, version
+
+    @property
+    def key(self) -> Any:
+        """What its gradient is kept under: the origin; or the node itself."""
+        return self if self.origin is None else self.origin
 
 
-class Record(NamedTuple):
+@dataclass(slots=True, eq=False)
+class Record:
     """One operation.
 
     Attributes:
@@ -120,15 +125,20 @@ def open_tapes() -> tuple[Any, ...]:
     return _open.tapes
 
 
-@contextmanager
-def recording_on(tapes: tuple[Any, ...]) -> Iterator[None]:
-    """Let these tapes record, and no others."""
-    before = _open.tapes
-    _open.tapes = tapes
-    try:
-        yield
-    finally:
-        _open.tapes = before
+class RecordingOn:
+    """Lets these tapes record, and no others, within a `with` statement."""
+
+    __slots__ = ("_before", "_tapes")
+
+    def __init__(self, tapes: tuple[Any, ...]) -> None:
+        self._tapes = tapes
+
+    def __enter__(self) -> None:
+        self._before = _open.tapes
+        _open.tapes = self._tapes
+
+    def __exit__(self, *error: object) -> None:
+        _open.tapes = self._before
 
 
 def enter(tape: Tape) -> None:

@@ -5,16 +5,25 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from typing import Any
 
-_NESTED = (list, tuple, Mapping)
+import numpy as np
+
+from distrib.autodiff.recorder import Readable
+
+_LEAVES = (np.ndarray, Readable)
 
 
 def flat(structure: Any) -> list[Any]:
     """The leaves, in order; of dicts in the order of their keys."""
-    if not isinstance(structure, _NESTED):
+    if isinstance(structure, _LEAVES):
         return [structure]
-    if type(structure) is list and not any(isinstance(each, _NESTED) for each in structure):
+    if _is_plain(structure):
         return list(structure)
     return list(_leaves(structure))
+
+
+def _is_plain(structure: Any) -> bool:
+    """Whether it is a list of tensors: the usual case, which need not be searched."""
+    return type(structure) is list and all(isinstance(each, _LEAVES) for each in structure)
 
 
 def _leaves(structure: Any) -> Iterator[Any]:
@@ -30,7 +39,7 @@ def _leaves(structure: Any) -> Iterator[Any]:
 
 def in_structure(structure: Any, values: Sequence[Any]) -> Any:
     """The same structure with other leaves."""
-    if type(structure) is list and not any(isinstance(each, _NESTED) for each in structure):
+    if _is_plain(structure):
         return list(values)
     return _filled(structure, iter(values))
 

@@ -23,10 +23,10 @@ from distrib.autodiff.recorder import (
     Node,
     Readable,
     Record,
+    RecordingOn,
     enter,
     leave,
     open_tapes,
-    recording_on,
 )
 from distrib.autodiff.structures import flat, in_structure
 from distrib.autodiff.tensor import Tensor, as_tensor, node_of
@@ -103,7 +103,7 @@ class GradientTape(HasArguments):
     @contextmanager
     def stop_recording(self) -> Iterator[None]:
         """A pause of this tape."""
-        with recording_on(tuple(each for each in open_tapes() if each is not self)):
+        with RecordingOn(tuple(each for each in open_tapes() if each is not self)):
             yield
 
     def reset(self) -> None:
@@ -196,9 +196,10 @@ class GradientTape(HasArguments):
             seed = as_tensor(np.ones(target.shape, target.dtype) if given is None else given)
             if seed.shape != target.shape:
                 seed = as_tensor(np.broadcast_to(seed, target.shape))
-            seeds[node.key] = seeds[node.key] + seed if node.key in seeds else seed
-        others = tuple(each for each in open_tapes() if each is not self)
-        with recording_on(others):
+            key = node.key
+            seeds[key] = seeds[key] + seed if key in seeds else seed
+        others = tuple([each for each in open_tapes() if each is not self])
+        with RecordingOn(others):
             found: list[Any] = Backward(self, seeds, keys, into or {}, bool(others)).run()
         return found
 
@@ -269,7 +270,7 @@ Dispatch.tape = GradientTape
 
 def _summed(target: Any) -> Any:
     """The sum over the batch, recorded by the tapes that track the target."""
-    with recording_on(target.node.tapes):
+    with RecordingOn(target.node.tapes):
         return np.sum(target, 0)
 
 

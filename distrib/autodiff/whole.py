@@ -5,22 +5,23 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 from typing import Any
 
-import numpy as np
-
 from distrib.autodiff.recorder import Node, Pullback, Readable, open_tapes, record, tracking
 from distrib.autodiff.tensor import as_tensor, node_of, plain, tracked
 
 
 def is_tracked(*values: Any) -> bool:
     """Whether an open tape tracks one of these tensors or variables."""
-    if not open_tapes():
-        return False
-    nodes = [_node_of(each) for each in values if type(each) is not np.ndarray]
-    return bool(tracking([(0, node) for node in nodes if node is not None]))
+    return bool(open_tapes() and tracking(sources_among(values)))
 
 
-def _node_of(value: Any) -> Node | None:
-    return value.node_on(open_tapes()) if isinstance(value, Readable) else node_of(value)
+def sources_among(values: Sequence[Any]) -> list[tuple[int, Node]]:
+    """Which of the values a tape knows, and their nodes; see `Record.sources`."""
+    found: list[tuple[int, Node]] = []
+    for index, each in enumerate(values):
+        node = each.node_on(open_tapes()) if isinstance(each, Readable) else node_of(each)
+        if node is not None:
+            found.append((index, node))
+    return found
 
 
 def recorded(
@@ -41,12 +42,7 @@ def recorded(
         takes_memory: see `Pullback`.
         form: likewise; takes the operands.
     """
-    sources = []
-    if open_tapes():
-        nodes = [
-            (index, _node_of(each)) for index, each in enumerate(operands) if type(each) is not np.ndarray
-        ]
-        sources = [(index, node) for index, node in nodes if node is not None]
+    sources = sources_among(operands) if open_tapes() else []
     tapes = tracking(sources)
     if not tapes:
         return as_tensor(value)

@@ -26,8 +26,6 @@ FORMER_NAMES = {"lr": "learning_rate", "decay": "weight_decay"}
 
 _FOR_BASE = "kwargs"
 
-_ABSENT: Any = object()
-
 _WORDS = {"int": "an integer", "float": "a number", "bool": "True or False", "str": "a string"}
 
 
@@ -61,9 +59,28 @@ class _Parameters:
                 self.kinds.append((index, each.name, kind, bool(other)))
         self._known = frozenset(self.names)
         self._required = [(name, self.names.index(name)) for name in self.required]
+        self._kinds_given: dict[tuple[Any, ...], list[tuple[int, str, str, bool]]] = {}
 
     def check(self, call: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         """Raise `ConfigError` for arguments that the function does not take."""
+        count = len(args)
+        form = (count, *kwargs)  # the names of a call are checked once; later, only the values
+        kinds = self._kinds_given.get(form)
+        if kinds is None:
+            self._check_names(call, args, kwargs)
+            kinds = [each for each in self.kinds if each[0] < count or each[1] in kwargs]
+            if not (self.takes_any_name or self.takes_any_number):
+                self._kinds_given[form] = kinds
+        for index, name, kind, may_be_none in kinds:
+            value = args[index] if index < count else kwargs[name]
+            if not (value is None and may_be_none) and not _fits(value, kind):
+                none = " or None" if may_be_none else ""
+                raise ConfigError(
+                    f"{call} expects {name} to be {_WORDS[kind]}{none}. "
+                    f"Received: {name}={value!r} of type {type(value).__name__}."
+                )
+
+    def _check_names(self, call: str, args: Sequence[Any], kwargs: Mapping[str, Any]) -> None:
         if len(args) > len(self.positional) and not self.takes_any_number:
             raise ConfigError(
                 f"{call} takes {len(self.positional)} arguments at most ({', '.join(self.positional)}). "
@@ -78,14 +95,6 @@ class _Parameters:
             if index >= count and name not in kwargs:
                 missing = [name for name, index in self._required if index >= count and name not in kwargs]
                 raise ConfigError(f"{call} expects {', '.join(self.names)}. Missing: {', '.join(missing)}.")
-        for index, name, kind, may_be_none in self.kinds:
-            value = args[index] if index < count else kwargs.get(name, _ABSENT)
-            if value is not _ABSENT and not (value is None and may_be_none) and not _fits(value, kind):
-                none = " or None" if may_be_none else ""
-                raise ConfigError(
-                    f"{call} expects {name} to be {_WORDS[kind]}{none}. "
-                    f"Received: {name}={value!r} of type {type(value).__name__}."
-                )
 
 
 def unknown(call: str, name: str, value: object, known: Sequence[str]) -> str:

@@ -222,6 +222,33 @@ def test_memory_goes_with_the_tape_and_not_with_the_results():
     assert gone() is None
 
 
+def test_a_tape_that_was_used_is_freed_without_the_garbage_collector():
+    v = distrib.Variable(np.ones(3))
+    gc.disable()
+    try:
+        with GradientTape() as tape:
+            loss = np.mean(v * 2)
+        tape.gradient(loss, v)
+        gone = weakref.ref(tape)
+        del tape, loss
+        assert gone() is None
+    finally:
+        gc.enable()
+
+
+@pytest.mark.parametrize("function", [np.sum, np.mean])
+@pytest.mark.parametrize("shape", [(), (0,), (3,), (2, 1, 3)])
+def test_the_gradient_of_a_total_can_be_written_to(function, shape):
+    x = of(np.ones(shape))
+    with GradientTape() as tape:
+        tape.watch(x)
+        total = function(x) if x.size else np.sum(x)
+    gradient = np.asarray(tape.gradient(total, x))
+    assert gradient.shape == shape
+    gradient[...] = 5
+    assert (gradient == 5).all()
+
+
 def test_operators_of_variables():
     v = distrib.Variable([1.0, 2.0])
     assert (v + 1).tolist() == [2, 3]

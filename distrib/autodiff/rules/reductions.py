@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import math
 from typing import Any
 
 import numpy as np
 
-from distrib.autodiff.operations import composite, like, plain_result, rule
+from distrib.autodiff.operations import Dispatch, composite, like, plain_result, rule
 
 
 def _axes(a: Any, axis: Any) -> tuple[int, ...]:
@@ -23,20 +24,27 @@ def _spread(reduced: Any, a: Any, axis: Any, keepdims: Any) -> Any:
     return reduced if is_kept or not a.ndim else np.expand_dims(reduced, _axes(a, axis))
 
 
+def _repeated(reduced: Any, a: Any, axis: Any, keepdims: Any) -> Any:
+    """The gradient of a sum as that of what was summed: the same number for all, which takes no memory."""
+    if axis is None and not isinstance(reduced, Dispatch.tensor):  # a loss, usually: faster, and not recorded
+        return np.ndarray(a.shape, reduced.dtype, np.asarray(reduced), strides=(0,) * a.ndim)
+    return np.broadcast_to(_spread(reduced, a, axis, keepdims), a.shape)
+
+
 def _count(a: Any, axis: Any) -> int:
-    return int(np.prod([a.shape[each] for each in _axes(a, axis)]))
+    return a.size if axis is None else math.prod([a.shape[each] for each in _axes(a, axis)])
 
 
 def _sum(
     d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False
 ) -> Any:
-    return like(np.broadcast_to(_spread(d, a, axis, keepdims), a.shape), a)
+    return like(_repeated(d, a, axis, keepdims), a)
 
 
 def _mean(
     d: Any, y: Any, a: Any, axis: Any = None, dtype: Any = None, out: Any = None, keepdims: Any = False
 ) -> Any:
-    return like(np.broadcast_to(_spread(d / _count(a, axis), a, axis, keepdims), a.shape), a)
+    return like(_repeated(d / _count(a, axis), a, axis, keepdims), a)
 
 
 def _extreme(d: Any, y: Any, a: Any, axis: Any = None, out: Any = None, keepdims: Any = False) -> Any:

@@ -82,7 +82,7 @@ class _SoftmaxCrossentropy(Loss):
         log_p = self._scratch.like("log_p", y_pred)
         row = self._scratch.rows("row", len(y_pred), (*y_pred.shape[1:-1], 1), y_pred.dtype)
         if self.from_logits:
-            np.max(y_pred, axis=-1, keepdims=True, out=row)
+            np.maximum.reduce(y_pred, axis=-1, keepdims=True, out=row)
             np.subtract(y_pred, row, out=log_p)
             np.exp(log_p, out=p)
             np.add.reduce(p, axis=-1, keepdims=True, out=row)
@@ -199,12 +199,13 @@ class SparseCategoricalCrossentropy(_SoftmaxCrossentropy):
                 f"Received: {shape_of_batch(y_true.shape[1:])}.{hint}"
             )
         as_int = labels.astype(np.intp)
-        if not np.array_equal(as_int, labels):
+        if labels.dtype.kind not in "iu" and not np.array_equal(as_int, labels):
             raise DataError(
                 "SparseCategoricalCrossentropy expects integer labels. Received: fractions or NaN."
             )
         classes = output_shape[-1]
-        if as_int.size and not (as_int.min() >= 0 and as_int.max() < classes):
+        # Without a sign, what is negative is larger than all classes: one search finds both.
+        if as_int.size and as_int.view(np.uintp).max() >= classes:
             wrong = int(as_int.min() if as_int.min() < 0 else as_int.max())
             where = int(np.argmax((as_int.reshape(len(as_int), -1) == wrong).any(axis=1)))
             raise DataError(
@@ -219,7 +220,7 @@ class SparseCategoricalCrossentropy(_SoftmaxCrossentropy):
         rows = y_pred.size // classes
         begins = self._row_begins
         if len(begins) < rows or (len(begins) > 1 and begins[1] != classes):
-            self._row_begins = begins = np.arange(rows, dtype=np.intp) * classes
+            self._row_begins = begins = np.arange(0, rows * classes, classes, dtype=np.intp)
         index = self._scratch.like("index", y_true)
         np.add(begins[:rows], y_true.reshape(-1), out=index.reshape(-1))
         return index
@@ -228,9 +229,9 @@ class SparseCategoricalCrossentropy(_SoftmaxCrossentropy):
         log_p = self._log_probabilities(y_pred)
         self._index = self._at_labels(y_true, y_pred)
         elements = self._scratch.rows("elements", len(y_pred), y_pred.shape[1:-1], y_pred.dtype)
-        np.take(log_p.reshape(-1), self._index, out=elements, mode="clip")
+        log_p.reshape(-1).take(self._index, out=elements, mode="clip")
         np.negative(elements, out=elements)
-        return self._values(elements)
+        return elements if elements.ndim == 1 else self._values(elements)
 
     def backward(self, y_true: Array, y_pred: Array) -> Array:
         d_y = self._scratch.like("d_y", y_pred)

@@ -193,25 +193,24 @@ class Loss(HasArguments):
         Raises:
             ConfigError: a tape tracks the targets: losses have a gradient for predictions only.
         """
-        if not is_tracked(y_true, y_pred):
-            predictions = np.asarray(y_pred)
-            targets = self.prepare(np.asarray(y_true), predictions.shape[1:], predictions.dtype)
-            values = self.forward(targets, predictions)
-            return as_tensor(values if is_used_once else values.copy())
         if is_tracked(y_true):
             raise ConfigError(
                 f"{type(self).__name__} has a gradient for y_pred, not for y_true, which a GradientTape tracks. Pass "
                 "stop_gradient(y_true); or check the order: loss(y_true, y_pred)."
             )
-        twin, predictions = self if is_used_once else self.twin(), np.asarray(y_pred)
+        is_recorded = is_tracked(y_pred)
+        twin = self.twin() if is_recorded and not is_used_once else self
+        predictions = np.asarray(y_pred)
         targets = twin.prepare(np.asarray(y_true), predictions.shape[1:], predictions.dtype)
+        values = twin.forward(targets, predictions)
+        if not is_recorded:
+            return as_tensor(values if is_used_once else values.copy())
 
         def pullback(d_values: Array) -> list[Array | None]:
             d_y = np.array(twin.backward(targets, predictions))
             d_y *= np.asarray(d_values).reshape(-1, *[1] * (d_y.ndim - 1))
             return [None, d_y]
 
-        values = twin.forward(targets, predictions)
         written = loss_form(self)
         form = None if written is None else lambda _, p: written(targets, p)
         return cast(Array, recorded(self.name, values, [y_true, y_pred], pullback, form=form))
