@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import itertools
+from bisect import bisect_right
 from typing import Any
 
 import numpy as np
 
+from distrib.base.arrays import Array
 from distrib.data.pipeline.blocks import Block, Picked, Slices, Together, join
 from distrib.data.pipeline.iteration import Iteration
 from distrib.data.pipeline.sources import INFINITE, UNKNOWN, Elements, Stage
@@ -222,28 +224,34 @@ class ShuffleStage(After):
             if count:
                 yield join(held).rows(draws.permutation(count))
             return
-        buffer: list[tuple[Block, int]] = []
+        # Elements are numbered; a block has those from its offset on. What is in the buffer are numbers.
+        buffer: list[int] = []
+        blocks: list[Block] = []
+        offsets: list[int] = []
+        number = 0
         for block in itertools.chain(held, source):
-            at = min(len(block), self._buffer_size - len(buffer))
-            buffer += [(block, index) for index in range(at)]
-            chosen = []
-            places = draws.integers(self._buffer_size, size=len(block) - at).tolist()
-            for index, place in enumerate(places, at):
-                chosen.append(buffer[place])
-                buffer[place] = block, index
-            if chosen:
-                yield _picked(chosen)
-        yield _picked([buffer[place] for place in draws.permutation(len(buffer))])
-
-
-def _picked(chosen: list[tuple[Block, int]]) -> Block:
-    numbers: dict[int, int] = {}
-    blocks: list[Block] = []
-    for block, _ in chosen:
-        if id(block) not in numbers:
-            numbers[id(block)] = len(blocks)
             blocks.append(block)
-    at = np.array([index for _, index in chosen])
+            offsets.append(number)
+            numbers = range(number, number + len(block))
+            number += len(block)
+            fills = min(len(block), self._buffer_size - len(buffer))
+            buffer += numbers[:fills]
+            places = draws.integers(self._buffer_size, size=len(block) - fills).tolist()
+            chosen = []
+            for place, each in zip(places, numbers[fills:], strict=True):
+                chosen.append(buffer[place])
+                buffer[place] = each
+            if chosen:
+                yield _picked(blocks, offsets, np.array(chosen))
+            if len(blocks) > 2 * self._buffer_size:  # some have nothing in the buffer any more
+                kept = sorted({bisect_right(offsets, each) - 1 for each in buffer})
+                blocks, offsets = [blocks[at] for at in kept], [offsets[at] for at in kept]
+        yield _picked(blocks, offsets, np.array(buffer)[draws.permutation(len(buffer))])
+
+
+def _picked(blocks: list[Block], offsets: list[int], numbers: Array) -> Block:
+    """The elements with these numbers."""
     if len(blocks) == 1:
-        return blocks[0].rows(at)
-    return Picked(blocks, np.array([numbers[id(block)] for block, _ in chosen]), at)
+        return blocks[0].rows(numbers - offsets[0])
+    which = np.searchsorted(offsets, numbers, "right") - 1
+    return Picked(list(blocks), which, numbers - np.array(offsets)[which])

@@ -29,6 +29,11 @@ def mapped(function: Callable[..., Any], first: Any, *others: Any) -> Any:
     Raises:
         DataError: the structures differ.
     """
+    if not others:  # the case of every element, without checks
+        if type(first) is np.ndarray:
+            return function(first)
+        if type(first) is tuple:
+            return tuple([function(e) if type(e) is np.ndarray else mapped(function, e) for e in first])
     if isinstance(first, Mapping):
         _check(
             all(isinstance(each, Mapping) and each.keys() == first.keys() for each in others), first, others
@@ -44,6 +49,8 @@ def mapped(function: Callable[..., Any], first: Any, *others: Any) -> Any:
 
 def as_component(value: Any) -> Any:
     """An array of a component. Other data sets, which windows are, stay as they are."""
+    if type(value) is np.ndarray or isinstance(value, np.generic):
+        return value
     if isinstance(value, np.ndarray):
         return value.view(np.ndarray) if isinstance(value, Tensor) else value
     if hasattr(value, "as_numpy_iterator"):
