@@ -67,7 +67,8 @@ class IterableSource(BatchSource):
         return iter(self._batches)
 
     def batches(self, pass_index: int, seed: int) -> Iterator[GlobalBatch]:
-        source, self._opened = self._opened or self._open(), None
+        source = self._open() if self._opened is None else self._opened
+        self._opened = None
         number = 0
         while True:
             if self._first is not None:

@@ -113,7 +113,7 @@ def source_of(x: Any) -> BatchSource | None:
     if isinstance(x, np.ndarray | Mapping | str | bytes | list | tuple) or hasattr(x, "__array__"):
         return _of_batches(x) if isinstance(x, list | tuple) else None
     if _is_of(x, "torch", "DataLoader") and getattr(x, "batch_sampler", None) is not None:
-        return IterableSource(x) if not hasattr(x.dataset, "__getitem__") else LoaderSource(x)
+        return IterableSource(x) if _is_of(x.dataset, "torch", "IterableDataset") else LoaderSource(x)
     if any(base.__name__ in _INDEXED for base in type(x).__mro__) and hasattr(x, "__getitem__"):
         return IndexedSource(x)
     if isinstance(x, Iterator):
