@@ -1,4 +1,4 @@
-"""Loaders of PyTorch, data sets of Hugging Face, grain and pandas: n replicas train what one trains, and read once."""
+"""Loaders of PyTorch, Hugging Face and grain, and frames: n replicas train what one trains, and read once."""
 
 import os
 import re
