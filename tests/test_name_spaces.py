@@ -65,10 +65,13 @@ TF = {
     "math device convert_to_tensor squeeze is_tensor range print",
     "tf.distribute": "MirroredStrategy MultiWorkerMirroredStrategy CentralStorageStrategy ParameterServerStrategy "
     "OneDeviceStrategy get_strategy has_strategy get_replica_context ReduceOp experimental cluster_resolver "
-    "HierarchicalCopyAllReduce NcclAllReduce ReductionToOneDevice Strategy",
+    "HierarchicalCopyAllReduce NcclAllReduce ReductionToOneDevice Strategy InputContext InputOptions "
+    "DistributedDataset",
     "tf.distribute.experimental": "CentralStorageStrategy ParameterServerStrategy MultiWorkerMirroredStrategy "
     "CommunicationOptions CommunicationImplementation",
     "tf.distribute.cluster_resolver": "TFConfigClusterResolver SimpleClusterResolver",
+    "tf.data": "Dataset Options AUTOTUNE experimental INFINITE_CARDINALITY UNKNOWN_CARDINALITY",
+    "tf.data.experimental": "AUTOTUNE AutoShardPolicy cardinality",
     "tf.train": "ClusterSpec Checkpoint CheckpointManager latest_checkpoint",
     "tf.random": "set_seed normal uniform",
     "tf.config": "list_physical_devices set_visible_devices experimental threading",

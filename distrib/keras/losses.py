@@ -11,7 +11,6 @@ __getattr__ = refuser(
             ["CTC", "Circle", "Dice", "Tversky"], "it is not supported. Write a subclass of losses.Loss."
         ),
         "CategoricalGeneralizedCrossEntropy": "it is not supported. Write a subclass of losses.Loss.",
-        "Reduction": "pass the name of the reduction, such as reduction='none'.",
     },
     __all__,
 )

@@ -12,7 +12,7 @@ from distrib.base.ranges import Range
 from distrib.data.pipeline.dataset import Dataset
 from distrib.data.pipeline.options import AutoShardPolicy
 from distrib.data.pipeline.structure import mapped
-from distrib.data.streams.source import BatchSource, GlobalBatch
+from distrib.data.streams.source import GlobalBatch
 from distrib.data.streams.sources import DatasetSource
 
 
@@ -71,7 +71,7 @@ class DistributedDataset:
         seed: returns what is drawn from where the data set has no seed, the same on all replicas.
     """
 
-    def __init__(self, source: BatchSource, index: int, count: int, seed: Callable[[], int]) -> None:
+    def __init__(self, source: DatasetSource, index: int, count: int, seed: Callable[[], int]) -> None:
         self.source, self._index, self._count, self._seed = source, index, count, seed
         self._num_begun = 0
 
@@ -83,11 +83,39 @@ class DistributedDataset:
             own = whole if batch.is_own else whole.part(self._index, self._count)
             yield mapped(as_tensor, batch.part(own.slice))
 
+    @property
+    def element_spec(self) -> Any:
+        """Shapes and dtypes of a whole batch; see `Dataset.element_spec`."""
+        return self.source.dataset.element_spec
+
     def __len__(self) -> int:
         count = self.source.num_batches
         if count is None:
             raise TypeError("The number of batches is unknown.")
         return count
+
+
+class DatasetCreator:
+    """A function that makes a data set, for `fit`, as `tf.keras.utils.experimental.DatasetCreator`.
+
+    `fit` divides what it makes among the replicas, so it is called for one input pipeline, whose batches are global.
+
+    Args:
+        dataset_fn: takes an `InputContext`, and returns a `Dataset` of batches.
+        input_options: without effect.
+    """
+
+    def __init__(self, dataset_fn: Callable[[InputContext], Any], input_options: Any = None) -> None:
+        if not callable(dataset_fn):
+            raise ConfigError(f"DatasetCreator expects a function. Received: {type(dataset_fn).__name__}.")
+        self._dataset_fn = dataset_fn
+
+    def make(self) -> Dataset:
+        """The data set. Raises `ConfigError` for anything else that the function returns."""
+        dataset = self._dataset_fn(InputContext())
+        if not isinstance(dataset, Dataset):
+            raise ConfigError(f"dataset_fn returns a Dataset. Received: {type(dataset).__name__}.")
+        return dataset
 
 
 class OwnBatch(GlobalBatch):

@@ -37,6 +37,14 @@ from distrib.data.pipeline.structure import as_component, leaves, mapped
 from distrib.data.pipeline.transformations import Transformations
 
 
+class Count(int):
+    """An integer that also has `numpy()`."""
+
+    def numpy(self) -> np.int64:
+        """The integer, as a number of NumPy."""
+        return np.int64(self)
+
+
 class Dataset(Transformations):
     """Elements in an order, which are read and computed when they are needed.
 
@@ -192,9 +200,9 @@ class Dataset(Transformations):
         """The options of this data set."""
         return self._options
 
-    def cardinality(self) -> int:
+    def cardinality(self) -> Count:
         """How many elements there are; `INFINITE_CARDINALITY` (-1) or `UNKNOWN_CARDINALITY` (-2)."""
-        return self._stage.cardinality
+        return Count(self._stage.cardinality)
 
     def __len__(self) -> int:
         count = self.cardinality()

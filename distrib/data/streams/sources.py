@@ -14,25 +14,29 @@ from distrib.data.streams.source import BatchSource, GlobalBatch, LazyBatch, Rea
 
 
 class DatasetSource(BatchSource):
-    """A `Dataset` of batches. Elements are computed where they are used, if the pipeline ends in `batch`."""
+    """A `Dataset` of batches. Elements are computed where they are used, if the pipeline ends in `batch`.
+
+    Attributes:
+        dataset: the data set.
+    """
 
     def __init__(self, dataset: Dataset) -> None:
-        self._dataset, self.prefetched = dataset, dataset.prefetched
+        self.dataset, self.prefetched = dataset, dataset.prefetched
 
     @property
     def num_batches(self) -> int | None:
-        count = self._dataset.cardinality()
+        count = self.dataset.cardinality()
         return None if count < 0 else count
 
     @property
     def is_endless(self) -> bool:
-        return self._dataset.cardinality() == INFINITE
+        return self.dataset.cardinality() == INFINITE
 
     def batches(self, pass_index: int, seed: int) -> Iterator[GlobalBatch]:
         iteration = Iteration(seed, (pass_index,))
         number = 0
         try:
-            for block in self._dataset.stage.blocks(iteration):
+            for block in self.dataset.stage.blocks(iteration):
                 for index in range(len(block)):
                     lazy = batch_of(block, index)
                     yield ReadBatch(block.element(index), number) if lazy is None else LazyBatch(lazy)

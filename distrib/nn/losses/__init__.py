@@ -37,6 +37,7 @@ from distrib.nn.losses.functions import (
 )
 from distrib.nn.losses.hinge import CategoricalHinge, Hinge, SquaredHinge
 from distrib.nn.losses.loss import Loss
+from distrib.nn.losses.reduction import Reduction
 from distrib.nn.losses.registry import from_config as from_config
 from distrib.nn.losses.registry import get
 from distrib.nn.losses.regression import (
@@ -83,6 +84,7 @@ __all__ = [
     "MeanSquaredError",
     "MeanSquaredLogarithmicError",
     "Poisson",
+    "Reduction",
     "SparseCategoricalCrossentropy",
     "SquaredHinge",
     "binary_crossentropy",

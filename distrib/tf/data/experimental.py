@@ -12,9 +12,10 @@ from distrib.data import (
     Dataset,
     Options,
 )
+from distrib.data.pipeline.dataset import Count
 
 
-def cardinality(dataset: Dataset) -> int:
+def cardinality(dataset: Dataset) -> Count:
     """How many elements there are; see `Dataset.cardinality`.
 
     Args:

@@ -15,7 +15,7 @@ from distrib.data.streams.fetched import HuggingFaceSource, LoaderSource
 from distrib.data.streams.source import BatchSource
 from distrib.data.streams.sources import DatasetSource, IndexedSource, IterableSource, IteratorSource
 from distrib.data.streams.stream import StreamSchedule, check_length
-from distrib.strategies.distributed_data import DistributedDataset
+from distrib.strategies.distributed_data import DatasetCreator, DistributedDataset
 
 DEFAULT_BATCH_SIZE = 32
 """That of Keras."""
@@ -108,6 +108,8 @@ def source_of(x: Any) -> BatchSource | None:
         return x
     if isinstance(x, Dataset):
         return DatasetSource(x)
+    if isinstance(x, DatasetCreator):
+        return DatasetSource(x.make())
     if isinstance(x, DistributedDataset):
         return x.source
     if isinstance(x, np.ndarray | Mapping | str | bytes | list | tuple) or hasattr(x, "__array__"):
