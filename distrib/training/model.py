@@ -418,9 +418,9 @@ class Model(HasSteps, HasLayers):
             self._trained_by = None
             dataset.close()
         self.history.counters = {**training.coordination.counters(), **run.data_counters}
-        report = training.coordination.report()
-        if report and verbose != 0 and self.strategy.is_chief:
-            show(report)
+        for report in (training.coordination.report(), run.report()):
+            if report and verbose != 0 and self.strategy.is_chief:
+                show(report)
         return self.history
 
     @checked

@@ -1,6 +1,7 @@
 """Data that comes in batches, in `fit`, `evaluate` and `predict`: n replicas train what one process trains."""
 
 import threading
+import time
 
 import numpy as np
 import pytest
@@ -264,6 +265,7 @@ def test_a_training_goes_on_in_the_midst_of_an_epoch(tmp_path, source, before, a
     on_replicas(before, lambda s: body(s, True))
     for found in on_replicas(after, lambda s: body(s, False)):
         assert difference(found[0], expected[0]) < 1e-12
+        assert (before, after) != (1, 1) or difference(found[0], expected[0]) == 0, "not the same bytes"
         np.testing.assert_allclose(found[1]["loss"], expected[1]["loss"], rtol=1e-12)
 
 
@@ -417,6 +419,17 @@ class TestFaults:
         ):
             on_replicas(num_replicas, body)
 
+    def test_a_replica_whose_data_is_shorter(self):
+        def body(strategy, data):
+            made().fit(data(strategy.replica_id), verbose=0)
+
+        with pytest.raises(distrib.ProtocolError, match=r"data.batches: rank 0: 6, rank 1: 5"):
+            on_replicas(2, lambda s: body(s, lambda rank: list(parts())[: 6 - rank]))
+        with pytest.raises(
+            distrib.ProtocolError, match="does not belong here"
+        ):  # lengths are not known before
+            on_replicas(2, lambda s: body(s, lambda rank: iter(list(parts())[: 6 - rank])))
+
     def test_nan_is_named(self):
         bad = X.copy()
         bad[20, 2] = np.nan
@@ -430,6 +443,22 @@ class TestFaults:
         data = Dataset.from_tensor_slices((X, Y)).batch(4).map(fails, num_parallel_calls=2).prefetch(3)
         with pytest.raises(distrib.DataError, match="element 0: ValueError: bad"):
             made().fit(data, verbose=0)
+
+
+def test_waiting_for_data_is_counted_and_shown(capsys):
+    def slow(x, y):
+        time.sleep(0.01)
+        return x, y
+
+    model = made()
+    model.fit(Dataset.from_tensor_slices((X, Y)).batch(4).map(slow), epochs=2)
+    waited = model.history.counters["waited_for_data_s"]
+    assert waited > 24 * 0.01
+    assert "Steps waited for data" in capsys.readouterr().out
+    model.fit(Dataset.from_tensor_slices((X, Y)).batch(4).map(slow).cache().repeat(2), verbose=0)
+    assert 12 * 0.01 < model.history.counters["waited_for_data_s"] < waited
+    model.fit(X, Y, verbose=0)
+    assert "waited_for_data_s" not in model.history.counters
 
 
 def test_the_bar_of_data_whose_length_is_not_known(capsys):

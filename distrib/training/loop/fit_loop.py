@@ -7,6 +7,7 @@ numbers need nothing more: they are a function of the seed, the epoch and the po
 
 from __future__ import annotations
 
+import time
 from typing import Any
 
 import numpy as np
@@ -23,6 +24,9 @@ from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList
 from distrib.training.loop.epoch_loop import EpochLoop
 from distrib.training.loop.evaluation_run import EvaluationRun
+
+_LONG, _SHORT_S = 0.2, 0.1
+"""Share of the time, and seconds, from which waiting for data is reported."""
 
 
 class FitLoop:
@@ -60,6 +64,7 @@ class FitLoop:
         self._tests, self._validation_freq = tests, validation_freq
         self.epoch = 0
         self._rest: Rest | None = None
+        self._seconds = 0.0
         self.is_stopped = self.is_active = False
 
     @property
@@ -83,11 +88,12 @@ class FitLoop:
 
     def train(self, initial_epoch: int, epochs: int) -> None:
         """Train from `initial_epoch`, or from where a callback has resumed, until before `epochs`."""
-        self.epoch, self.is_active = initial_epoch, True
+        self.epoch, self.is_active, begin = initial_epoch, True, time.monotonic()
         try:
             self._train(epochs)
         finally:
             self.is_active = False
+            self._seconds = time.monotonic() - begin
 
     def _train(self, epochs: int) -> None:
         called, logs = self._callbacks, Logs()
@@ -114,6 +120,18 @@ class FitLoop:
         with self._network.apart() as network:
             run = EvaluationRun(network, callbacks)
             return run.evaluate(self.trainer.objective, self.training.feed, dataset, schedule)
+
+    def report(self) -> str:
+        """Text for people where steps have waited for data for long; empty otherwise."""
+        if not isinstance(self._dataset, BatchStream):
+            return ""
+        waited, share = self._dataset.waited_s, self._dataset.waited_s / max(self._seconds, 1e-9)
+        if share < _LONG or waited < _SHORT_S:
+            return ""
+        return (
+            f"Steps waited for data {waited:.1f} s, {share:.0%} of the time. In the pipeline, prefetch(AUTOTUNE), "
+            "map(..., num_parallel_calls=AUTOTUNE) and cache() help."
+        )
 
     @property
     def data_counters(self) -> dict[str, Any]:
