@@ -416,7 +416,8 @@ class Model(HasSteps, HasLayers):
             raise
         finally:
             self._trained_by = None
-            dataset.close()
+            for each in (dataset, *(tests or ())[:1]):
+                each.close()
         self.history.counters = {**training.coordination.counters(), **run.data_counters}
         for report in (training.coordination.report(), run.report()):
             if report and verbose != 0 and self.strategy.is_chief:

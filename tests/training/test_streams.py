@@ -436,6 +436,10 @@ class TestFaults:
         with pytest.raises(distrib.NonFiniteError, match="NaN or Inf in the gradient at step 2"):
             made().fit(Dataset.from_tensor_slices((bad, Y)).batch(BATCH), verbose=0)
 
+    def test_no_thread_is_left_after_validation_with_steps(self):
+        data = Dataset.from_tensor_slices((X, Y)).batch(4).prefetch(3)
+        made().fit(data, verbose=0, validation_data=data.repeat(), validation_steps=2)
+
     def test_no_thread_is_left_after_a_failure(self):
         def fails(x, y):
             raise ValueError("bad")
