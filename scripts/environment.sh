@@ -40,6 +40,9 @@ peer() {
   fi
 }
 
+# Tests start more than a thousand processes, and each imports the package twice as fast from bytecode.
+unset PYTHONDONTWRITEBYTECODE
+
 # Open MPI does not start without a home.
 export HOME=${HOME:-$("$python" -c 'import os.path; print(os.path.expanduser("~"))')}
 
