@@ -103,6 +103,7 @@ SOURCES = {
         {},
     ),
     "PyDataset": lambda: (Batches(), {}),
+    "dicts": lambda: ([{"pixels": x, "label": y} for x, y in parts()], {}),
 }
 
 

@@ -22,7 +22,19 @@ from distrib.data.streams.source import BatchSource, GlobalBatch
 from distrib.data.streams.sources import as_batch
 
 _LABELS = ("label", "labels")
-"""Columns of a data set of Hugging Face that are targets."""
+"""Names of targets, as data sets of Hugging Face have them."""
+
+
+def inputs_and_labels(columns: Mapping[str, Any]) -> tuple[Any, Any]:
+    """The inputs among named arrays, and the column of labels; None where there is none.
+
+    One input is an array; several are a dict.
+    """
+    labels = [name for name in _LABELS if name in columns]
+    if not labels:
+        return dict(columns), None
+    others = {name: value for name, value in columns.items() if name != labels[0]}
+    return (next(iter(others.values())) if len(others) == 1 else others), columns[labels[0]]
 
 
 class FetchedSource(BatchSource):
@@ -159,9 +171,8 @@ class HuggingFaceSource(FetchedSource):
             raise DataError(
                 f"Columns of text cannot be trained on: {', '.join(texts)}. Encode or remove them."
             )
-        targets = [columns.pop(name) for name in _LABELS if name in columns]
-        x = next(iter(columns.values())) if len(columns) == 1 else columns
-        return (x, targets[0]) if targets else (x,)
+        x, y = inputs_and_labels(columns)
+        return (x,) if y is None else (x, y)
 
     def sample(self) -> Any:
         return self.fetched([0]) if len(self._dataset) else None

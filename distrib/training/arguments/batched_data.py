@@ -11,7 +11,7 @@ import numpy as np
 from distrib.base.errors import ConfigError, DataError
 from distrib.data.pipeline.dataset import Dataset
 from distrib.data.pipeline.structure import leaves
-from distrib.data.streams.fetched import HuggingFaceSource, LoaderSource
+from distrib.data.streams.fetched import HuggingFaceSource, LoaderSource, inputs_and_labels
 from distrib.data.streams.source import BatchSource
 from distrib.data.streams.sources import DatasetSource, IndexedSource, IterableSource, IteratorSource
 from distrib.data.streams.stream import StreamSchedule, check_length
@@ -91,9 +91,14 @@ class BatchedData:
 def split(batch: Any) -> tuple[Any, Any, Any]:
     """Inputs, targets and weights of a batch, None for those that it does not have.
 
+    Of a dict, `label` or `labels` are the targets, as loaders of Hugging Face have them.
+
     Raises:
         DataError: a tuple of more than three.
     """
+    if isinstance(batch, Mapping):
+        x, y = inputs_and_labels(batch)
+        return x, y, None
     if not isinstance(batch, tuple):
         return batch, None, None
     if not 1 <= len(batch) <= 3:
