@@ -170,7 +170,10 @@ def _is_of(x: Any, package: str, name: str) -> bool:
 
 
 def _of_batches(x: Any) -> BatchSource | None:
-    """The batches of a list of tuples of arrays; None for arrays in a list."""
-    if len(x) and all(isinstance(each, tuple) and all(np.ndim(part) for part in each) for each in x):
+    """The batches of a list of tuples or dicts of arrays; None for arrays in a list."""
+    if len(x) and all(
+        isinstance(each, Mapping) or (isinstance(each, tuple) and all(np.ndim(part) for part in each))
+        for each in x
+    ):
         return IterableSource(x)
     return None
