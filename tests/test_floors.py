@@ -252,6 +252,11 @@ def test_tensorboard_is_imported_in_one_module():
     assert users == {"event_file.py"}
 
 
+def test_pillow_is_imported_in_one_module():
+    users = {path.name for path, _ in sources() for _, name in imports(path) if name.split(".")[0] == "PIL"}
+    assert users == {"pillow.py"}
+
+
 def test_grpc_is_imported_by_what_talks():
     users = {path.name for path, _ in sources() for _, name in imports(path) if name.split(".")[0] == "grpc"}
     talks = {
@@ -311,7 +316,8 @@ def test_import_is_light(tmp_path):
     program = (
         "import numpy, sys, time; begin = time.process_time(); import distrib; "
         "took = time.process_time() - begin; "
-        "assert not {'mpi4py', 'grpc', 'rich', 'tensorboardX', 'threadpoolctl'} & set(sys.modules); print(took)"
+        "heavy = {'mpi4py', 'grpc', 'rich', 'tensorboardX', 'threadpoolctl', 'PIL'}; "
+        "assert not heavy & set(sys.modules); print(took)"
     )
     # The first run compiles, as the installation of a package does.
     environ = {**os.environ, "PYTHONDONTWRITEBYTECODE": "", "PYTHONPYCACHEPREFIX": str(tmp_path)}

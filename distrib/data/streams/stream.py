@@ -189,8 +189,18 @@ class BatchStream:
     def _read(
         self, schedule: StreamSchedule, pass_index: int, begin: int, index: int, count: int
     ) -> Generator[_Item]:
-        position = 0
         batches = self._source.batches(pass_index, schedule.seed)
+        try:
+            yield from self._from(begin, batches, pass_index, index, count)
+        finally:  # after an error, too, which would keep the source and its threads for as long as it is looked at
+            if hasattr(batches, "close"):
+                batches.close()
+
+    def _from(
+        self, begin: int, batches: Iterator[GlobalBatch], pass_index: int, index: int, count: int
+    ) -> Generator[_Item]:
+        """This replica's parts of the batches, from an example of the pass on."""
+        position = 0
         for number, batch in enumerate(batches):
             if not batch.size:
                 continue
