@@ -48,7 +48,7 @@ __getattr__ = refuser(
     {
         "TPUStrategy": "there are CPUs only. Use MirroredStrategy.",
         "Server": "the launcher starts parameter servers: python -m distrib launch, with a cluster file.",
-        "coordinator": "parameter servers need no coordinator: every worker runs the script, with model.fit or a loop of its own.",
+        "coordinator": "parameter servers need none: every worker runs the script, with model.fit or a loop.",
     },
     __all__,
 )

@@ -30,7 +30,7 @@ __getattr__ = refuser(
     __name__,
     {
         "TPUStrategy": "there are CPUs only. Use MirroredStrategy.",
-        "coordinator": "parameter servers need no coordinator: every worker runs the script, with model.fit or a loop of its own.",
+        "coordinator": "parameter servers need none: every worker runs the script, with model.fit or a loop.",
         "partitioners": "parameter servers cut the values evenly, whatever the variables are.",
     },
     __all__,
