@@ -4,6 +4,8 @@ from distrib.base.missing import refuser
 from distrib.data.images.conversion import array_to_img, img_to_array, load_img, save_img
 from distrib.data.images.directory_dataset import image_dataset_from_directory
 from distrib.data.labels import normalize, to_categorical
+from distrib.data.sequences import pad_sequences, timeseries_dataset_from_array
+from distrib.data.streams.py_dataset import PyDataset, Sequence
 from distrib.nn.custom_objects import (
     CustomObjectScope,
     custom_object_scope,
@@ -17,6 +19,8 @@ from distrib.training.seeds import clear_session, set_random_seed
 
 __all__ = [
     "CustomObjectScope",
+    "PyDataset",
+    "Sequence",
     "array_to_img",
     "clear_session",
     "clone_model",
@@ -28,9 +32,11 @@ __all__ = [
     "img_to_array",
     "load_img",
     "normalize",
+    "pad_sequences",
     "register_keras_serializable",
     "save_img",
     "set_random_seed",
+    "timeseries_dataset_from_array",
     "to_categorical",
 ]
 
@@ -38,8 +44,9 @@ __getattr__ = refuser(
     __name__,
     {
         "plot_model": "pictures of models are not supported. model.summary(expand_nested=True) shows connections.",
-        "Sequence": "generators of batches are not supported yet. Pass arrays, or np.load(..., mmap_mode='r').",
-        "PyDataset": "generators of batches are not supported yet. Pass arrays, or np.load(..., mmap_mode='r').",
+        "split_dataset": "use dataset.take(n) and dataset.skip(n).",
+        "text_dataset_from_directory": "there are no tensors of text. Encode text as numbers before.",
+        "audio_dataset_from_directory": "sounds are not decoded. Read them in Dataset.list_files(...).map(read).",
         "get_file": "downloads of one's own are not supported. Use urllib.request.",
     },
     __all__,
