@@ -20,6 +20,13 @@ _COMPLETE = os.environ.get("DISTRIB_TEST_COMPLETE") == "1"
 _left_out: list[str] = []
 
 
+_LONG = (
+    *("launch/test_local_cluster.py", "test_exit_codes.py", "test_docs.py", "mpi/test_faults.py"),
+    *("ps/test_unreachable_peer.py", "launch/test_supervisor.py", "ps/test_processes.py", "launch/test_ssh.py"),
+    *("ps/test_checkpoint_coordinator.py", "mpi/test_collectives.py", "test_examples.py", "peers/test_slurm.py"),
+)
+"""Files whose tests take a minute and more together."""
+
 _OF_OTHER_SOFTWARE = ("launch/test_ssh.py", "mpi/test_hosts.py", "ps/test_links.py", "peers/")
 
 
@@ -29,6 +36,8 @@ def pytest_collection_modifyitems(items) -> None:
         needs = "mpich" in item.name or "both_mpis" in item.fixturenames
         if needs or any(part in item.nodeid for part in _OF_OTHER_SOFTWARE):
             item.add_marker(pytest.mark.other_software)
+    # Files are shared out in this order, and a long one at the end would run alone.
+    items.sort(key=lambda item: not any(part in item.nodeid for part in _LONG))
 
 
 @pytest.fixture(autouse=True)
