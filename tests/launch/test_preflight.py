@@ -29,7 +29,8 @@ def running(tmp_path):
     launch.signal(signal.SIGTERM)
     ended = launch.ended()
     assert ended.code == 0, ended.output
-    assert ended.output.count("SAVED AND ENDED") == 2, "both have trained all the time"
+    # Both, unless the chief has ended the epoch before the worker has computed another batch.
+    assert ended.output.count("SAVED AND ENDED") >= 1, ended.output
     assert not ended.survivors
 
 

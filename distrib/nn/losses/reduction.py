@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from distrib.base.arguments import HasArguments
 
-class Reduction:
+
+class Reduction(HasArguments):
     """What a loss makes of its values for the examples.
 
     Attributes:
