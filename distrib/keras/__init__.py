@@ -20,6 +20,7 @@ from distrib.keras import (
     metrics,
     models,
     optimizers,
+    preprocessing,
     regularizers,
     saving,
     utils,
@@ -65,6 +66,7 @@ __all__ = [
     "models",
     "ops",
     "optimizers",
+    "preprocessing",
     "random",
     "regularizers",
     "saving",
@@ -76,7 +78,6 @@ _refuse = refuser(
     {
         "applications": "there are no trained models. Load weights of your own.",
         "mixed_precision": "models compute in float32 or float64.",
-        "preprocessing": "folders of images and texts are not supported yet. Pass arrays.",
         "wrappers": "wrappers for scikit-learn are not supported.",
         "distribution": "layers split over processes are not supported yet.",
     },

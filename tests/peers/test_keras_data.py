@@ -101,3 +101,37 @@ def test_load_img(tmp_path):
     for name, arguments in zip(names, given, strict=True):
         mine = keras.utils.img_to_array(keras.utils.load_img(**arguments))
         np.testing.assert_array_equal(mine, answer(name)[0], str(arguments))
+
+
+SERIES = [
+    {"sequence_length": 4},
+    {"sequence_length": 4, "sequence_stride": 3, "sampling_rate": 2, "batch_size": 5},
+    {"sequence_length": 3, "start_index": 5, "end_index": 21},
+    {"sequence_length": 1, "batch_size": 1},
+]
+SEQUENCES = [[1, 2, 3], [], [4], [5, 6, 7, 8, 9]]
+
+
+def test_windows_and_padded_sequences(tmp_path):
+    peer, rng = Keras(tmp_path), np.random.default_rng(0)
+    data, targets = rng.normal(size=(30, 2)).astype(np.float32), rng.integers(0, 9, 28)
+    windows = [{"data": data, "targets": each, **more} for more in SERIES for each in (None, targets)]
+    paddings = [
+        {"sequences": sequences, "padding": padding, "truncating": truncating, "maxlen": maxlen, "value": 7}
+        for sequences in (SEQUENCES, [[[1, 2], [3, 4]], [[5, 6]]])
+        for padding in ("pre", "post")
+        for truncating in ("pre", "post")
+        for maxlen in (None, 2, 8)
+    ]
+    names = [peer.ask("timeseries", **each) for each in windows]
+    padded = [peer.ask("padded", **each) for each in paddings]
+    answer = peer.answers()
+    for name, arguments in zip(names, windows, strict=True):
+        mine, theirs = joined(keras.utils.timeseries_dataset_from_array(**arguments)), answer(name)
+        assert len(mine) == len(theirs)
+        for one, other in zip(mine, theirs, strict=True):
+            np.testing.assert_array_equal(one, other, str(arguments))
+    for name, arguments in zip(padded, paddings, strict=True):
+        mine, (theirs,) = keras.utils.pad_sequences(**arguments), answer(name)
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_array_equal(mine, theirs, str(arguments))

@@ -44,6 +44,14 @@ class Iteration:
         """The pass of a data set within this one."""
         return Iteration(self.seed, (*self._path, index), self._pools)
 
+    def repeated(self, seed: int) -> Iteration:
+        """A pass that is the same whichever this one is; in its threads.
+
+        Args:
+            seed: of what is drawn without a seed of its own.
+        """
+        return Iteration(seed, (0,), self._pools)
+
     def draws(self, seed: int | None, place: int, each_time: bool) -> np.random.Generator:
         """What a stage draws from.
 

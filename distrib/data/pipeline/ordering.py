@@ -26,6 +26,11 @@ class After(Stage):
         self._source, self.place = source, source.place + 1
 
     @property
+    def source(self) -> Stage:
+        """The stage before."""
+        return self._source
+
+    @property
     def cardinality(self) -> int:
         return self._source.cardinality
 
