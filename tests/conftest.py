@@ -22,8 +22,18 @@ _left_out: list[str] = []
 
 _LONG = (
     *("launch/test_local_cluster.py", "test_exit_codes.py", "test_docs.py", "mpi/test_faults.py"),
-    *("ps/test_unreachable_peer.py", "launch/test_supervisor.py", "ps/test_processes.py", "launch/test_ssh.py"),
-    *("ps/test_checkpoint_coordinator.py", "mpi/test_collectives.py", "test_examples.py", "peers/test_slurm.py"),
+    *(
+        "ps/test_unreachable_peer.py",
+        "launch/test_supervisor.py",
+        "ps/test_processes.py",
+        "launch/test_ssh.py",
+    ),
+    *(
+        "ps/test_checkpoint_coordinator.py",
+        "mpi/test_collectives.py",
+        "test_examples.py",
+        "peers/test_slurm.py",
+    ),
 )
 """Files whose tests take a minute and more together."""
 
