@@ -55,8 +55,7 @@ def test_windows_that_cannot_be():
     make = keras.utils.timeseries_dataset_from_array
     with pytest.raises(distrib.ConfigError, match="1 <= sequence_length"):
         make(np.arange(5), None, 0)
-    with pytest.raises(distrib.DataError, match="No window of 9 steps fits into 5 steps"):
-        make(np.arange(5), None, 9)
+    assert found(make(np.arange(5), None, 9)) == [], "as in Keras"
     with pytest.raises(distrib.ConfigError, match="end_index <= 5"):
         make(np.arange(5), None, 2, end_index=9)
 
@@ -82,7 +81,7 @@ def test_pad_sequences(options, expected):
 def test_pad_sequences_of_rows_and_what_it_refuses():
     made = keras.utils.pad_sequences([[], [[1.5, 2.5]]], maxlen=2, dtype="float64")
     assert made.tolist() == [[[0, 0], [0, 0]], [[0, 0], [1.5, 2.5]]]
-    with pytest.raises(distrib.ConfigError, match="padding to be .pre. or .post."):
+    with pytest.raises(distrib.ConfigError, match="Expected padding to be"):
         keras.utils.pad_sequences([[1]], padding="middle")
-    with pytest.raises(distrib.DataError, match="rows of one shape"):
+    with pytest.raises(distrib.DataError, match="of one shape"):
         keras.utils.pad_sequences([[[1, 2]], [[1]]])
