@@ -56,7 +56,7 @@ def test_windows_that_cannot_be():
     with pytest.raises(distrib.ConfigError, match="1 <= sequence_length"):
         make(np.arange(5), None, 0)
     assert found(make(np.arange(5), None, 9)) == [], "as in Keras"
-    with pytest.raises(distrib.ConfigError, match="end_index <= 5"):
+    with pytest.raises(distrib.ConfigError, match="end_index <= 4"):
         make(np.arange(5), None, 2, end_index=9)
 
 
