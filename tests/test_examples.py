@@ -19,6 +19,7 @@ EXAMPLES = Path(__file__).parents[1] / "examples"
         ("own_layer/gated.py", "accuracy ", 0.8),
         ("gan/gan.py", "radius ", 0.8),
         ("data/generator.py", "accuracy ", 0.9),
+        ("data/folder.py", "accuracy ", 0.9),
     ],
 )
 def test_alone_and_on_two_ranks(example, words, least):
