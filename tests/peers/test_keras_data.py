@@ -7,9 +7,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from helpers.pictures import make_many_kinds
+from helpers.pictures import make_folder, make_many_kinds, noise
 
 from distrib import keras
+from distrib.keras.preprocessing.image import ImageDataGenerator
 
 PYTHON = Path(os.environ["DISTRIB_PEERS"]) / "keras" / "bin" / "python"
 PROGRAM = Path(__file__).parent / "programs" / "keras_prepares_data.py"
@@ -135,3 +136,90 @@ def test_windows_and_padded_sequences(tmp_path):
         mine, (theirs,) = keras.utils.pad_sequences(**arguments), answer(name)
         assert mine.dtype == theirs.dtype
         np.testing.assert_array_equal(mine, theirs, str(arguments))
+
+
+RANGES = [
+    {"rotation_range": 30, "horizontal_flip": True},
+    {"width_shift_range": 0.3, "height_shift_range": [-2, 1, 3], "vertical_flip": True},
+    {"width_shift_range": 4, "zoom_range": 0.4, "shear_range": 20.0},
+    {"height_shift_range": 2.5, "zoom_range": [0.5, 2.0], "brightness_range": [0.3, 1.7]},
+    {"channel_shift_range": 40.0},
+]
+PARAMETERS = [
+    {"theta": 25.0},
+    {"tx": 2.3, "ty": -1.25},
+    {"tx": -30, "ty": 11},
+    {"shear": 15.0, "zx": 0.7, "zy": 1.6},
+    {"theta": -100.0, "tx": 1, "zx": 2.5, "zy": 2.5, "flip_horizontal": True},
+    {"flip_vertical": True, "channel_shift_intensity": 50.0},
+    {"brightness": 0.45},
+    {"brightness": 1.8},
+]
+
+
+def test_images_are_changed_alike(tmp_path):
+    """Also where SciPy fills what is outside of the image."""
+    peer = Keras(tmp_path)
+    seeds = [(arguments, seed) for arguments in RANGES for seed in range(3)]
+    drawn = [peer.ask("draws", shape=[12, 9, 3], seed=seed, **arguments) for arguments, seed in seeds]
+    image = noise(12, 9, 3).astype(np.float32)
+    cases = [
+        (image * scale, parameters, {"fill_mode": fill, "cval": 77.0, "interpolation_order": order})
+        for parameters in PARAMETERS
+        for fill, order, scale in (
+            *(("nearest", order, 1) for order in (0, 1)),
+            *((fill, 1, 1.5) for fill in ("constant", "reflect", "wrap")),
+        )
+    ]
+    changed = [peer.ask("transformed", x=x, parameters=parameters, **more) for x, parameters, more in cases]
+    answer = peer.answers()
+    for name, (arguments, seed) in zip(drawn, seeds, strict=True):
+        mine = ImageDataGenerator(**arguments).get_random_transform((12, 9, 3), seed)
+        mine = [np.nan if each is None else float(each) for each in mine.values()]
+        np.testing.assert_array_equal(mine, answer(name), str(arguments))
+    for name, (x, parameters, more) in zip(changed, cases, strict=True):
+        mine, (theirs,) = ImageDataGenerator(**more).apply_transform(x, parameters), answer(name)
+        assert mine.dtype == theirs.dtype
+        np.testing.assert_allclose(mine, theirs, atol=2e-3, err_msg=f"{parameters} {more}")
+
+
+SCALES = [
+    {"rescale": 1 / 255},
+    {"samplewise_center": True},
+    {"samplewise_std_normalization": True, "rescale": 0.1},
+    {"featurewise_std_normalization": True, "rescale": 0.5, "fit": True},
+    {"featurewise_center": True, "data_format": "channels_first", "fit": True},
+]
+
+
+def test_images_on_a_common_scale_and_flows_of_folders(tmp_path):
+    peer, folder = Keras(tmp_path), make_folder(tmp_path / "images")
+    x = np.stack([noise(8, 8, 3, seed) for seed in range(7)]).astype(np.float32)
+    given = [{"x": x.transpose(0, 3, 1, 2) if "data_format" in each else x, **each} for each in SCALES]
+    scaled = [peer.ask("flowed", **each) for each in given]
+    flows = [
+        ({"rescale": 0.1}, {"target_size": [8, 9], "batch_size": 4}),
+        ({"validation_split": 0.4}, {"subset": "training", "class_mode": "sparse"}),
+        ({"validation_split": 0.4}, {"subset": "validation", "class_mode": "binary", "color_mode": "rgba"}),
+        ({"data_format": "channels_first"}, {"class_mode": "input", "classes": ["dogs", "cats"]}),
+        ({}, {"class_mode": None, "interpolation": "bilinear", "color_mode": "grayscale"}),
+    ]
+    asked = [peer.ask("from_directory", directory=str(folder), generator=one, **two) for one, two in flows]
+    answer = peer.answers()
+    for name, arguments in zip(scaled, given, strict=True):
+        own = dict(arguments)
+        images, fit = own.pop("x"), own.pop("fit", False)
+        generator = ImageDataGenerator(**own)
+        if fit:
+            generator.fit(images)
+        flow = generator.flow(images, np.arange(7), batch_size=3, shuffle=False)
+        for mine, theirs in zip(joined([flow[n] for n in range(3)]), answer(name), strict=True):
+            np.testing.assert_allclose(mine, theirs, rtol=1e-5, atol=1e-5, err_msg=str(own))
+    for name, (arguments, more) in zip(asked, flows, strict=True):
+        flow = ImageDataGenerator(**arguments).flow_from_directory(folder, shuffle=False, **more)
+        names, classes, *arrays = answer(name)
+        assert flow.filenames == names.tolist()
+        assert list(flow.class_indices) == classes.tolist()
+        for mine, theirs in zip(joined([flow[n] for n in range(len(flow))]), arrays, strict=True):
+            assert mine.dtype == theirs.dtype
+            np.testing.assert_allclose(mine, theirs, rtol=1e-6, err_msg=str(more))
