@@ -54,6 +54,15 @@ class Batches(keras.utils.PyDataset):
         self.order = np.random.default_rng(self.epochs).permutation(SIZE)
 
 
+class Endless(keras.utils.PyDataset):
+    """Batches by their numbers, without end."""
+
+    num_batches = None
+
+    def __getitem__(self, index):
+        return X[:4], Y[:4]
+
+
 def endless():
     while True:
         yield from parts()
@@ -348,6 +357,7 @@ class TestFaults:
             (lambda: parts(), "no more batches for this epoch"),
             (lambda: Dataset.from_tensor_slices((X, Y)), r"needs \.batch"),
             (lambda: Dataset.from_tensor_slices((X, Y)).repeat().batch(4), "Pass steps_per_epoch"),
+            (lambda: Endless(), "Pass steps_per_epoch"),
             (lambda: Dataset.from_tensor_slices((X[:, :3], Y)).batch(4), r"\(examples, 4\)|shape"),
             (lambda: Dataset.from_tensor_slices(X).batch(4), "batches of inputs alone"),
             (lambda: [(X, Y, WEIGHT, WEIGHT)], "a tuple of 4"),

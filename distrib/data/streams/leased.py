@@ -64,11 +64,13 @@ class LeasedStream:
             LOGGER.info("The data is read once to count its examples.")
         sizes: list[int] = []
         batches = self._source.batches(0, self._seed)
-        for batch in batches:
-            sizes.append(batch.size)
-            if self._source.is_endless:
-                break
-        batches.close()  # type: ignore[attr-defined]
+        try:
+            for batch in batches:
+                sizes.append(batch.size)
+                if self._source.is_endless:
+                    break
+        finally:
+            batches.close()  # type: ignore[attr-defined]
         if not sizes:
             raise DataError("The data has no batches.")
         if len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:

@@ -121,6 +121,10 @@ class IndexedSource(BatchSource):
         count = getattr(self._batches, "num_batches", None)
         return len(self._batches) if count is None and hasattr(self._batches, "__len__") else count
 
+    @property
+    def is_endless(self) -> bool:
+        return self.num_batches is None
+
     def batches(self, pass_index: int, seed: int) -> Iterator[GlobalBatch]:
         if hasattr(self._batches, "on_epoch_begin"):
             self._batches.on_epoch_begin()
