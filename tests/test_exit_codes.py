@@ -114,6 +114,7 @@ def test_tasks_that_tf_config_describes(tmp_path, cause):
     else:
         # Of tasks that got the same signal, one may hear first that the job has ended.
         assert of_worker in {"none": (0,), "SIGINT": (-2, 75)}.get(cause, (75,)), output
+    # A ps that is ending because the chief has may be interrupted once more.
     assert of_ps in {"none": (0,), "SIGINT": (130, 75, -2)}.get(cause, (75,)), output
 
 
