@@ -67,7 +67,6 @@ FLOORS = [
     ["ps.wire"],
     ["ps.client", "ps.server"],
     # Replicas that train together.
-    ["strategies.distributed_data"],
     ["strategies", "strategies.scope", "strategies.options", "strategies.placement"],
     ["strategies.update"],
     ["strategies.ps_worker", "strategies.strategy", "strategies.mpi_job"],

@@ -2,7 +2,7 @@
 
 from types import SimpleNamespace
 
-from distrib.strategies.distributed_data import DatasetCreator
+from distrib.data.streams.distributed import DatasetCreator
 from distrib.utils import *  # noqa: F403
 from distrib.utils import __all__ as __all__
 from distrib.utils import __getattr__ as __getattr__

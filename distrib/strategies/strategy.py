@@ -19,16 +19,16 @@ from distrib.cluster.resolve import resolve
 from distrib.cluster.resolvers import ClusterResolver, SimpleClusterResolver
 from distrib.comm.reduce_op import ReduceOp
 from distrib.data.pipeline.iteration import Iteration
-from distrib.nn.network import Network
-from distrib.nn.optimizers.optimizer import Optimizer
-from distrib.strategies import scope
-from distrib.strategies.distributed_data import (
+from distrib.data.streams.distributed import (
     DistributedDataset,
     InputContext,
     ValueContext,
     distributed,
     from_function,
 )
+from distrib.nn.network import Network
+from distrib.nn.optimizers.optimizer import Optimizer
+from distrib.strategies import scope
 from distrib.strategies.update.training import Training
 from distrib.strategies.update.updater import NonFinitePolicy
 

@@ -46,13 +46,13 @@ from distrib.strategies.update.feed import AnySchedule, Data
 from distrib.strategies.update.training import Training
 from distrib.strategies.update.updater import NonFinitePolicy
 from distrib.strategies.update.variable_group import VariableGroup, same_variables
-from distrib.training.arguments.batched_data import BatchedData, batched, split
+from distrib.training.arguments.batch_converter import BatchConverter
+from distrib.training.arguments.batched_data import BatchedData, batched, split_batch
 from distrib.training.arguments.compile_config import CompileConfig
 from distrib.training.arguments.data_structure import DataStructure
 from distrib.training.arguments.examples import Examples, ValidationData, checked_steps
 from distrib.training.arguments.fit_plan import FitPlan, check_verbose, size_of
 from distrib.training.arguments.unsupported import arrays_only, at_least, refuse
-from distrib.training.batch_converter import BatchConverter
 from distrib.training.callbacks import Callback, History, ProgressBar
 from distrib.training.callbacks.callback import Logs
 from distrib.training.callbacks.callback_list import CallbackList, Callbacks, listed
@@ -588,13 +588,18 @@ class Model(HasSteps, HasLayers):
             check_length(data.source, steps, "steps")
             network, _ = self._inputs(data.x)
             num_steps = data.source.num_batches if steps is None else steps
-            whole = (each for each in data.source.batches(0, 0) if each.size)
-            parts = itertools.islice(whole, steps)
-            batches = (self._inputs(split(each.part(slice(0, each.size)))[0])[1] for each in parts)
+            read = data.source.batches(0, 0)
+            parts = itertools.islice((each for each in read if each.size), steps)
+            batches = (self._inputs(split_batch(each.part(slice(0, each.size)))[0])[1] for each in parts)
         params = {"epochs": 1, "steps": num_steps, "verbose": verbose}
         called = CallbackList([*listed(callbacks), *self._progress(verbose)], self, params)
-        with network.apart() as network:
-            return self._returned(EvaluationRun(network, called).predict(batches))
+        try:
+            with network.apart() as network:
+                return self._returned(EvaluationRun(network, called).predict(batches))
+        finally:
+            if data is not None:
+                read.close()
+                data.source.close()
 
     @checked
     def save(self, filepath: str | Path, overwrite: bool = True) -> None:

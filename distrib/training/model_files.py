@@ -122,14 +122,14 @@ class ModelFiles:
             saved, self._session.saved = self._session.saved, None
             if saved is not None:
                 folder, _, manifest = found
-                told = [str(folder), manifest["progress"], manifest.get("optimizers")]
-                saved = saved._replace(origin=json.dumps(told))
+                place = [str(folder), manifest["progress"], manifest.get("optimizers")]
+                saved = saved._replace(origin=json.dumps(place))
         training, run = self._session.last, self._session.run
         assert training is not None
         assert run is not None
         origin = training.coordination.restore(saved)
         if origin:
-            path, progress, optimizers = json.loads(origin)
+            path, progress, optimizers = (*json.loads(origin), None)[:3]  # older ones have two parts
             if optimizers is not None and not self._model.strategy.is_chief:
                 own_optimizers.take(own_optimizers.optimizers_of(self._model), optimizers, None)
             if progress is not None:

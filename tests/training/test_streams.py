@@ -109,6 +109,7 @@ SOURCES = {
         {},
     ),
     "PyDataset": lambda: (Batches(), {}),
+    "no weights": lambda: (((x, y, None) for _ in range(3) for x, y in parts()), {"steps_per_epoch": 6}),
     "dicts": lambda: ([{"pixels": x, "label": y} for x, y in parts()], {}),
 }
 
@@ -347,6 +348,22 @@ class TestLoopsOfOnesOwn:
         with pytest.raises(distrib.ConfigError, match="FILE is for data sets"):
             in_one_process(lambda s: body(s, policies.FILE))
 
+    def test_prefetch_reads_ahead(self):
+        def body(strategy):
+            read = []
+            data = (
+                Dataset.from_generator(lambda: (read.append(n) or n for n in range(40))).batch(2).prefetch(3)
+            )
+            batches = iter(strategy.experimental_distribute_dataset(data))
+            next(batches)
+            deadline = time.monotonic() + 5
+            while len(read) < 8 and time.monotonic() < deadline:
+                time.sleep(0.005)
+            batches.close()
+            return len(read)
+
+        assert in_one_process(body) >= 8
+
 
 class TestFaults:
     @pytest.mark.parametrize("num_replicas", [1, 2])
@@ -363,6 +380,7 @@ class TestFaults:
             (lambda: [(X, Y, WEIGHT, WEIGHT)], "a tuple of 4"),
             (lambda: [(X[:4], Y[:4]), (X[:4, :2], Y[:4])], "Batch 1: "),
             (lambda: [(X[:4], Y[:4]), (X[:4], Y[:3])], "as many rows in each"),
+            (lambda: iter([(X[:4], None, WEIGHT[:4])]), "None before other parts"),
             (lambda: [(X[:4], Y[:4]), (X[:4], Y[:4] + 7)], "Batch 1: "),
         ],
     )
@@ -471,6 +489,16 @@ def test_waiting_for_data_is_counted_and_shown(capsys):
     assert 12 * 0.01 < model.history.counters["waited_for_data_s"] < waited
     model.fit(X, Y, verbose=0)
     assert "waited_for_data_s" not in model.history.counters
+
+
+def test_the_bar_knows_the_length_that_the_data_says():
+    seen = []
+    shown = keras.callbacks.LambdaCallback(
+        on_train_batch_end=lambda batch, logs: seen.append(shown.params["steps"])
+    )
+    made().fit(Dataset.from_tensor_slices((X, Y)).batch(BATCH), callbacks=[shown], verbose=0)
+    made().fit(Dataset.from_generator(parts), callbacks=[shown], verbose=0)
+    assert seen == [6] * 6 + [None] * 6
 
 
 def test_the_bar_of_data_whose_length_is_not_known(capsys):

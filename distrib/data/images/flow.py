@@ -7,7 +7,7 @@ all images, and reads and changes those of its own part of a batch only.
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping
+from collections.abc import Generator, Iterator, Mapping
 from typing import Any, Protocol
 
 import numpy as np
@@ -120,15 +120,11 @@ class Flow(PyDataset, BatchSource):
         """What follows belongs to the next epoch: other draws, and another order if it is shuffled."""
         self._epoch, self._next_index = self._epoch + 1, 0
 
-    def batches(self, pass_index: int, seed: int) -> Iterator[GlobalBatch]:
+    def batches(self, pass_index: int, seed: int) -> Generator[GlobalBatch]:
         """See `BatchSource`."""
         order = self._order(pass_index, seed)
         for at in range(0, self.n, self.batch_size):
             yield _Batch(self, order[at : at + self.batch_size], pass_index, seed)
-
-    def sample(self) -> Any:
-        """See `BatchSource`."""
-        return self.made(np.array([0]), 0, 0)
 
     def made(self, indices: Array, epoch: int, seed: int) -> Any:
         """A batch: images, or `(images, targets)`, or these and weights.

@@ -5,7 +5,7 @@ from __future__ import annotations
 import queue
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Generator, Iterator
 from typing import Generic, TypeVar
 
 from distrib.base import background
@@ -77,6 +77,20 @@ class Ahead(Generic[T]):
                 return
             except queue.Full:
                 continue
+
+
+def read_ahead(source: Generator[T], size: int) -> Generator[T]:
+    """The values of a generator, of which a thread reads some ahead; it is closed at the end.
+
+    Args:
+        source: the generator.
+        size: how many values are read ahead; 0 for none, without a thread.
+    """
+    reader = Ahead(source, size) if size else source
+    try:
+        yield from reader
+    finally:
+        reader.close()
 
 
 class Waiting(Generic[T]):

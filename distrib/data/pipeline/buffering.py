@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
+import tempfile
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -69,10 +69,14 @@ class FileCacheStage(After):
             f"{n}/{at}": each for n, element in enumerate(elements) for at, each in enumerate(leaves(element))
         }
         structure = json.dumps(_outline(elements[0]) if elements else None)
-        temporary = self._path.with_name(f"{self._path.name}.{os.getpid()}")
         try:
-            with temporary.open("wb") as file:
-                np.savez(file, structure=np.frombuffer(structure.encode(), np.uint8), **arrays)
+            with tempfile.NamedTemporaryFile(dir=self._path.parent, delete=False) as file:
+                temporary = Path(file.name)  # of this replica alone
+                try:
+                    np.savez(file, structure=np.frombuffer(structure.encode(), np.uint8), **arrays)
+                except BaseException:
+                    temporary.unlink()
+                    raise
             temporary.replace(self._path)
         except OSError as error:
             raise StorageError(f"The cache {self._path} cannot be written: {error}") from None

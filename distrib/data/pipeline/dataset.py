@@ -12,7 +12,7 @@ import numpy as np
 from distrib.autodiff.tensor import as_tensor
 from distrib.base.arguments import checked
 from distrib.base.errors import ConfigError, DataError
-from distrib.data.pipeline.ahead import Ahead
+from distrib.data.pipeline.ahead import read_ahead
 from distrib.data.pipeline.batching import BatchStage
 from distrib.data.pipeline.blocks import Values
 from distrib.data.pipeline.computing import (
@@ -262,12 +262,9 @@ class Dataset(Transformations):
     def _pass(self) -> Iterator[Any]:
         iteration = Iteration(path=(self._num_begun,))
         self._num_begun += 1
-        values = self._values(iteration)
-        source: Ahead[Any] | Generator[Any] = Ahead(values, self.prefetched) if self.prefetched else values
         try:
-            yield from source
+            yield from read_ahead(self._values(iteration), self.prefetched)
         finally:
-            source.close()
             iteration.close()
 
     def _values(self, iteration: Iteration) -> Generator[Any]:

@@ -5,9 +5,10 @@ The indices of a batch are the same on every replica, and each fetches those of 
 
 from __future__ import annotations
 
+import importlib
 import zlib
 from abc import abstractmethod
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Generator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
@@ -96,7 +97,7 @@ class LoaderSource(FetchedSource):
             )
         if loader.worker_init_fn is not None:
             LOGGER.warning("worker_init_fn of the DataLoader is not called: its workers are threads.")
-        self._pool = ThreadPoolExecutor(loader.num_workers, "loader") if loader.num_workers else None
+        self._pool: ThreadPoolExecutor | None = None
         self.prefetched = 2 * loader.num_workers
 
     @property
@@ -106,14 +107,13 @@ class LoaderSource(FetchedSource):
         except TypeError:
             return None
 
-    def batches(self, pass_index: int, seed: int) -> Iterator[GlobalBatch]:
+    def batches(self, pass_index: int, seed: int) -> Generator[GlobalBatch]:
         sampler = self._loader.sampler
         draws = getattr(sampler, "generator", 0) is None
         if draws:
-            import torch  # type: ignore[import-not-found]
-
-            sampler.generator = torch.Generator()
-            sampler.generator.manual_seed(seed * 1_000_003 + pass_index)
+            state = np.random.SeedSequence([seed, pass_index]).generate_state(1)
+            sampler.generator = importlib.import_module("torch").Generator()
+            sampler.generator.manual_seed(int(state[0]))
         try:
             for indices in self._loader.batch_sampler:
                 yield FetchedBatch(self, indices)
@@ -124,20 +124,17 @@ class LoaderSource(FetchedSource):
     def fetch(self, indices: Sequence[int]) -> Any:
         if hasattr(self._dataset, "__getitems__"):
             examples = self._dataset.__getitems__(list(indices))
-        elif self._pool is not None:
+        elif self._loader.num_workers:
+            self._pool = self._pool or ThreadPoolExecutor(self._loader.num_workers, "loader")
             examples = list(self._pool.map(self._dataset.__getitem__, indices))
         else:
             examples = [self._dataset[index] for index in indices]
         return self._loader.collate_fn(examples)
 
-    def sample(self) -> Any:
-        first = next(self.batches(0, 0), None)
-        return None if first is None else first.part(slice(0, 1))
-
     def close(self) -> None:
         if self._pool is not None:
             self._pool.shutdown(cancel_futures=True)
-            self._pool = ThreadPoolExecutor(self._loader.num_workers, "loader")
+            self._pool = None
 
 
 class HuggingFaceSource(FetchedSource):
@@ -157,7 +154,7 @@ class HuggingFaceSource(FetchedSource):
     def num_batches(self) -> int | None:
         return -(-len(self._dataset) // self._batch_size)
 
-    def batches(self, pass_index: int, seed: int) -> Iterator[GlobalBatch]:
+    def batches(self, pass_index: int, seed: int) -> Generator[GlobalBatch]:
         count = len(self._dataset)
         order: Array = permutation(count, seed, pass_index) if self._shuffle else np.arange(count)
         for begin in range(0, count, self._batch_size):
@@ -173,9 +170,6 @@ class HuggingFaceSource(FetchedSource):
             )
         x, y = inputs_and_labels(columns)
         return (x,) if y is None else (x, y)
-
-    def sample(self) -> Any:
-        return self.fetched([0]) if len(self._dataset) else None
 
     def describe(self) -> dict[str, Any]:
         return {**super().describe(), "batch_size": self._batch_size, "shuffle": self._shuffle}

@@ -7,7 +7,7 @@ given a lease of another worker that lies behind, it reads the pass again from i
 from __future__ import annotations
 
 from collections.abc import Generator
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -23,6 +23,14 @@ from distrib.data.streams.stream import Convert
 
 _KEPT = 2
 """Batches that are kept: a lease may lie within two."""
+
+
+class _Place(NamedTuple):
+    """A batch: its number in the pass, and the position of its first example."""
+
+    number: int
+    begin: int
+    batch: GlobalBatch
 
 
 class LeasedStream:
@@ -49,8 +57,8 @@ class LeasedStream:
             )
         self._source, self._convert = source, convert
         self._seed, self._pass_index = 0, -1
-        self._reading: Generator[tuple[int, GlobalBatch]] | None = None
-        self._kept: list[tuple[int, GlobalBatch]] = []  # with the position of the first example of each
+        self._reading: Generator[_Place] | None = None
+        self._kept: list[_Place] = []
 
     def counted(self, schedule: Any) -> Any:
         """The schedule with the number of examples, for which the data is passed over once.
@@ -59,7 +67,8 @@ class LeasedStream:
             ConfigError: batches of different sizes.
             DataError: no batches.
         """
-        self._seed, steps = schedule.seed, schedule.steps_per_epoch
+        self._seed = schedule.seed
+        steps = schedule.steps_per_epoch if schedule.is_given else None
         if self._source.num_batches is None and not self._source.is_endless:
             LOGGER.info("The data is read once to count its examples.")
         sizes: list[int] = []
@@ -70,7 +79,7 @@ class LeasedStream:
                 if self._source.is_endless:
                     break
         finally:
-            batches.close()  # type: ignore[attr-defined]
+            batches.close()
         if not sizes:
             raise DataError("The data has no batches.")
         if len(set(sizes[:-1])) > 1 or sizes[-1] > sizes[0]:
@@ -86,9 +95,9 @@ class LeasedStream:
         part, at = span.range, span.range.begin
         found: list[tuple[Columns, Columns, Columns | None]] = []
         while at < part.end or not found:
-            begin, batch = self._batch_with(span.pass_index, at)
+            number, begin, batch = self._batch_with(span.pass_index, at)
             end = min(part.end, begin + batch.size)
-            x, y, weight = self._convert(batch.part(Range(at - begin, end - begin).slice), 0)
+            x, y, weight = self._convert(batch.part(Range(at - begin, end - begin).slice), number)
             found.append((x, y, weight))
             at = end
         if len(found) == 1:
@@ -106,25 +115,25 @@ class LeasedStream:
         self._end()
         self._source.close()
 
-    def _batch_with(self, pass_index: int, position: int) -> tuple[int, GlobalBatch]:
-        """The batch with a position, and the position of its first example."""
-        is_behind = bool(self._kept) and position < self._kept[0][0]
+    def _batch_with(self, pass_index: int, position: int) -> _Place:
+        """The batch with a position."""
+        is_behind = bool(self._kept) and position < self._kept[0].begin
         if pass_index != self._pass_index or self._reading is None or is_behind:
             self._end()
             self._pass_index, self._reading = pass_index, self._numbered(pass_index)
         while True:
-            for begin, batch in self._kept:
-                if begin <= position < begin + batch.size:
-                    return begin, batch
+            for place in self._kept:
+                if place.begin <= position < place.begin + place.batch.size:
+                    return place
             item = next(self._reading, None)
             if item is None:
                 raise DataError(f"The data ended before example {position}. It had more when it was counted.")
             self._kept = [*self._kept[-_KEPT + 1 :], item]
 
-    def _numbered(self, pass_index: int) -> Generator[tuple[int, GlobalBatch]]:
+    def _numbered(self, pass_index: int) -> Generator[_Place]:
         position = 0
-        for batch in self._source.batches(pass_index, self._seed):
-            yield position, batch
+        for number, batch in enumerate(self._source.batches(pass_index, self._seed)):
+            yield _Place(number, position, batch)
             position += batch.size
 
     def _end(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import zlib
 from abc import ABC, abstractmethod
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from distrib.base.errors import DataError
@@ -100,7 +100,7 @@ class BatchSource(ABC):
         return False
 
     @abstractmethod
-    def batches(self, pass_index: int, seed: int) -> Iterator[GlobalBatch]:
+    def batches(self, pass_index: int, seed: int) -> Generator[GlobalBatch]:
         """The batches of a pass.
 
         Args:
@@ -108,9 +108,14 @@ class BatchSource(ABC):
             seed: of what is drawn without a seed of its own; the same on all replicas.
         """
 
-    @abstractmethod
     def sample(self) -> Any:
-        """One example of the first batch, a structure of arrays with one row; nothing is lost of it."""
+        """One example of the first batch, a structure of arrays with one row; None for empty data."""
+        batches = self.batches(0, 0)
+        try:
+            first = next(batches, None)
+            return None if first is None else first.part(slice(0, 1))
+        finally:
+            batches.close()
 
     def describe(self) -> dict[str, Any]:
         """What replicas compare before they begin, as JSON values."""

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Generator, Iterable, Iterator
 from typing import Any
 
 from distrib.base.errors import DataError, DistribError
@@ -32,7 +32,7 @@ class DatasetSource(BatchSource):
     def is_endless(self) -> bool:
         return self.dataset.cardinality() == INFINITE
 
-    def batches(self, pass_index: int, seed: int) -> Iterator[GlobalBatch]:
+    def batches(self, pass_index: int, seed: int) -> Generator[GlobalBatch]:
         iteration = Iteration(seed, (pass_index,))
         number = 0
         try:
@@ -43,14 +43,6 @@ class DatasetSource(BatchSource):
                     number += 1
         finally:
             iteration.close()
-
-    def sample(self) -> Any:
-        batches = self.batches(0, 0)
-        try:
-            first = next(batches, None)
-            return None if first is None else first.part(slice(0, 1))
-        finally:
-            batches.close()  # type: ignore[attr-defined]
 
 
 class IterableSource(BatchSource):
@@ -70,7 +62,7 @@ class IterableSource(BatchSource):
     def _open(self) -> Iterator[Any]:
         return iter(self._batches)
 
-    def batches(self, pass_index: int, seed: int) -> Iterator[GlobalBatch]:
+    def batches(self, pass_index: int, seed: int) -> Generator[GlobalBatch]:
         source = self._open() if self._opened is None else self._opened
         self._opened = None
         number = 0
@@ -95,9 +87,6 @@ class IteratorSource(IterableSource):
     """Batches of a generator, or of another iterator, which can be read once. Every replica reads all."""
 
     begins_again = False
-
-    def __init__(self, batches: Iterator[Any]) -> None:
-        super().__init__(batches)
 
     @property
     def num_batches(self) -> int | None:
@@ -125,18 +114,21 @@ class IndexedSource(BatchSource):
     def is_endless(self) -> bool:
         return self.num_batches is None
 
-    def batches(self, pass_index: int, seed: int) -> Iterator[GlobalBatch]:
+    def batches(self, pass_index: int, seed: int) -> Generator[GlobalBatch]:
         if hasattr(self._batches, "on_epoch_begin"):
             self._batches.on_epoch_begin()
         count, number = self.num_batches, 0
         while count is None or number < count:
-            yield ReadBatch(as_batch(_called(lambda: self._batches[number], number)), number)  # noqa: B023
+            yield self._batch(number)
             number += 1
 
     def sample(self) -> Any:
         if self.num_batches == 0:
             return None
-        return ReadBatch(as_batch(_called(lambda: self._batches[0], 0)), 0).part(slice(0, 1))
+        return self._batch(0).part(slice(0, 1))
+
+    def _batch(self, number: int) -> ReadBatch:
+        return ReadBatch(as_batch(_called(lambda: self._batches[number], number)), number)
 
     def end_epoch(self) -> None:
         if hasattr(self._batches, "on_epoch_end"):
@@ -158,11 +150,20 @@ def _called(read: Callable[[], Any], number: int) -> Any:
 
 
 def as_batch(value: Any) -> Any:
-    """A batch in which lists are tuples, and tensors of other libraries arrays."""
-    if isinstance(value, list):
-        value = tuple(value)
-    if isinstance(value, tuple):
-        return tuple(as_batch(each) for each in value if each is not None)
+    """A batch in which lists are tuples, and tensors of other libraries arrays; None at its end is left out.
+
+    Raises:
+        DataError: None before something else, as weights without targets.
+    """
+    if isinstance(value, list | tuple):
+        parts = list(value)
+        while parts and parts[-1] is None:
+            parts.pop()
+        if any(each is None for each in parts):
+            raise DataError(
+                "A batch is x, (x, y) or (x, y, sample_weight). Received: None before other parts."
+            )
+        return tuple(map(as_batch, parts))
     if isinstance(value, dict):
         return {key: as_batch(each) for key, each in value.items()}
     if hasattr(value, "detach"):

@@ -31,14 +31,17 @@ class StreamSchedule:
     Args:
         steps_per_epoch: how many; None for those of a pass.
         seed: of what the source draws.
+        num_batches: of a pass, as the source says; None if it is not known.
 
     Attributes:
         steps_per_epoch: as given, or as many as the source says, or as the first epoch had; None while not known.
         seed: as given.
+        is_given: whether the number of steps was given.
     """
 
-    def __init__(self, steps_per_epoch: int | None, seed: int) -> None:
-        self.steps_per_epoch, self.seed = steps_per_epoch, seed
+    def __init__(self, steps_per_epoch: int | None, seed: int, num_batches: int | None = None) -> None:
+        self.steps_per_epoch = num_batches if steps_per_epoch is None else steps_per_epoch
+        self.seed = seed
         self.is_given = steps_per_epoch is not None
 
     def describe(self) -> dict[str, object]:
@@ -77,15 +80,6 @@ class BatchStream:
         self._pass_index, self._position = -1, 0  # of the next batch
         self._wanted: Positions | None = None
         self.waited_s = 0.0
-
-    @property
-    def num_batches(self) -> int | None:
-        """How many batches a pass has; None if that is not known."""
-        return self._source.num_batches
-
-    def leased(self, schedule: Any, span: Positions) -> Batch:
-        """Raises `ConfigError`: under parameter servers `LeasedStream` reads the source."""
-        raise ConfigError("Batches of a stream are not leased.")
 
     def epoch(
         self, schedule: StreamSchedule, epoch: int, undone: Sequence[Positions] | None, index: int, count: int
@@ -193,11 +187,10 @@ class BatchStream:
         try:
             yield from self._from(begin, batches, pass_index, index, count)
         finally:  # after an error, too, which would keep the source and its threads for as long as it is looked at
-            if hasattr(batches, "close"):
-                batches.close()
+            batches.close()
 
     def _from(
-        self, begin: int, batches: Iterator[GlobalBatch], pass_index: int, index: int, count: int
+        self, begin: int, batches: Generator[GlobalBatch], pass_index: int, index: int, count: int
     ) -> Generator[_Item]:
         """This replica's parts of the batches, from an example of the pass on."""
         position = 0
@@ -255,13 +248,11 @@ class StreamEpoch:
         stream, schedule, steps = self._stream, self._schedule, self._schedule.steps_per_epoch
         if self._undone:
             stream.seek(schedule, self._undone[0], self._index, self._count)
-        first = step
         while not schedule.is_given or (steps is not None and step < steps):
             batch = stream.next(schedule, self._index, self._count)
-            if batch is None and step == first and schedule.is_given and stream.begins_again and not first:
-                batch = stream.next(
-                    schedule, self._index, self._count
-                )  # the pass ended with the epoch before
+            if batch is None and not step and schedule.is_given and stream.begins_again:
+                # The pass ended with the epoch before.
+                batch = stream.next(schedule, self._index, self._count)
             if batch is None:
                 break
             yield batch

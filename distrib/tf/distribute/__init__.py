@@ -3,9 +3,9 @@
 from distrib.base.missing import refuser
 from distrib.comm.reduce_op import ReduceOp
 from distrib.data.pipeline.options import InputOptions
+from distrib.data.streams.distributed import DistributedDataset, InputContext
 from distrib.strategies.central_storage import CentralStorageStrategy
 from distrib.strategies.default import get_strategy, has_strategy
-from distrib.strategies.distributed_data import DistributedDataset, InputContext
 from distrib.strategies.mirrored import MirroredStrategy
 from distrib.strategies.named import (
     CrossDeviceOps,

@@ -11,11 +11,11 @@ import numpy as np
 from distrib.base.errors import ConfigError, DataError
 from distrib.data.pipeline.dataset import Dataset
 from distrib.data.pipeline.structure import leaves
+from distrib.data.streams.distributed import DatasetCreator, DistributedDataset
 from distrib.data.streams.fetched import HuggingFaceSource, LoaderSource, inputs_and_labels
 from distrib.data.streams.source import BatchSource
 from distrib.data.streams.sources import DatasetSource, IndexedSource, IterableSource, IteratorSource
 from distrib.data.streams.stream import StreamSchedule, check_length
-from distrib.strategies.distributed_data import DatasetCreator, DistributedDataset
 
 DEFAULT_BATCH_SIZE = 32
 """That of Keras."""
@@ -44,7 +44,7 @@ class BatchedData:
         self.source, self._steps = source, steps
         if sample is None:
             raise DataError("Expected at least one batch. Received: empty data.")
-        self.x, self.y, self.weight = split(sample)
+        self.x, self.y, self.weight = split_batch(sample)
         self._checksum = 0
         for each in leaves(sample):
             self._checksum = zlib.crc32(np.ascontiguousarray(each).tobytes(), self._checksum)
@@ -80,7 +80,7 @@ class BatchedData:
         """
         steps = self._steps if steps is None else steps
         check_length(self.source, steps, "steps_per_epoch")
-        return StreamSchedule(steps, seed)
+        return StreamSchedule(steps, seed, self.source.num_batches)
 
     def describe(self) -> dict[str, Any]:
         """What replicas compare before they begin, as JSON values."""
@@ -88,7 +88,7 @@ class BatchedData:
         return {**self.source.describe(), **first}
 
 
-def split(batch: Any) -> tuple[Any, Any, Any]:
+def split_batch(batch: Any) -> tuple[Any, Any, Any]:
     """Inputs, targets and weights of a batch, None for those that it does not have.
 
     Of a dict, `label` or `labels` are the targets, as loaders of Hugging Face have them.

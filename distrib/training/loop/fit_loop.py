@@ -25,7 +25,7 @@ from distrib.training.callbacks.callback_list import CallbackList
 from distrib.training.loop.epoch_loop import EpochLoop
 from distrib.training.loop.evaluation_run import EvaluationRun
 
-_LONG, _SHORT_S = 0.2, 0.1
+_REPORTED_SHARE, _REPORTED_S = 0.2, 0.1
 """Share of the time, and seconds, from which waiting for data is reported."""
 
 
@@ -126,7 +126,7 @@ class FitLoop:
         if not isinstance(self._dataset, BatchStream):
             return ""
         waited, share = self._dataset.waited_s, self._dataset.waited_s / max(self._seconds, 1e-9)
-        if share < _LONG or waited < _SHORT_S:
+        if share < _REPORTED_SHARE or waited < _REPORTED_S:
             return ""
         return (
             f"Steps waited for data {waited:.1f} s, {share:.0%} of the time. In the pipeline, prefetch(AUTOTUNE), "

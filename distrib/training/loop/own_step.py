@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from typing import Any, Protocol
 
 import numpy as np
@@ -127,45 +127,27 @@ class StepNetwork:
         draw: RngKey | None,
         objective: StepObjective,
     ) -> None:
-        rows = len(columns(x)[0])
-        if not rows:
-            self._run_empty(step, x, y, weight, draw, objective)
-            return
-        context = CallContext(False, None, self.dtype, self.seed, rows, draw)
-        with self._model.strategy.scope(), objective.apart(), in_context(context):
-            data = self._model.data_of(_tensors(x), _tensors(y), None if weight is None else _tensors(weight))
-            objective.take(step(data), rows)
+        """Run a step on a part of a batch.
 
-    def _run_empty(
-        self,
-        step: Callable[[Any], Any],
-        x: Columns,
-        y: Columns,
-        weight: Columns | None,
-        draw: RngKey | None,
-        objective: StepObjective,
-    ) -> None:
-        """The step of a replica whose part of the batch is empty, where others have the examples.
-
-        An example of zeros stands in, and counts nothing. It shows what the step returns, and lets this replica take
-        part in the updates that the step makes, which are those of all replicas.
+        Where the part is empty, and other replicas have the examples, an example of zeros stands in, and counts
+        nothing. It shows what the step returns, and lets this replica take part in the updates that the step makes,
+        which are those of all replicas.
         """
-        is_training = draw is not None
-        if not objective.keys or (is_training and not self._updates):
+        rows = len(columns(x)[0])
+        makes_updates = draw is not None and not self._updates
+        if not rows and objective.keys and not makes_updates:
+            objective.batch_sums.sums[:] = 0
+            return
+        if not rows:
             x, y = _one_of_zeros(x), _one_of_zeros(y)
             weight = None if weight is None else _one_of_zeros(weight)
-            context = CallContext(False, None, self.dtype, self.seed, 1, draw)
-            with (
-                self._model.strategy.scope(),
-                objective.apart(),
-                in_context(context),
-                np.errstate(all="ignore"),
-            ):
-                data = self._model.data_of(
-                    _tensors(x), _tensors(y), None if weight is None else _tensors(weight)
-                )
-                objective.take(step(data), 0)
-        objective.batch_sums.sums[:] = 0
+        context = CallContext(False, None, self.dtype, self.seed, max(1, rows), draw)
+        quiet = nullcontext() if rows else np.errstate(all="ignore")
+        with self._model.strategy.scope(), objective.apart(), in_context(context), quiet:
+            data = self._model.data_of(_tensors(x), _tensors(y), None if weight is None else _tensors(weight))
+            objective.take(step(data), rows)
+        if not rows:
+            objective.batch_sums.sums[:] = 0
 
     def _take(self, optimizer: Any, gradients: Sequence[Any], variables: Sequence[Variable]) -> bool:
         """Leave the gradients of the model's optimizer for the update of `fit`."""
@@ -191,9 +173,8 @@ class StepNetwork:
 
 
 def _one_of_zeros(arrays: Columns) -> Columns:
-    if isinstance(arrays, tuple):
-        return tuple(map(_one_of_zeros, arrays))  # type: ignore[arg-type]
-    return np.zeros((1, *arrays.shape[1:]), arrays.dtype)
+    made = tuple(np.zeros((1, *each.shape[1:]), each.dtype) for each in columns(arrays))
+    return made if isinstance(arrays, tuple) else made[0]
 
 
 def _tensors(arrays: Columns) -> Any:

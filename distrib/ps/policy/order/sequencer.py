@@ -230,12 +230,18 @@ class Sequencer:
         self._settle()
 
     def _settle(self) -> None:
+        last = self.phases.last
+        if last is not None and last.is_join and not last.is_over:
+            self._end_loop()
+        self._calls.settle(self.updates.version)
+
+    def _end_loop(self) -> None:
+        """End the loop before a join, if all workers that are there have come to it."""
         alive = {worker for worker, _ in self.members.items() if self.members.is_alive(worker)}
         loop = self.phases.join(alive)
         if loop is not None:
             for push, outcome in self.updates.end(loop).items():
                 self._tell(push, outcome)
-        self._calls.settle(self.updates.version)
 
     def _release(self, worker: int) -> None:
         for phase in self.phases.going_on:

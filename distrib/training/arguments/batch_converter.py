@@ -10,7 +10,7 @@ from distrib.base.arrays import Array, Columns, columns
 from distrib.base.errors import DistribError
 from distrib.data.pipeline.structure import leaves, mapped
 from distrib.nn.network import Network
-from distrib.training.arguments.batched_data import BatchedData, split
+from distrib.training.arguments.batched_data import BatchedData, split_batch
 from distrib.training.arguments.compile_config import CompileConfig
 from distrib.training.arguments.data_structure import DataStructure
 from distrib.training.arguments.examples import Examples
@@ -43,7 +43,7 @@ class BatchConverter:
     def __call__(self, batch: Any, number: int) -> tuple[Columns, Columns, Columns | None]:
         """Inputs, targets and weights of a batch; `number` is that of the batch, for error messages."""
         try:
-            x, y, weight = split(batch)
+            x, y, weight = split_batch(batch)
             if len(next(leaves(x))):
                 return self._converted(x, y, weight)
             if self._nothing is None:

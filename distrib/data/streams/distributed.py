@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from typing import Any, NamedTuple
 
 from distrib.autodiff.tensor import as_tensor
 from distrib.base.errors import ConfigError
 from distrib.base.logs import LOGGER
 from distrib.base.ranges import Range
+from distrib.data.pipeline.ahead import read_ahead
 from distrib.data.pipeline.dataset import Dataset
 from distrib.data.pipeline.options import AutoShardPolicy
 from distrib.data.pipeline.structure import mapped
@@ -78,7 +79,10 @@ class DistributedDataset:
     def __iter__(self) -> Iterator[Any]:
         number = self._num_begun
         self._num_begun += 1
-        for batch in self.source.batches(number, self._seed()):
+        yield from read_ahead(self._parts(self.source.batches(number, self._seed())), self.source.prefetched)
+
+    def _parts(self, batches: Generator[GlobalBatch]) -> Generator[Any]:
+        for batch in batches:
             whole = Range(0, batch.size)
             own = whole if batch.is_own else whole.part(self._index, self._count)
             yield mapped(as_tensor, batch.part(own.slice))
@@ -163,7 +167,7 @@ class OwnSource(DatasetSource):
         count = super().num_batches
         return None if count is None else count * self._parts
 
-    def batches(self, pass_index: int, seed: int) -> Iterator[GlobalBatch]:
+    def batches(self, pass_index: int, seed: int) -> Generator[GlobalBatch]:
         for batch in super().batches(pass_index, seed):
             for part in range(self._parts):
                 yield OwnBatch(batch, Range(0, batch.size).part(part, self._parts))
