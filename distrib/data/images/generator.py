@@ -39,8 +39,8 @@ class ImageDataGenerator(HasArguments):
         channel_shift_range: largest number that is added to all values.
         fill_mode: what is outside of the image: `"nearest"`, `"constant"`, `"reflect"` or `"wrap"`.
         cval: the value there, for `"constant"`.
-        horizontal_flip: whether every second image is mirrored.
-        vertical_flip: whether every second image is turned upside down.
+        horizontal_flip: whether images are mirrored at random, each with a chance of one half.
+        vertical_flip: likewise upside down.
         rescale: factor of all values, behind the changes.
         preprocessing_function: takes an image behind the changes, and returns one of the same shape.
         data_format: `"channels_last"`, which is the default, or `"channels_first"`.
